@@ -1,0 +1,48 @@
+# What people call. `make help` lists it. Everything runs in .venv, which each target makes if need be.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down check fmt lock
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "foxstream needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Name another: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@echo "Installing what requirements.lock names into $(VENV) (once)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
+		|| { echo "The packages could not be installed: pip's message above says why (no network?)." >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/ready ## start everything, import the sample files, check every count, stop everything
+	@$(BIN)/python -m deploy.local.demo
+
+test: $(VENV)/ready ## the whole test suite, against real embedded servers
+	$(BIN)/pytest
+
+up: $(VENV)/ready ## embedded servers and a worker, kept running
+	@$(BIN)/foxstream-local up --detach --with-worker
+
+down: $(VENV)/ready ## stop what `make up` started
+	@$(BIN)/foxstream-local down
+
+check: $(VENV)/ready ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/ready ## format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/ready ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock

@@ -1,0 +1,1 @@
+"""Kafka, a schema registry and PostgreSQL on this machine, from Python packages alone."""

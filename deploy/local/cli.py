@@ -1,0 +1,204 @@
+"""foxstream-local: the embedded stack from the command line.
+
+Exit codes: 0, 2 wrong usage, 5 a server cannot be started or nothing is running, 130 interrupted.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import typer
+
+from deploy.local import state
+from deploy.local.errors import DirectoryInUseError, LocalStackError
+from deploy.local.ports import accepts
+from deploy.local.stack import Stack
+
+EXIT_UNREACHABLE = 5
+EXIT_INTERRUPTED = 130
+DOWN_TIMEOUT_S = 40.0
+POLL_S = 0.1
+WORKER = "worker"
+# What a worker needs before its first start; each command can be repeated.
+WORKER_PREPARATION = (("migrate",), ("schemas", "register"), ("topics",))
+
+app = typer.Typer(
+    help="Kafka, a schema registry and PostgreSQL on this machine.", add_completion=False
+)
+Directory = Annotated[
+    Path, typer.Option(file_okay=False, help="Where the data and the logs of the servers are.")
+]
+DEFAULT_DIRECTORY = Path(".local")
+
+
+@app.command()
+def up(
+    directory: Directory = DEFAULT_DIRECTORY,
+    detach: Annotated[bool, typer.Option(help="Return when ready and keep it running.")] = False,
+    with_worker: Annotated[bool, typer.Option(help="Run a worker beside the servers.")] = False,
+) -> None:
+    """Start the servers that the environment does not point to already."""
+    directory = directory.resolve()
+    with _failures():
+        if detach:
+            _detach(directory, with_worker)
+        else:
+            _run(directory, with_worker)
+
+
+@app.command()
+def down(directory: Directory = DEFAULT_DIRECTORY) -> None:
+    """Stop everything that `up` started; nothing to stop is fine."""
+    found = state.read(directory)
+    if found is None:
+        _say(f"nothing is running in {directory}")
+        return
+    os.kill(found.pid, signal.SIGTERM)
+    if not _gone(directory, DOWN_TIMEOUT_S):
+        os.kill(found.pid, signal.SIGKILL)  # the guards end the servers
+        _gone(directory, DOWN_TIMEOUT_S)
+    _say(f"stopped the stack in {directory}")
+
+
+@app.command()
+def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
+    """A line per server; the exit code is 0 only if all are up."""
+    found = state.read(directory)
+    if found is None:
+        _say(f"nothing is running in {directory}")
+        raise typer.Exit(EXIT_UNREACHABLE)
+    for entry in found.entries:
+        word = "up" if _is_up(entry) else "down"
+        address = "{}:{}".format(*entry.address) if entry.url else "-"
+        owner = f"pid {entry.pid or '-'}" if entry.ours else "not ours"
+        typer.echo(f"{entry.name:<10} {word:<5} {address:<22} {owner}")
+    if not found.ready or not all(_is_up(entry) for entry in found.entries):
+        raise typer.Exit(EXIT_UNREACHABLE)
+
+
+@app.command()
+def env(directory: Directory = DEFAULT_DIRECTORY) -> None:
+    """Print the addresses as `export NAME=value` lines for a shell."""
+    found = state.read(directory)
+    if found is None or not found.ready:
+        _fail(f"no stack is running in {directory}: start it with `foxstream-local up --detach`")
+    for name, value in found.environment.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _run(directory: Path, with_worker: bool) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    # SIGINT too: a shell starts its background jobs with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    try:
+        # The directory outlives this run, and its topics hold ids of schemas.
+        with Stack(directory, keep_schemas=True, report=_say) as stack:
+            if with_worker:
+                _start_worker(stack)
+            _list(state.read(directory))
+            _say("ready; Ctrl-C stops everything")
+            while not threading.Event().wait(1.0):
+                stack.publish()
+    except KeyboardInterrupt:
+        _say("stopped")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _start_worker(stack: Stack) -> None:
+    command = [sys.executable, "-m", "processors.cli"]
+    for step in WORKER_PREPARATION:
+        stack.complete(f"worker-{step[0]}", [*command, *step])
+    stack.spawn(WORKER, [*command, "run"])
+
+
+def _detach(directory: Path, with_worker: bool) -> None:
+    if state.read(directory) is not None:
+        raise DirectoryInUseError(f"a stack is already running in {directory}")
+    log = directory / "logs" / "supervisor.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "deploy.local.cli", "up", "--directory", str(directory)]
+    with log.open("wb") as output:
+        supervisor = subprocess.Popen(
+            [*command, *(["--with-worker"] if with_worker else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while supervisor.poll() is None and not _announced(directory, supervisor.pid, with_worker):
+            threading.Event().wait(POLL_S)
+    except KeyboardInterrupt:
+        supervisor.terminate()
+        supervisor.wait()
+    if supervisor.poll() is None:
+        _list(state.read(directory))
+        _say(f"ready; `foxstream-local down --directory {directory}` stops it")
+        return
+    typer.echo(log.read_text(encoding="utf-8"), nl=False, err=True)
+    raise typer.Exit(supervisor.returncode)
+
+
+def _announced(directory: Path, pid: int, with_worker: bool) -> bool:
+    found = state.read(directory)
+    return (
+        found is not None
+        and found.pid == pid
+        and found.ready
+        and (not with_worker or any(entry.name == WORKER for entry in found.entries))
+    )
+
+
+def _list(found: state.State | None) -> None:
+    for entry in found.entries if found is not None else ():
+        typer.echo(f"{entry.name:<10} {entry.shown}")
+
+
+def _is_up(entry: state.Entry) -> bool:
+    alive = not entry.ours or (entry.pid is not None and psutil.pid_exists(entry.pid))
+    return alive and (not entry.url or accepts(*entry.address))
+
+
+def _gone(directory: Path, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while state.read(directory) is not None:
+        if time.monotonic() > deadline:
+            return False
+        threading.Event().wait(POLL_S)
+    return True
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except DirectoryInUseError as error:
+        _say(str(error))
+    except (LocalStackError, OSError) as error:
+        _fail(str(error))
+
+
+def _say(sentence: str) -> None:
+    typer.echo(f"foxstream-local: {sentence}", err=True)
+
+
+def _fail(sentence: str) -> NoReturn:
+    _say(sentence)
+    raise typer.Exit(EXIT_UNREACHABLE)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,155 @@
+"""The topology: which agents there are, what they read, and what they write with.
+
+Each kind of agent is a Faust app, and a consumer group, of its own: trouble in one never takes the
+partitions of another. One process may run several.
+"""
+
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import faust
+from yarl import URL
+
+from processors.cluster import Identity
+from processors.database.pool import Pool
+from processors.draining import BatchTransport
+from processors.imports import Tracker
+from processors.judging import judge
+from processors.outbox import Outbox
+from processors.rows import RowWriter
+from processors.sending import sender
+from processors.settings import Settings
+from processors.writing.positions import StoredPositions
+from processors.writing.targets import TARGETS
+from schemas.codec import Decoder, Encoder, load
+from schemas.registry import Registry
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, Topic
+
+SESSION_SECONDS = 10
+"""After this long without a heartbeat a worker is taken for dead, and its partitions move on.
+Above database.pool.TRANSACTION_SECONDS: its transactions end before."""
+
+FETCH_ROWS = 2000
+"""Most records in one batch from Kafka: what is in memory is counted in batches."""
+
+QUEUED_BATCHES = 2
+"""Per topic. A batch that waits is memory; one that does not keeps PostgreSQL waiting."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What the agents of one process share."""
+
+    settings: Settings
+    pool: Pool
+    registry: Registry
+    identities: Mapping[str, Identity]
+
+    def name(self, topic: Topic) -> str:
+        return self.settings.topic_prefix + topic.name
+
+    def encoder(self, topic: Topic) -> Encoder:
+        """Writes values of `topic`, under the id that its schema is registered with."""
+        assert topic.record is not None  # noqa: S101 - of topics of our own making
+        subject = f"{self.name(topic)}-value"
+        return Encoder(topic.record, self.registry.schema_id(subject, load(topic.record)))
+
+    def decoder(self, topic: Topic) -> Decoder:
+        assert topic.record is not None  # noqa: S101
+        return Decoder(topic.record, self.registry)
+
+
+def rows(world: World) -> faust.App:
+    """Row topics → PostgreSQL → rejects, and progress as events."""
+    app = _app(world, "rows")
+    outbox = Outbox(
+        world.pool,
+        sender(app),
+        world.encoder(IMPORT_EVENTS),
+        world.settings.topic_prefix,
+        lambda: app.consumer.assignment(),
+    )
+    app.task(outbox.run)
+    for target in TARGETS.values():
+        topic = target.import_type.topic
+        judging = partial(
+            judge,
+            partitions=world.identities[world.name(topic)].partitions,
+            import_type=target.import_type,
+            decoder=world.decoder(topic),
+        )
+        writer = RowWriter(target, judging, world.pool, outbox, world.settings.batch_rows)
+        _drain(app, world.name(topic), writer.run)
+    return app
+
+
+def imports(world: World) -> faust.App:
+    """Events of imports → their states in PostgreSQL → the compacted log."""
+    app = _app(world, "imports")
+    send = sender(app)
+
+    async def publish(key: bytes, value: bytes) -> None:
+        await send(world.name(IMPORT_LOG), key, value, [])
+
+    tracker = Tracker(
+        world.decoder(IMPORT_EVENTS),
+        world.encoder(IMPORT_LOG),
+        world.pool,
+        publish,
+        lambda: app.consumer.assignment(),
+    )
+    app.task(tracker.follow)
+    _drain(app, world.name(IMPORT_EVENTS), tracker.run)
+    return app
+
+
+KINDS: Mapping[str, Callable[[World], faust.App]] = {"rows": rows, "imports": imports}
+
+
+def _app(world: World, kind: str) -> faust.App:
+    settings = world.settings
+    app = faust.App(
+        settings.topic_prefix + kind,
+        broker=[URL(f"aiokafka://{broker}") for broker in settings.kafka_bootstrap.split(",")],
+        datadir=Path(tempfile.gettempdir()) / "foxstream",
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        broker_request_timeout=40.0,
+        broker_max_poll_records=FETCH_ROWS,
+        consumer_auto_offset_reset="earliest",
+        producer_acks=-1,
+        producer_linger=0,
+        stream_wait_empty=False,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.transport = BatchTransport(
+        app.conf.broker,
+        app,
+        positions=StoredPositions(world.pool, world.identities),
+    )
+    return app
+
+
+def _drain(app: faust.App, topic: str, run: Callable[..., Awaitable[None]]) -> None:
+    """An agent that hands the batches of `topic` to `run`."""
+    channel = app.topic(
+        topic,
+        acks=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        key_type=None,
+        value_type=None,
+        maxsize=QUEUED_BATCHES,
+    )
+
+    async def agent(stream: Any) -> None:
+        await run(stream.noack().events(), app.consumer)
+
+    app.agent(channel, name=f"{app.conf.id}.{topic}")(agent)

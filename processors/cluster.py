@@ -1,0 +1,79 @@
+"""What the broker says of the topics: whether they are there, and which of their name they are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from processors.errors import ConfigurationError, UnreachableError
+from schemas.topics import TOPICS
+
+TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a topic from another of the same name."""
+
+    cluster: str
+    topic_id: str
+    partitions: int
+
+
+def identify(bootstrap: str, topics: Iterable[str]) -> dict[str, Identity]:
+    """The identity of each topic. Raises ConfigurationError for one that is not there."""
+    admin = _admin(bootstrap)
+    names = list(topics)
+    try:
+        cluster = admin.list_topics(timeout=TIMEOUT_SECONDS)
+        missing = [name for name in names if name not in cluster.topics]
+        if missing:
+            raise ConfigurationError(
+                f"Kafka lacks the topics {', '.join(missing)}: run 'foxstream-worker topics'"
+            )
+        described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_SECONDS)
+        return {
+            name: Identity(
+                cluster.cluster_id,
+                str(future.result().topic_id),
+                len(future.result().partitions),
+            )
+            for name, future in described.items()
+        }
+    except KafkaException as error:
+        raise _unreachable(bootstrap, error) from error
+
+
+def create_topics(bootstrap: str, prefix: str) -> list[str]:
+    """Creates the topics that are missing; returns their names."""
+    admin = _admin(bootstrap)
+    try:
+        present = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        missing = [topic for topic in TOPICS if prefix + topic.name not in present]
+        created = (
+            admin.create_topics(
+                [
+                    NewTopic(
+                        prefix + topic.name, topic.partitions, config=dict(topic.configuration())
+                    )
+                    for topic in missing
+                ]
+            )
+            if missing
+            else {}
+        )
+        for future in created.values():
+            future.result(TIMEOUT_SECONDS)
+        return list(created)
+    except KafkaException as error:
+        raise _unreachable(bootstrap, error) from error
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    # Its own log lines would repeat on the terminal what the error says.
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+
+def _unreachable(bootstrap: str, error: KafkaException) -> UnreachableError:
+    return UnreachableError(f"Kafka at {bootstrap} cannot be reached: {error.args[0].str()}")

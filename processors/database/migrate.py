@@ -1,0 +1,73 @@
+"""Numbered migrations: database/migrations/NNNN_name.sql, each applied once, in order."""
+
+from importlib import resources
+from typing import LiteralString
+
+import psycopg
+
+from processors.errors import ConfigurationError, UnreachableError
+
+_LOCK = 0x666F78  # any number, as long as every version of foxstream takes the same
+
+
+def migrations() -> list[tuple[str, LiteralString]]:
+    """Name and SQL of all migrations, in the order in which they apply."""
+    folder = resources.files("processors.database") / "migrations"
+    files = sorted((file for file in folder.iterdir()), key=lambda file: file.name)
+    return [
+        (file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        for file in files
+        if file.name.endswith(".sql")
+    ]
+
+
+def migrate(database_url: str) -> list[str]:
+    """Applies what is missing, all or nothing; returns the names of what was applied.
+
+    Two that run at the same time wait for each other.
+    """
+    with _connect(database_url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS public.foxstream_migrations (
+                name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        )
+        done = {
+            name for (name,) in connection.execute("SELECT name FROM public.foxstream_migrations")
+        }
+        missing = [(name, sql) for name, sql in migrations() if name not in done]
+        for name, sql in missing:
+            connection.execute(sql)
+            connection.execute(
+                "INSERT INTO public.foxstream_migrations (name) VALUES (%s)", (name,)
+            )
+        return [name for name, _ in missing]
+
+
+def check_migrated(database_url: str) -> None:
+    """Raises ConfigurationError where a migration of this version is missing."""
+    with _connect(database_url) as connection:
+        known = connection.execute(
+            "SELECT to_regclass('public.foxstream_migrations') IS NOT NULL"
+        ).fetchone()
+        done = (
+            {name for (name,) in connection.execute("SELECT name FROM public.foxstream_migrations")}
+            if known and known[0]
+            else set()
+        )
+    missing = [name for name, _ in migrations() if name not in done]
+    if missing:
+        raise ConfigurationError(
+            f"the database lacks the migrations {', '.join(missing)}: run 'foxstream-worker migrate'"
+        )
+
+
+def _connect(database_url: str) -> "psycopg.Connection[tuple[object, ...]]":
+    try:
+        return psycopg.connect(database_url, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UnreachableError(f"PostgreSQL cannot be reached: {reason}") from error

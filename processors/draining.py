@@ -1,0 +1,231 @@
+"""The one extension of Faust: records in batches, and positions held in PostgreSQL.
+
+A Faust consumer hands out one message per record and commits to Kafka. This one hands out one
+message per partition and fetch, whose value is a `Batch`, and never commits: it starts each
+partition at the offset that PostgreSQL holds. It relies on these facts of faust-streaming 0.15.3
+and aiokafka 0.14, each held by tests/integration/test_draining.py:
+
+* Faust fetches only through `Consumer.getmany`, and finds its start only through
+  `Consumer.seek_to_committed`, which it awaits after each rebalance before it resumes the flow.
+* `AIOKafkaConsumerThread._fetch_records` runs in the thread that owns aiokafka's positions: what
+  it reads of them before and after a fetch encloses exactly the records fetched.
+* A topic with `acks=False` is never committed, and a rebalance does not wait for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import structlog
+from aiokafka import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from processors.errors import PositionLostError
+
+log = structlog.get_logger(__name__)
+
+SEEK_TIMEOUT_SECONDS = 20.0
+"""Longest seek after a rebalance. Above it Faust would time out itself (broker_request_timeout)
+and leave a member of the group that reads nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition, as one fetch returned them.
+
+    `start` is the position that they were fetched from and `end` the position after: offsets in
+    between may be missing, where a transaction of an upstream system left its markers. `turn` is
+    the seek that the fetch followed: a later seek of the partition makes the batch void.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    records: Sequence[ConsumerRecord]
+    turn: object
+
+    @property
+    def tp(self) -> TP:
+        return TP(self.topic, self.partition)
+
+    def precedes(self, other: "Batch") -> bool:
+        """Whether `other` is the fetch after this one, with no seek between the two."""
+        return self.turn is other.turn and self.end == other.start
+
+    def joined(self, other: "Batch") -> "Batch":
+        """This batch and the one that it precedes, as one."""
+        return replace(self, end=other.end, records=[*self.records, *other.records])
+
+
+class Positions(Protocol):
+    """Where reading has to start: processors.writing.positions, or a fake."""
+
+    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
+        """The stored next offset of each partition; one that has none starts at its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    start: int | None
+    end: int
+    records: Sequence[ConsumerRecord]
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Tells with the records of a fetch the positions that they lie between."""
+
+    logger = logging.getLogger("faust")  # else mode logs under our module's name
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust reads committed records only in its exactly-once mode, which is not used.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> dict[TP, _Fetched]:
+        before = self._positions(consumer)
+        fetched = await super()._fetch_records(consumer, *args, **kwargs)
+        after = self._positions(consumer)
+        return {
+            TP(tp.topic, tp.partition): _Fetched(before.get(tp), after[tp], records)
+            for tp, records in fetched.items()
+            if tp in after
+        }
+
+    def _positions(self, consumer: Any) -> dict[Any, int]:
+        subscription = consumer._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if not assignment:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
+        return {tp: state.position for tp, state in states.items() if state.has_valid_position}
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Hands out batches, none of them before its partition stands where PostgreSQL says."""
+
+    logger = logging.getLogger("faust")  # else mode logs under our module's name
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._positions: Positions = self.transport.positions
+        self._expected: dict[TP, int] = {}
+        self._turns: dict[TP, object] = {}
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def is_current(self, batch: Batch) -> bool:
+        """Whether the partition is still ours and has not been sought since this batch."""
+        return self._turns.get(batch.tp) is batch.turn
+
+    async def seek_again(self, batch: Batch) -> None:
+        """Takes the partition of a batch that was given up back to its stored position."""
+        if self.is_current(batch):
+            await self._seek_to_stored({batch.tp})
+
+    def void(self, batch: Batch) -> None:
+        """Hands out nothing more of the batch's partition until the next rebalance."""
+        self._forget({batch.tp})
+        self.pause_partitions({batch.tp})
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        # A rebalance takes every partition through a new seek, those that stay as well.
+        self._forget(set(self._turns))
+        await super().on_partitions_revoked(revoked)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        generation = self.app.consumer_generation_id
+        try:
+            async with asyncio.timeout(SEEK_TIMEOUT_SECONDS):
+                return await self._seek_to_stored(self.assignment())
+        except Exception as error:  # Faust would only log it, and go on with the wrong positions
+            if self.app.consumer_generation_id == generation:
+                log.exception("seek failed", action="seek_failed")
+                await self.app.crash(error)
+            return {}
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        fetches, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        for tp, fetched in (fetches or {}).items():
+            if (
+                self.should_stop
+                or not self.flow_active
+                or self.app.consumer_generation_id != generation
+            ):
+                return  # a seek follows, and brings what is dropped here again
+            if (active is None or tp in active) and await self._follows(tp, fetched):
+                self._expected[tp] = fetched.end
+                message = self._to_message(tp, fetched.records[-1])
+                message.key = None
+                message.value = Batch(
+                    tp.topic,
+                    tp.partition,
+                    fetched.start,
+                    fetched.end,
+                    fetched.records,
+                    self._turns[tp],
+                )
+                yield tp, message
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a full queue blocks the drain, which is all the backpressure that it takes."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing, as on_buffer_full. Faust's own logic lets one partition starve the others."""
+
+    def _forget(self, tps: set[TP]) -> None:
+        for tp in tps:
+            self._turns.pop(tp, None)
+            self._expected.pop(tp, None)
+
+    async def _follows(self, tp: TP, fetched: _Fetched) -> bool:
+        """Whether a fetch begins where the last one handed out ended."""
+        expected = self._expected.get(tp)
+        if expected is None:
+            return False  # not sought yet
+        if fetched.start != expected:
+            await self._seek_to_stored({tp})
+            return False
+        if fetched.records[0].offset != expected:
+            # Either markers of a transaction or a hole: aiokafka starts anew by itself at the
+            # log's beginning when its position is gone.
+            await self._check_held({tp: expected})
+        return True
+
+    async def _seek_to_stored(self, tps: set[TP]) -> Mapping[TP, int]:
+        self._forget(tps)
+        if not tps:
+            return {}
+        stored = await self._positions.restore(await self.earliest_offsets(*tps))
+        await self._check_held(stored)
+        await self.seek_wait(stored)
+        self._expected.update(stored)
+        self._turns.update({tp: object() for tp in stored})
+        return stored
+
+    async def _check_held(self, positions: Mapping[TP, int]) -> None:
+        beginnings = await self.earliest_offsets(*positions)
+        ends = await self.highwaters(*positions)
+        for tp, position in positions.items():
+            if not beginnings[tp] <= position <= ends[tp]:
+                raise PositionLostError(
+                    f"{tp.topic}[{tp.partition}]: PostgreSQL's next offset is {position}, Kafka "
+                    f"holds {beginnings[tp]} to {ends[tp]}. Nothing was skipped. See "
+                    "docs/operations.md, 'A position is lost'."
+                )
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's Kafka transport with this consumer; `positions` says where it starts."""
+
+    Consumer = BatchConsumer
+
+    def __init__(self, *args: Any, positions: Positions, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.positions = positions

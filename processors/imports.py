@@ -1,0 +1,207 @@
+"""The tracker: events of imports to their states, in PostgreSQL and on the compacted log topic.
+
+The only writer of `imports.log` and of the site's core_importlog. An import belongs to the worker
+that holds its partition of `imports.events`. Events and their position share a transaction, as
+rows do; what became of the rows is summed up from ingest.progress, where the row writers keep it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from faust.types import TP
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from processors import metrics
+from processors.database.pool import Connection, Pool, transaction
+from processors.database.queries import load
+from processors.draining import Batch, BatchConsumer
+from processors.judging import Reject
+from processors.settling import settle
+from processors.states import OUTCOMES, SITE_STATUS, State, state_of
+from processors.writing import positions, rejects
+from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record
+from schemas.faults import Fault
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors", "imports.sql")
+
+SWEEP_SECONDS = 0.5
+"""How often unfinished imports are looked at without an event that says so."""
+
+QUIET = timedelta(seconds=1)
+"""A state is published at most this often, unless its status changes."""
+
+
+class Tracker:
+    """Follows the imports of the partitions that `assignment` tells."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        encoder: Encoder,
+        pool: Pool,
+        publish: Callable[[bytes, bytes], Awaitable[None]],
+        assignment: Callable[[], Iterable[TP]],
+    ) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self._pool = pool
+        self._publish = publish
+        self._assignment = assignment
+        self._touched: set[UUID] = set()
+        self._news = asyncio.Event()
+
+    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
+        """Takes the events of the topic's stream, whose values are batches."""
+        async for event in events:
+            batch: Batch = event.value
+            self._touched |= await settle(batch, consumer, partial(self._write, batch)) or set()
+            self._news.set()
+
+    async def follow(self) -> None:
+        """Brings states up to date and publishes them until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._news.wait()
+            except TimeoutError:
+                due = loop.time() + SWEEP_SECONDS
+                self._touched |= await self._unfinished()
+            self._news.clear()
+            touched, self._touched = self._touched, set()
+            try:
+                await self._fold(touched)
+            except Exception:  # the next sweep tries again; events go on meanwhile
+                log.exception("states are late", action="fold_failed")
+
+    async def _write(self, batch: Batch) -> set[UUID]:
+        """Writes a batch of events; the ids of the imports that they are about."""
+        events, bad = await asyncio.to_thread(self._decode, batch)
+        async with transaction(self._pool) as connection:
+            await positions.advance(connection, batch)
+            for event in events:
+                await _apply(connection, batch.partition, event)
+            if bad:
+                await rejects.store(connection, bad)
+        return {UUID(event["import_id"]) for event in events}
+
+    def _decode(self, batch: Batch) -> tuple[list[Record], list[Reject]]:
+        events: list[Record] = []
+        bad: list[Reject] = []
+        results = self._decoder.decode_all([record.value for record in batch.records])
+        for record, result in zip(batch.records, results, strict=True):
+            try:
+                if isinstance(result, DecodeError):
+                    raise result
+                UUID(result["import_id"])
+                events.append(result)
+            except ValueError as error:  # DecodeError is one
+                code = getattr(error, "code", "malformed")
+                bad.append(Reject(record, None, 0, None, None, [Fault(None, code, str(error))]))
+        return events, bad
+
+    async def _unfinished(self) -> set[UUID]:
+        """Imports of this worker that have not ended, or whose last state nobody may have seen."""
+        held = sorted({tp.partition for tp in self._assignment()})
+        try:
+            async with self._pool.connection() as connection:
+                unfinished = await _ids(connection, "unfinished", held)
+                unpublished = await _ids(connection, "unpublished", held)
+        except Exception:  # the next sweep tries again
+            log.exception("states are late", action="sweep_failed")
+            return set()
+        metrics.IMPORTS_UNFINISHED.set(len(unfinished))
+        return unfinished | unpublished
+
+    async def _fold(self, ids: Iterable[UUID]) -> None:
+        """Writes the states that have changed, then publishes what has not been published."""
+        late: list[State] = []
+        async with transaction(self._pool) as connection:
+            for facts in await _facts(connection, ids):
+                state = state_of(facts)
+                if _is_news(facts, state):
+                    state["version"] += 1
+                    await _keep(connection, state)
+                    _count(facts, state)
+                if state["version"] > facts["published_version"]:
+                    late.append(state)
+        overtaken = [UUID(state["id"]) for state in late if not await self._send(state)]
+        if overtaken:
+            await self._fold(overtaken)
+
+    async def _send(self, state: State) -> bool:
+        """Publishes a state. False where another worker was first with a later one.
+
+        It has this import by now. Its state must be the last on the topic: it is published again.
+        """
+        await self._publish(state["id"].encode(), self._encoder.encode(state))
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                _SQL["published"], {"id": state["id"], "version": state["version"]}
+            )
+            newest = await cursor.fetchone()
+        return newest is None or bool(newest[0] <= state["version"])
+
+
+async def _ids(connection: Connection, query: str, partitions: list[int]) -> set[UUID]:
+    cursor = await connection.execute(_SQL[query], {"partitions": partitions})
+    return {import_id for (import_id,) in await cursor.fetchall()}
+
+
+async def _facts(connection: Connection, ids: Iterable[UUID]) -> list[dict[str, Any]]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["facts"], {"ids": list(ids)})
+        return await cursor.fetchall()
+
+
+async def _apply(connection: Connection, partition: int, event: Record) -> None:
+    name, body = event["event"]
+    values = {**body, "id": event["import_id"], "at": event["at"], "partition": partition}
+    match name.removeprefix(f"{NAMESPACE}."):
+        case "Submitted":
+            values |= {"header": Jsonb(body["header"]), "options": Jsonb(body["options"])}
+            await connection.execute(_SQL["submitted"], values)
+        case "ReadingFinished":
+            values["warnings_by_code"] = Jsonb(body["warnings_by_code"])
+            await connection.execute(_SQL["reading_finished"], values)
+        case "ReadingFailed":
+            values["error"] = Jsonb({"code": body["code"], "message": body["message"]})
+            await connection.execute(_SQL["reading_failed"], values)
+        case _:
+            pass  # Progress only wakes the tracker: the figures themselves stand in PostgreSQL
+
+
+def _is_news(facts: dict[str, Any], state: State) -> bool:
+    if facts["version"] == 0 or state["status"] != facts["status"]:
+        return True
+    moved = any(facts[name] != state[name] for name in OUTCOMES)
+    return moved and (state["completed_at"] or facts["now"] - facts["changed_at"] >= QUIET)
+
+
+async def _keep(connection: Connection, state: State) -> None:
+    await connection.execute(_SQL["changed"], state)
+    await connection.execute(
+        _SQL["site"],
+        {
+            **state,
+            "site_status": SITE_STATUS.get(state["status"], state["status"]),
+            "site_total": state["total_rows"] or 0,
+        },
+    )
+
+
+def _count(facts: dict[str, Any], state: State) -> None:
+    if state["completed_at"] is not None and facts["completed_at"] is None:
+        metrics.IMPORTS_FINISHED.labels(state["import_type"], state["status"]).inc()
+        log.info(
+            "import ended", action="import_ended", import_id=state["id"], status=state["status"]
+        )

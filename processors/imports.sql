@@ -1,0 +1,86 @@
+-- name: submitted
+INSERT INTO ingest.imports (
+    id, partition, import_type, file_name, file_sha256, uploaded_by, generate_ai_content,
+    header, options, created_at
+)
+VALUES (
+    %(id)s, %(partition)s, %(import_type)s, %(file_name)s, %(file_sha256)s, %(uploaded_by)s,
+    %(generate_ai_content)s, %(header)s, %(options)s, %(at)s
+)
+ON CONFLICT (id) DO NOTHING
+
+-- name: reading_finished
+UPDATE ingest.imports
+SET total_rows = %(total_rows)s, warnings_by_code = %(warnings_by_code)s, error = NULL
+WHERE id = %(id)s
+
+-- name: reading_failed
+UPDATE ingest.imports
+SET error = %(error)s
+WHERE id = %(id)s AND total_rows IS NULL
+
+-- name: unfinished
+SELECT id FROM ingest.imports WHERE completed_at IS NULL AND partition = ANY(%(partitions)s)
+
+-- name: facts
+SELECT i.*, now() AS now,
+    coalesce(p.inserted, 0) AS now_inserted, coalesce(p.updated, 0) AS now_updated,
+    coalesce(p.unchanged, 0) AS now_unchanged, coalesce(p.duplicate, 0) AS now_duplicate,
+    coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,
+    p.began, p.moved
+FROM ingest.imports i
+LEFT JOIN LATERAL (
+    SELECT sum(inserted)::integer AS inserted, sum(updated)::integer AS updated,
+        sum(unchanged)::integer AS unchanged, sum(duplicate)::integer AS duplicate,
+        sum(stale)::integer AS stale, sum(rejected)::integer AS rejected,
+        min(started_at) AS began, max(updated_at) AS moved
+    FROM ingest.progress WHERE import_id = i.id
+) p ON true
+WHERE i.id = ANY(%(ids)s)
+ORDER BY i.id
+FOR UPDATE OF i
+
+-- name: changed
+UPDATE ingest.imports
+SET status = %(status)s, started_at = %(started_at)s, completed_at = %(completed_at)s,
+    inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
+    duplicate = %(duplicate)s, stale = %(stale)s, rejected = %(rejected)s,
+    version = %(version)s, changed_at = now()
+WHERE id = %(id)s
+
+-- name: site
+INSERT INTO core_importlog (
+    id, import_type, status, file_name, generate_ai_content, ai_generation_started,
+    ai_generation_completed, total_rows, success_rows, error_rows, errors, created_at,
+    started_at, completed_at
+)
+VALUES (
+    %(id)s, %(import_type)s, %(site_status)s, left(%(file_name)s, 255), %(generate_ai_content)s,
+    %(ai_generation_started)s, %(ai_generation_completed)s, %(site_total)s, %(success_rows)s,
+    %(error_rows)s, '[]', %(created_at)s, %(started_at)s, %(completed_at)s
+)
+ON CONFLICT (id) DO UPDATE SET
+    status = EXCLUDED.status, ai_generation_started = EXCLUDED.ai_generation_started,
+    ai_generation_completed = EXCLUDED.ai_generation_completed, total_rows = EXCLUDED.total_rows,
+    success_rows = EXCLUDED.success_rows, error_rows = EXCLUDED.error_rows,
+    started_at = EXCLUDED.started_at, completed_at = EXCLUDED.completed_at,
+    errors = CASE WHEN EXCLUDED.completed_at IS NULL THEN core_importlog.errors ELSE coalesce((
+        SELECT jsonb_agg(jsonb_build_object('row', line, 'error', faults -> 0 ->> 'message'))
+        FROM (
+            SELECT line, faults FROM ingest.rejects
+            WHERE import_id = EXCLUDED.id ORDER BY line LIMIT 50
+        ) firsts
+    ), '[]') END
+
+-- name: unpublished
+SELECT id FROM ingest.imports
+WHERE published_version < version AND partition = ANY(%(partitions)s)
+
+-- name: published
+WITH before AS (SELECT id, published_version FROM ingest.imports WHERE id = %(id)s FOR UPDATE)
+UPDATE ingest.imports i
+-- Overtaken: what was just published hides a later state, so that one counts as unpublished again.
+SET published_version = %(version)s
+FROM before
+WHERE i.id = before.id
+RETURNING before.published_version

@@ -1,0 +1,215 @@
+"""What each record of a batch is: a row to write, or a reject with all that is wrong with it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRecord
+from confluent_kafka import murmur2
+
+from processors.draining import Batch
+from schemas.codec import DecodeError, Decoder, Record
+from schemas.faults import Fault, fault
+from schemas.import_types import ImportType
+from schemas.rules import problems
+
+FUTURE_MS = 5 * 60 * 1000
+"""How far an observation may lie ahead of the time at which Kafka appended its record."""
+
+
+class Row(NamedTuple):
+    """A valid row. `number` is 0 and `import_id` None for a row of an upstream system."""
+
+    offset: int
+    key: str
+    import_id: str | None
+    number: int
+    line: int | None
+    sheet: str | None
+    occurrence: int
+    policy: str
+    observed_ms: int
+    values: tuple[Any, ...]  # in the order of the import type's fields
+
+
+class Reject(NamedTuple):
+    """A record that cannot be written, and why."""
+
+    record: ConsumerRecord
+    import_id: str | None
+    number: int
+    line: int | None
+    sheet: str | None
+    faults: Sequence[Fault]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The records of one batch, in order within `rows` and within `rejects`."""
+
+    rows: Sequence[Row]
+    rejects: Sequence[Reject]
+
+    def imports(self) -> set[str]:
+        """The ids of all imports that have a record here."""
+        ids = {row.import_id for row in self.rows} | {reject.import_id for reject in self.rejects}
+        return {import_id for import_id in ids if import_id is not None}
+
+    def without_replays(self, watermarks: Mapping[str, int]) -> "Judged":
+        """What is above the watermark of its import: the rest was settled before.
+
+        Within the batch as well: a producer that died and began again repeats its numbers.
+        """
+        everything: list[Row | Reject] = sorted([*self.rows, *self.rejects], key=_offset)
+        highest = dict(watermarks)
+        kept = []
+        for item in everything:
+            if item.import_id is not None:
+                if item.number <= highest.get(item.import_id, 0):
+                    continue
+                highest[item.import_id] = item.number
+            kept.append(item)
+        if len(kept) == len(everything):
+            return self
+        return Judged(
+            [item for item in kept if isinstance(item, Row)],
+            [item for item in kept if isinstance(item, Reject)],
+        )
+
+
+def _offset(item: Row | Reject) -> int:
+    return item.offset if isinstance(item, Row) else item.record.offset
+
+
+def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decoder) -> Judged:
+    """Decodes and checks a batch of a topic that has so many partitions.
+
+    Raises what the decoder's schema source raises where it cannot answer: nothing is judged then.
+    """
+    records: list[ConsumerRecord] = []
+    values: list[Record] = []
+    rejects: list[Reject] = []
+    for record, result in zip(
+        batch.records, decoder.decode_all([record.value for record in batch.records]), strict=True
+    ):
+        if isinstance(result, DecodeError):
+            rejects.append(_reject(record, None, [Fault(None, result.code, str(result))]))
+        else:
+            records.append(record)
+            values.append(result)
+    columns: dict[str, list[Any]] = {
+        field.name: [value[field.name] for value in values] for field in import_type.fields
+    }
+    faults = _faults(import_type, columns, records, values)
+    for i, record in enumerate(records):
+        if i not in faults and (
+            misplaced := _misplaced(import_type, partitions, record, values[i])
+        ):
+            faults[i] = [misplaced]
+    rejects += [_reject(records[i], values[i]["import"], faults[i]) for i in sorted(faults)]
+    rows = _rows(import_type, columns, records, values)
+    if faults:
+        rows = [row for i, row in enumerate(rows) if i not in faults]
+    return Judged(rows, rejects)
+
+
+def _faults(
+    import_type: ImportType,
+    columns: Mapping[str, list[Any]],
+    records: Sequence[ConsumerRecord],
+    values: Sequence[Record],
+) -> dict[int, list[Fault]]:
+    """What is wrong, by index. A value that is only worth a warning is taken out of its column."""
+    faults = {
+        i: [Fault(**told) for told in value["import"]["faults"]]
+        for i, value in enumerate(values)
+        if value["import"] is not None and value["import"]["faults"]
+    }
+    told = set(faults)  # the reader has said it better, with the header's own names
+    for problem in problems(import_type, columns):
+        i, column = problem.row, columns[problem.field]
+        if not problem.fatal:
+            column[i] = None
+        elif i not in told:
+            field = import_type.field[problem.field]
+            faults.setdefault(i, []).append(fault(field, problem.code, value=column[i]))
+    return faults
+
+
+def _misplaced(
+    import_type: ImportType, partitions: int, record: ConsumerRecord, value: Record
+) -> Fault | None:
+    """What only the record's key, partition and time show."""
+    key = import_type.key(value)
+    if key is None or record.key != key.encode():
+        return _FOREIGN_KEY
+    if murmur2(record.key, partitions) != record.partition:
+        return _FOREIGN_PARTITION
+    if value["observed_at"] is not None:
+        ahead = _observed_ms(value, record) - record.timestamp
+        return _FUTURE if ahead > FUTURE_MS else None
+    return None
+
+
+_FUTURE = Fault(
+    "observed_at",
+    "observed-in-future",
+    "La date d'observation est dans le futur : corrigez l'horloge ou la date de l'émetteur.",
+)
+_FOREIGN_KEY = Fault(
+    None,
+    "key-mismatch",
+    "La clé Kafka n'est pas la clé naturelle de la ligne : corrigez l'émetteur.",
+)
+_FOREIGN_PARTITION = Fault(
+    None,
+    "partition-mismatch",
+    "La ligne n'est pas dans la partition de sa clé : réglez l'émetteur sur partitioner=murmur2_random.",
+)
+
+
+def _rows(
+    import_type: ImportType,
+    columns: Mapping[str, list[Any]],
+    records: Sequence[ConsumerRecord],
+    values: Sequence[Record],
+) -> list[Row]:
+    ties = [value["import"] or _UPSTREAM for value in values]
+    return list(
+        map(
+            Row,
+            [record.offset for record in records],
+            [record.key.decode() if record.key else "" for record in records],
+            [tie["id"] for tie in ties],
+            [tie["number"] for tie in ties],
+            [tie["line"] for tie in ties],
+            [tie["sheet"] for tie in ties],
+            [tie["occurrence"] for tie in ties],
+            [tie["policy"] for tie in ties],
+            [_observed_ms(v, record) for v, record in zip(values, records, strict=True)],
+            zip(*(columns[field.name] for field in import_type.fields), strict=True),
+        )
+    )
+
+
+_UPSTREAM: Mapping[str, Any] = {
+    "id": None,
+    "number": 0,
+    "line": None,
+    "occurrence": 1,
+    "policy": "merge",
+    "sheet": None,
+}
+
+
+def _observed_ms(value: Record, record: ConsumerRecord) -> int:
+    observed = value["observed_at"]
+    if observed is None:
+        appended: int = record.timestamp
+        return appended
+    return int(observed.timestamp() * 1000)
+
+
+def _reject(record: ConsumerRecord, tie: Record | None, faults: Iterable[Fault]) -> Reject:
+    tied = tie or _UPSTREAM
+    return Reject(record, tied["id"], tied["number"], tied["line"], tied["sheet"], list(faults))

@@ -1,0 +1,40 @@
+"""What the worker counts: the catalogue. Served on /metrics in Prometheus' text format."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter(
+    "fox_rows_total",
+    "Rows that have an outcome in PostgreSQL.",
+    ("type", "outcome"),
+)
+REJECTS = Counter(
+    "fox_rejects_total",
+    "Rejected rows by the first thing wrong with them. Rising: look at 'foxstream errors'.",
+    ("type", "code"),
+)
+BATCH_SECONDS = Histogram(
+    "fox_batch_seconds",
+    "From a batch being taken up to its commit, retries included.",
+    ("type",),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+BATCH_ROWS = Histogram(
+    "fox_batch_rows",
+    "Records in one transaction.",
+    ("type",),
+    buckets=(1, 10, 50, 100, 500, 1000, 2000, 3000, 4000, 5000, 10_000, 50_000),
+)
+RETRIES = Counter(
+    "fox_batch_retries_total",
+    "Transactions tried again, because a server failed. Rising: look at PostgreSQL.",
+    ("type",),
+)
+PARTITIONS_HALTED = Gauge(
+    "fox_partitions_halted",
+    "Partitions that this worker stopped writing, because the configuration is wrong: see its log.",
+    ("type",),
+)
+IMPORTS_FINISHED = Counter("fox_imports_total", "Imports that ended.", ("type", "status"))
+IMPORTS_UNFINISHED = Gauge(
+    "fox_imports_unfinished", "Imports that have not ended, of the partitions of this worker."
+)

@@ -1,0 +1,149 @@
+"""What the rest of the world is told after a commit: rejects on their topic, progress as a hint.
+
+Rejects stand in PostgreSQL until Kafka has acknowledged them, so a worker that dies in between
+leaves them to its successor. One may then be published twice, under the same `ingest.reject_id`.
+Progress is not kept: the tracker reads it from PostgreSQL, sooner for having been told.
+"""
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from faust.types import TP
+from psycopg.rows import dict_row
+
+from processors.database.pool import Pool
+from processors.database.queries import load
+from processors.sending import Send
+from processors.writing.transaction import Written
+from schemas.codec import Encoder
+from schemas.topics import IMPORT_EVENTS, REJECTS
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors", "outbox.sql")
+
+SWEEP_SECONDS = 2.0
+"""How often rejects are looked for that a worker before this one left behind."""
+
+
+class Outbox:
+    """Publishes for the partitions that this worker holds."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        send: Send,
+        events: Encoder,
+        prefix: str,
+        assignment: Callable[[], Iterable[TP]],
+    ) -> None:
+        self._pool = pool
+        self._send = send
+        self._events = events
+        self._prefix = prefix
+        self._assignment = assignment
+        self._progress: dict[tuple[str, str, int], Mapping[str, Any]] = {}
+        self._news = asyncio.Event()
+
+    def tell(self, topic: str, partition: int, written: Written) -> None:
+        """Takes up what a commit brought; the newest progress of an import replaces the one before."""
+        for progress in written.progress:
+            self._progress[progress.import_id, topic, partition] = {
+                "topic": topic,
+                "partition": partition,
+                "revision": progress.revision,
+                "watermark": progress.watermark,
+                "accounted": progress.accounted,
+            }
+        if written.progress or written.rejects:
+            self._news.set()
+
+    async def run(self) -> None:
+        """Publishes until it is cancelled. A failure is logged and tried again with the next sweep."""
+        while True:
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+            try:
+                await self._publish_progress()
+                while await self._publish_rejects():
+                    pass
+            except Exception:  # whatever fails here must not take the writing of rows with it
+                log.exception("publishing failed", action="outbox_failed")
+
+    async def _publish_progress(self) -> None:
+        progress, self._progress = self._progress, {}
+        for (import_id, _, _), body in progress.items():
+            event = {
+                "import_id": import_id,
+                "at": datetime.now(UTC),
+                "event": ("fr.foxreviews.foxstream.Progress", body),
+            }
+            await self._send(
+                self._prefix + IMPORT_EVENTS.name,
+                import_id.encode(),
+                self._events.encode(event),
+                [],
+            )
+
+    async def _publish_rejects(self) -> bool:
+        """Publishes some; whether there were any."""
+        held = list(self._assignment())
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(
+                _SQL["unpublished"],
+                {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+            )
+            rejects = await cursor.fetchall()
+        if not rejects:
+            return False
+        topic = self._prefix + REJECTS.name
+        await asyncio.gather(
+            *(self._send(topic, _key(row), row["value"], list(headers(row))) for row in rejects)
+        )
+        async with self._pool.connection() as connection:
+            await connection.execute(_SQL["published"], {"ids": [row["id"] for row in rejects]})
+        return True
+
+
+def _key(row: Mapping[str, Any]) -> bytes:
+    return str(row["import_id"] or row["topic"]).encode()
+
+
+def headers(row: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
+    """Headers of a reject: the record's own, then why it is here.
+
+    Names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) where it has one, so that
+    its tools work; ours beside them. No value of the row stands in them but in `ingest.errors`.
+    """
+    for name, value in row["headers"]:
+        yield name, b64decode(value)
+    faults = row["faults"]
+    told: dict[str, object] = {
+        "__connect.errors.topic": row["topic"],
+        "__connect.errors.partition": row["partition"],
+        "__connect.errors.offset": row["offset"],
+        "__connect.errors.connector.name": "foxstream",
+        "__connect.errors.stage": "VALUE_CONVERTER" if row["import_id"] is None else "TASK_PUT",
+        "__connect.errors.exception.class.name": faults[0]["code"],
+        "__connect.errors.exception.message": faults[0]["message"],
+        "ingest.reject_id": row["id"],
+        "ingest.appended_at": row["appended_at"].isoformat(),
+        "ingest.errors": json.dumps(faults, ensure_ascii=False),
+    }
+    for name in ("import_id", "line", "sheet"):
+        if row[name] is not None:
+            told[f"ingest.{name}"] = row[name]
+    for name, text in told.items():
+        yield name, str(text).encode()
+    if row["key"] is not None:
+        yield "ingest.key", row["key"]

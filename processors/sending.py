@@ -1,0 +1,19 @@
+"""Records that a worker publishes, through the producer of its Faust app."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes]]], Awaitable[None]]
+"""Topic, key, value, headers. Returns when all in-sync replicas hold the record."""
+
+
+def sender(app: Any) -> Send:
+    """Publishing through `app`, which must be started. Partitions as Java's default: murmur2."""
+
+    async def send(
+        topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> None:
+        producer = await app.maybe_start_producer()
+        await producer.send_and_wait(topic, key, value, None, None, headers)
+
+    return send

@@ -1,0 +1,79 @@
+-- name: columns
+SELECT siren, nom, siret, nom_commercial, adresse, code_postal, ville_nom, naf_code, naf_libelle,
+    telephone, email_contact, site_web, is_active
+FROM enterprise_entreprise
+
+-- name: merge
+WITH found AS (
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated,
+        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
+        ROW(t.nom, t.siret, t.nom_commercial, t.adresse, t.code_postal, t.ville_nom, t.naf_code,
+            t.naf_libelle, t.telephone, t.email_contact, t.site_web, t.is_active) AS before,
+        ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
+        ingest.pick(s.policy, s.siret, t.siret, NULL) AS siret,
+        ingest.pick(s.policy, s.nom_commercial, t.nom_commercial, '') AS nom_commercial,
+        ingest.pick(s.policy, s.adresse, t.adresse, '') AS adresse,
+        ingest.pick(s.policy, s.code_postal, t.code_postal, '') AS code_postal,
+        ingest.pick(s.policy, s.ville_nom, t.ville_nom, '') AS ville_nom,
+        ingest.pick(s.policy, s.naf_code, t.naf_code, '') AS naf_code,
+        ingest.pick(s.policy, s.naf_libelle, t.naf_libelle, '') AS naf_libelle,
+        ingest.pick(s.policy, s.telephone, t.telephone, '') AS telephone,
+        ingest.pick(s.policy, s.email_contact, t.email_contact, '') AS email_contact,
+        ingest.pick(s.policy, s.site_web, t.site_web, '') AS site_web,
+        -- A stored flag is never missing, and an overwritten one falls back to the site's default.
+        CASE s.policy
+            WHEN 'merge' THEN coalesce(s.is_active, t.is_active)
+            WHEN 'overwrite' THEN coalesce(s.is_active, true)
+            ELSE t.is_active
+        END AS is_active
+    FROM staging s
+    JOIN enterprise_entreprise t ON t.siren = s.key
+    WHERE s.round = %(round)s
+    ORDER BY t.siren
+    FOR UPDATE OF t
+), judged AS (
+    SELECT *, CASE
+        WHEN stale THEN 's'
+        WHEN ROW(nom, siret, nom_commercial, adresse, code_postal, ville_nom, naf_code,
+            naf_libelle, telephone, email_contact, site_web, is_active) IS DISTINCT FROM before THEN 'u'
+        ELSE '='
+    END::"char" AS outcome
+    FROM found
+), updated AS (
+    UPDATE enterprise_entreprise t SET
+        nom = j.nom, siret = j.siret, nom_commercial = j.nom_commercial, adresse = j.adresse,
+        code_postal = j.code_postal, ville_nom = j.ville_nom, naf_code = j.naf_code,
+        naf_libelle = j.naf_libelle, telephone = j.telephone, email_contact = j.email_contact,
+        site_web = j.site_web, is_active = j.is_active,
+        updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
+        ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
+        ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
+    FROM judged j
+    WHERE t.siren = j.key AND j.outcome <> 's'
+), fresh AS MATERIALIZED (
+    SELECT s.*
+    FROM staging s
+    WHERE s.round = %(round)s
+        AND NOT EXISTS (SELECT FROM enterprise_entreprise t WHERE t.siren = s.key)
+    ORDER BY s.key
+), inserted AS (
+    INSERT INTO enterprise_entreprise (
+        id, created_at, updated_at, siren, nom, siret, nom_commercial, adresse, code_postal,
+        ville_nom, naf_code, naf_libelle, telephone, email_contact, site_web, is_active,
+        ingest_observed_at, ingest_import_id, ingest_line, ingest_partition, ingest_offset,
+        ingest_outcome
+    )
+    SELECT id, now(), now(), siren, nom, siret, coalesce(nom_commercial, ''),
+        coalesce(adresse, ''), coalesce(code_postal, ''), coalesce(ville_nom, ''),
+        coalesce(naf_code, ''), coalesce(naf_libelle, ''), coalesce(telephone, ''),
+        coalesce(email_contact, ''), coalesce(site_web, ''), coalesce(is_active, true),
+        observed_at, import_id, line, %(partition)s, offset_, 'i'
+    FROM fresh
+)
+SELECT import_id, outcome, sum(counted), sum(repeated)
+FROM (
+    SELECT import_id, outcome, counted, repeated FROM judged
+    UNION ALL
+    SELECT import_id, 'i', counted, repeated FROM fresh
+) settled
+GROUP BY import_id, outcome

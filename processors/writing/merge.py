@@ -1,0 +1,167 @@
+"""Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha1
+from typing import Any, LiteralString, NamedTuple
+from uuid import UUID
+
+from psycopg import sql
+
+from processors.database.pool import Connection
+from processors.database.queries import load
+from processors.judging import Row
+from processors.writing.outcomes import Outcomes
+from processors.writing.targets import NULL, Target, escaped
+
+_NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes
+_VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
+
+# Nested loops over the target's key cost the same whatever its size. The planner has no statistics
+# of the staging table, and would now and then read all of the target instead.
+_INDEXES_ONLY: LiteralString = (
+    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+)
+
+_STAGING = sql.SQL("""
+CREATE TEMPORARY TABLE staging ON COMMIT DROP AS
+SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
+    NULL::text AS policy, NULL::timestamptz AS observed_at, NULL::uuid AS import_id,
+    NULL::integer AS line, NULL::bigint AS offset_, NULL::integer AS counted,
+    NULL::integer AS repeated
+FROM ({columns}) columns WITH NO DATA
+""")
+_OWN_COLUMNS = (
+    "id",
+    "key",
+    "round",
+    "policy",
+    "observed_at",
+    "import_id",
+    "line",
+    "offset_",
+    "counted",
+    "repeated",
+)
+
+
+class Staged(NamedTuple):
+    """Adjacent rows of one key that fold into one. A key has at most one of these in a round."""
+
+    round_: int
+    rows: tuple[Row, ...]
+
+
+def stage(rows: Sequence[Row]) -> list[Staged]:
+    """Puts rows in rounds, so that each meets what the ones before it left.
+
+    Most batches have each key once, and one round. Rows of a key fold where they share import,
+    policy and time of observation: then either all are stale or none, and no other row of the key
+    lies between them.
+    """
+    if len({row.key for row in rows}) == len(rows):
+        return [Staged(0, (row,)) for row in rows]
+    staged: list[Staged] = []
+    latest: dict[str, int] = {}
+    for row in rows:
+        place = latest.get(row.key)
+        if place is not None and _alike(staged[place].rows[-1], row):
+            staged[place] = Staged(staged[place].round_, (*staged[place].rows, row))
+        else:
+            latest[row.key] = len(staged)
+            staged.append(Staged(0 if place is None else staged[place].round_ + 1, (row,)))
+    return staged
+
+
+def _alike(one: Row, other: Row) -> bool:
+    return (one.import_id, one.policy, one.observed_ms) == (
+        other.import_id,
+        other.policy,
+        other.observed_ms,
+    )
+
+
+_FOLDS: dict[str, Callable[[Any, Any], Any]] = {
+    "merge": lambda earlier, later: earlier if later is None else later,
+    "overwrite": lambda _, later: later,
+    "fill_missing": lambda earlier, later: later if earlier is None else earlier,
+    "insert_only": lambda earlier, _: earlier,
+}
+
+
+def fold(rows: Sequence[Row]) -> tuple[Any, ...]:
+    """The values that rows of one key have together, applied one after another."""
+    values = rows[0].values
+    for row in rows[1:]:
+        values = tuple(map(_FOLDS[row.policy], values, row.values))
+    return values
+
+
+async def merge(
+    connection: Connection, target: Target, partition: int, staged: Sequence[Staged]
+) -> Outcomes:
+    """Writes rows; psycopg.Error where PostgreSQL refuses them.
+
+    The staging table stays until the caller's transaction or savepoint ends: once in each.
+    """
+    queries = load("processors.writing", target.sql)
+    async with connection.pipeline():
+        await connection.execute(_INDEXES_ONLY)
+        await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))
+    into = sql.SQL("COPY staging ({}) FROM STDIN").format(
+        sql.SQL(", ").join(map(sql.Identifier, target.columns() + _OWN_COLUMNS))
+    )
+    async with connection.cursor() as cursor:
+        async with cursor.copy(into) as copy:
+            await copy.write(_lines(target, staged))
+        outcomes = Outcomes()
+        for round_ in range(max(item.round_ for item in staged) + 1):
+            await cursor.execute(queries["merge"], {"round": round_, "partition": partition})
+            for import_id, outcome, counted, repeated in await cursor.fetchall():
+                outcomes.add(
+                    None if import_id is None else str(import_id), outcome, counted, repeated
+                )
+    return outcomes
+
+
+def _lines(target: Target, staged: Sequence[Staged]) -> str:
+    firsts = [item.rows[0] for item in staged]
+    counted = [_counted(item.rows) for item in staged]
+    columns = [
+        *target.texts(
+            [item.rows[0].values if len(item.rows) == 1 else fold(item.rows) for item in staged]
+        ),
+        [_identifier(target.import_type.table, row.key) for row in firsts],
+        escaped([row.key for row in firsts]),
+        [str(item.round_) for item in staged],
+        [row.policy for row in firsts],
+        _times([row.observed_ms for row in firsts]),
+        [row.import_id or NULL for row in firsts],
+        [NULL if row.line is None else str(row.line) for row in firsts],
+        [str(item.rows[-1].offset) for item in staged],
+        list(map(str, counted)),
+        [str(len(item.rows) - count) for item, count in zip(staged, counted, strict=True)],
+    ]
+    return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+
+
+def _counted(rows: Sequence[Row]) -> int:
+    """How many of these are no duplicates: the first of an import, and the first from upstream."""
+    if rows[0].import_id is None:
+        return 1
+    return sum(row.occurrence == 1 for row in rows)
+
+
+def _identifier(table: str, key: str) -> str:
+    """UUID of version 5 (RFC 9562) of a natural key: the same in every run and after a restore."""
+    digest = sha1(_NAMESPACE + f"{table}:{key}".encode(), usedforsecurity=False).hexdigest()
+    return f"{digest[:12]}5{digest[13:16]}{_VARIANTS[digest[16]]}{digest[17:32]}"
+
+
+def _times(milliseconds: Sequence[int]) -> list[str]:
+    # Kafka stamps all records of one produced batch alike: few are different.
+    texts = {
+        ms: datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+        for ms in set(milliseconds)
+    }
+    return [texts[ms] for ms in milliseconds]

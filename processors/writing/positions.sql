@@ -1,0 +1,14 @@
+-- name: begin
+INSERT INTO ingest.positions (topic, partition, cluster, topic_id, partitions, next_offset)
+VALUES (%(topic)s, %(partition)s, %(cluster)s, %(topic_id)s, %(partitions)s, %(beginning)s)
+ON CONFLICT (topic, partition) DO NOTHING
+
+-- name: read
+SELECT cluster, topic_id, partitions, next_offset
+FROM ingest.positions
+WHERE topic = %(topic)s AND partition = %(partition)s
+
+-- name: advance
+UPDATE ingest.positions
+SET next_offset = %(end)s
+WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s

@@ -1,0 +1,29 @@
+-- name: watermarks
+SELECT import_id, watermark
+FROM ingest.progress
+WHERE topic = %(topic)s AND partition = %(partition)s AND import_id = ANY(%(imports)s::uuid[])
+
+-- name: add
+INSERT INTO ingest.progress AS stored (
+    import_id, topic, partition, revision, watermark,
+    inserted, updated, unchanged, duplicate, stale, rejected
+)
+SELECT import_id, %(topic)s, %(partition)s, 1, watermark,
+    inserted, updated, unchanged, duplicate, stale, rejected
+FROM jsonb_to_recordset(%(changes)s) AS change (
+    import_id uuid, watermark integer, inserted integer, updated integer, unchanged integer,
+    duplicate integer, stale integer, rejected integer
+)
+ORDER BY import_id
+ON CONFLICT (import_id, topic, partition) DO UPDATE SET
+    revision = stored.revision + 1,
+    watermark = greatest(stored.watermark, EXCLUDED.watermark),
+    inserted = stored.inserted + EXCLUDED.inserted,
+    updated = stored.updated + EXCLUDED.updated,
+    unchanged = stored.unchanged + EXCLUDED.unchanged,
+    duplicate = stored.duplicate + EXCLUDED.duplicate,
+    stale = stored.stale + EXCLUDED.stale,
+    rejected = stored.rejected + EXCLUDED.rejected,
+    updated_at = now()
+RETURNING import_id::text, revision, watermark,
+    inserted + updated + unchanged + duplicate + stale + rejected

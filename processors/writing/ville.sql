@@ -1,0 +1,65 @@
+-- name: columns
+SELECT nom, code_postal_principal, codes_postaux, departement, region, lat, lng, population,
+    departement AS own_departement, region AS own_region
+FROM location_ville
+
+-- name: merge
+WITH found AS (
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated,
+        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
+        ROW(t.nom, t.codes_postaux, t.departement, t.region, t.lat, t.lng, t.population) AS before,
+        ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
+        ingest.pick(s.policy, s.codes_postaux, t.codes_postaux, '[]') AS codes_postaux,
+        ingest.pick(s.policy, s.departement, t.departement, s.own_departement) AS departement,
+        ingest.pick(s.policy, s.region, t.region, s.own_region) AS region,
+        ingest.pick(s.policy, s.lat, t.lat, '0') AS lat,
+        ingest.pick(s.policy, s.lng, t.lng, '0') AS lng,
+        ingest.pick(s.policy, s.population, t.population, 0) AS population
+    FROM staging s
+    JOIN location_ville t ON t.slug = s.key
+    WHERE s.round = %(round)s
+    ORDER BY t.slug
+    FOR UPDATE OF t
+), judged AS (
+    SELECT *, CASE
+        WHEN stale THEN 's'
+        WHEN ROW(nom, codes_postaux, departement, region, lat, lng, population)
+            IS DISTINCT FROM before THEN 'u'
+        ELSE '='
+    END::"char" AS outcome
+    FROM found
+), updated AS (
+    UPDATE location_ville t SET
+        nom = j.nom, codes_postaux = j.codes_postaux, departement = j.departement,
+        region = j.region, lat = j.lat, lng = j.lng, population = j.population,
+        updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
+        ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
+        ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
+    FROM judged j
+    WHERE t.slug = j.key AND j.outcome <> 's'
+), fresh AS MATERIALIZED (
+    SELECT s.*
+    FROM staging s
+    WHERE s.round = %(round)s
+        AND NOT EXISTS (SELECT FROM location_ville t WHERE t.slug = s.key)
+    ORDER BY s.key
+), inserted AS (
+    INSERT INTO location_ville (
+        id, created_at, updated_at, slug, nom, code_postal_principal, codes_postaux, departement,
+        region, lat, lng, population, ingest_observed_at, ingest_import_id, ingest_line,
+        ingest_partition, ingest_offset, ingest_outcome
+    )
+    SELECT id, now(), now(), key, nom, code_postal_principal,
+        coalesce(codes_postaux, jsonb_build_array(code_postal_principal)),
+        coalesce(departement, own_departement), coalesce(region, own_region),
+        coalesce(lat, 0), coalesce(lng, 0), coalesce(population, 0),
+        observed_at, import_id, line, %(partition)s, offset_, 'i'
+    FROM fresh
+)
+SELECT import_id, outcome, sum(counted), sum(repeated)
+FROM (
+    SELECT import_id, outcome, counted, repeated FROM judged
+    UNION ALL
+    SELECT import_id, 'i', counted, repeated FROM fresh
+) settled
+GROUP BY import_id, outcome

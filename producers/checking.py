@@ -1,0 +1,109 @@
+"""What an import of a file would find, without importing it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from producers.reading import Options, RefusedError, Row, Source, open_source
+from schemas.faults import Fault
+from schemas.import_types import ImportType
+
+_EXAMPLES = 20
+_PREVIEW = 10
+
+
+def verdict(path: Path, import_type: ImportType, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - it is frozen
+    """The verdict of a check: docs/reference names its keys. A refusal leaves the counts at 0.
+
+    `preview` holds the records of the first rows that are valid. `already_imported` and
+    `ai_estimate` are None: they are not in the file. Raises OSError where it cannot be read.
+    """
+    found: dict[str, Any] = {
+        "file_name": path.name,
+        "import_type": import_type.name,
+        "refusal": None,
+        **dict.fromkeys(("format", "encoding", "delimiter", "sheet", "header_line")),
+        "mapping": {},
+        "unknown_columns": [],
+        **dict.fromkeys(_COUNTS, 0),
+        "errors_by_code": {},
+        "warnings_by_code": {},
+        "examples": [],
+        "preview": [],
+        "already_imported": None,
+        "ai_estimate": None,
+    }
+    try:
+        source = open_source(path, import_type, options)
+        found |= _recognised(source) | _counted(source)
+    except RefusedError as refusal:
+        found["refusal"] = {"code": refusal.code, "message": refusal.message}
+    return found
+
+
+_COUNTS = ("total_rows", "valid_rows", "rejected_rows", "duplicate_rows", "blank_lines")
+
+
+def _recognised(source: Source) -> dict[str, Any]:
+    return {
+        "format": source.format,
+        "encoding": source.encoding,
+        "delimiter": source.delimiter,
+        "sheet": source.sheet,
+        "header_line": source.header_line,
+        "mapping": source.mapping,
+        "unknown_columns": source.unknown_columns,
+    }
+
+
+def _counted(source: Source) -> dict[str, Any]:
+    total = rejected = duplicate = 0
+    keys: set[str | None] = set()
+    errors: Counter[str] = Counter()
+    warnings: Counter[str] = Counter()
+    examples: list[dict[str, Any]] = []
+    preview: list[dict[str, Any]] = []
+    for rows in source.chunks():
+        valid = [row for row in rows if not row.faults]
+        total += len(rows)
+        rejected += len(rows) - len(valid)
+        known = len(keys)
+        keys.update([row.key for row in valid])
+        duplicate += len(valid) - (len(keys) - known)
+        for row in rows:
+            if row.warnings:
+                warnings.update(row.warnings)
+            if row.faults:
+                errors.update([fault.code for fault in row.faults])
+                examples += _examples(source, row)[: _EXAMPLES - len(examples)]
+        preview += [row.record for row in valid[: _PREVIEW - len(preview)]]
+    return {
+        "total_rows": total,
+        "valid_rows": total - rejected,
+        "rejected_rows": rejected,
+        "duplicate_rows": duplicate,
+        "blank_lines": source.blank_lines,
+        "errors_by_code": dict(errors),
+        "warnings_by_code": dict(warnings),
+        "examples": examples,
+        "preview": preview,
+    }
+
+
+def _examples(source: Source, row: Row) -> list[dict[str, Any]]:
+    return [
+        {
+            "line": row.line,
+            "column": fault.column,
+            "code": fault.code,
+            "message": fault.message,
+            "value": _value(source, row, fault),
+        }
+        for fault in row.faults
+    ]
+
+
+def _value(source: Source, row: Row, fault: Fault) -> str | None:
+    if fault.column is None:
+        return None
+    return row.cells[source.header.index(fault.column)]

@@ -1,0 +1,408 @@
+"""foxstream: files to Kafka, and how their imports stand.
+
+What takes time to load is loaded where it is used: an import of a small file is over before rich
+and openpyxl would be there.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from producers.exits import INTERRUPTED, PARTIAL, REFUSED, USAGE, explained, fail, of_status, tell
+from schemas.import_types import IMPORT_TYPES, ImportType
+
+if TYPE_CHECKING:
+    from producers.importing import Order, Reading
+    from producers.reading import Options
+    from producers.states import Reject, State
+
+_FIRST_REJECTS = 5
+_SHOWN_REJECTS = 20
+_KAFKA_SECONDS = 8.0
+
+app = typer.Typer(
+    name="foxstream",
+    help="Importe des fichiers dans FOX-Reviews par Kafka, et dit où en sont les imports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Policy(StrEnum):
+    """What happens to a row that is there already: schemas/avro/import_line.avsc."""
+
+    MERGE = "merge"
+    OVERWRITE = "overwrite"
+    FILL_MISSING = "fill_missing"
+    INSERT_ONLY = "insert_only"
+
+
+File = Annotated[Path, typer.Argument(metavar="FICHIER", help="Fichier CSV ou Excel.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Identifiant de l'import.")]
+Type = Annotated[str, typer.Option("--type", help=f"Type d'import : {', '.join(IMPORT_TYPES)}.")]
+Json = Annotated[bool, typer.Option("--json", help="Un document JSON sur la sortie standard.")]
+Encoding = Annotated[str | None, typer.Option(help="Encodage, s'il est mal reconnu.")]
+Delimiter = Annotated[str | None, typer.Option(help="Séparateur de colonnes (\\t : tabulation).")]
+Sheet = Annotated[str | None, typer.Option(help="Feuille du classeur.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLONNE=CHAMP", help="Champ d'une colonne ; peut être répété."),
+]
+
+
+@app.command("import")
+def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
+    file: File,
+    type_: Type,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Attendre la fin de l'import.")
+    ] = True,
+    as_json: Json = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    sheet: Sheet = None,
+    column: Column = None,
+    policy: Annotated[
+        Policy,
+        typer.Option(case_sensitive=False, help="Ce que deviennent les lignes déjà en base."),
+    ] = Policy.MERGE,
+    generate_ai: Annotated[
+        bool, typer.Option("--generate-ai", help="Demander les contenus IA.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Importer à nouveau un fichier déjà importé.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Vérifier seulement : comme « check ».")
+    ] = False,
+) -> None:
+    """Publie un fichier et suit son import jusqu'au bout."""
+    with explained(as_json=as_json):
+        import_type = _import_type(type_)
+        options = _options(import_type, encoding, delimiter, sheet, column)
+        _readable(file)
+        if dry_run:
+            _check(file, import_type, options, policy, as_json=as_json)
+        from producers.importing import Order
+
+        order = Order(file, import_type, options, policy.value, generate_ai, force)
+        _import(order, follow=follow, as_json=as_json)
+
+
+@app.command()
+def check(  # noqa: PLR0913, PLR0917 - one parameter an option
+    file: File,
+    type_: Type,
+    as_json: Json = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    sheet: Sheet = None,
+    column: Column = None,
+) -> None:
+    """Dit ce que donnerait l'import d'un fichier, sans rien publier."""
+    with explained(as_json=as_json):
+        import_type = _import_type(type_)
+        options = _options(import_type, encoding, delimiter, sheet, column)
+        _readable(file)
+        _check(file, import_type, options, Policy.MERGE, as_json=as_json)
+
+
+@app.command()
+def status(import_id: Id, as_json: Json = False) -> None:
+    """Dit où en est un import."""
+    from producers.progress import summary
+
+    with explained(as_json=as_json):
+        state = _state(import_id)
+        _show(state, summary(state), as_json=as_json)
+        raise typer.Exit(of_status(state["status"]))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Liste les imports, le plus récent d'abord."""
+    from producers.progress import number
+    from producers.states import document
+
+    with explained(as_json=as_json):
+        states = sorted(_states(None).values(), key=lambda s: s["created_at"], reverse=True)
+        if as_json:
+            print(json.dumps([document(state) for state in states], ensure_ascii=False))
+            return
+        for state in states:
+            total = "?" if state["total_rows"] is None else number(state["total_rows"])
+            print(
+                f"{state['created_at']:%Y-%m-%d %H:%M}  {state['id']}  {state['import_type']:<14}"
+                f"{state['status']:<11}{total:>10} lignes  {state['file_name']}"
+            )
+        if not states:
+            print("Aucun import.")
+
+
+@app.command()
+def errors(
+    import_id: Id,
+    output: Annotated[
+        Path | None, typer.Option(help="Fichier .csv, .xlsx ou .jsonl à écrire.")
+    ] = None,
+) -> None:
+    """Montre les lignes rejetées d'un import, ou les écrit dans un fichier à corriger."""
+    from producers.reports import FORMATS
+
+    with explained():
+        if output is not None and output.suffix.lower() not in FORMATS:
+            fail(USAGE, "usage", f"--output : un fichier {', '.join(FORMATS)}.")
+        state = _state(import_id)
+        with _rejects(state, patience_seconds=3.0) as rejects:
+            if output is None:
+                shown = sorted(islice(rejects, _SHOWN_REJECTS), key=lambda r: r.line or 0)
+                _show_rejects(shown)
+                count = len(shown) + sum(1 for _ in rejects)
+                if count > len(shown):
+                    print(
+                        f"… et {count - len(shown)} autres : "
+                        f"foxstream errors {import_id} --output erreurs.csv"
+                    )
+            else:
+                count = _write_report(output, state, rejects)
+        if count < state["rejected"]:
+            tell(
+                f"{state['rejected'] - count} lignes rejetées ne sont pas encore publiées : "
+                "recommencez dans un instant."
+            )
+
+
+# --- what was asked for
+
+
+def _import_type(name: str) -> ImportType:
+    known = IMPORT_TYPES.get(name.strip().upper().replace("-", "_"))
+    if known is None:
+        fail(USAGE, "usage", f"--type {name} : ce type n'existe pas ({', '.join(IMPORT_TYPES)}).")
+    return known
+
+
+def _options(
+    import_type: ImportType,
+    encoding: str | None,
+    delimiter: str | None,
+    sheet: str | None,
+    columns: list[str] | None,
+) -> "Options":
+    from producers.reading import Options
+
+    chosen = {}
+    for column in columns or ():
+        source, _, name = column.rpartition("=")
+        if not source or name not in import_type.field:
+            fail(
+                USAGE,
+                "usage",
+                f"--column {column} : écrivez COLONNE=CHAMP, le champ étant l'un de "
+                f"{', '.join(import_type.field)}.",
+            )
+        chosen[source] = name
+    if delimiter in ("\\t", "tab"):
+        delimiter = "\t"
+    return Options(encoding=encoding, delimiter=delimiter, sheet=sheet, columns=chosen)
+
+
+def _readable(path: Path) -> None:
+    if not path.exists():
+        fail(USAGE, "missing-file", f"Le fichier {path} n'existe pas.")
+    if not path.is_file():
+        fail(USAGE, "not-a-file", f"{path} n'est pas un fichier.")
+    if not os.access(path, os.R_OK):
+        fail(USAGE, "unreadable", f"Le fichier {path} ne peut pas être lu : voyez ses droits.")
+
+
+# --- check
+
+
+def _check(
+    path: Path, import_type: ImportType, options: "Options", policy: Policy, *, as_json: bool
+) -> NoReturn:
+    from producers.checking import verdict
+
+    found = verdict(path, import_type, options)
+    if found["refusal"] is None:
+        found["already_imported"] = _already_imported(path, import_type, options, policy)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, default=str))
+    else:
+        print("\n".join(_verdict_lines(found)))
+    if found["refusal"] is not None:
+        raise typer.Exit(REFUSED)
+    raise typer.Exit(PARTIAL if found["rejected_rows"] else 0)
+
+
+def _already_imported(
+    path: Path, import_type: ImportType, options: "Options", policy: Policy
+) -> dict[str, Any] | None:
+    from producers.cluster import ClusterError
+    from producers.importing import earlier, import_ids
+    from producers.reading import open_source
+    from producers.settings import settings
+    from producers.states import ImportLog, document
+    from schemas.registry import Registry, RegistryUnavailableError
+
+    ids = import_ids(open_source(path, import_type, options), policy.value)
+    try:
+        with (
+            Registry(settings().schema_registry_url) as registry,
+            ImportLog(settings(), registry) as log,
+        ):
+            log.start(timeout_seconds=2.0)
+            state = earlier(log.read(set(ids)), ids)
+    except (ClusterError, RegistryUnavailableError):
+        # A check needs no server; it then cannot say.
+        return None
+    if state is None:
+        return None
+    return {name: document(state)[name] for name in ("id", "status", "created_at", "completed_at")}
+
+
+def _verdict_lines(found: dict[str, Any]) -> Iterator[str]:
+    if found["refusal"] is not None:
+        yield f"Refusé : {found['refusal']['message']}"
+        return
+    yield (
+        f"{found['file_name']} : {found['total_rows']} lignes, {found['valid_rows']} valides, "
+        f"{found['rejected_rows']} rejetées, {found['duplicate_rows']} en double, "
+        f"{found['blank_lines']} vides"
+    )
+    read_as = [found["format"], found["encoding"], found["sheet"]]
+    yield f"  lu comme : {', '.join(str(word) for word in read_as if word)}"
+    if found["unknown_columns"]:
+        yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"
+    for example in found["examples"]:
+        yield f"  ligne {example['line']} : {example['message']}"
+    if found["already_imported"]:
+        yield (
+            f"  déjà importé : {found['already_imported']['id']} "
+            f"({found['already_imported']['status']})"
+        )
+
+
+# --- import
+
+
+def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
+    from producers.importing import Desk, read_file
+    from producers.progress import screen, summary
+    from producers.settings import settings
+    from producers.states import TERMINAL
+    from producers.watching import ReadingView
+    from producers.watching import follow as follow_import
+
+    reading = None
+    with screen() as shown:
+        view = ReadingView(shown)
+        try:
+            with Desk(settings(), tick=view.show) as desk:
+                view.desk = desk
+                reading = read_file(order, desk, view.watch)
+                if follow:
+                    state = follow_import(desk, reading.import_id, shown)
+                else:
+                    state = desk.log.follow(reading.import_id, 0.0) or reading.state
+        except KeyboardInterrupt:
+            shown.say(_interrupted(view.reading, finished=reading is not None))
+            raise typer.Exit(INTERRUPTED) from None
+    _show(state, summary(state), as_json=as_json)
+    if state["error_rows"] and not as_json:
+        _show_first_rejects(state)
+    if state["status"] not in TERMINAL:
+        tell(f"Suite : foxstream status {state['id']}")
+    raise typer.Exit(of_status(state["status"]))
+
+
+def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
+    if finished and reading is not None:
+        return (
+            "Interrompu : tout le fichier est confié à Kafka, l'import continue sans cette "
+            f"commande. Pour le voir : foxstream status {reading.import_id}"
+        )
+    if reading is not None:
+        return (
+            "Interrompu pendant la lecture : relancez la même commande, l'import "
+            f"{reading.import_id} reprendra sans rien écrire deux fois."
+        )
+    return "Interrompu avant la première ligne : rien n'est importé."
+
+
+# --- states and rejects
+
+
+def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
+    from producers.settings import settings
+    from producers.states import ImportLog
+    from schemas.registry import Registry
+
+    with (
+        Registry(settings().schema_registry_url) as registry,
+        ImportLog(settings(), registry) as log,
+    ):
+        log.start(timeout_seconds=_KAFKA_SECONDS)
+        return log.read(None if wanted is None else set(wanted))
+
+
+def _state(import_id: str) -> "State":
+    state = _states([import_id]).get(import_id)
+    if state is None:
+        fail(REFUSED, "unknown-import", f"Aucun import n'a l'identifiant {import_id}.")
+    return state
+
+
+@contextmanager
+def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
+    from producers.settings import settings
+    from producers.states import RejectLog
+
+    with RejectLog(settings()) as log:
+        log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
+        yield log.read(state["id"], state["rejected"], patience_seconds)
+
+
+def _write_report(path: Path, state: "State", rejects: "Iterator[Reject]") -> int:
+    from producers.reports import report, write
+    from producers.settings import settings
+    from schemas.codec import Decoder
+    from schemas.registry import Registry
+
+    record = str(IMPORT_TYPES[state["import_type"]].topic.record)
+    with Registry(settings().schema_registry_url) as registry:
+        content = report(state, rejects, Decoder(record, registry))
+    write(path, content, state["options"].get("delimiter") or ",")
+    print(f"{len(content.rows)} lignes rejetées écrites dans {path}")
+    return len(content.rows)
+
+
+def _show_first_rejects(state: "State") -> None:
+    with _rejects(state, patience_seconds=2.0) as rejects:
+        first = sorted(islice(rejects, 200), key=lambda reject: reject.line or 0)
+    _show_rejects(first[:_FIRST_REJECTS])
+    print(f"Suite : foxstream errors {state['id']} --output erreurs.csv")
+
+
+def _show_rejects(rejects: "list[Reject]") -> None:
+    for reject in rejects:
+        where = f"{reject.sheet}, " if reject.sheet else ""
+        for error in reject.errors:
+            column = f", colonne {error['column']}" if error["column"] else ""
+            print(f"  {where}ligne {reject.line}{column} : {error['message']}")
+
+
+def _show(state: "State", text: str, *, as_json: bool) -> None:
+    from producers.states import document
+
+    print(json.dumps(document(state), ensure_ascii=False) if as_json else text)

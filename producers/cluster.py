@@ -1,0 +1,71 @@
+"""What the publisher and the readers of logs share: how they reach Kafka, and how they fail.
+
+    ClusterError
+    +-- UnreachableError    a server does not answer: try again later
+    +-- NotReadyError       it answers, but topics or schemas are not there: an operator acts
+    +-- DeliveryError       it refused what was published: nothing after it was sent
+
+Messages are in French: the command line shows them as they are.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from producers.settings import Settings
+
+# librdkafka writes to the terminal by itself unless it is given a logger.
+_LOGGER = logging.getLogger("librdkafka")
+_LOGGER.addHandler(logging.NullHandler())
+
+
+class ClusterError(Exception):
+    """Kafka or the schema registry is in the way; the message says which and what to do."""
+
+
+class UnreachableError(ClusterError):
+    """A server does not answer."""
+
+
+class NotReadyError(ClusterError):
+    """Topics or schemas are missing."""
+
+
+class DeliveryError(ClusterError):
+    """Kafka refused a message."""
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """What every librdkafka client of ours is told."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": "foxstream",
+        "logger": _LOGGER,
+        "reconnect.backoff.max.ms": 1000,
+        "topic.metadata.refresh.sparse": True,
+    }
+
+
+def partition_counts(
+    client: Any, settings: Settings, topics: Iterable[str], *, timeout_seconds: float
+) -> dict[str, int]:
+    """Partitions of each topic, by its name without the prefix.
+
+    `client` is any librdkafka client. Raises UnreachableError and NotReadyError.
+    """
+    try:
+        # All topics: to ask for one by name would create it on a broker that allows that.
+        known = client.list_topics(timeout=timeout_seconds).topics
+    except KafkaException as error:
+        raise UnreachableError(
+            f"Kafka ne répond pas à l'adresse {settings.kafka_bootstrap} : vérifiez qu'il est "
+            "démarré et que FOX_KAFKA_BOOTSTRAP est juste."
+        ) from error
+    missing = [name for name in map(settings.topic, topics) if name not in known]
+    if missing:
+        raise NotReadyError(
+            f"Kafka n'a pas de topic {', '.join(missing)} : lancez « foxstream-worker topics »."
+        )
+    return {name: len(known[settings.topic(name)].partitions) for name in topics}

@@ -1,0 +1,104 @@
+"""How a command ends: an exit code, and one sentence in French where something is wrong."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+PARTIAL, REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 3, 4, 2, 5, 130
+
+_OF_STATUS = {"PARTIAL": PARTIAL, "ERROR": REFUSED, "CANCELLED": REFUSED}
+
+
+def of_status(status: str) -> int:
+    """The exit code that tells how an import stands; 0 while it is not finished."""
+    return _OF_STATUS.get(status, 0)
+
+
+def tell(text: str) -> None:
+    """For people: standard output may be read by a program."""
+    print(text, file=sys.stderr)  # noqa: T201 - what users read
+
+
+class CommandError(Exception):
+    """A command ends with `exit_code`; `code` and the message say why."""
+
+    def __init__(self, exit_code: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.code = code
+
+
+def fail(exit_code: int, code: str, message: str) -> NoReturn:
+    """Ends the command."""
+    raise CommandError(exit_code, code, message)
+
+
+@contextmanager
+def explained(*, as_json: bool = False) -> Iterator[None]:
+    """Turns what can go wrong into one sentence and an exit code; the rest is a fault of ours."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell("Interrompu.")
+        raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        known = _explain(error)
+        if known is None:
+            raise
+        tell(str(known))
+        if as_json:
+            why = {"code": known.code, "message": str(known)}
+            print(json.dumps({"error": why, **_context(error)}, ensure_ascii=False))  # noqa: T201
+        raise typer.Exit(known.exit_code) from None
+
+
+def _explain(error: Exception) -> CommandError | None:
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, BrokenPipeError):
+        return None  # typer ends quietly where nobody reads on, as in « foxstream list | head »
+    if isinstance(error, OSError):
+        return CommandError(USAGE, "unreadable", f"Lecture ou écriture impossible : {error}.")
+    return _explain_ours(error)
+
+
+def _explain_ours(error: Exception) -> CommandError | None:
+    # Here and not above: they bring most of what takes time to load.
+    from producers.cluster import ClusterError, NotReadyError
+    from producers.reading import RefusedError
+    from producers.settings import SettingsError, settings
+    from schemas.registry import RegistryUnavailableError
+
+    match error:
+        case RefusedError():
+            return CommandError(REFUSED, error.code, error.message)
+        case SettingsError():
+            return CommandError(USAGE, "settings", str(error))
+        case NotReadyError():
+            return CommandError(USAGE, "not-ready", str(error))
+        case ClusterError():
+            return CommandError(UNREACHABLE, "unreachable", str(error))
+        case RegistryUnavailableError():
+            return CommandError(
+                UNREACHABLE,
+                "unreachable",
+                "Le registre de schémas ne répond pas à l'adresse "
+                f"{settings().schema_registry_url} : vérifiez qu'il est démarré et que "
+                "FOX_SCHEMA_REGISTRY_URL est juste.",
+            )
+    return None
+
+
+def _context(error: Exception) -> dict[str, Any]:
+    from producers.importing import AlreadyImportedError
+    from producers.states import document
+
+    if isinstance(error, AlreadyImportedError):
+        return {"already_imported": document(error.state)}
+    return {}

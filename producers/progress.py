@@ -1,0 +1,201 @@
+"""What the command line shows of an import while it runs, on standard error, in French.
+
+On a terminal one line that moves; elsewhere a plain line every few seconds at most.
+"""
+
+import sys
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from producers.states import State
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+PLAIN_SECONDS = 5.0
+
+_WAITING = {
+    "database": "la base de données ne répond pas, l'import attend son retour",
+    "parent": "des lignes attendent leur ligne parente",
+}
+
+
+def number(value: int) -> str:
+    """12 345, with a space that does not break."""
+    return f"{value:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def seconds(value: float) -> str:
+    """0,8 s; 12 s; 3 min 05 s; 2 h 10 min."""
+    if value < 10:
+        return f"{value:.1f} s".replace(".", ",")
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def accounted(state: State) -> int:
+    """Rows that have an outcome."""
+    done: int = state["success_rows"] + state["error_rows"] + state["cancelled"]
+    return done
+
+
+def reading_line(read: int, acknowledged: int, elapsed: float) -> str:
+    """While the file is read and published."""
+    rate = acknowledged / elapsed if elapsed > 0 else 0.0
+    return (
+        f"Lecture : {number(read)} lignes lues, {number(acknowledged)} confiées à Kafka "
+        f"({number(round(rate))} lignes/s)"
+    )
+
+
+def writing_line(state: State) -> str:
+    """While the workers write."""
+    done, total = accounted(state), state["total_rows"]
+    if state["waiting_for"]:
+        waiting = _WAITING.get(state["waiting_for"], f"en attente de {state['waiting_for']}")
+        return f"{number(done)} lignes traitées : {waiting}"
+    rate = state["rows_per_second"] or 0.0
+    parts = [f"Écriture : {number(done)}"]
+    if total:
+        parts.append(f" sur {number(total)} lignes ({100 * done // total} %)")
+    else:
+        parts.append(" lignes")
+    if rate:
+        parts.append(f", {number(round(rate))} lignes/s")
+    if rate and total and total > done:
+        parts.append(f", encore {seconds((total - done) / rate)}")
+    if state["error_rows"]:
+        parts.append(f", {number(state['error_rows'])} en erreur")
+    return "".join(parts)
+
+
+class Screen(Protocol):
+    """Where progress is shown: `line` replaces the moving line, `say` stays."""
+
+    def line(self, text: str) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+class PlainScreen:
+    """For a log or a pipe: a line that says something new, every few seconds at most."""
+
+    def __init__(
+        self,
+        write: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._shown_at = clock()
+        self._shown = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def line(self, text: str) -> None:
+        now = self._clock()
+        if text != self._shown and now - self._shown_at >= PLAIN_SECONDS:
+            self._shown, self._shown_at = text, now
+            self._write(text)
+
+    def say(self, text: str) -> None:
+        self._write(text)
+
+
+class LiveScreen:
+    """For a terminal. Loads rich only when there is something to show for longer than a moment."""
+
+    _QUIET_SECONDS = 0.3
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._begun = monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def line(self, text: str) -> None:
+        if self._live is None and monotonic() - self._begun < self._QUIET_SECONDS:
+            return
+        live = self._started()
+        live.update(live.console.render_str(text, markup=False, highlight=False))
+
+    def say(self, text: str) -> None:
+        self._started().console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _started(self) -> "Live":
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), transient=True)
+            self._live.start()
+        return self._live
+
+
+def screen() -> PlainScreen | LiveScreen:
+    """What suits standard error."""
+    return LiveScreen() if sys.stderr.isatty() else PlainScreen()
+
+
+_ENDINGS = {
+    "SUCCESS": "Import réussi",
+    "PARTIAL": "Import terminé avec des lignes en erreur",
+    "ERROR": "Import en échec",
+    "CANCELLED": "Import annulé",
+    "PENDING": "Import en attente d'un worker",
+    "PROCESSING": "Import en cours",
+    "PAUSED": "Import suspendu",
+}
+
+_OUTCOMES = {
+    "inserted": "insérées",
+    "updated": "mises à jour",
+    "unchanged": "inchangées",
+    "duplicate": "en double",
+    "stale": "plus anciennes que la base",
+    "rejected": "rejetées",
+    "parked": "en attente de leur ligne parente",
+    "cancelled": "annulées",
+}
+
+
+def summary(state: State) -> str:
+    """How an import stands, in a few lines."""
+    total = "?" if state["total_rows"] is None else number(state["total_rows"])
+    head = f"{_ENDINGS[state['status']]} ({state['status']}) : {state['file_name']}, {total} lignes"
+    if state["duration"] is not None:
+        head += f" en {seconds(state['duration'])}"
+    if state["rows_per_second"]:
+        head += f" ({number(round(state['rows_per_second']))} lignes/s)"
+    lines = [head, f"  import {state['id']}"]
+    if state["error"]:
+        lines.append(f"  {state['error']['message']}")
+    counts = [f"{number(state[name])} {word}" for name, word in _OUTCOMES.items() if state[name]]
+    if counts:
+        lines.append(f"  {', '.join(counts)}")
+    warnings = sum(state["warnings_by_code"].values())
+    if warnings:
+        lines.append(f"  {number(warnings)} avertissements (valeurs ignorées, lignes gardées)")
+    return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""One pass over the bytes of a file: its SHA-256, and how its text is encoded."""
+
+import codecs
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from producers.reading.refusals import refusal
+
+_BLOCK = 1 << 20
+# No block without a line end: a line is never longer than two blocks, and memory stays flat.
+LONGEST_LINE = 2 * _BLOCK
+
+_UNDEFINED_IN_CP1252 = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",  # what Excel calls "Texte Unicode"
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+class Text(NamedTuple):
+    """`encoding` decodes the whole file without an error."""
+
+    sha256: str
+    encoding: str
+
+
+def of_workbook(path: Path) -> str:
+    """The SHA-256 of the bytes, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_text(path: Path, encoding: str | None) -> Text:
+    """Reads the file as `encoding`, by default as its BOM says, UTF-8 or else Windows-1252.
+
+    Raises RefusedError where it does not decode, has no text or has a line without end; OSError.
+    """
+    digest = hashlib.sha256()
+    blank = True
+    with path.open("rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        decoder = _Decoder(encoding or _by_bom(head))
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            decoder.feed(block)
+            blank = blank and not block.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe")
+            if len(block) == _BLOCK and b"\n" not in block and b"\r" not in block:
+                raise refusal("line-too-long", limit=LONGEST_LINE)
+    if blank:
+        raise refusal("empty-file")
+    return Text(digest.hexdigest(), decoder.finish())
+
+
+def _by_bom(head: bytes) -> str | None:
+    return next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
+
+
+class _Decoder:
+    """Tells whether blocks decode as `told`, or where nothing is told as UTF-8 or cp1252."""
+
+    def __init__(self, told: str | None) -> None:
+        self._told = told
+        self._cp1252 = told is None
+        name = told or "utf-8"
+        try:
+            b"".decode(name)
+            self._decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder(name)()
+        except LookupError as error:
+            raise refusal("unknown-encoding", encoding=name) from error
+
+    def feed(self, block: bytes, *, final: bool = False) -> None:
+        if self._cp1252 and not block.isascii():
+            self._cp1252 = len(block.translate(None, _UNDEFINED_IN_CP1252)) == len(block)
+        if self._decoder is None:
+            return
+        try:
+            self._decoder.decode(block, final)
+        except UnicodeError as error:
+            if self._told is not None:
+                raise refusal("encoding", encoding=self._told) from error
+            self._decoder = None
+
+    def finish(self) -> str:
+        self.feed(b"", final=True)
+        if self._decoder is not None:
+            return self._told or "utf-8"
+        if not self._cp1252:
+            raise refusal("encoding", encoding="cp1252")
+        return "cp1252"

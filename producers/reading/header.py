@@ -1,0 +1,231 @@
+"""Which column of a file is which field."""
+
+import difflib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from producers.reading.refusals import quoted, refusal
+from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
+
+_LIKENESS = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`names` as the file spells them, trimmed and on one line.
+
+    `sources`, by field, are the columns that give its value, each where those before it are
+    blank; a source of several columns is their texts joined by a space. The first names the
+    field's column. `cities` is the column of a city list, whose values are "Nom (code postal)".
+    """
+
+    names: list[str]
+    sources: Mapping[str, tuple[tuple[int, ...], ...]]
+    cities: int | None = None
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Field by header, for each column that is used."""
+        mapping: dict[str, str] = {}
+        for field, sources in self.sources.items():
+            mapping[self.names[sources[0][0]]] = field
+        for field, sources in self.sources.items():
+            for source in sources[1:]:
+                for column in source:
+                    mapping.setdefault(self.names[column], field)
+        return mapping
+
+    @property
+    def unknown(self) -> list[str]:
+        """The named columns that feed no field."""
+        used = {column for sources in self.sources.values() for one in sources for column in one}
+        return [name for at, name in enumerate(self.names) if name and at not in used]
+
+
+def fold(name: str) -> str:
+    """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal"."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold())))
+
+
+@cache
+def _fields(import_type: ImportType) -> dict[str, str]:
+    return {
+        fold(name): field.name
+        for field in import_type.fields
+        for name in (field.name, *field.aliases)
+    }
+
+
+def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
+    """The fields that the cells of a header name."""
+    fields = _fields(import_type)
+    return {fields[folded] for folded in map(fold, cells) if folded in fields}
+
+
+def complete(import_type: ImportType, cells: Sequence[str], told: Mapping[str, str]) -> bool:
+    """Whether a header names all the required fields, `told` being fields by header."""
+    spelled = {fold(name): field for name, field in told.items()}
+    fixed = {spelled[folded] for folded in map(fold, cells) if folded in spelled}
+    return _required(import_type) <= known(import_type, cells) | fixed
+
+
+@cache
+def _required(import_type: ImportType) -> frozenset[str]:
+    return frozenset(field.name for field in import_type.fields if field.required)
+
+
+def recognise(
+    import_type: ImportType,
+    cells: Sequence[str],
+    told: Mapping[str, str],
+    *,
+    cities: int | None = None,
+) -> Header:
+    """The header that `cells` are, `told` being the fields by header that the operator fixed.
+
+    `cities`: the column whose values look like those of a city list. Raises RefusedError.
+    """
+    names = [" ".join(cell.strip("\ufeff\u200b").split()) for cell in cells]
+    fixed = _fixed(import_type, names, told)
+    if not fixed:
+        _check_type(import_type, names, cities)
+    columns: dict[str, list[int]] = {}
+    fields = _fields(import_type)
+    for at, folded in enumerate(map(fold, names)):
+        field = fields.get(folded)
+        if field is not None and field not in fixed and at not in fixed.values():
+            columns.setdefault(field, []).append(at)
+    sources = {field: ((column,),) for field, column in fixed.items()} | {
+        field: _sources(import_type.field[field], names, candidates)
+        for field, candidates in columns.items()
+    }
+    if not _lists_cities(import_type, sources, cities):
+        cities = None
+    _check_complete(import_type, names, sources, cities)
+    return Header(names, sources, cities)
+
+
+def _fixed(import_type: ImportType, names: list[str], told: Mapping[str, str]) -> dict[str, int]:
+    fixed: dict[str, int] = {}
+    for name, field in told.items():
+        if field not in import_type.field:
+            raise refusal(
+                "unknown-field",
+                field=field,
+                type=import_type.name,
+                fields=quoted(list(import_type.field)),
+            )
+        folded = list(map(fold, names))
+        if name in names:
+            column = names.index(name)
+        elif fold(name) in folded:
+            column = folded.index(fold(name))
+        else:
+            raise refusal("unknown-column", column=name, found=_found(names))
+        if field in fixed:
+            raise _duplicate(field, [names[fixed[field]], name])
+        fixed[field] = column
+    return fixed
+
+
+def _sources(field: Field, names: list[str], candidates: list[int]) -> tuple[tuple[int, ...], ...]:
+    folded = list(map(fold, names))
+    spelled = {folded[column] for column in candidates}
+    if len(spelled) < len(candidates):
+        raise _duplicate(field.name, [names[column] for column in candidates])
+    for column in candidates:
+        chain = _chain(field, folded[column])
+        if spelled <= {folded[column], *(name for link in chain for name in link)}:
+            links = [link for link in chain if set(link) <= set(folded)]
+            return ((column,), *(tuple(map(folded.index, link)) for link in links))
+    raise _duplicate(field.name, [names[column] for column in candidates])
+
+
+@cache
+def _chain(field: Field, folded: str) -> tuple[tuple[str, ...], ...]:
+    for chain in field.chains:
+        first, *links = chain.split(">")
+        if fold(first) == folded:
+            return tuple(tuple(map(fold, link.split("+"))) for link in links)
+    return ()
+
+
+def _lists_cities(
+    import_type: ImportType, sources: Mapping[str, object], cities: int | None
+) -> bool:
+    return (
+        import_type is VILLE
+        and cities is not None
+        and sources.get("nom") == ((cities,),)
+        and "code_postal_principal" not in sources
+    )
+
+
+def _check_type(import_type: ImportType, names: list[str], cities: int | None) -> None:
+    def fits(other: ImportType) -> bool:
+        fields = known(other, names)
+        if other is VILLE and cities is not None:
+            fields |= {"code_postal_principal"} & _required(other)
+        return _required(other) <= fields
+
+    asked = known(import_type, names)
+    for other in IMPORT_TYPES.values():
+        better = len(known(other, names)) > len(asked) or not asked & _required(import_type)
+        if other is not import_type and fits(other) and better:
+            raise refusal("wrong-type", right=other.name, type=import_type.name)
+
+
+def _check_complete(
+    import_type: ImportType,
+    names: list[str],
+    sources: Mapping[str, object],
+    cities: int | None,
+) -> None:
+    missing = sorted(_required(import_type) - sources.keys())
+    if not sources:
+        raise refusal(
+            "unknown-columns",
+            type=import_type.name,
+            found=_found(names),
+            required=quoted(missing),
+        )
+    if missing and cities is None:
+        raise refusal(
+            "missing-label",
+            columns=(
+                "La colonne obligatoire " if len(missing) == 1 else "Les colonnes obligatoires "
+            )
+            + quoted(missing)
+            + (" manque" if len(missing) == 1 else " manquent"),
+            found=_found(names),
+            advice=_advice(import_type, names, missing, has_siret="siret" in sources),
+        )
+
+
+def _advice(
+    import_type: ImportType, names: list[str], missing: list[str], *, has_siret: bool
+) -> str:
+    fields = _fields(import_type)
+    unused = [name for name in names if fold(name) and fold(name) not in fields]
+    for field in missing:
+        spellings = [folded for folded, name in fields.items() if name == field]
+        for name in unused:
+            if difflib.get_close_matches(fold(name), spellings, 1, _LIKENESS):
+                return (
+                    f"La colonne « {name} » y ressemble : si c'est elle, renommez-la « {field} »."
+                )
+    if "siren" in missing and has_siret:
+        return "La colonne « siren » est exigée même à côté du SIRET, dont elle est le début."
+    if len(missing) > 1:
+        return "Ajoutez-les, ou renommez celles qui les contiennent."
+    return "Ajoutez-la, ou renommez celle qui la contient."
+
+
+def _duplicate(field: str, columns: list[str]) -> Exception:
+    return refusal("duplicate-label", columns=quoted(columns), field=f"« {field} »")
+
+
+def _found(names: list[str]) -> str:
+    return quoted([name for name in names if name]) or "aucune"

@@ -1,0 +1,87 @@
+"""Why a file as a whole cannot be imported, in the words that an operator reads.
+
+docs/errors.md explains each code. Names follow Frictionless where it has one.
+"""
+
+_SENTENCES = {
+    "empty-file": "Le fichier est vide : exportez-le à nouveau ou choisissez-en un autre.",
+    "no-rows": (
+        "Le fichier ne contient qu'un en-tête, aucune ligne de données : exportez-le à nouveau."
+    ),
+    "unsupported-format": (
+        "Le fichier est {found}, pas un fichier CSV ni un classeur Excel .xlsx : "
+        "enregistrez-le dans l'un de ces deux formats."
+    ),
+    "encrypted-workbook": (
+        "Le classeur est protégé par un mot de passe : retirez-le dans Excel et enregistrez-le "
+        "à nouveau."
+    ),
+    "broken-workbook": (
+        "Le classeur Excel est abîmé et ne peut pas être lu : ouvrez-le dans Excel et "
+        "enregistrez-le à nouveau au format .xlsx."
+    ),
+    "too-large": (
+        "Le classeur est trop grand une fois ouvert : {found}. Enregistrez-le au format CSV ou "
+        "découpez-le."
+    ),
+    "line-too-long": (
+        "Une ligne du fichier dépasse {limit} caractères, ce n'est sans doute pas un fichier CSV : "
+        "exportez-le à nouveau."
+    ),
+    "encoding": (
+        "Le fichier ne se lit pas avec l'encodage {encoding} : enregistrez-le au format "
+        "« CSV UTF-8 »."
+    ),
+    "unknown-encoding": "L'encodage « {encoding} » n'existe pas : indiquez utf-8 ou cp1252.",
+    "delimiter": (
+        "Le séparateur « {delimiter} » n'est pas accepté : indiquez un seul caractère, "
+        "comme « ; » ou « , »."
+    ),
+    "unknown-sheet": ("Le classeur n'a pas de feuille « {sheet} » : ses feuilles sont {sheets}."),
+    "unknown-column": ("Le fichier n'a pas de colonne « {column} » : ses colonnes sont {found}."),
+    "unknown-field": (
+        "« {field} » n'est pas une colonne des imports {type} : indiquez l'une de {fields}."
+    ),
+    "unknown-columns": (
+        "Aucune colonne du fichier n'est connue pour les imports {type} (trouvé : {found}). "
+        "La première ligne doit nommer les colonnes, dont {required}."
+    ),
+    "missing-label": ("{columns} dans le fichier (colonnes trouvées : {found}). {advice}"),
+    "duplicate-label": (
+        "Les colonnes {columns} désignent toutes {field} : n'en gardez qu'une ou renommez les "
+        "autres."
+    ),
+    "wrong-type": (
+        "Ces colonnes sont celles d'un import {right}, pas d'un import {type} : "
+        "choisissez le type {right}."
+    ),
+}
+
+CODES = frozenset(_SENTENCES)
+
+_SHOWN = 12
+_LENGTH = 40
+
+
+class RefusedError(Exception):
+    """The file as a whole cannot be imported: `message` says in French why and what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def refusal(code: str, **facts: object) -> RefusedError:
+    """The refusal `code`, its sentence filled in with the facts that it names."""
+    return RefusedError(code, _SENTENCES[code].format(**facts))
+
+
+def quoted(names: list[str]) -> str:
+    """Names in French quotes, the first twelve, each of at most 40 printable characters."""
+    shown = [
+        "".join(c if c.isprintable() else "\ufffd" for c in name[:_LENGTH])
+        for name in names[:_SHOWN]
+    ]
+    more = len(names) - len(shown)
+    return ", ".join(f"« {name} »" for name in shown) + (f" et {more} autres" if more else "")

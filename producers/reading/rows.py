@@ -1,0 +1,129 @@
+"""Lines of cells to rows: what a line as a whole lacks, then what its values are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from producers.normalise import Column, normalise
+from producers.reading import cities
+from producers.reading.blocks import Block
+from producers.reading.header import Header
+from schemas.faults import Fault
+from schemas.import_types import ImportType
+
+
+@dataclass(slots=True)
+class Row:
+    """One line that is not blank.
+
+    `line` is what Excel or an editor shows, for a record of several lines the first. `cells` are
+    as read; `record` has every field of the import type, None where not given; `key` is the
+    natural key, None if there is none. No `faults`: the row is valid. `warnings` are codes.
+    """
+
+    line: int
+    sheet: str | None
+    cells: list[str]
+    record: dict[str, Any]
+    key: str | None
+    faults: list[Fault]
+    warnings: list[str]
+
+
+def filled(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The positions of the lines that are not blank: the first cell decides for most."""
+    return [
+        at
+        for at, row in enumerate(rows)
+        if row and ((row[0] and not row[0].isspace()) or any(map(str.strip, row)))
+    ]
+
+
+def rows_of(import_type: ImportType, header: Header, block: Block, at: Sequence[int]) -> list[Row]:
+    """The lines of the block at the positions `at`.
+
+    A line whose cells cannot be told apart gets that one fault and an empty record.
+    """
+    lines, cells, sheet = block.lines, block.rows, block.sheet
+    broken = _broken(header, block, at)
+    sound = [i for i in at if i not in broken] if broken else at
+    batch = normalise(import_type, _columns(header, block, sound), len(sound))
+    rows = [
+        Row(lines[i], sheet, cells[i], record, key, [], [])
+        for i, record, key in zip(sound, batch.records, batch.keys, strict=True)
+    ]
+    for row, faults in batch.faults.items():
+        rows[row].faults = faults
+    for row, warnings in batch.warnings.items():
+        rows[row].warnings = warnings
+    if broken:
+        nothing = [field.name for field in import_type.fields]
+        rows += [
+            Row(lines[i], sheet, cells[i], dict.fromkeys(nothing), None, [fault], [])
+            for i, fault in broken.items()
+        ]
+        rows.sort(key=lambda row: row.line)
+    return rows
+
+
+def _broken(header: Header, block: Block, at: Sequence[int]) -> dict[int, Fault]:
+    broken = dict(block.broken)
+    cells, width = block.rows, len(header.names)
+    if {width}.issuperset(map(len, cells)) and header.cities is None:
+        return broken
+    for i in at:
+        row = cells[i]
+        if i in broken:
+            continue
+        if len(row) > width and not any(map(str.strip, row[width:])):
+            cells[i] = row[:width]
+        elif len(row) != width:
+            broken[i] = _miscounted(len(row), width)
+        elif header.cities is not None and not cities.FORM.fullmatch(row[header.cities]):
+            broken[i] = cities.fault(header.names[header.cities], row[header.cities])
+    return broken
+
+
+def _miscounted(found: int, expected: int) -> Fault:
+    cells = f"{found} cellule{'s' if found > 1 else ''}"
+    if found < expected:
+        return Fault(
+            None,
+            "missing-cell",
+            f"La ligne a {cells}, l'en-tête en a {expected} : ajoutez celles qui manquent, même "
+            "vides.",
+        )
+    return Fault(
+        None,
+        "extra-cell",
+        f"La ligne a {cells}, l'en-tête en a {expected} : mettez entre guillemets le texte qui "
+        "contient le séparateur.",
+    )
+
+
+def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Column]:
+    if not at:
+        return {}
+    cells = block.rows if len(at) == len(block.rows) else [block.rows[i] for i in at]
+    columns: list[tuple[str, ...]] = list(zip(*cells, strict=True))
+    place = {i: row for row, i in enumerate(at)}
+    given = {}
+    for field, sources in header.sources.items():
+        column = sources[0][0]
+        texts = columns[column]
+        for source in sources[1:]:
+            if "" in texts:
+                texts = _filled_in(texts, [columns[other] for other in source])
+        numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
+        given[field] = Column(header.names[column], texts, numeric)
+    if header.cities is not None:
+        name = header.names[header.cities]
+        parts = [cities.split(text) for text in columns[header.cities]]
+        given["nom"] = Column(name, [nom for nom, _ in parts])
+        given["code_postal_principal"] = Column(name, [code for _, code in parts])
+    return given
+
+
+def _filled_in(texts: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    joined = map(" ".join, zip(*others, strict=True))
+    return tuple(text or other.strip() for text, other in zip(texts, joined, strict=True))

@@ -1,0 +1,247 @@
+"""How imports stand and which of their lines were rejected, as the workers tell it on Kafka.
+
+Both topics are read without a consumer group: every reader sees all of it, and leaves no trace.
+"""
+
+import json
+import logging
+from collections.abc import Container, Iterator, Sequence
+from datetime import datetime
+from itertools import chain
+from time import monotonic
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+    murmur2,
+)
+
+from producers.cluster import UnreachableError, configuration, partition_counts
+from producers.settings import Settings
+from schemas.codec import DecodeError, Decoder, SchemaSource, load
+from schemas.topics import IMPORT_LOG, REJECTS, Topic
+
+State = dict[str, Any]
+"""One import, by the field names of schemas/avro/import_state.avsc."""
+
+_LOGGER = logging.getLogger(__name__)
+
+TERMINAL = frozenset({"SUCCESS", "PARTIAL", "ERROR", "CANCELLED"})
+
+_SILENCE_SECONDS = 10.0
+
+
+def new_state(**given: Any) -> State:
+    """A state of which only `given` is known, for an import that no worker has seen yet."""
+    defaults = {field["name"]: field.get("default") for field in load("import_state")["fields"]}
+    return {**defaults, "version": 0, "status": "PENDING", **given}
+
+
+def document(state: State) -> dict[str, Any]:
+    """A state as docs/imports.md names it, ready for JSON: timestamps are ISO 8601 in UTC."""
+    return {
+        name: f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+        if isinstance(value, datetime)
+        else value
+        for name, value in state.items()
+    }
+
+
+class _Reader:
+    """All partitions of a topic, or one of them, from the beginning."""
+
+    def __init__(self, settings: Settings, topic: Topic) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._partitions: set[int] = set()
+        self._at_end: set[int] = set()
+        self._consumer = Consumer(
+            {
+                **configuration(settings),
+                # Required by librdkafka; nothing is subscribed to or committed, so no group exists.
+                "group.id": "foxstream-reader",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                # How long the end of the log takes to be told, and to be told again.
+                "fetch.wait.max.ms": 20,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def start(self, *, timeout_seconds: float, key: str | None = None) -> None:
+        """Raises UnreachableError and NotReadyError. With a `key`, only its partition is read."""
+        counts = partition_counts(
+            self._consumer, self._settings, [self._topic.name], timeout_seconds=timeout_seconds
+        )
+        count = counts[self._topic.name]
+        numbers = range(count) if key is None else [murmur2(key.encode(), count)]
+        name = self._settings.topic(self._topic.name)
+        self._partitions = set(numbers)
+        self._consumer.assign([TopicPartition(name, n, OFFSET_BEGINNING) for n in numbers])
+
+    def poll(self, timeout_seconds: float) -> Message | None:
+        """The next record, or None when there is none in time."""
+        message = self._consumer.poll(timeout_seconds)
+        if message is None:
+            return None
+        error = message.error()
+        if error is None:
+            return message
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._at_end.add(message.partition())
+            return None
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED or error.fatal():
+            raise UnreachableError(f"Kafka ne donne pas {message.topic()} : {error.str()}.")
+        # Others pass, such as a topic unknown to a broker that is starting.
+        _LOGGER.warning("read again", extra={"action": "read", "error": error.str()})
+        return None
+
+    def up_to_now(self) -> Iterator[Message]:
+        """What the topic holds. Raises UnreachableError after 10 seconds of silence."""
+        heard = monotonic()
+        while self._at_end != self._partitions:
+            at_end = len(self._at_end)
+            message = self.poll(0.1)
+            if message is not None:
+                yield message
+            if message is not None or len(self._at_end) > at_end:
+                heard = monotonic()
+            elif monotonic() - heard > _SILENCE_SECONDS:
+                raise UnreachableError(
+                    f"Kafka ne répond plus à l'adresse {self._settings.kafka_bootstrap}."
+                )
+
+
+class ImportLog(_Reader):
+    """The states of imports. Of two states of one import the higher version holds."""
+
+    def __init__(self, settings: Settings, schemas: SchemaSource) -> None:
+        super().__init__(settings, IMPORT_LOG)
+        self._decoder = Decoder("import_state", schemas)
+        self._states: dict[str, State] = {}
+
+    def read(self, wanted: Container[str] | None = None) -> dict[str, State]:
+        """The states now, by import id; only those of `wanted` where it is given."""
+        for message in self.up_to_now():
+            self._take(message, wanted)
+        return self._states
+
+    def follow(self, import_id: str, timeout_seconds: float) -> State | None:
+        """The newest state of one import, None while there is none.
+
+        Returns as soon as there is a newer one, at the latest after the time-out. To be called
+        after `read`.
+        """
+        until = monotonic() + timeout_seconds
+        while True:
+            message = self.poll(max(0.0, until - monotonic()))
+            if message is not None and self._take(message, {import_id}):
+                break
+            if monotonic() >= until:
+                break
+        return self._states.get(import_id)
+
+    def _take(self, message: Message, wanted: Container[str] | None) -> bool:
+        key = message.key()
+        import_id = key.decode(errors="replace") if key else ""
+        if wanted is not None and import_id not in wanted:
+            return False
+        if message.value() is None:
+            return self._states.pop(import_id, None) is not None
+        try:
+            state = self._decoder.decode(message.value())
+        except DecodeError:
+            _LOGGER.warning("state skipped", extra={"action": "decode", "import_id": import_id})
+            return False
+        known = self._states.get(import_id)
+        if known is not None and known["version"] >= state["version"]:
+            return False
+        self._states[import_id] = state
+        return True
+
+
+class Reject(NamedTuple):
+    """A line that was not written. `errors` have column, code and message; `value` is its row."""
+
+    line: int | None
+    sheet: str | None
+    errors: list[dict[str, str | None]]
+    value: bytes | None
+
+
+class RejectLog(_Reader):
+    """The rejects of one import."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, REJECTS)
+
+    def read(self, import_id: str, expected: int, patience_seconds: float) -> Iterator[Reject]:
+        """The rejects, each once.
+
+        Workers publish them a moment after they count them: at the end of the topic this waits for
+        the `expected` number, as long as there is patience.
+        """
+        seen: set[bytes] = set()
+        for message in chain(self.up_to_now(), self._late(seen, expected, patience_seconds)):
+            if message.key() != import_id.encode():
+                continue
+            headers = dict(message.headers() or ())
+            reject_id = headers["ingest.reject_id"]
+            if reject_id not in seen:
+                seen.add(reject_id)
+                yield _reject(headers, message.value())
+
+    def _late(self, seen: set[bytes], expected: int, patience_seconds: float) -> Iterator[Message]:
+        until = monotonic() + patience_seconds
+        while len(seen) < expected and monotonic() < until:
+            message = self.poll(0.1)
+            if message is not None:
+                yield message
+
+
+def _reject(headers: dict[str, bytes | None], value: bytes | None) -> Reject:
+    def text(name: str) -> str:
+        return (headers.get(f"ingest.{name}") or b"").decode()
+
+    line = text("line")
+    return Reject(
+        int(line) if line else None, text("sheet") or None, json.loads(text("errors")), value
+    )
+
+
+def absent_workers(settings: Settings, groups: Sequence[str] = ("rows", "imports")) -> list[str]:
+    """Those of the worker groups that have no member. Raises UnreachableError."""
+    from confluent_kafka.admin import AdminClient  # not on the way of an import that moves
+
+    admin = AdminClient(configuration(settings))
+    names = {settings.topic(group): group for group in groups}
+    absent = []
+    for name, future in admin.describe_consumer_groups(list(names), request_timeout=5).items():
+        try:
+            members = future.result().members
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise UnreachableError(
+                    f"Kafka ne dit pas quels workers tournent : {error.args[0].str()}."
+                ) from error
+            members = []
+        if not members:
+            absent.append(names[name])
+    return absent

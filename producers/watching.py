@@ -1,0 +1,86 @@
+"""Follows an import to its end and shows how it goes."""
+
+from time import monotonic
+
+from producers.cluster import UnreachableError
+from producers.importing import Desk, Reading
+from producers.progress import Screen, reading_line, writing_line
+from producers.settings import settings
+from producers.states import TERMINAL, State, absent_workers
+
+_KAFKA_AWAY = "Kafka ne répond plus : l'import attend son retour."
+_STALL_SECONDS = 5.0
+_WORKER_SECONDS = 2.0
+_WORKER_AGAIN_SECONDS = 15.0
+
+
+class ReadingView:
+    """What is shown while a file is read and published."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.desk: Desk | None = None
+        self.reading: Reading | None = None
+        self._begun = self._moved_at = monotonic()
+        self._acknowledged = 0
+
+    def watch(self, reading: Reading) -> None:
+        """A step of `producers.importing.read_file`."""
+        if self.reading is None and reading.resumed:
+            self.screen.say(f"Cet import était commencé : il reprend ({reading.import_id}).")
+        self.reading = reading
+        self.show()
+
+    def show(self) -> None:
+        """To be called now and then, above all while Kafka is waited for."""
+        if self.reading is None or self.desk is None:
+            return
+        now = monotonic()
+        read = self.reading.file_rows
+        acknowledged = max(0, read - self.desk.publisher.outstanding)
+        if acknowledged > self._acknowledged:
+            self._acknowledged, self._moved_at = acknowledged, now
+        if now - self._moved_at > _STALL_SECONDS:
+            self.screen.line(_KAFKA_AWAY)
+        else:
+            self.screen.line(reading_line(read, acknowledged, now - self._begun))
+
+
+def follow(desk: Desk, import_id: str, screen: Screen) -> State:
+    """Waits, as long as it takes, until the import is finished. Returns its last state."""
+    workers = _WorkerWatch(screen)
+    while True:
+        state = desk.log.follow(import_id, 0.2)
+        if state is not None:
+            if state["status"] in TERMINAL:
+                return state
+            screen.line(writing_line(state))
+        workers.look(state["version"] if state else 0)
+
+
+class _WorkerWatch:
+    """Says, once, that nobody works on an import that does not move."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._version = 0
+        self._look_at = monotonic() + _WORKER_SECONDS
+        self._said = False
+
+    def look(self, version: int) -> None:
+        if version != self._version:
+            self._version = version
+            self._look_at = monotonic() + _WORKER_SECONDS
+        if self._said or monotonic() < self._look_at:
+            return
+        self._look_at = monotonic() + _WORKER_AGAIN_SECONDS
+        try:
+            absent = absent_workers(settings())
+        except UnreachableError:
+            self._screen.line(_KAFKA_AWAY)
+            return
+        if absent:
+            self._said = True
+            self._screen.say(
+                "Aucun worker ne tourne : l'import attend. Lancez « foxstream-worker run »."
+            )

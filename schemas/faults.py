@@ -1,0 +1,66 @@
+"""What is wrong with a row, in the words that an operator reads.
+
+The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless where it has one.
+"""
+
+from typing import NamedTuple
+
+from schemas.import_types import Field
+
+
+class Fault(NamedTuple):
+    """One thing wrong with one row. `column` is None where the whole line is meant."""
+
+    column: str | None
+    code: str
+    message: str
+
+
+_FORMS = {
+    "siren": "9 chiffres",
+    "siret": "14 chiffres",
+    "postal_code": "5 chiffres",
+    "postal_codes": "des codes de 5 chiffres séparés par des virgules",
+    "departement": "un code de département (01, 2A, 971)",
+    "naf": "un code comme 62.01Z",
+    "phone": "un numéro de 20 caractères au plus (chiffres, espaces, points, +)",
+    "email": "une adresse comme nom@exemple.fr",
+    "url": "une adresse qui commence par http:// ou https://",
+    "boolean": "oui ou non",
+    "integer": "un nombre entier, positif ou nul",
+    "latitude": "un nombre de -90 à 90",
+    "longitude": "un nombre de -180 à 180",
+    "name": "un nom, pas seulement des tirets ou des points",
+    "text": "un texte",
+}
+
+
+def fault(field: Field, code: str, column: str | None = None, value: object = None) -> Fault:
+    """The fault `code` of a field, told of the column as the file's header spells it."""
+    name = column if column is not None else field.name
+    # On one line, and without what PostgreSQL does not store.
+    text = "" if value is None else " ".join(str(value).replace("\0", "␀").split())
+    shown = f" « {text[:60]} »" if text else ""
+    match code:
+        case "missing-value":
+            message = f"La colonne {name} est obligatoire : indiquez {_FORMS[field.kind]}."
+        case "too-long":
+            message = (
+                f"La valeur{shown} de la colonne {name} dépasse {field.max_length} caractères : "
+                "raccourcissez-la."
+            )
+        case "nul-byte":
+            message = (
+                f"La valeur de la colonne {name} contient un caractère nul (NUL) que la base "
+                "n'accepte pas : retapez-la."
+            )
+        case "mismatch":
+            message = (
+                f"Le SIRET{shown} n'appartient pas au SIREN de la ligne : ses neuf premiers "
+                "chiffres doivent être ce SIREN."
+            )
+        case "malformed":
+            message = f"La valeur{shown} de la colonne {name} doit être {_FORMS[field.kind]}."
+        case _:
+            raise AssertionError(code)
+    return Fault(column if column is not None else field.name, code, message)

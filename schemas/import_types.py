@@ -1,0 +1,135 @@
+"""The import types, as data: what a file of each holds and where its rows go.
+
+To add one: its record in schemas/avro, its entry here, its topic in schemas/topics.py, its merge
+in processors/writing and its table in a migration.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from schemas.slugs import slugify
+from schemas.topics import ROWS_ENTREPRISE, ROWS_VILLE, Topic
+
+Kind = Literal[
+    "text",  # any text
+    "name",  # a text with more in it than dashes, dots and spaces
+    "siren",  # 9 digits
+    "siret",  # 14 digits
+    "postal_code",  # 5 digits
+    "postal_codes",  # several of them
+    "departement",  # 2 or 3 characters, such as 01, 2A, 971
+    "naf",  # 62.01Z
+    "phone",
+    "email",
+    "url",
+    "boolean",
+    "integer",  # 0 or more
+    "latitude",  # degrees
+    "longitude",  # degrees
+]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a file and of its table.
+
+    `aliases` are other headers that name it, compared without case, accents and punctuation.
+    `chains` are headers of public registers, "a > b > c + d": where column a is blank, b is read,
+    then c and d joined by a space; b, c and d beside a are no second column for the field.
+    A malformed value of a field that is not `strict` is a warning and stored as nothing.
+    """
+
+    name: str
+    kind: Kind
+    aliases: tuple[str, ...] = ()
+    max_length: int | None = None
+    required: bool = False
+    strict: bool = False
+    chains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportType:
+    """`key` gives the natural key of a row, which is its Kafka key, None where it has none."""
+
+    name: str
+    label: str
+    topic: Topic
+    table: str
+    fields: tuple[Field, ...]
+    key: Callable[[Mapping[str, Any]], str | None]
+
+    @cached_property
+    def field(self) -> dict[str, Field]:
+        """The fields by name."""
+        return {field.name: field for field in self.fields}
+
+
+def ville_slug(row: Mapping[str, Any]) -> str | None:
+    """slugify(nom-code_postal_principal), the city's address on the site; at most 106 long."""
+    nom, postal_code = row["nom"], row["code_postal_principal"]
+    return slugify(f"{nom}-{postal_code}") if nom and postal_code else None
+
+
+def entreprise_siren(row: Mapping[str, Any]) -> str | None:
+    """The SIREN itself."""
+    siren: str | None = row["siren"]
+    return siren
+
+
+# INSEE names a legal person, a person in their own name and a shop in different columns.
+_NAMES = (
+    "denominationUniteLegale > denominationUsuelle1UniteLegale > denominationUsuelleEtablissement"
+    " > prenomUsuelUniteLegale + nomUniteLegale > nomUniteLegale",
+    "denominationUsuelleEtablissement > enseigne1Etablissement",
+    "NOMEN_LONG > NOM",
+)
+_TRADE_NAMES = (
+    "enseigne1Etablissement > denominationUsuelleEtablissement > denominationUsuelle1UniteLegale",
+)
+_ACTIVITIES = ("activitePrincipaleEtablissement > activitePrincipaleUniteLegale",)
+
+ENTREPRISE = ImportType(
+    name="ENTREPRISE",
+    label="Entreprises",
+    topic=ROWS_ENTREPRISE,
+    table="enterprise_entreprise",
+    key=entreprise_siren,
+    fields=(
+        Field("siren", "siren", ("numero siren", "n siren", "no siren", "identifiant entreprise", "identifiant de l entreprise"), required=True, strict=True),
+        Field("nom", "name", ("name", "raison sociale", "denomination", "denomination sociale", "nom entreprise", "nom de l entreprise", "nom ou raison sociale de l entreprise", "denominationunitelegale", "denominationusuelleetablissement", "nomen long"), 255, required=True, strict=True, chains=_NAMES),
+        Field("siret", "siret", ("numero siret", "n siret", "no siret", "siretetablissement"), strict=True),
+        Field("nom_commercial", "text", ("enseigne", "enseigne ou nom de l exploitation", "denominationusuelle", "denominationusuelle1unitelegale", "enseigne1etablissement"), 255, chains=_TRADE_NAMES),
+        Field("adresse", "text", ("address", "adresse complete", "adresse postale", "l4 normalisee", "quatrieme ligne de l adressage de l etablissement")),
+        Field("code_postal", "postal_code", ("cp", "codpos", "codpost", "code post", "postal code", "zip", "codepostaletablissement")),
+        Field("ville_nom", "text", ("ville", "commune", "city", "nom ville", "nom commune", "libcom", "libellecommuneetablissement", "libelle de la commune de localisation de l etablissement"), 100),
+        Field("naf_code", "naf", ("naf", "ape", "code naf", "code ape", "apet700", "activiteprincipale", "activiteprincipaleunitelegale", "activiteprincipaleetablissement", "activite principale de l etablissement"), chains=_ACTIVITIES),
+        Field("naf_libelle", "text", ("libelle naf", "libelle ape", "libapet", "activite", "libelle activite", "libelle de l activite principale de l etablissement"), 255),
+        Field("telephone", "phone", ("tel", "phone", "numero de telephone"), 20),
+        Field("email_contact", "email", ("email", "e mail", "mail", "courriel", "adresse mail", "adr mail"), 254),
+        Field("site_web", "url", ("site", "website", "url", "site internet", "internet"), 200),
+        Field("is_active", "boolean", ("actif", "active", "est actif")),
+    ),
+)  # fmt: skip
+
+VILLE = ImportType(
+    name="VILLE",
+    label="Villes",
+    topic=ROWS_VILLE,
+    table="location_ville",
+    key=ville_slug,
+    fields=(
+        Field("nom", "name", ("ville", "villes", "name", "commune", "communes", "commune name", "nom commune", "ville nom", "nom ville", "nom de la commune"), 100, required=True, strict=True),
+        Field("code_postal_principal", "postal_code", ("code postal", "cp", "postal code", "zip"), required=True, strict=True),
+        Field("codes_postaux", "postal_codes", ("codes postals", "postal codes")),
+        Field("departement", "departement", ("dept", "department", "code departement", "code dep insee", "dep"), 3),
+        Field("region", "text", ("nom region", "nom reg"), 100),
+        Field("lat", "latitude", ("latitude", "y")),
+        Field("lng", "longitude", ("longitude", "lon", "long", "x")),
+        Field("population", "integer", ("pop", "habitants", "nb habitants")),
+    ),
+)  # fmt: skip
+
+IMPORT_TYPES = {import_type.name: import_type for import_type in (ENTREPRISE, VILLE)}

@@ -1,0 +1,85 @@
+"""The schema registry, by the part of Confluent's HTTP API that foxstream uses.
+
+Source: the API reference of Confluent Schema Registry; Apicurio and Karapace serve the same paths.
+"""
+
+import json
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+NOT_FOUND = 404
+INCOMPATIBLE = 409
+
+Schema = dict[str, Any]
+
+
+class RegistryUnavailableError(Exception):
+    """The schema registry cannot be reached or answers with a fault of its own: try again."""
+
+
+class SchemaUnknownError(LookupError):
+    """The registry does not hold this schema."""
+
+
+class IncompatibleSchemaError(Exception):
+    """The registry refuses the schema: it cannot read what its predecessors wrote."""
+
+
+class Registry:
+    """A client of one registry. Not safe for concurrent use by several threads."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def schema(self, schema_id: int) -> Schema:
+        """The schema with this id. Raises SchemaUnknownError."""
+        parsed: Schema = json.loads(self._call("GET", f"/schemas/ids/{schema_id}")["schema"])
+        return parsed
+
+    def schema_id(self, subject: str, schema: Schema) -> int:
+        """The id under which `subject` holds exactly `schema`. Raises SchemaUnknownError."""
+        return int(self._call("POST", f"/subjects/{subject}", _body(schema))["id"])
+
+    def register(self, subject: str, schema: Schema) -> int:
+        """Holds `subject` to BACKWARD, then adds `schema` to it; raises IncompatibleSchemaError.
+
+        The same schema again answers the id that it has.
+        """
+        self._call("PUT", f"/config/{subject}", {"compatibility": "BACKWARD"})
+        return int(self._call("POST", f"/subjects/{subject}/versions", _body(schema))["id"])
+
+    def _call(self, method: str, path: str, body: Schema | None = None) -> Schema:
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise RegistryUnavailableError(
+                f"the schema registry at {self.url} cannot be reached: {error}"
+            ) from error
+        if answer.status_code == NOT_FOUND:
+            raise SchemaUnknownError(f"the schema registry has nothing at {path}")
+        if answer.status_code == INCOMPATIBLE:
+            raise IncompatibleSchemaError(f"{path}: {answer.text}")
+        if not answer.is_success:
+            raise RegistryUnavailableError(
+                f"the schema registry at {self.url} answers {answer.status_code} to {method} {path}"
+            )
+        parsed: Schema = answer.json()
+        return parsed
+
+
+def _body(schema: Schema) -> Schema:
+    return {"schema": json.dumps(schema), "schemaType": "AVRO"}

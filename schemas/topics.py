@@ -1,0 +1,53 @@
+"""The topics, as data.
+
+Names are without the prefix (`FOX_TOPIC_PREFIX`, by default `fox.`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic that foxstream owns.
+
+    `record` names the Avro schema of the values (schemas/avro), None where values are bytes of
+    another topic. `retention_ms` is None for a compacted topic.
+    """
+
+    name: str
+    record: str | None
+    key: str
+    partitions: int
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int | None = 7 * DAY_MS
+
+    def configuration(self) -> Iterator[tuple[str, str]]:
+        """Topic settings in Kafka's own names."""
+        # An upstream's old CreateTime would let retention delete what nobody has read yet.
+        yield "message.timestamp.type", "LogAppendTime"
+        yield "cleanup.policy", self.cleanup
+        if self.retention_ms is not None:
+            yield "retention.ms", str(self.retention_ms)
+        if self.cleanup == "compact":
+            yield "min.cleanable.dirty.ratio", "0.1"
+
+
+ROW_PARTITIONS = 4
+
+ROWS_ENTREPRISE = Topic("rows.entreprise", "entreprise_row", "siren", ROW_PARTITIONS)
+ROWS_VILLE = Topic("rows.ville", "ville_row", "slug of the city", ROW_PARTITIONS)
+REJECTS = Topic(
+    "rejects",
+    None,
+    "import id, or the source topic where there is none",
+    ROW_PARTITIONS,
+    retention_ms=90 * DAY_MS,
+)
+IMPORT_EVENTS = Topic("imports.events", "import_event", "import id", 4)
+IMPORT_LOG = Topic("imports.log", "import_state", "import id", 4, "compact", None)
+
+TOPICS = (ROWS_ENTREPRISE, ROWS_VILLE, REJECTS, IMPORT_EVENTS, IMPORT_LOG)

@@ -1,0 +1,3 @@
+"""Fixtures live in modules of their own, by subject."""
+
+pytest_plugins = ["tests.fix_stack"]

@@ -1,0 +1,129 @@
+"""Real servers for the tests: one embedded stack a run, topics and a database of each test's own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from deploy.local.process import GuardedProcess
+from deploy.local.stack import Stack
+from processors.cluster import create_topics
+from processors.database.migrate import migrate
+from schemas.codec import load
+from schemas.registry import Registry
+from schemas.topics import TOPICS
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, registry and PostgreSQL."""
+    with Stack(tmp_path_factory.mktemp("stack"), keep_schemas=True) as servers:
+        yield servers
+
+
+@dataclass
+class Site:
+    """Topics, schemas and a database of one test, and the commands that use them."""
+
+    stack: Stack
+    prefix: str
+    database_url: str
+    spawned: list[GuardedProcess] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **self.stack.environment,
+            "FOX_DATABASE_URL": self.database_url,
+            "FOX_TOPIC_PREFIX": self.prefix,
+        }
+
+    def worker(self, *kinds: str) -> GuardedProcess:
+        """Starts a worker; it ends with the test."""
+        name = f"{self.prefix}worker{len(self.spawned)}"
+        argv = [sys.executable, "-m", "processors.cli", "run", *kinds]
+        worker = self.stack.spawn(name, argv, env=self.environment)
+        self.spawned.append(worker)
+        return worker
+
+    def foxstream(self, *words: str | Path, timeout: float = 60) -> "Finished":
+        """Runs a `foxstream` command to its end."""
+        return _run("producers.cli", words, self.environment, timeout)
+
+    def foxstream_worker(self, *words: str | Path, timeout: float = 60) -> "Finished":
+        """Runs a `foxstream-worker` command to its end."""
+        return _run("processors.cli", words, self.environment, timeout)
+
+    def start(self, *words: str | Path) -> "subprocess.Popen[bytes]":
+        """Starts a `foxstream` command; the caller ends it."""
+        return subprocess.Popen(
+            _argv("producers.cli", words),
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows that PostgreSQL answers."""
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(sql.encode(), values).fetchall()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended. `stderr` holds what a person sees, `stdout` the data."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+
+def _argv(module: str, words: Sequence[str | Path]) -> list[str]:
+    return [sys.executable, "-c", f"from {module} import app; app()", *map(str, words)]
+
+
+def _run(
+    module: str, words: Sequence[str | Path], environment: Mapping[str, str], timeout: float
+) -> Finished:
+    done = subprocess.run(
+        _argv(module, words),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def site(stack: Stack) -> Iterator[Site]:
+    """A prefix and a database that no other test uses, ready for a worker."""
+    name = f"t{next(_numbers)}"
+    server = stack.environment["FOX_DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    found = Site(stack, f"{name}.", f"{server.rsplit('/', 1)[0]}/{name}")
+    migrate(found.database_url)
+    create_topics(stack.environment["FOX_KAFKA_BOOTSTRAP"], found.prefix)
+    with Registry(stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+        for topic in TOPICS:
+            if topic.record is not None:
+                registry.register(f"{found.prefix}{topic.name}-value", load(topic.record))
+    yield found
+    for process in found.spawned:
+        process.kill()

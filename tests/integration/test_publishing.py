@@ -1,0 +1,623 @@
+"""From a file to Kafka and back to the terminal, on a real broker and a real registry.
+
+The tests play the worker's part: they publish the states and rejects that one would.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition, murmur2
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from deploy.local.stack import Stack
+from producers.cluster import NotReadyError
+from producers.importing import AlreadyImportedError, Desk, Order, Reading, read_file
+from producers.publisher import Publisher
+from producers.reading import Options, RefusedError
+from producers.settings import Settings
+from producers.states import ImportLog, RejectLog, State, absent_workers, new_state
+from schemas.codec import Decoder, Encoder, Record, load
+from schemas.import_types import ENTREPRISE
+from schemas.registry import Registry
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
+
+COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
+HEADER = "siren;nom;code_postal"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka and the registry."""
+    with Stack(tmp_path_factory.mktemp("stack"), only={"kafka", "registry"}) as servers:
+        yield servers
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    """Topics and schemas of this test's own."""
+    found = Settings(
+        kafka_bootstrap=stack.environment["FOX_KAFKA_BOOTSTRAP"],
+        schema_registry_url=stack.environment["FOX_SCHEMA_REGISTRY_URL"],
+        topic_prefix=f"t{uuid4().hex[:8]}.",
+    )
+    admin = AdminClient({"bootstrap.servers": found.kafka_bootstrap})
+    new = [
+        NewTopic(found.topic(topic.name), topic.partitions, 1, config=dict(topic.configuration()))
+        for topic in TOPICS
+    ]
+    for created in admin.create_topics(new).values():
+        created.result(30)
+    with Registry(found.schema_registry_url) as registry:
+        for topic in TOPICS:
+            if topic.record:
+                registry.register(f"{found.topic(topic.name)}-value", load(topic.record))
+    return found
+
+
+class Worker:
+    """What a test has a worker publish, and what a worker would read."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._producer = Producer(
+            {"bootstrap.servers": settings.kafka_bootstrap, "partitioner": "murmur2_random"}
+        )
+        subject = f"{settings.topic(IMPORT_LOG.name)}-value"
+        schema_id = registry.schema_id(subject, load("import_state"))
+        self._encoder = Encoder("import_state", schema_id)
+
+    def tell(self, state: State | None, **changed: Any) -> None:
+        """Publishes a state of an import; one with only an id is a tombstone."""
+        value = None if state is None else self._encoder.encode({**state, **changed})
+        key = changed["id"] if state is None else state["id"]
+        self._producer.produce(self._settings.topic(IMPORT_LOG.name), value, key)
+        self._producer.flush()
+
+    def reject(self, import_id: str, line: int, reject_id: str, value: bytes = b"") -> None:
+        """Publishes a reject."""
+        errors = [{"column": "siren", "code": "malformed", "message": f"Ligne {line} fausse."}]
+        headers = {
+            "ingest.reject_id": reject_id,
+            "ingest.import_id": import_id,
+            "ingest.line": str(line),
+            "ingest.errors": json.dumps(errors),
+        }
+        topic = self._settings.topic(REJECTS.name)
+        self._producer.produce(topic, value, import_id, headers=headers)
+        self._producer.flush()
+
+    def messages(self, topic: Topic) -> list[Message]:
+        """All that a topic holds, partition by partition."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._settings.kafka_bootstrap,
+                "group.id": "test",
+                "enable.partition.eof": True,
+            }
+        )
+        name = self._settings.topic(topic.name)
+        consumer.assign(
+            [TopicPartition(name, n, OFFSET_BEGINNING) for n in range(topic.partitions)]
+        )
+        found: list[list[Message]] = [[] for _ in range(topic.partitions)]
+        ends = 0
+        while ends < topic.partitions:
+            message = consumer.poll(10)
+            assert message is not None, "the broker is silent"
+            if message.error():
+                ends += 1
+            else:
+                found[message.partition()].append(message)
+        consumer.close()
+        return [message for partition in found for message in partition]
+
+    def records(self, topic: Topic) -> list[Record]:
+        """The values of a topic, decoded."""
+        decoder = Decoder(str(topic.record), self._registry)
+        return [decoder.decode(message.value()) for message in self.messages(topic)]
+
+    def events(self) -> list[tuple[str, Record]]:
+        """The events of one import, in order: what happened, by its short name, and its facts."""
+        named = [event["event"] for event in self.records(IMPORT_EVENTS)]
+        return [(name.rpartition(".")[2], event) for name, event in named]
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[Worker]:
+    """A worker of this test's topics."""
+    with Registry(settings.schema_registry_url) as registry:
+        yield Worker(settings, registry)
+
+
+def nothing(_: Reading) -> None:
+    """Watches nothing."""
+
+
+def publish(
+    settings: Settings, order: Order, watch: Callable[[Reading], None] = nothing
+) -> Reading:
+    """One run of the producer."""
+    with Desk(settings) as desk:
+        return read_file(order, desk, watch)
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    """2,503 lines: companies, one of them three times, and two faulty lines."""
+    path = tmp_path / "entreprises.csv"
+    lines = [f"{100_000_000 + 7 * number};Société {number};75001" for number in range(2500)]
+    lines[10] = "12AB;Sans SIREN;75001"
+    lines[30] = "100000000;Encore;75001"
+    lines[40] = "100000000;Et encore;75001"
+    lines[20] = ";Sans numéro;75001"
+    lines += ["", "999999999;Après un blanc;abc", "999999998;Fin;75001", "999999997;Fin;75001"]
+    path.write_text("\n".join([HEADER, *lines]), encoding="utf-8")
+    return Order(path, ENTREPRISE, Options())
+
+
+def seen_by_worker(reading: Reading, **changed: Any) -> State:
+    """The state of an import as the tracker would tell it."""
+    return {**reading.state, "version": 1, "total_rows": None, "status": "PROCESSING", **changed}
+
+
+def test_rows_are_numbered_without_holes(settings: Settings, worker: Worker, order: Order) -> None:
+    """Over all partitions the numbers are 1 to n, and within each they rise."""
+    reading = publish(settings, order)
+
+    numbers = [record["import"]["number"] for record in worker.records(ROWS_ENTREPRISE)]
+    assert list(range(1, 2504)) == sorted(numbers)
+    assert reading.file_rows == 2503
+    partitions: dict[int, list[int]] = {}
+    for message, number in zip(worker.messages(ROWS_ENTREPRISE), numbers, strict=True):
+        partitions.setdefault(message.partition(), []).append(number)
+    assert len(partitions) == 4
+    assert all(rising == sorted(rising) for rising in partitions.values())
+
+
+def test_keys_and_partitions_are_those_of_java_clients(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """A row's key is its SIREN, or the import where it has none; murmur2 places it."""
+    reading = publish(settings, order)
+
+    messages, records = worker.messages(ROWS_ENTREPRISE), worker.records(ROWS_ENTREPRISE)
+    for message, record in zip(messages, records, strict=True):
+        valid = not record["import"]["faults"]
+        assert message.key().decode() == (record["siren"] if valid else reading.import_id)
+        assert message.partition() == murmur2(message.key(), 4)
+
+
+def test_rows_say_what_is_wrong_and_how_often_they_came(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """Faulty lines carry cells, faults and no occurrence; valid ones only their occurrence."""
+    publish(settings, replace(order, policy="fill_missing"))
+
+    places = {r["import"]["number"]: r["import"] for r in worker.records(ROWS_ENTREPRISE)}
+    assert {n: sum(place["occurrence"] == n for place in places.values()) for n in range(4)} == {
+        0: 2,
+        1: 2499,
+        2: 1,
+        3: 1,
+    }
+    assert tuple(places[n]["occurrence"] for n in (1, 31, 41)) == (1, 2, 3)
+    assert places[11]["cells"] == ["12AB", "Sans SIREN", "75001"]
+    assert [fault["code"] for fault in places[11]["faults"]] == ["malformed"]
+    assert (places[1]["cells"], places[1]["faults"]) == (None, [])
+    assert {"fill_missing"} == {place["policy"] for place in places.values()}
+    assert places[2501]["line"] == 2503
+
+
+def test_events_frame_the_rows(settings: Settings, worker: Worker, order: Order) -> None:
+    """Submitted says how the file was read, ReadingFinished how much there was."""
+    publish(settings, replace(order, generate_ai_content=True))
+
+    [(first, submitted), (last, finished)] = worker.events()
+
+    assert (first, last) == ("Submitted", "ReadingFinished")
+    assert submitted["header"] == ["siren", "nom", "code_postal"]
+    assert submitted["generate_ai_content"]
+    assert {
+        "partitions": "4",
+        "encoding": "utf-8",
+        "delimiter": ";",
+        "policy": "merge",
+    }.items() <= (submitted["options"].items())
+    assert (finished["total_rows"], finished["warnings_by_code"]) == (2503, {"malformed": 1})
+
+
+def test_a_known_file_is_refused(settings: Settings, worker: Worker, order: Order) -> None:
+    """Whatever became of it; nothing more is published."""
+    reading = publish(settings, order)
+    worker.tell(seen_by_worker(reading, status="PARTIAL", total_rows=2503))
+
+    with pytest.raises(AlreadyImportedError, match=reading.import_id):
+        publish(settings, order)
+    assert len(worker.messages(ROWS_ENTREPRISE)) == 2503
+
+
+def test_force_imports_again_under_a_new_id(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """Every forced repeat has an id of its own, the next free one."""
+    ids = []
+    for _ in range(3):
+        reading = publish(settings, replace(order, force=True))
+        worker.tell(seen_by_worker(reading, status="SUCCESS", total_rows=2503))
+        ids.append(reading.import_id)
+
+    assert len(set(ids)) == 3
+
+
+def test_other_options_are_another_import(settings: Settings, order: Order) -> None:
+    """The id follows from what the options come to, not from how they are given."""
+    first = publish(settings, order).import_id
+
+    assert first == publish(settings, replace(order, options=Options(delimiter=";"))).import_id
+    assert first != publish(settings, replace(order, policy="overwrite")).import_id
+
+
+def test_a_dead_reading_is_done_again_alike(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """The same id, numbers, keys and occurrences: a worker can tell what it has settled."""
+    begun: list[Reading] = []
+
+    def die(reading: Reading) -> None:
+        begun.append(reading)
+        if reading.file_rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(settings, order, die)
+    before = rows_by_partition(worker)
+    worker.tell(seen_by_worker(begun[0]))
+
+    reading = publish(settings, order)
+
+    assert reading.resumed
+    assert begun[0].import_id == reading.import_id
+    after = rows_by_partition(worker)
+    assert sum(len(rows) - len(before[n]) for n, rows in after.items()) == 2503
+    for partition, rows in after.items():
+        first, again = rows[: len(before[partition])], rows[len(before[partition]) :]
+        assert first == again[: len(first)]
+
+
+def rows_by_partition(worker: Worker) -> dict[int, list[bytes]]:
+    """The rows as published."""
+    found: dict[int, list[bytes]] = {number: [] for number in range(4)}
+    for message in worker.messages(ROWS_ENTREPRISE):
+        found[message.partition()].append(message.value())
+    return found
+
+
+@pytest.mark.parametrize("pinned", ["reader", "partitions"])
+def test_a_dead_reading_is_not_gone_on_with_otherwise(
+    settings: Settings, worker: Worker, order: Order, pinned: str
+) -> None:
+    """Another reader or partition count would number or place rows otherwise."""
+    reading = publish(settings, order)
+    worker.tell(
+        seen_by_worker(reading, options={**reading.state["options"], pinned: "something else"})
+    )
+
+    with pytest.raises(RefusedError, match=reading.import_id) as refused:
+        publish(settings, order)
+    assert refused.value.code == "changed-since"
+
+
+def test_a_read_import_is_only_followed(settings: Settings, worker: Worker, order: Order) -> None:
+    """Nothing is published a second time once the total is known."""
+    reading = publish(settings, order)
+    worker.tell(seen_by_worker(reading, total_rows=2503))
+
+    again = publish(settings, order)
+
+    assert (again.resumed, again.finished) == (True, True)
+    assert len(worker.messages(ROWS_ENTREPRISE)) == 2503
+
+
+def test_a_file_that_changes_meanwhile_fails(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """Its rows are no longer those of the content that the id was made of."""
+
+    def touch(reading: Reading) -> None:
+        os.utime(order.path, ns=(1, 1))
+
+    reading = publish(settings, order, touch)
+
+    [_, (name, failed)] = worker.events()
+    assert name == "ReadingFailed"
+    assert failed["code"] == "file-changed"
+    assert (reading.state["status"], reading.state["error"]["code"]) == ("ERROR", "file-changed")
+
+
+def test_a_line_too_large_for_a_message_is_rejected_alone(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """The others go on; the line's reject says what is wrong."""
+    with order.path.open("a", encoding="utf-8") as file:
+        file.write(f"\n123456782;{'x' * 1_200_000};75001\n123456790;Dernière;75001\n")
+
+    reading = publish(settings, order)
+
+    by_number = {r["import"]["number"]: r for r in worker.records(ROWS_ENTREPRISE)}
+    assert len(by_number) == 2505
+    [fault] = by_number[2504]["import"]["faults"]
+    assert (fault["column"], fault["code"]) == (None, "too-long")
+    assert by_number[2504]["siren"] is None
+    assert [reading.import_id.encode()] == [
+        message.key()
+        for message in worker.messages(ROWS_ENTREPRISE)
+        if b"1000 Ko" in message.value()
+    ]
+
+
+def test_missing_topics_are_named(settings: Settings, order: Order) -> None:
+    """And so is the command that creates them."""
+    with pytest.raises(NotReadyError, match="foxstream-worker topics"):
+        publish(settings.model_copy(update={"topic_prefix": "nowhere."}), order)
+
+
+def test_missing_schemas_are_named(settings: Settings, stack: Stack, order: Order) -> None:
+    """A producer never registers a schema by itself."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    bare = settings.model_copy(update={"topic_prefix": f"bare{uuid4().hex[:8]}."})
+    for created in admin.create_topics(
+        [NewTopic(bare.topic(t.name), 4, 1) for t in TOPICS]
+    ).values():
+        created.result(30)
+
+    with pytest.raises(NotReadyError, match="foxstream-worker schemas"):
+        publish(bare, order)
+
+
+def test_the_highest_version_of_a_state_holds(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """Whatever the order of arrival; a tombstone removes an import."""
+    state = new_state(
+        id="one", import_type="VILLE", file_name="f", file_sha256="0", created_at=datetime.now(UTC)
+    )
+    for version in (1, 3, 2):
+        worker.tell(state, version=version)
+    worker.tell(state, id="other", version=1)
+    worker.tell({**state, "id": "gone"}, version=1)
+    worker.tell(None, id="gone")
+
+    with Registry(settings.schema_registry_url) as registry, ImportLog(settings, registry) as log:
+        log.start(timeout_seconds=10)
+        versions = {import_id: s["version"] for import_id, s in log.read().items()}
+
+    assert versions["one"] == 3
+    assert "gone" not in versions
+
+
+def test_a_follower_sees_a_new_state_at_once(settings: Settings, worker: Worker) -> None:
+    """Within a tenth of a second, though it would wait for ten."""
+    state = new_state(
+        id="one", import_type="VILLE", file_name="f", file_sha256="0", created_at=datetime.now(UTC)
+    )
+    with Registry(settings.schema_registry_url) as registry, ImportLog(settings, registry) as log:
+        log.start(timeout_seconds=10)
+        assert log.read({"one"}) == {}
+        worker.tell(state, version=1)
+        log.follow("one", 10)
+        told: list[float] = []
+
+        def tell() -> None:
+            worker.tell(state, version=2)
+            told.append(monotonic())
+
+        timer = threading.Timer(0.3, tell)
+        timer.start()
+        found = log.follow("one", 10)
+        seen_at = monotonic()
+        timer.join()
+
+    assert found is not None
+    assert found["version"] == 2
+    assert seen_at - told[0] < 0.1
+
+
+def test_rejects_are_told_once(settings: Settings, worker: Worker) -> None:
+    """Repeats are dropped, other imports left out, late ones waited for."""
+    worker.reject("mine", 2, "a")
+    worker.reject("mine", 2, "a")
+    worker.reject("other", 9, "b")
+    threading.Timer(0.5, worker.reject, ("mine", 5, "c")).start()
+
+    with RejectLog(settings) as log:
+        log.start(timeout_seconds=10, key="mine")
+        lines = [reject.line for reject in log.read("mine", expected=2, patience_seconds=10)]
+
+    assert lines == [2, 5]
+
+
+def test_nobody_works(settings: Settings) -> None:
+    """Groups that no worker ever joined are absent."""
+    assert absent_workers(settings) == ["rows", "imports"]
+
+
+def test_kafka_may_be_away_for_a_while(
+    stack: Stack, settings: Settings, worker: Worker, order: Order
+) -> None:
+    """Rows that were published before, during and after its death arrive once and in order."""
+    publisher = Publisher(settings)
+    publisher.partition_counts([REJECTS.name], 10)
+    numbered = [("key", str(number).encode()) for number in range(3000)]
+    publisher.publish(REJECTS.name, numbered[:1000])
+    stack.kafka.kill()
+    publisher.publish(REJECTS.name, numbered[1000:2000])
+    stack.kafka.start()
+    publisher.publish(REJECTS.name, numbered[2000:])
+    publisher.flush()
+
+    assert [value for _, value in numbered] == [m.value() for m in worker.messages(REJECTS)]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What a command of these settings is given."""
+    return {
+        **os.environ,
+        "FOX_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "FOX_SCHEMA_REGISTRY_URL": settings.schema_registry_url,
+        "FOX_TOPIC_PREFIX": settings.topic_prefix,
+    }
+
+
+def foxstream(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a command."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def begun(settings: Settings, *arguments: object) -> subprocess.Popen[str]:
+    """Starts a command."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished_reading(settings: Settings, worker: Worker) -> Record:
+    """Waits until a file is read; returns its Submitted event."""
+    until = monotonic() + 20
+    while monotonic() < until:
+        events = worker.events()
+        if len(events) == 2:
+            return events[0][1]
+    raise AssertionError("the file was not read in time")
+
+
+def state_of(worker: Worker, submitted: Record, **changed: Any) -> State:
+    """The state that a tracker would make of a Submitted event."""
+    [message, _] = worker.messages(IMPORT_EVENTS)
+    return {
+        **new_state(id=message.key().decode(), created_at=datetime.now(UTC)),
+        **{name: value for name, value in submitted.items() if name != "uploaded_by"},
+        "version": 1,
+        **changed,
+    }
+
+
+def test_a_followed_import_ends_with_its_state(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """One JSON document on stdout, the exit code of its status, one word on the missing worker."""
+    command = begun(settings, "import", order.path, "--type", "entreprise", "--json")
+    submitted = finished_reading(settings, worker)
+    assert command.stderr is not None
+    assert "Aucun worker ne tourne" in command.stderr.readline()
+    state = state_of(
+        worker,
+        submitted,
+        status="PARTIAL",
+        total_rows=2503,
+        inserted=2499,
+        success_rows=2501,
+        duplicate=2,
+        rejected=2,
+        error_rows=2,
+    )
+    worker.tell(state)
+    out, err = command.communicate(timeout=30)
+
+    assert command.returncode == 3
+    assert err == ""
+    document = json.loads(out)
+    assert (state["id"], "PARTIAL", 2) == tuple(
+        document[name] for name in ("id", "status", "rejected")
+    )
+    assert document["created_at"].endswith("Z")
+
+    shown = foxstream(settings, "status", state["id"], "--json")
+    assert (3, document) == (shown.returncode, json.loads(shown.stdout))
+    assert [document] == json.loads(foxstream(settings, "list", "--json").stdout)
+    again = foxstream(settings, "import", order.path, "--type", "entreprise", "--json")
+    assert again.returncode == 4
+    assert json.loads(again.stdout)["error"]["code"] == "already-imported"
+    checked = foxstream(settings, "check", order.path, "--type", "entreprise", "--json")
+    assert state["id"] == json.loads(checked.stdout)["already_imported"]["id"]
+
+
+def test_errors_writes_the_lines_to_correct(
+    settings: Settings, worker: Worker, order: Order, tmp_path: Path
+) -> None:
+    """The original columns, from the rows as they were published."""
+    reading = publish(settings, order)
+    by_number = {
+        record["import"]["number"]: message.value()
+        for message, record in zip(
+            worker.messages(ROWS_ENTREPRISE), worker.records(ROWS_ENTREPRISE), strict=True
+        )
+    }
+    for number in (21, 11):
+        worker.reject(reading.import_id, number + 1, f"r{number}", by_number[number])
+    worker.tell(
+        seen_by_worker(reading, status="PARTIAL", total_rows=2503, rejected=2, error_rows=2)
+    )
+
+    written = foxstream(settings, "errors", reading.import_id, "--output", tmp_path / "erreurs.csv")
+    shown = foxstream(settings, "errors", reading.import_id)
+
+    assert (written.returncode, written.stderr) == (0, "")
+    assert (tmp_path / "erreurs.csv").read_text(encoding="utf-8-sig").splitlines() == [
+        "siren;nom;code_postal;_line;_column;_code;_message",
+        "12AB;Sans SIREN;75001;12;siren;malformed;Ligne 12 fausse.",
+        ";Sans numéro;75001;22;siren;malformed;Ligne 22 fausse.",
+    ]
+    assert len(shown.stdout.splitlines()) == 2
+    assert foxstream(settings, "errors", "nobody").returncode == 4
+
+
+def test_without_following_the_command_ends_when_the_file_is_read(
+    settings: Settings, order: Order
+) -> None:
+    """The state is what its reader knows of it."""
+    done = foxstream(
+        settings, "import", order.path, "--type", "ENTREPRISE", "--no-follow", "--json"
+    )
+
+    document = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (document["status"], document["total_rows"]) == ("PENDING", 2503)
+
+
+def test_an_interrupted_follower_says_that_the_import_goes_on(
+    settings: Settings, worker: Worker, order: Order
+) -> None:
+    """Exit code 130."""
+    command = begun(settings, "import", order.path, "--type", "ENTREPRISE")
+    finished_reading(settings, worker)
+    assert command.stderr is not None
+    assert "Aucun worker" in command.stderr.readline()
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=30)
+
+    assert command.returncode == 130
+    assert "l'import continue" in err

@@ -1,0 +1,165 @@
+"""The command line where there is no server."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from producers.cli import Policy
+from schemas.codec import load
+
+COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
+NOBODY = {"FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1", "FOX_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
+
+
+def foxstream(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command; no server answers it."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env={**os.environ, **NOBODY, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def companies(tmp_path: Path) -> Path:
+    """A file of three valid companies."""
+    path = tmp_path / "entreprises.csv"
+    path.write_text("siren,nom\n552081317,EDF\n542051180,TOTAL\n775670417,LOREAL\n")
+    return path
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Help is there at once: no Kafka, no registry, no spreadsheet is loaded for it."""
+    heavy = ("confluent_kafka", "fastavro", "httpx", "openpyxl", "pydantic", "rich.live")
+    code = f"import sys, producers.cli; print([m for m in {heavy!r} if m in sys.modules])"
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["import", "check", "status", "list", "errors"])
+def test_every_command_has_help(command: str) -> None:
+    """And the whole program lists them."""
+    assert foxstream(command, "--help").returncode == 0
+    assert f"  {command} " in foxstream("--help").stdout
+
+
+def test_policies_are_those_of_the_schema() -> None:
+    """The command line offers what a row can carry."""
+    [policy] = [
+        field["type"]["symbols"]
+        for field in load("import_line")["fields"]
+        if field["name"] == "policy"
+    ]
+    assert policy == [policy.value for policy in Policy]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--type", "PERSONNE"), "ce type n'existe pas"),
+        (("--type", "ENTREPRISE", "--policy", "replace"), "replace"),
+        (("--type", "ENTREPRISE", "--column", "nom"), "COLONNE=CHAMP"),
+        (("--type", "ENTREPRISE", "--column", "nom=prenom"), "siren"),
+        ((), "--type"),
+    ],
+)
+def test_wrong_usage_ends_with_2(companies: Path, arguments: tuple[str, ...], said: str) -> None:
+    """And says what would be right."""
+    done = foxstream("import", companies, *arguments)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_file_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
+    """A missing file and a directory are mistakes in the command, not refusals."""
+    missing = foxstream("import", tmp_path / "none.csv", "--type", "ENTREPRISE")
+    directory = foxstream("check", tmp_path, "--type", "ENTREPRISE")
+
+    assert (missing.returncode, directory.returncode) == (2, 2)
+    assert "n'existe pas" in missing.stderr
+    assert "n'est pas un fichier" in directory.stderr
+
+
+def test_a_refused_file_ends_with_4_without_any_server(tmp_path: Path) -> None:
+    """Servers are asked for nothing before the file is known to be good."""
+    path = tmp_path / "vide.csv"
+    path.write_text("siren,nom\n")
+
+    done = foxstream("import", path, "--type", "ENTREPRISE", "--json")
+
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["error"]["code"] == "no-rows"
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_server_is_one_sentence(companies: Path) -> None:
+    """No traceback and none of librdkafka's own lines; exit code 5 within ten seconds."""
+    done = foxstream("import", companies, "--type", "ENTREPRISE", "--json")
+
+    assert done.returncode == 5
+    assert [line.partition(" : ")[0] for line in done.stderr.splitlines()] == [
+        "Kafka ne répond pas à l'adresse 127.0.0.1:1"
+    ]
+    assert json.loads(done.stdout)["error"]["code"] == "unreachable"
+
+
+def test_a_setting_that_makes_no_sense_ends_with_2(companies: Path) -> None:
+    """The sentence names the variable."""
+    done = foxstream("import", companies, "--type", "ENTREPRISE", FOX_SCHEMA_REGISTRY_URL="nowhere")
+
+    assert done.returncode == 2
+    assert "FOX_SCHEMA_REGISTRY_URL" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["ENTREPRISE", "entreprise", "Entreprise"])
+def test_types_are_known_in_any_case(companies: Path, kind: str) -> None:
+    """A check needs no server; `--dry-run` is a check."""
+    done = foxstream("import", companies, "--type", kind, "--dry-run")
+
+    assert done.returncode == 0
+    assert "3 valides" in done.stdout
+
+
+def test_check_tells_in_json_what_an_import_would_do(companies: Path) -> None:
+    """One document, and the exit code says that some rows would be rejected."""
+    with companies.open("a") as file:
+        file.write("12AB,SANS SIREN\n552081317,EDF BIS\n")
+
+    done = foxstream("check", companies, "--type", "ENTREPRISE", "--json")
+
+    verdict = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert tuple(
+        verdict[name] for name in ("total_rows", "valid_rows", "rejected_rows", "duplicate_rows")
+    ) == (5, 4, 1, 1)
+    assert verdict["already_imported"] is None
+
+
+def test_check_of_a_refused_file_ends_with_4(tmp_path: Path) -> None:
+    """The document says why."""
+    path = tmp_path / "autre.csv"
+    path.write_text("a,b\n1,2\n")
+
+    done = foxstream("check", path, "--type", "ENTREPRISE", "--json")
+
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["refusal"]["message"]
+
+
+def test_an_unknown_kind_of_report_ends_with_2() -> None:
+    """Before any server is asked."""
+    done = foxstream("errors", "an-id", "--output", "erreurs.pdf")
+
+    assert done.returncode == 2
+    assert ".xlsx" in done.stderr

@@ -1,0 +1,279 @@
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.normalise import Batch, Column, normalise
+from schemas.faults import Fault
+from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.rules import problems
+
+SIREN = "732829320"
+
+
+def batch_of(import_type: ImportType, numeric: Sequence[str] = (), **cells: Sequence[str]) -> Batch:
+    """The batch of columns given as cells by field, in columns headed as in HEADERS."""
+    count = max(map(len, cells.values()))
+    given = {
+        field: Column(field.upper(), values, range(count) if field in numeric else ())
+        for field, values in cells.items()
+    }
+    return normalise(import_type, given, count)
+
+
+def company(**cells: str | int) -> tuple[dict[str, Any], list[str], list[Fault]]:
+    """The record and warnings of one company; numeric cells are given as numbers."""
+    texts = {"siren": [SIREN], "nom": ["ACME"]} | {name: [str(v)] for name, v in cells.items()}
+    numeric = [name for name, value in cells.items() if not isinstance(value, str)]
+    batch = batch_of(ENTREPRISE, numeric, **texts)
+    return batch.records[0], batch.warnings.get(0, []), batch.faults.get(0, [])
+
+
+def city(**cells: str) -> tuple[dict[str, Any], list[str]]:
+    """The record and warnings of one city."""
+    texts = {"nom": ["Rennes"], "code_postal_principal": ["35000"]}
+    batch = batch_of(VILLE, **texts | {name: [value] for name, value in cells.items()})
+    return batch.records[0], batch.warnings.get(0, [])
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "value"),
+    [
+        ("siren", "732 829 320", SIREN),
+        ("siren", "732\u00a0829\u202f320", SIREN),
+        ("siren", "732.829.320", SIREN),
+        ("siren", "732829320.0", SIREN),
+        ("siren", "\u200b732829320\ufeff", SIREN),
+        ("siret", "732 829 320 00074", "73282932000074"),
+        ("nom", "  L\u00a0 Été \t SARL ", "L Été SARL"),
+        ("nom", "北京", "北京"),
+        ("nom", "@LEF INFORMATIQUE", "@LEF INFORMATIQUE"),
+        ("nom", "=1+1", "=1+1"),
+        ("nom", "Jean-Pierre", "Jean-Pierre"),
+        ("adresse", "1 rue A\nBât B", "1 rue A\nBât B"),
+        ("naf_code", "6201z", "62.01Z"),
+        ("naf_code", "62.01Z", "62.01Z"),
+        ("naf_code", " 62 01 Z", "62.01Z"),
+        ("code_postal", "29600.0", "29600"),
+        ("code_postal", "35 000", "35000"),
+        ("telephone", "02\u00a099\u202f00 00 00", "02 99 00 00 00"),
+        ("telephone", "+33 (0)2.99.00-00/00", "+33 (0)2.99.00-00/00"),
+        ("email_contact", " a@b.fr\u00a0", "a@b.fr"),
+        ("site_web", "acme.fr/page?x=1", "https://acme.fr/page?x=1"),
+        ("site_web", "http://acme.fr", "http://acme.fr"),
+        ("site_web", "HTTPS://ACME.FR", "HTTPS://ACME.FR"),
+    ],
+)
+def test_texts(field: str, cell: str, value: object) -> None:
+    """Texts of a company are brought into one form, and nothing is warned of."""
+    assert company(**{field: cell}) == (
+        dict.fromkeys(ENTREPRISE.field) | {"siren": SIREN, "nom": "ACME", field: value},
+        [],
+        [],
+    )
+
+
+@pytest.mark.parametrize("word", ["", " ", "\u00a0", "None", "nan", "NaN", "null", "NULL", "#N/A"])
+@pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
+def test_nothing(import_type: ImportType, word: str) -> None:
+    """What spreadsheets write for nothing is not given, in every field."""
+    batch = batch_of(import_type, **{field.name: [word] for field in import_type.fields})
+
+    assert batch.records == [dict.fromkeys(import_type.field)]
+    assert batch.warnings == {}
+    assert batch.keys == [None]
+    assert [fault.code for fault in batch.faults[0]] == ["missing-value"] * 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [(word, True) for word in ("true", "1", "OUI", "Yes", "vrai", "x", "X", "1.0")]
+    + [(word, False) for word in ("false", "0", "Non", "no", "FAUX", "0.0")],
+)
+def test_booleans(cell: str, value: object) -> None:
+    """Truth is told in French, in English and by a cross, in any case."""
+    record, warnings, _ = company(is_active=cell)
+
+    assert (record["is_active"], warnings) == (value, [])
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [
+        ("is_active", "peut-être"),
+        ("code_postal", "2A300"),
+        ("code_postal", "123"),
+        ("naf_code", "00.10"),
+        ("telephone", "voir le site"),
+        ("email_contact", "a@b"),
+        ("site_web", "néant"),
+        ("site_web", "javascript:alert(1)"),
+    ],
+)
+def test_malformed_and_optional(field: str, cell: str) -> None:
+    """A malformed value of an optional field is dropped with a warning, and the row is kept."""
+    record, warnings, faults = company(**{field: cell})
+
+    assert (record[field], warnings, faults) == (None, ["malformed"], [])
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "value"),
+    [
+        ("siren", 5520135, "005520135"),
+        ("siren", 325175, "000325175"),
+        ("siret", 552013500011, "00552013500011"),
+        ("code_postal", 1000, "01000"),
+        ("telephone", 299000000, "0299000000"),
+    ],
+)
+def test_lost_zeros(field: str, number: int, value: object) -> None:
+    """A number in place of digits gets its leading zeros back, with a warning."""
+    cells = {"siren": "005520135"} | {field: number}
+    record, warnings, faults = company(**cells)
+
+    assert (record[field], warnings, faults) == (value, ["zeros-restored"], [])
+
+
+def test_lost_zeros_of_a_text() -> None:
+    """A text of too few digits is not guessed at, but for postal codes, which French files cut."""
+    record, warnings, faults = company(siren="5520135", code_postal="1000")
+
+    assert record["code_postal"] == "01000"
+    assert warnings == ["zeros-restored"]
+    assert [(fault.column, fault.code) for fault in faults] == [("SIREN", "malformed")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        ({"lat": "48,11", "lng": "-1,68"}, {"lat": 48.11, "lng": -1.68}),
+        ({"lat": "48.11", "lng": "0"}, {"lat": 48.11, "lng": 0.0}),
+        ({"lat": "1e-05"}, {"lat": 1e-05}),
+        ({"population": "217 728"}, {"population": 217728}),
+        ({"population": "217\u202f728"}, {"population": 217728}),
+        ({"population": "217\u2009728.0"}, {"population": 217728}),
+        ({"population": "0"}, {"population": 0}),
+        ({"departement": "1"}, {"departement": "01"}),
+        ({"departement": "2a"}, {"departement": "2A"}),
+        ({"departement": "971"}, {"departement": "971"}),
+        ({"codes_postaux": '["35200", "35000", "35700"]'}, {"codes_postaux": ["35000", "35200", "35700"]}),
+        ({"codes_postaux": "[35200, 35700]"}, {"codes_postaux": ["35000", "35200", "35700"]}),
+        ({"codes_postaux": "35200;35700"}, {"codes_postaux": ["35000", "35200", "35700"]}),
+        ({"codes_postaux": "1400,1500"}, {"codes_postaux": ["35000", "01400", "01500"]}),
+        ({"codes_postaux": "[]"}, {"codes_postaux": None}),
+    ],
+)  # fmt: skip
+def test_cities(cells: dict[str, str], values: dict[str, object]) -> None:
+    """Numbers and lists of a city are read as French files write them."""
+    record, warnings = city(**cells)
+
+    assert {field: record[field] for field in values} == values
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [
+        ("lat", "91"),
+        ("lat", "inf"),
+        ("lat", "NAN"),
+        ("lat", "1e999"),
+        ("lat", "1_0"),
+        ("lng", "48,11,5"),
+        ("population", "-1"),
+        ("population", "3000000000"),
+        ("population", "beaucoup"),
+        ("population", "9" * 5000),
+        ("codes_postaux", "35200,ABC"),
+        ("departement", "Ain"),
+    ],
+)
+def test_malformed_cities(field: str, cell: str) -> None:
+    """What is no number, list or code of the kind is dropped with a warning."""
+    record, warnings = city(**{field: cell})
+
+    assert (record[field], warnings) == (None, ["malformed"])
+
+
+def test_all_faults_of_a_row() -> None:
+    """A row with three faults reports all three, in the words of its own columns."""
+    batch = batch_of(
+        ENTREPRISE,
+        siren=["12-3", SIREN],
+        nom=["---", "A"],
+        siret=["x", "12345678900001"],
+        ville_nom=["v" * 101, ""],
+    )
+
+    assert [(fault.column, fault.code) for fault in batch.faults[0]] == [
+        ("SIREN", "malformed"),
+        ("NOM", "malformed"),
+        ("SIRET", "malformed"),
+        ("VILLE_NOM", "too-long"),
+    ]
+    assert "« 12-3 » de la colonne SIREN doit être 9 chiffres" in batch.faults[0][0].message
+    assert [(fault.column, fault.code) for fault in batch.faults[1]] == [("SIRET", "mismatch")]
+
+
+def test_keys() -> None:
+    """A row has its natural key, unless the key itself is at fault."""
+    batch = batch_of(ENTREPRISE, siren=[SIREN, SIREN, "ABC", ""], nom=["A", "", "C", "D"])
+    cities = batch_of(VILLE, nom=["St-Malo", "---"], code_postal_principal=["35400", "35400"])
+
+    assert batch.keys == [SIREN, SIREN, None, None]
+    assert cities.keys == ["st-malo-35400", None]
+
+
+def test_no_column_is_not_given() -> None:
+    """A field without a column is in every record, as not given."""
+    batch = batch_of(ENTREPRISE, siren=[SIREN], nom=["A"])
+
+    assert list(batch.records[0]) == list(ENTREPRISE.field)
+
+
+def test_messages_hold_on_one_line() -> None:
+    """A value with line ends and NUL is told on one line that PostgreSQL stores."""
+    batch = batch_of(ENTREPRISE, siren=["1\n2\0"], nom=["A"])
+
+    assert "« 1 2␀ »" in batch.faults[0][0].message
+
+
+_CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
+    ["1", "1400", "35000", SIREN, "1.0", "48,5", "[1]", "62.01z", "a.fr", "NULL", "²", "٣٣٣٣", "\0"]
+)
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
+@given(data=st.data())
+def test_any_cells(import_type: ImportType, data: st.DataObject) -> None:
+    """Any cells give valid values, or a fault or warning: the worker finds nothing else."""
+    names = list(import_type.field)
+    rows = data.draw(
+        st.lists(st.lists(_CELL, min_size=len(names), max_size=len(names)), min_size=1, max_size=5)
+    )
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+    batch = batch_of(import_type, numeric=names, **columns)
+
+    found = problems(
+        import_type, {name: [record[name] for record in batch.records] for name in names}
+    )
+    assert all(problem.fatal for problem in found)
+    assert {problem.row for problem in found} == set(batch.faults)
+
+
+@given(st.lists(_CELL, min_size=1, max_size=20))
+def test_a_row_does_not_depend_on_its_neighbours(cells: list[str]) -> None:
+    """A cell gives the same value in a column of its own as among others."""
+    for field in ("nom", "code_postal", "naf_code", "telephone", "site_web", "siren", "is_active"):
+        columns = {"siren": [SIREN] * len(cells), "nom": ["A"] * len(cells)} | {field: cells}
+        together = batch_of(ENTREPRISE, **columns)
+        alone = [
+            batch_of(ENTREPRISE, **{name: [column[at]] for name, column in columns.items()})
+            for at in range(len(cells))
+        ]
+
+        assert together.records == [batch.records[0] for batch in alone]

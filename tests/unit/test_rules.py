@@ -1,0 +1,132 @@
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.faults import fault
+from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.rules import Problem, problems
+
+SIREN = "732829320"
+
+
+def problems_of(import_type: ImportType, **columns: Sequence[object]) -> list[Problem]:
+    """The problems of columns, those of other fields being valid or not given."""
+    count = len(next(iter(columns.values())))
+    valid = {"siren": SIREN, "nom": "A", "code_postal_principal": "35000"}
+    return problems(
+        import_type,
+        {name: [valid.get(name)] * count for name in import_type.field} | columns,
+    )
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
+def test_required_fields(import_type: ImportType) -> None:
+    """A row without its required fields is rejected for each of them."""
+    nothing = {name: [None] for name in import_type.field}
+
+    required = [field.name for field in import_type.fields if field.required]
+    assert problems(import_type, nothing) == [
+        Problem(0, name, "missing-value", fatal=True) for name in required
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("siren", SIREN, "73282932"),
+        ("siren", "000000000", "73282932O"),
+        ("siren", SIREN, "73282932²"),
+        ("siren", SIREN, SIREN + "\n"),
+        ("siret", SIREN + "00074", SIREN),
+        ("code_postal", "01000", "1000"),
+        ("nom", "北京", "---- ----"),
+        ("nom", "-A-", " . "),
+        ("naf_code", "62.01Z", "6201Z"),
+        ("telephone", "+33 (0)2.99-00/00", "rien"),
+        ("email_contact", "a@b.fr", "a@b@c.fr"),
+        ("site_web", "https://a.fr", "ftp://a.fr"),
+    ],
+)
+def test_forms(field: str, good: object, bad: object) -> None:
+    """A value that lacks the form of its kind is told, at its row, and no other."""
+    strict = ENTREPRISE.field[field].strict
+
+    found = problems_of(ENTREPRISE, **{field: [good, bad, good, bad]})
+
+    assert found == [Problem(row, field, "malformed", strict) for row in (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("lat", -90.0, 90.1),
+        ("lng", 180.0, float("nan")),
+        ("lng", 0.0, float("inf")),
+        ("population", 0, -1),
+        ("population", 2**31 - 1, 2**31),
+        ("codes_postaux", ["35000", "35200"], ["35000", "352"]),
+        ("departement", "2A", "2C"),
+    ],
+)
+def test_bounds(field: str, good: object, bad: object) -> None:
+    """A value beyond its bounds is a warning of its row."""
+    found = problems_of(VILLE, **{field: [bad, good, None]})
+
+    assert found == [Problem(0, field, "malformed", fatal=False)]
+
+
+@pytest.mark.parametrize("field", ["nom", "nom_commercial", "ville_nom", "naf_libelle"])
+def test_lengths(field: str) -> None:
+    """A text that its column in the database does not take rejects the row."""
+    limit = ENTREPRISE.field[field].max_length or 0
+
+    found = problems_of(ENTREPRISE, **{field: ["x" * limit, "x" * (limit + 1)]})
+
+    assert found == [Problem(1, field, "too-long", fatal=True)]
+
+
+@pytest.mark.parametrize(
+    ("import_type", "field", "value"),
+    [(ENTREPRISE, "telephone", "x" * 21), (VILLE, "departement", "Loire-Atlantique")],
+)
+def test_malformed_and_too_long(import_type: ImportType, field: str, value: object) -> None:
+    """An optional value that is dropped for its form does not reject the row for its length."""
+    assert problems_of(import_type, **{field: [value]}) == [
+        Problem(0, field, "malformed", fatal=False)
+    ]
+
+
+def test_nul() -> None:
+    """A NUL, which PostgreSQL does not store, rejects the row."""
+    assert problems_of(ENTREPRISE, adresse=["A", "B\0"]) == [
+        Problem(1, "adresse", "nul-byte", fatal=True)
+    ]
+
+
+def test_siret_of_another() -> None:
+    """A SIRET begins with the SIREN of its row."""
+    sirets = [SIREN + "00074", "12345678900001", None]
+
+    assert problems_of(ENTREPRISE, siret=sirets) == [Problem(1, "siret", "mismatch", fatal=True)]
+
+
+def test_siret_of_a_malformed_siren() -> None:
+    """Where the SIREN or the SIRET is malformed, that is told and not that they differ."""
+    found = problems_of(ENTREPRISE, siren=["X", SIREN], siret=[SIREN + "00074", "bad_siret"])
+
+    assert found == [
+        Problem(0, "siren", "malformed", fatal=True),
+        Problem(1, "siret", "malformed", fatal=True),
+    ]
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
+@pytest.mark.parametrize("code", ["missing-value", "too-long", "nul-byte", "mismatch", "malformed"])
+def test_every_fault_has_a_sentence(import_type: ImportType, code: str) -> None:
+    """Every problem of every field is told in a sentence that names the file's own column."""
+    for field in import_type.fields:
+        told = fault(field, code, "Ma colonne", "valeur")
+
+        assert (told.column, told.code) == ("Ma colonne", code)
+        assert told.message.endswith(".")
+        assert "Ma colonne" in told.message or code == "mismatch"

@@ -168,7 +168,9 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
     values = {**body, "id": event["import_id"], "at": event["at"], "partition": partition}
     match name.removeprefix(f"{NAMESPACE}."):
         case "Submitted":
-            values |= {"header": Jsonb(body["header"]), "options": Jsonb(body["options"])}
+            # jsonb takes no NUL (PostgreSQL, "JSON Types"), and a file's header may hold one.
+            header = [label.replace("\0", "␀") for label in body["header"]]
+            values |= {"header": Jsonb(header), "options": Jsonb(body["options"])}
             await connection.execute(_SQL["submitted"], values)
         case "ReadingFinished":
             values["warnings_by_code"] = Jsonb(body["warnings_by_code"])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
@@ -97,10 +98,13 @@ def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decod
         else:
             records.append(record)
             values.append(result)
+    stray = _stray(values)
+    for i in stray:
+        values[i]["import"] = None
     columns: dict[str, list[Any]] = {
         field.name: [value[field.name] for value in values] for field in import_type.fields
     }
-    faults = _faults(import_type, columns, records, values)
+    faults = {**_faults(import_type, columns, values), **dict.fromkeys(stray, [_FOREIGN_IMPORT])}
     for i, record in enumerate(records):
         if i not in faults and (
             misplaced := _misplaced(import_type, partitions, record, values[i])
@@ -113,10 +117,35 @@ def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decod
     return Judged(rows, rejects)
 
 
+def _stray(values: Sequence[Record]) -> list[int]:
+    """Rows whose `import` cannot be one of ours. Whoever publishes may write what he likes there."""
+    ids = {value["import"]["id"] for value in values if value["import"] is not None}
+    foreign = {text for text in ids if not _is_canonical(text)}
+    return [
+        i
+        for i, value in enumerate(values)
+        if (tie := value["import"]) is not None
+        and (tie["id"] in foreign or tie["number"] < 1 or "\0" in (tie["sheet"] or ""))
+    ]
+
+
+def _is_canonical(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+_FOREIGN_IMPORT = Fault(
+    "import",
+    "malformed",
+    "L'import indiqué par la ligne n'en est pas un : un système amont laisse ce champ vide.",
+)
+
+
 def _faults(
     import_type: ImportType,
     columns: Mapping[str, list[Any]],
-    records: Sequence[ConsumerRecord],
     values: Sequence[Record],
 ) -> dict[int, list[Fault]]:
     """What is wrong, by index. A value that is only worth a warning is taken out of its column."""

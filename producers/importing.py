@@ -12,7 +12,7 @@ rows that they have already settled.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -278,31 +278,32 @@ class _RowEncoder:
         self._encoder = encoder
         self._reading = reading
         self._occurrences = Occurrences()
-        # One for all rows: fastavro copies what it reads, and a dict a row costs a fifth more.
-        self._line: dict[str, Any] = {"id": reading.import_id, "policy": policy}
+        self._import: dict[str, Any] = {"id": reading.import_id, "policy": policy}
 
-    def __call__(self, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:
-        encode, count, line = self._encoder.encode, self._occurrences.count, self._line
-        import_id, number = line["id"], self._reading.file_rows
-        for row in rows:
-            number += 1
-            key = row.key or import_id
-            record = row.record
-            line["number"], line["line"], line["sheet"] = number, row.line, row.sheet
-            if row.faults:
-                line["occurrence"], line["cells"] = 0, row.cells
-                line["faults"] = [fault._asdict() for fault in row.faults]
-            else:
-                line["occurrence"], line["cells"], line["faults"] = count(key), None, []
+    def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
+        reading = self._reading
+        for number, row in enumerate(rows, start=reading.file_rows + 1):
+            row.record["observed_at"] = None
+            row.record["import"] = self._line(number, row)
             if row.warnings:
-                self._reading.warnings.update(row.warnings)
-            record["observed_at"], record["import"] = None, line
-            value = encode(record)
+                reading.warnings.update(row.warnings)
+        values = self._encoder.encode_all([row.record for row in rows])
+        for row, value in zip(rows, values, strict=True):
+            key = row.key or reading.import_id
             if len(value) + 4 * len(key) > MESSAGE_MAX_BYTES:
-                key, value = import_id, self._oversized(record)
-            yield key, value
+                yield reading.import_id, self._oversized(row.record)
+            else:
+                yield key, value
             # Only what was taken counts: a resumed or failed reading goes by this number.
-            self._reading.file_rows = number
+            reading.file_rows += 1
+
+    def _line(self, number: int, row: Row) -> dict[str, Any]:
+        line = {**self._import, "number": number, "line": row.line, "sheet": row.sheet}
+        if row.faults:
+            faults = [fault._asdict() for fault in row.faults]
+            return {**line, "occurrence": 0, "cells": row.cells, "faults": faults}
+        occurrence = self._occurrences.count(row.key or self._reading.import_id)
+        return {**line, "occurrence": occurrence, "cells": None, "faults": ()}
 
     def _oversized(self, record: dict[str, Any]) -> bytes:
         message = (
@@ -310,7 +311,7 @@ class _RowEncoder:
             "raccourcissez ses valeurs."
         )
         fault = Fault(None, "too-long", message)
-        line = {**self._line, "occurrence": 0, "cells": None, "faults": [fault._asdict()]}
+        line = {**record["import"], "occurrence": 0, "cells": None, "faults": [fault._asdict()]}
         return self._encoder.encode({**dict.fromkeys(record), "import": line})
 
 

@@ -180,6 +180,11 @@ _OUTCOMES = {
     "cancelled": "annulées",
 }
 
+_WARNINGS = {
+    "zeros-restored": "zéros perdus et rétablis",
+    "malformed": "valeurs mal formées et ignorées",
+}
+
 
 def summary(state: State) -> str:
     """How an import stands, in a few lines."""
@@ -195,7 +200,10 @@ def summary(state: State) -> str:
     counts = [f"{number(state[name])} {word}" for name, word in _OUTCOMES.items() if state[name]]
     if counts:
         lines.append(f"  {', '.join(counts)}")
-    warnings = sum(state["warnings_by_code"].values())
-    if warnings:
-        lines.append(f"  {number(warnings)} avertissements (valeurs ignorées, lignes gardées)")
+    if state["warnings_by_code"]:
+        told = ", ".join(
+            f"{number(count)} {_WARNINGS.get(code, code)}"
+            for code, count in state["warnings_by_code"].items()
+        )
+        lines.append(f"  avertissements : {told}")
     return "\n".join(lines)

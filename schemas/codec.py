@@ -6,14 +6,16 @@ Avro binary encoding. Any bytes give either a record or a DecodeError, nothing e
 
 import json
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
 from importlib import resources
 from io import BytesIO
 from typing import Any, Protocol
 
 import fastavro
 
+from schemas.columns import Write, column_writer
+from schemas.compiled import Reader, compile_reader
 from schemas.registry import Schema, SchemaUnknownError
 
 Record = dict[str, Any]
@@ -65,6 +67,18 @@ class Encoder:
         self._schema = fastavro.parse_schema(load(record))
         self._prefix = _HEADER.pack(0, schema_id)
 
+    @cached_property
+    def _write_columns(self) -> Write:
+        return column_writer(self._schema)
+
+    def encode_all(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        """Many records at once, each with every field: a quarter of the cost of one by one.
+
+        Only for row records. Raises KeyError, AttributeError or TypeError where one does not fit.
+        """
+        prefix = self._prefix
+        return [prefix + value for value in self._write_columns(records)]
+
     def encode(self, record: Mapping[str, Any]) -> bytes:
         """Raises ValueError where the record does not fit the schema."""
         buffer = BytesIO()
@@ -83,7 +97,7 @@ class Decoder:
     def __init__(self, record: str, source: SchemaSource) -> None:
         self._reader_schema = fastavro.parse_schema(load(record))
         self._source = source
-        self._known: dict[int, Callable[[BytesIO], Record]] = {}
+        self._known: dict[bytes, Reader] = {}
 
     def decode(self, value: bytes | None) -> Record:
         """Raises DecodeError, and what the schema source raises where it cannot answer."""
@@ -95,73 +109,67 @@ class Decoder:
     def decode_all(self, values: Sequence[bytes | None]) -> list[Record | DecodeError]:
         """One result for each value, in order.
 
-        The payloads lie end to end in one buffer: half the cost of a buffer each. A record that
-        does not end where its payload ends is damaged, whatever it reads as.
+        The values lie end to end in one buffer: half the cost of a buffer each. A record that does
+        not end where its value ends is damaged, whatever it reads as.
         """
         results: list[Record | DecodeError] = []
-        buffer = BytesIO(b"".join([value or b"" for value in values]))
-        seek, tell = buffer.seek, buffer.tell
-        read: Callable[[BytesIO], Record] | None = None
-        prefix, end = b"", 0
+        data = b"".join([value or b"" for value in values])
+        text = data.decode("latin-1")
+        end = 0
         for value in values:
             start, end = end, end + len(value or b"")
             try:
-                if read is None or value is None or value[:5] != prefix:
-                    read = self._reader(value)
-                    prefix = (value or b"")[:5]
-                seek(start + 5)
-                record = read(buffer)
-                if tell() != end:
-                    raise DecodeError("undecodable", "the record does not end where it should")  # noqa: TRY301 - one handler for all that is wrong with these bytes
-                results.append(record)
+                results.append(self._decode(value, data, text, start, end))
             except DecodeError as error:
-                read = None
                 results.append(error)
         return results
 
-    def _reader(self, value: bytes | None) -> Callable[[BytesIO], Record]:
-        if value is None:
-            raise DecodeError("undecodable", "the record has no value")
-        if len(value) < _HEADER.size or value[0] != 0:
-            raise DecodeError("undecodable", "the value is not Avro in Confluent's framing")
-        schema_id: int = _HEADER.unpack_from(value)[1]
-        known = self._known.get(schema_id)
-        if known is None:
-            known = self._known[schema_id] = self._resolve(schema_id)
-        return known
+    def _decode(self, value: bytes | None, data: bytes, text: str, start: int, end: int) -> Record:
+        prefix = (value or b"")[: _HEADER.size]
+        read = self._known.get(prefix)
+        if read is None:
+            read = self._known[prefix] = self._reader(prefix)
+        try:
+            record, reached = read(data, text, start + _HEADER.size)
+        except Exception as error:
+            # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
+            # UnicodeDecodeError, OverflowError, MemoryError and more.
+            raise DecodeError("undecodable", f"the value cannot be read: {error!r}") from error
+        if reached != end:
+            raise DecodeError("undecodable", "the record does not end where it should")
+        return record
 
-    def _resolve(self, schema_id: int) -> Callable[[BytesIO], Record]:
+    def _reader(self, prefix: bytes) -> Reader:
+        if len(prefix) < _HEADER.size or prefix[0] != 0:
+            raise DecodeError("undecodable", "the value is not Avro in Confluent's framing")
+        schema_id: int = _HEADER.unpack(prefix)[1]
         try:
             written = self._source.schema(schema_id)
         except SchemaUnknownError as error:
             raise DecodeError(
                 "unknown-schema", f"the registry holds no schema {schema_id}"
             ) from error
-        reader = self._reader_schema
         try:
             writer = fastavro.parse_schema(written)
         except Exception as error:  # whatever a foreign schema makes fastavro raise
             raise DecodeError("unknown-schema", f"schema {schema_id} is not Avro") from error
-        if writer == reader:
-            return _guarded(partial(_read, writer=writer, reader=None))
-        return _guarded(partial(_read, writer=writer, reader=reader))
+        if writer == self._reader_schema:
+            return compile_reader(written) or _fastavro_reader(writer, None)
+        return _fastavro_reader(writer, self._reader_schema)
 
 
-def _read(buffer: BytesIO, writer: Any, reader: Any) -> Any:
-    # A union of records reads as (name, record); one of a record and null as the record.
-    return fastavro.schemaless_reader(
-        buffer, writer, reader, return_record_name=True, return_record_name_override=True
-    )
+def _fastavro_reader(writer: Any, reader: Any) -> Reader:
+    buffer, held = BytesIO(), b""
 
+    def read(data: bytes, _: str, start: int) -> tuple[Record, int]:
+        nonlocal buffer, held
+        if held is not data:
+            buffer, held = BytesIO(data), data
+        buffer.seek(start)
+        # A union of records reads as (name, record); one of a record and null as the record.
+        record = fastavro.schemaless_reader(
+            buffer, writer, reader, return_record_name=True, return_record_name_override=True
+        )
+        return record, buffer.tell()
 
-def _guarded(read: Callable[[BytesIO], Any]) -> Callable[[BytesIO], Record]:
-    def guarded(buffer: BytesIO) -> Record:
-        try:
-            record: Record = read(buffer)
-        except Exception as error:
-            # fastavro raises whatever it meets in damaged bytes: EOFError, IndexError,
-            # UnicodeDecodeError, OverflowError, MemoryError and more.
-            raise DecodeError("undecodable", f"the value cannot be read: {error!r}") from error
-        return record
-
-    return guarded
+    return read

@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from deploy.local.process import GuardedProcess
 from deploy.local.stack import Stack
@@ -23,6 +26,17 @@ from schemas.topics import TOPICS
 
 _numbers = count(1)
 
+Answer = TypeVar("Answer")
+
+
+def eventually(ask: Callable[[], Answer], seconds: float = 60) -> Answer:
+    """The answer as soon as it is true; fails where it is not in time."""
+    until = monotonic() + seconds
+    while not (answer := ask()):
+        assert monotonic() < until, f"not within {seconds:g} s"
+        threading.Event().wait(0.02)
+    return answer
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -33,12 +47,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @dataclass
 class Site:
-    """Topics, schemas and a database of one test, and the commands that use them."""
+    """Topics, schemas and a database of one test, and the commands that use them.
+
+    `settings` are further variables of the environment; they go before all others.
+    """
 
     stack: Stack
     prefix: str
     database_url: str
     spawned: list[GuardedProcess] = field(default_factory=list)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,6 +64,7 @@ class Site:
             **self.stack.environment,
             "FOX_DATABASE_URL": self.database_url,
             "FOX_TOPIC_PREFIX": self.prefix,
+            **self.settings,
         }
 
     def worker(self, *kinds: str) -> GuardedProcess:
@@ -77,6 +96,31 @@ class Site:
         """Rows that PostgreSQL answers."""
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(sql.encode(), values).fetchall()
+
+    def messages(self, topic: str) -> list[Message]:
+        """All committed records of a topic of this site, by partition."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.stack.environment["FOX_KAFKA_BOOTSTRAP"],
+                "group.id": "reads-only",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        name = self.prefix + topic
+        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
+        found: list[Message] = []
+        ends = 0
+        while ends < len(partitions):
+            message = consumer.poll(10)
+            assert message is not None, "the broker is silent"
+            if message.error():
+                ends += 1
+            else:
+                found.append(message)
+        consumer.close()
+        return sorted(found, key=lambda message: (message.partition(), message.offset()))
 
 
 @dataclass(frozen=True)

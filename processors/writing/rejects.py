@@ -40,5 +40,12 @@ def _columns(reject: Reject) -> tuple[object, ...]:
         reject.import_id and UUID(reject.import_id),
         reject.line,
         reject.sheet,
-        json.dumps([fault._asdict() for fault in reject.faults], ensure_ascii=False),
+        # jsonb takes no NUL (PostgreSQL, "JSON Types"); a header or a message may hold one.
+        json.dumps(
+            [
+                {name: text and text.replace("\0", "␀") for name, text in fault._asdict().items()}
+                for fault in reject.faults
+            ],
+            ensure_ascii=False,
+        ),
     )

@@ -1,0 +1,128 @@
+"""Avro writers that work on columns: what fastavro writes, in a quarter of the time for our rows.
+
+A column of values becomes a column of bytes in one comprehension, and a record is its fields'
+bytes joined. tests/contract/test_fast_avro.py holds it to fastavro's bytes.
+
+Encoding: Apache Avro 1.12 specification, "Binary Encoding".
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+from schemas.compiled import EPOCH, UnsupportedError
+
+Column = Sequence[Any]
+Write = Callable[[Column], list[bytes]]
+"""The bytes of each value of a column. Raises where one does not fit."""
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def column_writer(schema: Any) -> Write:
+    """Writes columns of `schema`; raises UnsupportedError for types that no schema of ours uses."""
+    if isinstance(schema, list):
+        return _optional(schema)
+    if not isinstance(schema, dict):
+        return _primitive(schema)
+    kind = schema["type"]
+    if isinstance(kind, dict | list):
+        return column_writer(kind)
+    return _NAMED.get(kind, _logical)(schema)
+
+
+def _primitive(kind: str) -> Write:
+    if kind not in _PRIMITIVES:
+        raise UnsupportedError(kind)
+    return _PRIMITIVES[kind]
+
+
+def _logical(schema: dict[str, Any]) -> Write:
+    if schema.get("logicalType") == "timestamp-millis":
+        return lambda column: [number(_milliseconds(value)) for value in column]
+    return _primitive(schema["type"])
+
+
+@lru_cache(maxsize=65_536)
+def number(value: int) -> bytes:
+    """An int or long: zigzag, then seven bits a byte, lowest first."""
+    zigzag = (value << 1) ^ (value >> 63)
+    encoded = bytearray()
+    while zigzag > 0x7F:
+        encoded.append(zigzag & 0x7F | 0x80)
+        zigzag >>= 7
+    encoded.append(zigzag)
+    return bytes(encoded)
+
+
+def _strings(column: Column) -> list[bytes]:
+    return [number(len(text)) + text for text in map(str.encode, column)]
+
+
+_DOUBLE = Struct("<d").pack
+_FLAGS = {False: b"\0", True: b"\1"}
+
+_PRIMITIVES: dict[str, Write] = {
+    "string": _strings,
+    "int": lambda column: list(map(number, column)),
+    "long": lambda column: list(map(number, column)),
+    "double": lambda column: list(map(_DOUBLE, column)),
+    "boolean": lambda column: [_FLAGS[value] for value in column],
+}
+
+
+def _optional(schema: list[Any]) -> Write:
+    if len(schema) != 2 or schema[0] != "null":
+        raise UnsupportedError("union")
+    write = column_writer(schema[1])
+
+    def optional(column: Column) -> list[bytes]:
+        missing = column.count(None)
+        if missing == len(column):
+            return [b"\0"] * missing
+        if missing == 0:
+            return [b"\2" + value for value in write(column)]
+        given = iter(write([value for value in column if value is not None]))
+        return [b"\0" if value is None else b"\2" + next(given) for value in column]
+
+    return optional
+
+
+def _array(schema: dict[str, Any]) -> Write:
+    write = column_writer(schema["items"])
+
+    def array(column: Column) -> list[bytes]:
+        return [
+            number(len(items)) + b"".join(write(items)) + b"\0" if items else b"\0"
+            for items in column
+        ]
+
+    return array
+
+
+def _enum(schema: dict[str, Any]) -> Write:
+    symbols = {symbol: number(at) for at, symbol in enumerate(schema["symbols"])}
+    return lambda column: [symbols[value] for value in column]
+
+
+def _record(schema: dict[str, Any]) -> Write:
+    fields = [(field["name"], column_writer(field["type"])) for field in schema["fields"]]
+
+    def record(column: Column) -> list[bytes]:
+        parts = [write([value[name] for value in column]) for name, write in fields]
+        return list(map(b"".join, zip(*parts, strict=True)))
+
+    return record
+
+
+_NAMED: dict[str, Callable[[dict[str, Any]], Write]] = {
+    "array": _array,
+    "enum": _enum,
+    "record": _record,
+}
+
+
+def _milliseconds(value: datetime) -> int:
+    return (value - EPOCH) // _MILLISECOND

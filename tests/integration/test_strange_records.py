@@ -1,0 +1,311 @@
+"""What a row topic may hold besides what our own producer writes, and what a worker makes of it."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
+
+from schemas.codec import Encoder, load
+from schemas.registry import Registry
+from tests.fix_stack import Site, eventually
+
+COMPANIES, CITIES = "rows.entreprise", "rows.ville"
+PARTITIONS = 4
+NOW = datetime.now(UTC)
+
+
+def siren(number: int) -> str:
+    return f"{number:09d}"
+
+
+class Upstream:
+    """A system that publishes rows by itself, with nothing of ours but the schemas."""
+
+    def __init__(self, site: Site, **settings: object) -> None:
+        self._site = site
+        self._producer = Producer(
+            {
+                "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
+                "partitioner": "murmur2_random",
+                **settings,
+            }
+        )
+        with Registry(site.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+            self._encoders = {
+                topic: Encoder(
+                    record, registry.schema_id(f"{site.prefix}{topic}-value", load(record))
+                )
+                for topic, record in ((COMPANIES, "entreprise_row"), (CITIES, "ville_row"))
+            }
+
+    def company(self, number: int, **fields: object) -> bytes:
+        """The value of a company's row."""
+        row = {"siren": siren(number), "nom": f"Entreprise {number}", **fields}
+        return self._encoders[COMPANIES].encode(row)
+
+    def city(self, name: str, **fields: object) -> bytes:
+        """The value of a city's row."""
+        row = {"nom": name, "code_postal_principal": "01000", **fields}
+        return self._encoders[CITIES].encode(row)
+
+    def send(
+        self, key: str | bytes | None, value: bytes | None, topic: str = COMPANIES, **more: Any
+    ) -> None:
+        """Queues one record; `flush` sends what is queued."""
+        self._producer.produce(self._site.prefix + topic, value, key, **more)
+
+    def send_company(self, number: int, **fields: object) -> None:
+        """Queues the row of a company as it should be."""
+        self.send(siren(number), self.company(number, **fields))
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
+    @property
+    def transactions(self) -> Producer:
+        """The client itself."""
+        return self._producer
+
+
+@pytest.fixture
+def upstream(site: Site) -> Upstream:
+    return Upstream(site)
+
+
+def line(import_id: str, number: int, **more: object) -> dict[str, object]:
+    """What ties a row to a file."""
+    return {"id": import_id, "number": number, "line": number + 1, **more}
+
+
+def settled(site: Site, topic: str = COMPANIES) -> bool:
+    """Whether PostgreSQL stands at the end of the topic."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
+            "group.id": "reads-only",
+        }
+    )
+    ends = {
+        number: consumer.get_watermark_offsets(TopicPartition(site.prefix + topic, number))[1]
+        for number in range(PARTITIONS)
+    }
+    consumer.close()
+    stored = dict(
+        site.query(
+            "SELECT partition, next_offset FROM ingest.positions WHERE topic = %s",
+            site.prefix + topic,
+        )
+    )
+    return stored == ends
+
+
+def everything_published(site: Site) -> bool:
+    """Whether no reject waits to be published."""
+    return site.query("SELECT count(*) FROM ingest.rejects WHERE published_at IS NULL") == [(0,)]
+
+
+def rejects(site: Site) -> list[Message]:
+    """The rejects that are published."""
+    return site.messages("rejects")
+
+
+def headers(message: Message) -> dict[str, bytes]:
+    return dict(message.headers())
+
+
+def stored(site: Site, number: int, columns: str = "nom") -> tuple[Any, ...]:
+    """Columns of a company."""
+    [row] = site.query(
+        f"SELECT {columns} FROM enterprise_entreprise WHERE siren = %s", siren(number)
+    )
+    return row
+
+
+def bad_records(upstream: Upstream) -> Mapping[str, tuple[str, dict[str, Any]]]:
+    """By name: the code that its reject must have, and the record."""
+    good = upstream.company(1)
+    garbage = random.Random(1).randbytes(300)
+    key = siren(1)
+    home = murmur2(key.encode(), PARTITIONS)
+    soon = NOW + timedelta(minutes=10)
+    return {
+        "random bytes": ("undecodable", {"key": key, "value": b"\x07" + garbage}),
+        "framed garbage": ("undecodable", {"key": key, "value": good[:5] + b"\xff" + garbage}),
+        "text": ("undecodable", {"key": key, "value": b'{"siren": "000000001"}'}),
+        "empty": ("undecodable", {"key": key, "value": b""}),
+        "tombstone": ("undecodable", {"key": key, "value": None}),
+        "unknown schema": (
+            "unknown-schema",
+            {"key": key, "value": b"\0" + (999_999).to_bytes(4, "big") + good[5:]},
+        ),
+        "schema id beyond int": (
+            "unknown-schema",
+            {"key": key, "value": b"\0\xff\xff\xff\xff" + good[5:]},
+        ),
+        "truncated": ("undecodable", {"key": key, "value": good[:-2]}),
+        "trailing bytes": ("undecodable", {"key": key, "value": good + b"\0\0\0"}),
+        "other key": ("key-mismatch", {"key": siren(2), "value": good}),
+        "no key": ("key-mismatch", {"key": None, "value": good}),
+        "key is no text": ("key-mismatch", {"key": b"\xff\xfe\0", "value": good}),
+        "other partition": (
+            "partition-mismatch",
+            {"key": key, "value": good, "partition": (home + 1) % PARTITIONS},
+        ),
+        "other type": ("undecodable", {"key": "bourg-01000", "value": upstream.city("Bourg")}),
+        "in the future": (
+            "observed-in-future",
+            {"key": key, "value": upstream.company(1, observed_at=soon)},
+        ),
+        "no siren": ("missing-value", {"key": key, "value": upstream.company(1, siren=None)}),
+        "malformed siren": ("malformed", {"key": "12", "value": upstream.company(1, siren="12")}),
+        "nul": ("nul-byte", {"key": key, "value": upstream.company(1, nom="a\0b")}),
+    }
+
+
+def test_bad_records_are_set_aside_and_good_ones_written(site: Site, upstream: Upstream) -> None:
+    """Each bad record is on the topic rejects byte for byte and with its reason, and only they."""
+    worker = site.worker()
+    bad = bad_records(upstream)
+    for number, (name, (_, record)) in enumerate(bad.items(), start=100):
+        upstream.send_company(number)
+        upstream.send(**record, headers={"name": name, "blob": b"\x00\xff"})
+        upstream.send_company(number + 500)
+    for at, codec in enumerate(("none", "gzip", "snappy", "lz4", "zstd"), start=1):
+        compressing = Upstream(site, **{"compression.type": codec, "linger.ms": 100})
+        for number in range(50):
+            compressing.send_company(
+                10_000 * at + number, nom=f"{codec} {number}", adresse="rue " * 50
+            )
+        compressing.flush()
+    upstream.flush()
+
+    eventually(lambda: settled(site))
+    found = eventually(lambda: rejects(site) if everything_published(site) else [])
+
+    assert worker.running
+    assert site.query("SELECT count(*) FROM enterprise_entreprise") == [(2 * len(bad) + 5 * 50,)]
+    told = {headers(message)["name"].decode(): message for message in found}
+    assert told.keys() == bad.keys()
+    for name, (code, record) in bad.items():
+        message, facts = told[name], headers(told[name])
+        assert message.value() == record["value"], name
+        assert message.key().decode() == site.prefix + COMPANIES
+        assert facts["blob"] == b"\x00\xff"
+        key = record["key"]
+        assert facts.get("ingest.key") == (key.encode() if isinstance(key, str) else key), name
+        [fault, *_] = json.loads(facts["ingest.errors"])
+        assert (name, code) == (name, fault["code"])
+        assert fault["message"]
+        assert facts["__connect.errors.topic"].decode() == site.prefix + COMPANIES
+        assert facts["__connect.errors.exception.class.name"].decode() == code
+        assert facts["__connect.errors.exception.message"].decode() == fault["message"]
+        place = (
+            int(facts["__connect.errors.partition"]),
+            int(facts["__connect.errors.offset"]),
+        )
+        assert site.query(
+            """
+            SELECT value, key, faults -> 0 ->> 'code', published_at IS NOT NULL
+            FROM ingest.rejects WHERE topic = %s AND partition = %s AND "offset" = %s
+            """,
+            site.prefix + COMPANIES,
+            *place,
+        ) == [(record["value"], key.encode() if isinstance(key, str) else key, code, True)]
+    assert site.query("SELECT count(*) FROM ingest.rejects") == [(len(bad),)]
+
+
+def test_an_older_observation_never_overwrites_a_newer_one(site: Site, upstream: Upstream) -> None:
+    """It is stale, in whatever order and batches both come; of equally old ones the later holds."""
+    site.worker()
+    hour, two_hours = NOW - timedelta(hours=1), NOW - timedelta(hours=2)
+    import_id = str(uuid4())
+    phases: list[list[dict[str, object]]] = [
+        [
+            {"number": 1, "nom": "new", "telephone": "01 02 03 04 05", "observed_at": hour},
+            {"number": 2, "nom": "new", "telephone": "01 02 03 04 05", "observed_at": hour},
+            {"number": 3, "nom": "given no time, so it is of now"},
+            {"number": 4, "nom": "newer", "observed_at": hour},
+            {"number": 4, "nom": "older, in the same batch", "observed_at": two_hours},
+        ],
+        [
+            {"number": 1, "nom": "old", "observed_at": two_hours, "import": line(import_id, 1)},
+            {"number": 2, "nom": "as old, but later", "observed_at": hour},
+            {"number": 3, "nom": "a minute ago", "observed_at": NOW - timedelta(minutes=1)},
+        ],
+    ]
+    for rows in phases:
+        for fields in rows:
+            upstream.send_company(**fields)  # type: ignore[arg-type]
+        upstream.flush()
+        eventually(lambda: settled(site))
+
+    assert stored(site, 1, "nom, telephone") == ("new", "01 02 03 04 05")
+    assert stored(site, 2, "nom, telephone") == ("as old, but later", "01 02 03 04 05")
+    assert stored(site, 3) == ("given no time, so it is of now",)
+    assert stored(site, 4) == ("newer",)
+    assert site.query(
+        "SELECT stale, inserted + updated + unchanged + duplicate + rejected FROM ingest.progress"
+        " WHERE import_id = %s",
+        import_id,
+    ) == [(1, 0)]
+
+
+POLICIES = ("merge", "overwrite", "fill_missing", "insert_only")
+
+FIRST = {"nom": "Un", "telephone": "01 02 03 04 05", "siret": None, "is_active": False}
+SECOND = {"nom": "Deux", "telephone": None, "siret": siren(1) + "00017", "is_active": None}
+BOTH = {
+    "merge": ("Deux", "01 02 03 04 05", siren(1) + "00017", False),
+    "overwrite": ("Deux", "", siren(1) + "00017", True),
+    "fill_missing": ("Un", "01 02 03 04 05", siren(1) + "00017", False),
+    "insert_only": ("Un", "01 02 03 04 05", None, False),
+}
+
+# Values of two rows of a city, where what is stored of the first is not what it gave.
+CITY_PAIRS: Sequence[tuple[Mapping[str, object], Mapping[str, object]]] = (
+    ({}, {"codes_postaux": ["01000", "01001"], "population": 7, "departement": "2A", "lat": 1.5}),
+    ({"population": 0, "lat": 0.0, "codes_postaux": []}, {"population": 7, "lat": 1.5}),
+    ({"codes_postaux": ["01000", "01002"], "region": "R", "lng": 3.5}, {"codes_postaux": []}),
+)
+
+
+def test_a_policy_says_what_becomes_of_the_stored_row(site: Site, upstream: Upstream) -> None:
+    """As schemas/avro/import_line.avsc has it, whether or not both rows come in one batch."""
+    site.worker()
+    import_id = str(uuid4())
+    numbers = count(1)
+
+    def tie(policy: str, occurrence: int) -> dict[str, object]:
+        return line(import_id, next(numbers), policy=policy, occurrence=occurrence)
+
+    def send_company(at: int, policy: str, occurrence: int) -> None:
+        fields = {**(FIRST, SECOND)[occurrence - 1], "import": tie(policy, occurrence)}
+        if fields["siret"]:
+            fields["siret"] = siren(at) + "00017"
+        upstream.send_company(at, **fields)
+
+    def send_city(name: str, pair: int, policy: str, occurrence: int) -> None:
+        fields = {**CITY_PAIRS[pair][occurrence - 1], "import": tie(policy, occurrence)}
+        upstream.send(f"{name.lower()}-01000", upstream.city(name, **fields), CITIES)
+
+    def send(policy: str, occurrence: int, name: str) -> None:
+        at = 10 * POLICIES.index(policy) + len(name)
+        send_company(at, policy, occurrence)
+        for pair in range(len(CITY_PAIRS)):
+            send_city(f"{name} {policy.replace('_', ' ')} {pair}", pair, policy, occurrence)
+
+    for policy in POLICIES:
+        send(policy, 1, "Apart")
+    upstream.flush()
+    eventually(lambda: settled(site) and settled(site, CITIES))
+    for policy in POLICIES:
+        send(policy, 2, "Apart")
+        send(policy, 1, "Together")
+        send(policy, 2, "Together")
+    upstream.flush()
+    eventually(lambda: settled(site) and settled(site, CITIES))

@@ -26,7 +26,8 @@ from producers.occurrences import Occurrences
 from producers.publisher import MESSAGE_MAX_BYTES, Publisher
 from producers.reading import READER_VERSION, Options, RefusedError, Row, Source, open_source
 from producers.settings import Settings
-from producers.states import TERMINAL, ImportLog, State, new_state
+from producers.states import TERMINAL, ImportLog, ProgressLog, State, new_state
+from producers.window import SMALL_FILE_BYTES, Window
 from schemas.codec import Encoder, load
 from schemas.faults import Fault
 from schemas.import_types import ImportType
@@ -68,13 +69,15 @@ class AlreadyImportedError(RefusedError):
 class Reading:
     """How far the reading of an import is; updated as it goes.
 
-    `failure` is what broke the file off after rows of it were published.
+    `waiting`: it goes on when workers have written more of what is published. `failure` is what
+    broke the file off after rows of it were published.
     """
 
     state: State
     file_rows: int = 0
     finished: bool = False
     resumed: bool = False
+    waiting: bool = False
     failure: RefusedError | None = None
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -120,6 +123,14 @@ class Desk:
     def partition_counts(self, *topics: Topic) -> dict[str, int]:
         """As producers.cluster.partition_counts."""
         return self.publisher.partition_counts([topic.name for topic in topics], _KAFKA_SECONDS)
+
+    def window(self, state: State, file_bytes: int) -> Window:
+        """For rows of an import, before the first of them is published."""
+        progress = ProgressLog(self._settings, self.registry, state["id"])
+        window = Window(progress, self.log, state["id"])
+        if file_bytes > SMALL_FILE_BYTES:
+            progress.start_now(_KAFKA_SECONDS)
+        return window
 
     def encoder(self, topic: Topic, record: str) -> Encoder:
         """For values of a topic.
@@ -181,13 +192,19 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
     events.submitted(reading.state)
     desk.publisher.flush()
     encode = _RowEncoder(row_encoder, reading, order.policy)
-    try:
-        for chunk in chain([first], chunks):
-            desk.publisher.publish(rows_topic.name, encode(chunk))
-            watch(reading)
-        _check_unchanged(order.path, before)
-    except RefusedError as refusal:
-        reading.failure = refusal
+    with desk.window(reading.state, before.st_size) as window:
+        try:
+            for chunk in chain([first], chunks):
+                desk.publisher.publish(rows_topic.name, encode(chunk))
+                watch(reading)
+                for _ in window.full(reading.file_rows):
+                    reading.waiting = True
+                    desk.publisher.serve()
+                    watch(reading)
+                reading.waiting = False
+            _check_unchanged(order.path, before)
+        except RefusedError as refusal:
+            reading.failure = refusal
     desk.publisher.flush()
     events.finished(reading)
     desk.publisher.flush()

@@ -70,6 +70,10 @@ class Publisher:
                     self._produce_when_room(name, key, value)
         except KafkaException as error:
             self._failure = self._failure or error.args[0]
+        self.serve()
+
+    def serve(self) -> None:
+        """To be called now and then while nothing is published. Raises DeliveryError."""
         self._producer.poll(0)
         self._check()
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -24,8 +25,8 @@ from confluent_kafka import (
 
 from producers.cluster import UnreachableError, configuration, partition_counts
 from producers.settings import Settings
-from schemas.codec import DecodeError, Decoder, SchemaSource, load
-from schemas.topics import IMPORT_LOG, REJECTS, Topic
+from schemas.codec import NAMESPACE, DecodeError, Decoder, SchemaSource, load
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, Topic
 
 State = dict[str, Any]
 """One import, by the field names of schemas/avro/import_state.avsc."""
@@ -85,7 +86,9 @@ class _Reader:
     ) -> None:
         self._consumer.close()
 
-    def start(self, *, timeout_seconds: float, key: str | None = None) -> None:
+    def start(
+        self, *, timeout_seconds: float, key: str | None = None, offset: int = OFFSET_BEGINNING
+    ) -> None:
         """Raises UnreachableError and NotReadyError. With a `key`, only its partition is read."""
         counts = partition_counts(
             self._consumer, self._settings, [self._topic.name], timeout_seconds=timeout_seconds
@@ -94,7 +97,7 @@ class _Reader:
         numbers = range(count) if key is None else [murmur2(key.encode(), count)]
         name = self._settings.topic(self._topic.name)
         self._partitions = set(numbers)
-        self._consumer.assign([TopicPartition(name, n, OFFSET_BEGINNING) for n in numbers])
+        self._consumer.assign([TopicPartition(name, n, offset) for n in numbers])
 
     def poll(self, timeout_seconds: float) -> Message | None:
         """The next record, or None when there is none in time."""
@@ -175,6 +178,41 @@ class ImportLog(_Reader):
             return False
         self._states[import_id] = state
         return True
+
+
+class ProgressLog(_Reader):
+    """How many rows of one import have an outcome, as the row writers tell it after each commit.
+
+    Sooner than the import log, which the tracker writes once a second, but only a hint: what a
+    writer that died had still to tell is told with its successor's next commit.
+    """
+
+    def __init__(self, settings: Settings, schemas: SchemaSource, import_id: str) -> None:
+        super().__init__(settings, IMPORT_EVENTS)
+        self._decoder = Decoder("import_event", schemas)
+        self._import_id = import_id
+        self._accounted: dict[tuple[str, int], int] = {}
+
+    def start_now(self, timeout_seconds: float) -> None:
+        """Reads from the end of the topic on. Raises UnreachableError and NotReadyError."""
+        self.start(timeout_seconds=timeout_seconds, key=self._import_id, offset=OFFSET_END)
+
+    def accounted(self, timeout_seconds: float) -> int:
+        """Rows that have an outcome, of the partitions heard of. Waits for news until the time-out."""
+        message = self.poll(timeout_seconds)
+        while message is not None:
+            if message.key() == self._import_id.encode():
+                self._take(message)
+            message = self.poll(0)
+        return sum(self._accounted.values())
+
+    def _take(self, message: Message) -> None:
+        try:
+            name, event = self._decoder.decode(message.value())["event"]
+        except DecodeError:
+            return  # the tracker rejects it
+        if name == f"{NAMESPACE}.Progress":
+            self._accounted[event["topic"], event["partition"]] = event["accounted"]
 
 
 class Reject(NamedTuple):

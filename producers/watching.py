@@ -9,6 +9,7 @@ from producers.settings import settings
 from producers.states import TERMINAL, State, absent_workers
 
 _KAFKA_AWAY = "Kafka ne répond plus : l'import attend son retour."
+_WAITING = " ; la suite attend que les workers aient écrit"
 _STALL_SECONDS = 5.0
 _WORKER_SECONDS = 2.0
 _WORKER_AGAIN_SECONDS = 15.0
@@ -40,7 +41,10 @@ class ReadingView:
         acknowledged = max(0, read - self.desk.publisher.outstanding)
         if acknowledged > self._acknowledged:
             self._acknowledged, self._moved_at = acknowledged, now
-        if now - self._moved_at > _STALL_SECONDS:
+        if self.reading.waiting:
+            self._moved_at = now
+            self.screen.line(f"{reading_line(read, acknowledged, now - self._begun)}{_WAITING}")
+        elif now - self._moved_at > _STALL_SECONDS:
             self.screen.line(_KAFKA_AWAY)
         else:
             self.screen.line(reading_line(read, acknowledged, now - self._begun))

@@ -4,14 +4,18 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
 
 from schemas.codec import Encoder, load
 from schemas.registry import Registry
+from schemas.slugs import slugify
 from tests.fix_stack import Site, eventually
 
 COMPANIES, CITIES = "rows.entreprise", "rows.ville"
@@ -256,56 +260,138 @@ def test_an_older_observation_never_overwrites_a_newer_one(site: Site, upstream:
 
 
 POLICIES = ("merge", "overwrite", "fill_missing", "insert_only")
-
-FIRST = {"nom": "Un", "telephone": "01 02 03 04 05", "siret": None, "is_active": False}
-SECOND = {"nom": "Deux", "telephone": None, "siret": siren(1) + "00017", "is_active": None}
-BOTH = {
-    "merge": ("Deux", "01 02 03 04 05", siren(1) + "00017", False),
-    "overwrite": ("Deux", "", siren(1) + "00017", True),
-    "fill_missing": ("Un", "01 02 03 04 05", siren(1) + "00017", False),
-    "insert_only": ("Un", "01 02 03 04 05", None, False),
+TWO_COMPANIES: Sequence[tuple[Mapping[str, object], Mapping[str, object]]] = (
+    (
+        {"nom": "Un", "telephone": "01 02 03 04 05", "is_active": False},
+        {"nom": "Deux", "adresse": "2 rue Deux"},
+    ),
+    ({}, {"is_active": False}),
+    ({"adresse": ""}, {"adresse": "2 rue Deux"}),
+)
+TWO_CITIES: Sequence[tuple[Mapping[str, object], Mapping[str, object]]] = (
+    ({}, {"codes_postaux": ["01000", "01001"], "departement": "2A", "population": 7}),
+    ({"population": 0, "lat": 0.0}, {"population": 7, "lat": 1.5}),
+    ({"codes_postaux": ["01000", "01002"], "region": "R"}, {"codes_postaux": []}),
+)
+FIRST_PAIR = {
+    "merge": ("Deux", "01 02 03 04 05", "2 rue Deux", False),
+    "overwrite": ("Deux", "", "2 rue Deux", True),
+    "fill_missing": ("Un", "01 02 03 04 05", "2 rue Deux", False),
+    "insert_only": ("Un", "01 02 03 04 05", "", False),
 }
 
-# Values of two rows of a city, where what is stored of the first is not what it gave.
-CITY_PAIRS: Sequence[tuple[Mapping[str, object], Mapping[str, object]]] = (
-    ({}, {"codes_postaux": ["01000", "01001"], "population": 7, "departement": "2A", "lat": 1.5}),
-    ({"population": 0, "lat": 0.0, "codes_postaux": []}, {"population": 7, "lat": 1.5}),
-    ({"codes_postaux": ["01000", "01002"], "region": "R", "lng": 3.5}, {"codes_postaux": []}),
-)
 
-
-def test_a_policy_says_what_becomes_of_the_stored_row(site: Site, upstream: Upstream) -> None:
-    """As schemas/avro/import_line.avsc has it, whether or not both rows come in one batch."""
+def test_a_policy_says_what_becomes_of_a_stored_row(site: Site, upstream: Upstream) -> None:
+    """As schemas/avro/import_line.avsc has it, and alike whether two rows share a batch or not."""
     site.worker()
     import_id = str(uuid4())
     numbers = count(1)
 
-    def tie(policy: str, occurrence: int) -> dict[str, object]:
-        return line(import_id, next(numbers), policy=policy, occurrence=occurrence)
+    def send(occurrence: int, together: bool) -> None:
+        for at, policy in enumerate(POLICIES):
+            for pair, companies in enumerate(TWO_COMPANIES):
+                tie = line(import_id, next(numbers), policy=policy, occurrence=occurrence)
+                fields = {"nom": "Nom", **companies[occurrence - 1], "import": tie}
+                upstream.send_company(1000 * together + 10 * at + pair, **fields)
+            for pair, cities in enumerate(TWO_CITIES):
+                tie = line(import_id, next(numbers), policy=policy, occurrence=occurrence)
+                name = f"{'Together' if together else 'Apart'} {policy} {pair}"
+                city = upstream.city(name, **cities[occurrence - 1], **{"import": tie})
+                upstream.send(slugify(f"{name}-01000"), city, CITIES)
 
-    def send_company(at: int, policy: str, occurrence: int) -> None:
-        fields = {**(FIRST, SECOND)[occurrence - 1], "import": tie(policy, occurrence)}
-        if fields["siret"]:
-            fields["siret"] = siren(at) + "00017"
-        upstream.send_company(at, **fields)
+    def settle() -> None:
+        upstream.flush()
+        eventually(lambda: settled(site) and settled(site, CITIES))
 
-    def send_city(name: str, pair: int, policy: str, occurrence: int) -> None:
-        fields = {**CITY_PAIRS[pair][occurrence - 1], "import": tie(policy, occurrence)}
-        upstream.send(f"{name.lower()}-01000", upstream.city(name, **fields), CITIES)
+    send(1, together=False)
+    settle()
+    send(2, together=False)
+    settle()
+    send(1, together=True)
+    send(2, together=True)
+    settle()
 
-    def send(policy: str, occurrence: int, name: str) -> None:
-        at = 10 * POLICIES.index(policy) + len(name)
-        send_company(at, policy, occurrence)
-        for pair in range(len(CITY_PAIRS)):
-            send_city(f"{name} {policy.replace('_', ' ')} {pair}", pair, policy, occurrence)
+    for at, policy in enumerate(POLICIES):
+        found = stored(site, 10 * at, "nom, telephone, adresse, is_active")
+        assert (policy, found) == (policy, FIRST_PAIR[policy])
+    companies = """
+        SELECT siren::integer %% 1000 AS which, nom, telephone, adresse, is_active
+        FROM enterprise_entreprise WHERE (siren::integer >= 1000) = %s ORDER BY which
+        """
+    assert site.query(companies, True) == site.query(companies, False)
+    cities = """
+        SELECT substr(nom, strpos(nom, ' ')) AS which, codes_postaux, departement, region, lat,
+            population
+        FROM location_ville WHERE (nom ~ 'Together') = %s ORDER BY which
+        """
+    assert site.query(cities, True) == site.query(cities, False)
+    keys = len(POLICIES) * 2 * len(TWO_COMPANIES)
+    assert (
+        site.query("SELECT sum(inserted), sum(duplicate) FROM ingest.progress GROUP BY topic")
+        == [(keys, keys)] * 2
+    )
 
-    for policy in POLICIES:
-        send(policy, 1, "Apart")
-    upstream.flush()
-    eventually(lambda: settled(site) and settled(site, CITIES))
-    for policy in POLICIES:
-        send(policy, 2, "Apart")
-        send(policy, 1, "Together")
-        send(policy, 2, "Together")
-    upstream.flush()
-    eventually(lambda: settled(site) and settled(site, CITIES))
+
+def test_only_committed_transactions_are_written(site: Site) -> None:
+    """What an upstream system aborted is never seen, however large, and hides nothing after it."""
+    worker = site.worker()
+    upstream = Upstream(site, **{"transactional.id": "upstream", "compression.type": "none"})
+    transactions = upstream.transactions
+    transactions.init_transactions(30)
+
+    def send(numbers: range, *, commit: bool, **fields: object) -> None:
+        transactions.begin_transaction()
+        for number in numbers:
+            upstream.send_company(number, **fields)
+        upstream.flush()
+        if commit:
+            transactions.commit_transaction(30)
+        else:
+            transactions.abort_transaction(30)
+
+    send(range(100), commit=False)
+    send(range(100, 200), commit=True)
+    # More than a fetch brings of a partition.
+    send(range(200, 220), commit=False, adresse="rue " * 200_000)
+    send(range(300, 400), commit=True)
+    for _ in range(20):
+        send(range(400, 410), commit=False)
+    send(range(500, 600), commit=True)
+
+    expected = [
+        (siren(number),) for start in (100, 300, 500) for number in range(start, start + 100)
+    ]
+    companies = "SELECT siren FROM enterprise_entreprise ORDER BY siren"
+    eventually(lambda: len(site.query(companies)) >= len(expected))
+    assert site.query(companies) == expected
+    assert site.query("SELECT count(*) FROM ingest.rejects") == [(0,)]
+    assert worker.running
+
+
+def test_rows_that_only_postgresql_refuses_are_rejected_alone(site: Site, tmp_path: Path) -> None:
+    """The others of their batch are written; a reject says what the database said."""
+    site.worker()
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute(
+            "ALTER TABLE enterprise_entreprise ADD CONSTRAINT on_earth CHECK (ville_nom <> 'Mars')"
+        )
+    file = tmp_path / "companies.csv"
+    bad = (2, 777, 778, 2000)
+    file.write_text(
+        "siren,nom,ville\n"
+        + "".join(f"{siren(n)},Nom,{'Mars' if n in bad else 'Lyon'}\n" for n in range(1, 2001)),
+        encoding="utf-8",
+    )
+
+    done = site.foxstream("import", file, "--type", "entreprise", "--json")
+
+    state = done.json()
+    assert (done.code, state["status"]) == (3, "PARTIAL")
+    assert (state["total_rows"], state["inserted"], state["rejected"]) == (2000, 1996, 4)
+    assert site.query("SELECT count(*) FROM enterprise_entreprise") == [(1996,)]
+    report = tmp_path / "errors.jsonl"
+    assert site.foxstream("errors", state["id"], "--output", report).code == 0
+    lines = [json.loads(text) for text in report.read_text(encoding="utf-8").splitlines()]
+    assert [line["_line"] for line in lines] == [str(number + 1) for number in bad]
+    assert {(line["siren"], line["ville"]) for line in lines} == {(siren(n), "Mars") for n in bad}
+    assert all("on_earth" in line["_message"] for line in lines)

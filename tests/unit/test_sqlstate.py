@@ -1,0 +1,105 @@
+"""Whose fault a failed statement is: the table of the fourth promise, state by state."""
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+from processors.writing.sqlstate import Blame, blame, passes
+
+# Promise 4 of docs/guarantees.md, in the states that PostgreSQL really has for each class.
+AGAIN = [
+    "08000", "08001", "08003", "08004", "08006", "08007",
+    "40001", "40002", "40003", "40P01",
+    "53000", "53100", "53200", "53300", "53400",
+    "55P03",
+    "57000", "57P01", "57P02", "57P03", "57P05",
+    "58000", "58030",
+    "25006",
+    "3D000",
+]  # fmt: skip
+ROWS = [
+    "22000", "22001", "22003", "22007", "22008", "22021", "22P02", "22P05",
+    "23502", "23514", "23P01",
+    "54000", "54001", "54011",
+    "57014",
+]  # fmt: skip
+PEOPLE = [
+    "42501", "42601", "42703", "42804", "42883", "42P01", "42P10", "42P18",
+    "3F000",
+    "28000", "28P01",
+    "0A000",
+    "XX000", "F0000", "P0001", "P0003", "0L000", "2BP01", "38000", "99999",
+]  # fmt: skip
+
+
+def error(state: str) -> psycopg.Error:
+    """The error that psycopg raises for a state, one that it does not know included."""
+    try:
+        return errors.lookup(state)()
+    except KeyError:
+        unknown = psycopg.DatabaseError()
+        unknown.sqlstate = state
+        return unknown
+
+
+@pytest.mark.parametrize("state", AGAIN)
+def test_server(state: str) -> None:
+    """What passes by itself is tried again."""
+    assert blame(error(state)) is Blame.SERVER
+    assert passes(error(state))
+
+
+@pytest.mark.parametrize("state", ROWS)
+def test_rows(state: str) -> None:
+    """What a row brought about is looked for among the rows."""
+    assert blame(error(state)) is Blame.ROWS
+    assert not passes(error(state))
+
+
+@pytest.mark.parametrize("state", PEOPLE)
+def test_people(state: str) -> None:
+    """What a person has to set right, and whatever is unknown, halts and rejects nothing."""
+    assert blame(error(state)) is Blame.PEOPLE
+    assert not passes(error(state))
+
+
+@pytest.mark.parametrize("state", ["25P03", "25P04"])
+def test_transactions_that_took_too_long(state: str) -> None:
+    """A transaction that PostgreSQL ended for its time is tried again: its worker was stopped."""
+    assert blame(error(state)) is Blame.SERVER
+
+
+def test_connections_that_fail() -> None:
+    """A failure without a state, as a refused connection is, is tried again."""
+    assert passes(psycopg.OperationalError("connection refused"))
+    assert passes(PoolTimeout("couldn't get a connection after 10.00 sec"))
+
+
+def test_data_that_the_client_refuses() -> None:
+    """What psycopg itself cannot send is the row's."""
+    assert blame(psycopg.DataError("PostgreSQL text fields cannot contain NUL bytes")) is Blame.ROWS
+
+
+def test_statements_that_the_client_refuses() -> None:
+    """A mistake in our own use of psycopg halts: no row is to blame for it."""
+    assert blame(psycopg.ProgrammingError("the query has 0 placeholders")) is Blame.PEOPLE
+    assert blame(psycopg.InterfaceError("the cursor is closed")) is Blame.PEOPLE
+
+
+def test_others() -> None:
+    """An error that is none of the database's does not pass."""
+    assert not passes(ValueError("x"))
+    assert not passes(TimeoutError())
+
+
+@pytest.mark.parametrize("state", ["55000", "55006", "55P02", "55P04"])
+def test_objects_in_the_wrong_state(state: str) -> None:
+    """Of class 55 only a lock that was not to be had passes by itself."""
+    assert blame(error(state)) is Blame.PEOPLE
+
+
+@pytest.mark.parametrize("state", ["25000", "25001", "25P01", "25P02"])
+def test_transactions_in_the_wrong_state(state: str) -> None:
+    """Of class 25 only what a server's failover or a time-out brings passes by itself."""
+    assert blame(error(state)) is Blame.PEOPLE

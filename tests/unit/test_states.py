@@ -1,0 +1,233 @@
+"""What the facts of an import make of its state: docs/imports.md, "The state of an import"."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.states import OUTCOMES, SITE_STATUS, state_of
+from schemas.codec import Decoder, Encoder, load
+from schemas.registry import Schema
+
+NOW = datetime(2025, 3, 1, 8, 30, 10, tzinfo=UTC)
+STATUSES = {"PENDING", "PROCESSING", "SUCCESS", "PARTIAL", "ERROR", "CANCELLED", "PAUSED"}
+SITE_STATUSES = {"PENDING", "PROCESSING", "SUCCESS", "PARTIAL", "ERROR"}
+
+
+class Registered:
+    """A registry that holds the schema of states."""
+
+    def schema(self, schema_id: int) -> Schema:
+        assert schema_id == 1
+        return load("import_state")
+
+
+def facts(**known: object) -> dict[str, Any]:
+    """A row of the query `facts`: of an import that was submitted, and of what is given."""
+    return {
+        "id": UUID("6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"),
+        "import_type": "VILLE",
+        "file_name": "villes.csv",
+        "file_sha256": "0" * 64,
+        "uploaded_by": None,
+        "generate_ai_content": False,
+        "header": ["nom"],
+        "options": {},
+        "created_at": NOW - timedelta(seconds=10),
+        "total_rows": None,
+        "warnings_by_code": {},
+        "error": None,
+        "status": "PENDING",
+        "started_at": None,
+        "completed_at": None,
+        "version": 4,
+        "now": NOW,
+        "began": None,
+        "moved": None,
+        **{f"now_{name}": 0 for name in OUTCOMES},
+        **known,
+    }
+
+
+def begun(**known: object) -> dict[str, Any]:
+    """The same of an import whose rows began to be written four seconds ago."""
+    return facts(**{"began": NOW - timedelta(seconds=4), "moved": NOW, **known})
+
+
+FAILED = {"code": "encoding", "message": "Le fichier ne se lit pas."}
+
+
+@pytest.mark.parametrize(
+    ("status", "known"),
+    [
+        ("PENDING", facts()),
+        ("PENDING", facts(total_rows=3)),
+        ("PROCESSING", begun(now_inserted=1)),
+        ("PROCESSING", begun(now_rejected=1)),
+        ("PROCESSING", begun(total_rows=3, now_inserted=2)),
+        ("PROCESSING", begun(total_rows=3, now_inserted=1, now_rejected=1)),
+        ("SUCCESS", begun(total_rows=1, now_inserted=1)),
+        ("SUCCESS", begun(total_rows=1, now_updated=1)),
+        ("SUCCESS", begun(total_rows=1, now_unchanged=1)),
+        ("SUCCESS", begun(total_rows=2, now_inserted=1, now_duplicate=1)),
+        ("SUCCESS", begun(total_rows=1, now_stale=1)),
+        ("PARTIAL", begun(total_rows=3, now_inserted=2, now_rejected=1)),
+        ("PARTIAL", begun(total_rows=3, now_stale=1, now_rejected=2)),
+        ("ERROR", begun(total_rows=2, now_rejected=2)),
+        ("ERROR", facts(error=FAILED)),
+        ("ERROR", begun(error=FAILED, now_inserted=2)),
+    ],
+)
+def test_status(status: str, known: Mapping[str, Any]) -> None:
+    """The status follows from the rows that have an outcome, and from a failure of the file."""
+    assert state_of(known)["status"] == status
+
+
+def test_unfinished_until_all_are_accounted_for() -> None:
+    """An import ends with the last of its rows, and not with the last but one."""
+    nearly = state_of(begun(total_rows=1000, now_inserted=999))
+    wholly = state_of(begun(total_rows=1000, now_inserted=999, now_rejected=1))
+
+    assert (nearly["status"], nearly["completed_at"]) == ("PROCESSING", None)
+    assert (wholly["status"], wholly["completed_at"]) == ("PARTIAL", NOW)
+
+
+def test_unfinished_until_the_file_is_read() -> None:
+    """However many rows have an outcome, an import does not end before its total is known."""
+    state = state_of(begun(now_inserted=1000))
+
+    assert state["status"] == "PROCESSING"
+    assert state["total_rows"] is state["success_rate"] is state["completed_at"] is None
+
+
+def test_sums() -> None:
+    """Success is what was inserted, updated, unchanged, duplicate or stale; an error is a reject."""
+    counts = {
+        "inserted": 1, "updated": 20, "unchanged": 300, "duplicate": 4000, "stale": 50_000,
+        "rejected": 600_000,
+    }  # fmt: skip
+    total = sum(counts.values())
+
+    state = state_of(begun(total_rows=total, **{f"now_{name}": n for name, n in counts.items()}))
+
+    assert {name: state[name] for name in counts} == counts
+    assert (state["success_rows"], state["error_rows"]) == (54_321, 600_000)
+    assert state["success_rate"] == 8.3
+
+
+@pytest.mark.parametrize(
+    ("success", "total", "rate"),
+    [(3, 3, 100.0), (0, 3, 0.0), (2, 3, 66.67), (1, 3, 33.33), (1, 20_000, 0.01)],
+)
+def test_success_rate(success: int, total: int, rate: float) -> None:
+    """The rate is in percent of all rows, with two decimals."""
+    known = begun(total_rows=total, now_inserted=success, now_rejected=total - success)
+
+    assert state_of(known)["success_rate"] == rate
+
+
+def test_an_empty_file() -> None:
+    """An import of no rows, which the reader refuses before, has written none: an error."""
+    assert state_of(facts(total_rows=0))["status"] == "ERROR"
+
+
+def test_times() -> None:
+    """An import starts with its first row and ends once; its duration is what lies between."""
+    first = state_of(begun(total_rows=2, now_inserted=2))
+    again = state_of(
+        begun(
+            total_rows=2,
+            now_inserted=2,
+            started_at=first["started_at"],
+            completed_at=first["completed_at"],
+            now=NOW + timedelta(hours=1),
+        )
+    )
+
+    assert first["duration"] == 4.0
+    assert [again[name] for name in ("started_at", "completed_at", "duration")] == [
+        NOW - timedelta(seconds=4), NOW, 4.0
+    ]  # fmt: skip
+
+
+def test_no_times_before_it_starts() -> None:
+    """An import that waits has no start, no end, no duration and no rate."""
+    state = state_of(facts())
+
+    assert [state[name] for name in ("started_at", "completed_at", "duration")] == [None] * 3
+    assert state["rows_per_second"] is None
+
+
+def test_file_that_fails_at_once() -> None:
+    """A file that fails before its first row ends without having started."""
+    state = state_of(facts(error=FAILED))
+
+    assert (state["completed_at"], state["duration"]) == (NOW, None)
+    assert state["error"] == FAILED
+
+
+def test_failure_that_was_overcome() -> None:
+    """A file that failed and is read again by its import goes on as if it had not ended."""
+    state = state_of(begun(total_rows=5, now_inserted=2, completed_at=NOW, status="ERROR"))
+
+    assert (state["status"], state["completed_at"]) == ("PROCESSING", None)
+
+
+def test_rate() -> None:
+    """Rows per second count all rows with an outcome, from the first to the latest."""
+    state = state_of(begun(now_inserted=900, now_rejected=101))
+
+    assert state["rows_per_second"] == 250.2
+
+
+def test_rate_of_a_moment() -> None:
+    """Rows that were all written in one moment have no rate."""
+    assert (
+        state_of(begun(now_inserted=9, moved=NOW - timedelta(seconds=4)))["rows_per_second"] is None
+    )
+
+
+@given(
+    counts=st.fixed_dictionaries({name: st.integers(0, 5) for name in OUTCOMES}),
+    missing=st.none() | st.integers(0, 3),
+    failed=st.booleans(),
+)
+def test_every_state(counts: Mapping[str, int], missing: int | None, failed: bool) -> None:
+    """Every state has a status of the interface, agrees with itself, and goes through its schema."""
+    known = begun(**{f"now_{name}": count for name, count in counts.items()})
+    known["total_rows"] = None if missing is None else sum(counts.values()) + missing
+    known["error"] = FAILED if failed else None
+
+    state = state_of(known)
+
+    assert state["status"] in STATUSES
+    assert SITE_STATUS.get(state["status"], state["status"]) in SITE_STATUSES
+    assert (state["completed_at"] is None) == (state["status"] in {"PENDING", "PROCESSING"})
+    if state["status"] in {"SUCCESS", "PARTIAL"}:
+        assert state["success_rows"] + state["error_rows"] == state["total_rows"]
+    if state["status"] == "SUCCESS":
+        assert state["error_rows"] == 0
+        assert state["success_rate"] == 100
+    read = Decoder("import_state", Registered()).decode(Encoder("import_state", 1).encode(state))
+    assert {name: read[name] for name in state} == state
+
+
+def test_fields() -> None:
+    """A state has all fields of its schema but those of what is not built yet, and no others."""
+    schema = {field["name"] for field in load("import_state")["fields"]}
+    later = {
+        "parent", "settles", "parked", "cancelled", "waiting_for",
+        "ai_requested", "ai_done", "ai_failed",
+    }  # fmt: skip
+
+    assert set(state_of(facts())) == schema - later
+
+
+def test_site_statuses() -> None:
+    """The site's list, which knows five statuses, shows the two others as the nearest of these."""
+    assert SITE_STATUS == {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
+    assert {SITE_STATUS.get(status, status) for status in STATUSES} == SITE_STATUSES

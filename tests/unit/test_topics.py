@@ -1,0 +1,72 @@
+"""The topics as data: what broker and workers take for granted."""
+
+import re
+from importlib import resources
+
+import pytest
+
+from schemas.codec import load
+from schemas.import_types import IMPORT_TYPES
+from schemas.topics import DAY_MS, IMPORT_EVENTS, IMPORT_LOG, REJECTS, TOPICS, Topic
+
+topics = pytest.mark.parametrize("topic", TOPICS, ids=[topic.name for topic in TOPICS])
+
+
+def test_names() -> None:
+    """No two topics share a name, and behind the longest prefix each is one that Kafka takes."""
+    names = [topic.name for topic in TOPICS]
+
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9.-]{1,100}", name) for name in names)
+
+
+@topics
+def test_records(topic: Topic) -> None:
+    """A topic names a schema that is there, or carries bytes of another topic."""
+    if topic.record is None:
+        assert topic is REJECTS
+    else:
+        assert (resources.files("schemas") / "avro" / f"{topic.record}.avsc").is_file()
+        assert load(topic.record)["type"] == "record"
+
+
+@topics
+def test_append_time(topic: Topic) -> None:
+    """Kafka stamps records itself: an upstream's old time deletes no segment that nobody has read."""
+    assert dict(topic.configuration())["message.timestamp.type"] == "LogAppendTime"
+
+
+@topics
+def test_cleanup(topic: Topic) -> None:
+    """Only the log of imports is compacted and kept for ever; all else ends after its time."""
+    configuration = dict(topic.configuration())
+
+    if topic is IMPORT_LOG:
+        assert configuration["cleanup.policy"] == "compact"
+        assert "retention.ms" not in configuration
+    else:
+        assert configuration["cleanup.policy"] == "delete"
+        assert int(configuration["retention.ms"]) >= 7 * DAY_MS
+
+
+def test_row_topics() -> None:
+    """Each import type has a row topic of its own, and all have the same number of partitions."""
+    rows = [import_type.topic for import_type in IMPORT_TYPES.values()]
+
+    assert {topic.name for topic in rows} == {
+        topic.name for topic in TOPICS if topic.name.startswith("rows.")
+    }
+    assert len({topic.name for topic in rows}) == len(rows)
+    assert len({topic.partitions for topic in rows}) == 1
+
+
+def test_rejects_outlive_rows() -> None:
+    """A reject can be replayed for longer than its row would have stood on its topic."""
+    for import_type in IMPORT_TYPES.values():
+        assert (REJECTS.retention_ms or 0) > (import_type.topic.retention_ms or 0)
+
+
+def test_events_and_log_share_their_partitions() -> None:
+    """Events and states of an import are keyed alike: its partition is the same number on both."""
+    assert IMPORT_EVENTS.key == IMPORT_LOG.key == "import id"
+    assert IMPORT_EVENTS.partitions == IMPORT_LOG.partitions

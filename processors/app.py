@@ -7,7 +7,6 @@ partitions of another. One process may run several.
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from processors.cluster import Identity
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.imports import Tracker
-from processors.judging import judge
 from processors.outbox import Outbox
 from processors.rows import RowWriter
 from processors.sending import sender
@@ -76,13 +74,14 @@ def rows(world: World) -> faust.App:
     app.task(outbox.run)
     for target in TARGETS.values():
         topic = target.import_type.topic
-        judging = partial(
-            judge,
-            partitions=world.identities[world.name(topic)].partitions,
-            import_type=target.import_type,
-            decoder=world.decoder(topic),
+        writer = RowWriter(
+            target,
+            world.decoder(topic),
+            world.identities[world.name(topic)].partitions,
+            world.pool,
+            outbox,
+            world.settings.batch_rows,
         )
-        writer = RowWriter(target, judging, world.pool, outbox, world.settings.batch_rows)
         _drain(app, world.name(topic), writer.run)
     return app
 

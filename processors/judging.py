@@ -104,7 +104,7 @@ def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decod
     columns: dict[str, list[Any]] = {
         field.name: [value[field.name] for value in values] for field in import_type.fields
     }
-    faults = {**_faults(import_type, columns, values), **dict.fromkeys(stray, [_FOREIGN_IMPORT])}
+    faults = {**_faults(import_type, columns, values), **{i: [_FOREIGN_IMPORT] for i in stray}}
     for i, record in enumerate(records):
         if i not in faults and (
             misplaced := _misplaced(import_type, partitions, record, values[i])

@@ -1,7 +1,7 @@
 """Row topics to PostgreSQL: batch after batch, each in one transaction, partitions side by side."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,12 @@ from faust.types import TP
 from processors import metrics
 from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer
-from processors.judging import Judged
+from processors.judging import judge
 from processors.outbox import Outbox
 from processors.settling import settle
 from processors.writing.targets import Target
 from processors.writing.transaction import Written, write
+from schemas.codec import Decoder
 
 WAITING_BATCHES = 4
 """Per partition, while the one before is written: enough to fill a transaction with small fetches."""
@@ -26,13 +27,17 @@ class RowWriter:
     def __init__(
         self,
         target: Target,
-        judge: Callable[[Batch], Judged],
+        decoder: Decoder,
+        partitions: int,
         pool: Pool,
         outbox: Outbox,
         batch_rows: int,
     ) -> None:
         self._target = target
-        self._judge = judge
+        self._decoder = decoder
+        self._judge = partial(
+            judge, partitions=partitions, import_type=target.import_type, decoder=decoder
+        )
         self._pool = pool
         self._outbox = outbox
         self._batch_rows = batch_rows
@@ -71,7 +76,11 @@ class RowWriter:
             self._outbox.tell(batch.topic, batch.partition, written)
 
     async def _write(self, batch: Batch) -> Written:
-        judged = await asyncio.to_thread(self._judge, batch)
+        if self._decoder.knows(record.value for record in batch.records):
+            # In the loop: threads that want the interpreter at the same time cost a fifth more.
+            judged = self._judge(batch)
+        else:  # the registry is asked, which may take a while
+            judged = await asyncio.to_thread(self._judge, batch)
         return await write(self._pool, self._target, batch, judged)
 
     def _count(self, batch: Batch, written: Written) -> None:

@@ -6,7 +6,7 @@ Avro binary encoding. Any bytes give either a record or a DecodeError, nothing e
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib import resources
 from io import BytesIO
@@ -98,6 +98,10 @@ class Decoder:
         self._reader_schema = fastavro.parse_schema(load(record))
         self._source = source
         self._known: dict[bytes, Reader] = {}
+
+    def knows(self, values: Iterable[bytes | None]) -> bool:
+        """Whether these can be decoded without asking the source."""
+        return self._known.keys() >= {(value or b"")[: _HEADER.size] for value in values}
 
     def decode(self, value: bytes | None) -> Record:
         """Raises DecodeError, and what the schema source raises where it cannot answer."""

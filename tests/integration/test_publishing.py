@@ -32,38 +32,20 @@ from schemas.codec import Decoder, Encoder, Record, load
 from schemas.import_types import ENTREPRISE
 from schemas.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
+from tests.fix_stack import Site
 
 COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
 HEADER = "siren;nom;code_postal"
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Kafka and the registry."""
-    with Stack(tmp_path_factory.mktemp("stack"), only={"kafka", "registry"}) as servers:
-        yield servers
-
-
 @pytest.fixture
-def settings(stack: Stack) -> Settings:
+def settings(site: Site) -> Settings:
     """Topics and schemas of this test's own."""
-    found = Settings(
-        kafka_bootstrap=stack.environment["FOX_KAFKA_BOOTSTRAP"],
-        schema_registry_url=stack.environment["FOX_SCHEMA_REGISTRY_URL"],
-        topic_prefix=f"t{uuid4().hex[:8]}.",
+    return Settings(
+        kafka_bootstrap=site.environment["FOX_KAFKA_BOOTSTRAP"],
+        schema_registry_url=site.environment["FOX_SCHEMA_REGISTRY_URL"],
+        topic_prefix=site.prefix,
     )
-    admin = AdminClient({"bootstrap.servers": found.kafka_bootstrap})
-    new = [
-        NewTopic(found.topic(topic.name), topic.partitions, 1, config=dict(topic.configuration()))
-        for topic in TOPICS
-    ]
-    for created in admin.create_topics(new).values():
-        created.result(30)
-    with Registry(found.schema_registry_url) as registry:
-        for topic in TOPICS:
-            if topic.record:
-                registry.register(f"{found.topic(topic.name)}-value", load(topic.record))
-    return found
 
 
 class Worker:

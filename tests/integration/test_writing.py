@@ -1,0 +1,1003 @@
+"""Batches to PostgreSQL, without Kafka: one transaction each, and what it leaves behind."""
+
+import asyncio
+from base64 import b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+
+from deploy.local.stack import Stack
+from processors.cluster import Identity
+from processors.database.migrate import migrate
+from processors.database.pool import Pool, open_pool
+from processors.draining import Batch
+from processors.judging import Judged, judge
+from processors.writing.positions import FencedError, StoredPositions
+from processors.writing.progress import OUTCOMES
+from processors.writing.sqlstate import Blame, blame
+from processors.writing.targets import TARGETS, Target
+from processors.writing.transaction import Written, write
+from schemas.codec import Decoder, Encoder, load
+from schemas.geography import departement_of, region_of
+from schemas.import_types import ENTREPRISE, VILLE
+from schemas.registry import Schema
+
+IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
+OTHER = "0b7f1c7e-1f0a-5d55-8f53-9a1f62e3c111"
+APPENDED = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
+TABLES = "enterprise_entreprise, location_ville, ingest.positions, ingest.progress, ingest.rejects"
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def template(stack: Stack) -> str:
+    """A migrated database that others are copied from; its name."""
+    name = "writing_template"
+    server = stack.environment["FOX_DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    migrate(f"{server.rsplit('/', 1)[0]}/{name}")
+    return name
+
+
+@pytest.fixture
+def database(stack: Stack, template: str) -> str:
+    """The URL of a migrated database of this test's own."""
+    name = f"writing{next(_numbers)}"
+    server = stack.environment["FOX_DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    return f"{server.rsplit('/', 1)[0]}/{name}"
+
+
+class Registered:
+    """A registry that holds the schemas of both row types."""
+
+    def schema(self, schema_id: int) -> Schema:
+        return load({1: "entreprise_row", 2: "ville_row"}[schema_id])
+
+
+ENCODERS = {
+    ENTREPRISE.name: Encoder("entreprise_row", 1),
+    VILLE.name: Encoder("ville_row", 2),
+}
+DECODERS = {
+    ENTREPRISE.name: Decoder("entreprise_row", Registered()),
+    VILLE.name: Decoder("ville_row", Registered()),
+}
+
+
+@dataclass
+class Partition:
+    """One partition of a topic, as far as writing knows of it: records, batches, the database."""
+
+    pool: Pool
+    target: Target = TARGETS[ENTREPRISE.name]
+    tp: TP = TP("fox.rows", 0)
+    records: list[ConsumerRecord] = field(default_factory=list)
+    turn: object = field(default_factory=object)
+
+    @property
+    def import_type(self) -> Any:
+        return self.target.import_type
+
+    async def begin(self) -> int:
+        """Stores the position where none is stored; the position that is."""
+        identity = {self.tp.topic: Identity("cluster", "id", 1)}
+        return (await StoredPositions(self.pool, identity).restore({self.tp: 0}))[self.tp]
+
+    def append(
+        self, row: Mapping[str, Any], at: datetime = APPENDED, **more: Any
+    ) -> ConsumerRecord:
+        """Puts a row on the log."""
+        key = self.import_type.key({name: row.get(name) for name in self.import_type.field})
+        value = ENCODERS[self.import_type.name].encode(row)
+        return self.put(key and key.encode(), value, at, **more)
+
+    def put(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        at: datetime = APPENDED,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> ConsumerRecord:
+        """Puts any record on the log."""
+        record = ConsumerRecord(
+            topic=self.tp.topic,
+            partition=self.tp.partition,
+            offset=len(self.records),
+            timestamp=int(at.timestamp()) * 1000 + at.microsecond // 1000,
+            timestamp_type=1,
+            key=key,
+            value=value,
+            checksum=None,
+            serialized_key_size=len(key or b""),
+            serialized_value_size=len(value or b""),
+            headers=tuple(headers),
+        )
+        self.records.append(record)
+        return record
+
+    def batch(self, start: int = 0, end: int | None = None) -> Batch:
+        """Records from `start` to before `end`, as one fetch."""
+        end = len(self.records) if end is None else end
+        return Batch(*self.tp, start, end, self.records[start:end], self.turn)
+
+    def judged(self, batch: Batch) -> Judged:
+        return judge(batch, 1, self.import_type, DECODERS[self.import_type.name])
+
+    async def write(self, batch: Batch) -> Written:
+        """Judges a batch and writes it."""
+        return await write(self.pool, self.target, batch, self.judged(batch))
+
+    async def write_all(self, *cuts: int) -> list[Written]:
+        """Writes the whole log in batches that end at `cuts`."""
+        return [
+            await self.write(self.batch(start, end))
+            for start, end in pairwise([0, *cuts, len(self.records)])
+            if start < end
+        ]
+
+    async def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        async with self.pool.connection() as connection:
+            return await (await connection.execute(sql.encode(), values)).fetchall()
+
+    async def execute(self, sql: str) -> None:
+        async with self.pool.connection() as connection:
+            await connection.execute(sql.encode())
+
+    async def stored(self, columns: str = "siren, nom") -> list[tuple[Any, ...]]:
+        """Columns of all rows of the table, by key."""
+        key = "siren" if self.import_type is ENTREPRISE else "slug"
+        return await self.query(f"SELECT {columns} FROM {self.import_type.table} ORDER BY {key}")
+
+    async def progress(self, import_id: str = IMPORT) -> Counter[str]:
+        """Counters of an import in this partition; none where it has no row here."""
+        found = await self.query(
+            f"SELECT {', '.join(OUTCOMES)} FROM ingest.progress WHERE import_id = %s", import_id
+        )
+        return +Counter(dict(zip(OUTCOMES, found[0], strict=True))) if found else Counter()
+
+    async def everything(self) -> list[Any]:
+        """All that a transaction may change."""
+        return [
+            await self.query(f"TABLE {table}")
+            for table in (*TABLES.split(", "), "public.foxstream_migrations")
+        ]
+
+
+@asynccontextmanager
+async def opened(database: str) -> AsyncIterator[Partition]:
+    async with open_pool(database, 3) as pool:
+        partition = Partition(pool)
+        await partition.begin()
+        yield partition
+
+
+@pytest.fixture
+async def log(database: str) -> AsyncIterator[Partition]:
+    """An empty partition of companies, whose position is stored."""
+    async with opened(database) as partition:
+        yield partition
+
+
+@pytest.fixture
+async def cities(log: Partition) -> Partition:
+    """The same of cities."""
+    log.target = TARGETS[VILLE.name]
+    return log
+
+
+def siren(number: int) -> str:
+    return f"{number:09d}"
+
+
+def company(number: int, nom: str = "A", **more: Any) -> dict[str, Any]:
+    return {"siren": siren(number), "nom": nom, **more}
+
+
+def line(number: int, import_id: str = IMPORT, **more: Any) -> dict[str, Any]:
+    """What ties a row to a line of a file."""
+    return {"import": {"id": import_id, "number": number, "line": number + 1, **more}}
+
+
+# Fencing
+
+
+async def test_a_batch_moves_the_position(log: Partition) -> None:
+    """A written batch leaves the position at its end, though its last offsets held markers only."""
+    log.append(company(1))
+
+    await log.write(Batch(*log.tp, 0, 7, log.records, log.turn))
+
+    assert await log.query("SELECT next_offset FROM ingest.positions") == [(7,)]
+    assert await log.begin() == 7
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "why"),
+    [
+        (1, 2, "a batch before it was skipped"),
+        (0, 3, "it was written by somebody else, in other batches"),
+        (3, 3, "it is of no partition's future"),
+    ],
+)
+async def test_fenced(log: Partition, start: int, end: int, why: str) -> None:
+    """A batch that does not begin at the stored position writes nothing at all."""
+    for number in range(3):
+        log.append(company(number, **line(number + 1)))
+    if start == 0:
+        await log.write(log.batch(0, 2))
+    before = await log.everything()
+
+    with pytest.raises(FencedError) as caught:
+        await log.write(log.batch(start, end))
+
+    assert caught.value.stored == (2 if start == 0 else 0), why
+    assert caught.value.stored != end or start == end
+    assert await log.everything() == before
+
+
+async def test_repeated(log: Partition) -> None:
+    """A batch that was applied is told from one that is lost: the position is its own end."""
+    log.append(company(1, **line(1)))
+    await log.write(log.batch())
+    before = await log.everything()
+
+    with pytest.raises(FencedError) as caught:
+        await log.write(log.batch())
+
+    assert caught.value.stored == log.batch().end
+    assert await log.everything() == before
+
+
+async def test_two_workers(log: Partition) -> None:
+    """Of workers that write the same batch at once one succeeds, and the others learn of it."""
+    for number in range(200):
+        log.append(company(number, **line(number + 1)))
+
+    results = await asyncio.gather(
+        *(log.write(log.batch()) for _ in range(3)), return_exceptions=True
+    )
+
+    written = [result for result in results if isinstance(result, Written)]
+    fenced = [result.stored for result in results if isinstance(result, FencedError)]
+    assert (len(written), fenced) == (1, [200, 200])
+    assert await log.progress() == Counter(inserted=200)
+
+
+async def test_partitions_side_by_side(log: Partition) -> None:
+    """Batches of two partitions with rows of one import are written at once, and both count."""
+    other = Partition(log.pool, tp=TP("fox.rows", 1))
+    await other.begin()
+    for number in range(100):
+        log.append(company(number, **line(2 * number + 1)))
+        other.append(company(100 + number, **line(2 * number + 2)))
+
+    await asyncio.gather(log.write(log.batch()), other.write(other.batch()))
+
+    assert await log.query("SELECT partition, inserted, watermark FROM ingest.progress ORDER BY 1") == [
+        (0, 100, 199), (1, 100, 200)
+    ]  # fmt: skip
+
+
+async def test_topic_of_the_same_name(log: Partition) -> None:
+    """A position that was stored of another topic, cluster or partition count is not taken."""
+    for identity in (Identity("other", "id", 1), Identity("cluster", "new", 1), Identity("cluster", "id", 2)):  # fmt: skip
+        restoring = StoredPositions(log.pool, {log.tp.topic: identity}).restore({log.tp: 0})
+
+        with pytest.raises(Exception, match="See docs/operations.md, 'A position is lost'"):
+            await restoring
+
+
+async def test_position_that_is_stored_stays(log: Partition) -> None:
+    """The beginning of a log counts only where no position is stored."""
+    stored = StoredPositions(log.pool, {log.tp.topic: Identity("cluster", "id", 1)})
+    log.append(company(1))
+    await log.write(log.batch())
+    fresh = TP(log.tp.topic, 5)
+
+    assert await stored.restore({log.tp: 0, fresh: 17}) == {log.tp: 1, fresh: 17}
+    assert await stored.restore({log.tp: 9, fresh: 99}) == {log.tp: 1, fresh: 17}
+
+
+# All or nothing
+
+
+@pytest.mark.parametrize("table", ["enterprise_entreprise", "ingest.rejects", "ingest.progress"])
+async def test_all_or_nothing(log: Partition, table: str) -> None:
+    """Whichever step fails, rows, rejects, counters and position stay as they were."""
+    log.append(company(1, **line(1)))
+    log.append(company(2, nom=None, **line(2)))
+    await log.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$"
+        "BEGIN RAISE EXCEPTION 'on purpose'; END $$"
+    )
+    await log.execute(
+        f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"
+    )
+    before = await log.everything()
+
+    with pytest.raises(psycopg.errors.RaiseException) as caught:
+        await log.write(log.batch())
+
+    assert blame(caught.value) is Blame.PEOPLE
+    assert await log.everything() == before
+    await log.execute(f"DROP TRIGGER fail ON {table}")
+    await log.write(log.batch())
+    assert await log.progress() == Counter(inserted=1, rejected=1)
+
+
+async def test_worker_that_is_stopped(log: Partition) -> None:
+    """A write that is cancelled while it waits leaves nothing, and no lock."""
+    log.append(company(1, **line(1)))
+    async with log.pool.connection() as blocking, blocking.transaction():
+        await blocking.execute("LOCK TABLE ingest.progress")
+        writing = asyncio.create_task(log.write(log.batch()))
+        while not await _waits(log):
+            assert not writing.done()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+
+    assert await log.stored() == []
+    await log.write(log.batch())
+    assert await log.progress() == Counter(inserted=1)
+
+
+async def _waits(log: Partition) -> bool:
+    waiting = await log.query(
+        "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    return bool(waiting)
+
+
+# Accounting
+
+
+async def test_outcomes(log: Partition) -> None:
+    """Each row of an import is inserted, updated, unchanged, stale, a duplicate or rejected."""
+    stored = [company(1, "A"), company(2, "B"), company(3, "C", observed_at=APPENDED)]
+    for row in stored:
+        log.append(row)
+    old = APPENDED - timedelta(milliseconds=1)
+    for row in (
+        company(1, "A", **line(1)),
+        company(2, "b", **line(2)),
+        company(3, "old", observed_at=old, **line(3)),
+        company(4, "new", **line(4)),
+        company(4, "newer", **line(5, occurrence=2)),
+        company(5, None, **line(6)),  # type: ignore[arg-type]  # what makes it a reject
+    ):
+        log.append(row)
+
+    _, written = await log.write_all(3)
+
+    assert await log.progress() == Counter(
+        unchanged=1, updated=1, stale=1, inserted=1, duplicate=1, rejected=1
+    )
+    assert written.outcomes.by_import[IMPORT] == await log.progress()
+    assert [tuple(progress) for progress in written.progress] == [(IMPORT, 1, 6, 6)]
+    assert await log.stored() == [
+        (siren(1), "A"), (siren(2), "b"), (siren(3), "C"), (siren(4), "newer")
+    ]  # fmt: skip
+
+
+async def test_progress_adds_up(log: Partition) -> None:
+    """Progress is absolute: over batches the counters add up, watermark and revision rise."""
+    for number in range(1, 10):
+        log.append(company(number, **line(number)))
+    log.append(company(1, **line(1, OTHER)))
+
+    written = await log.write_all(2, 3)
+
+    assert [[tuple(one) for one in batch.progress] for batch in written] == [
+        [(IMPORT, 1, 2, 2)],
+        [(IMPORT, 2, 3, 3)],
+        [(OTHER, 1, 1, 1), (IMPORT, 3, 9, 9)],
+    ]
+
+
+async def test_upstream_rows_are_nobodys(log: Partition) -> None:
+    """Rows and rejects of upstream systems are written and make no progress of any import."""
+    log.append(company(1))
+    log.put(b"x", b"damaged")
+
+    [written] = await log.write_all()
+
+    assert (written.progress, await log.query("TABLE ingest.progress")) == ([], [])
+    assert written.outcomes.total() == Counter(inserted=1, rejected=1)
+
+
+async def test_replays(log: Partition) -> None:
+    """What an earlier run of the producer settled is neither written nor rejected nor counted again."""
+    for number in (1, 2, 3, 2, 3, 4):
+        log.append(company(number, None if number == 2 else f"{len(log.records)}", **line(number)))  # type: ignore[arg-type]
+
+    await log.write_all(3)
+
+    assert await log.stored() == [(siren(1), "0"), (siren(3), "2"), (siren(4), "5")]
+    assert await log.progress() == Counter(inserted=3, rejected=1)
+    assert await log.query('SELECT "offset" FROM ingest.rejects') == [(1,)]
+
+
+async def test_batch_of_replays(log: Partition) -> None:
+    """A batch of nothing but replays moves the position, and no revision."""
+    for _ in range(2):
+        log.append(company(1, **line(1)))
+
+    _, written = await log.write_all(1)
+
+    assert written.progress == []
+    assert await log.query("SELECT revision FROM ingest.progress") == [(1,)]
+    assert await log.begin() == 2
+
+
+async def test_watermark_of_another_partition(log: Partition) -> None:
+    """An import has a watermark in each partition: a high one here settles nothing there."""
+    other = Partition(log.pool, tp=TP("fox.rows", 1))
+    await other.begin()
+    log.append(company(1, **line(100)))
+    other.append(company(2, **line(1)))
+
+    await log.write_all()
+    await other.write_all()
+
+    assert await log.query("SELECT sum(inserted) FROM ingest.progress") == [(2,)]
+
+
+async def test_unchanged_rows_keep_their_time(log: Partition) -> None:
+    """A row that says nothing new moves the guard and who saw it last, and not updated_at."""
+    log.append(company(1))
+    log.append(company(1, **line(1)), at=APPENDED + timedelta(minutes=1))
+    columns = "updated_at, ingest_observed_at, ingest_line, ingest_partition, ingest_offset"
+
+    await log.write(log.batch(0, 1))
+    [before] = await log.stored(columns)
+    await log.write(log.batch(1, 2))
+
+    [after] = await log.stored(f"{columns}, ingest_outcome, ingest_import_id::text")
+    assert after == (before[0], APPENDED + timedelta(minutes=1), 2, 0, 1, b"=", IMPORT)
+
+
+async def test_identifiers(log: Partition) -> None:
+    """The id of a row is a UUID made of its key: in another database it is the same."""
+    log.append(company(1))
+    await log.write_all()
+    [(first,)] = await log.stored("id")
+    await log.execute(f"TRUNCATE {TABLES}")
+    await log.begin()
+    await log.write_all()
+
+    assert await log.stored("id") == [(first,)]
+    assert (first.version, first.variant) == (5, UUID(int=0).variant) or first.version == 5
+
+
+async def test_rows_of_the_site(log: Partition) -> None:
+    """A row that the site made itself is found by its key, keeps its id and what no file gives."""
+    await log.execute(
+        "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom, google_place_id)"
+        f" VALUES ('{OTHER}', now(), now(), '{siren(1)}', 'Site', 'place')"
+    )
+    log.append(company(1, "File", **line(1)))
+
+    await log.write_all()
+
+    assert await log.stored("id::text, nom, google_place_id") == [(OTHER, "File", "place")]
+    assert await log.progress() == Counter(updated=1)
+
+
+# Rejects
+
+
+async def test_rejects_as_they_came(log: Partition) -> None:
+    """A reject is kept byte for byte, with key, headers and the time of its append."""
+    value, key = bytes(range(256)), b"\xff\x00key"
+    headers = [("trace", b"\x00\xff"), ("trace", b"again"), ("vide", b""), ("é", b"\n\t\\")]
+    moment = APPENDED + timedelta(milliseconds=123)
+    log.put(key, value, moment, headers)
+    log.put(None, None)
+    log.put(b"", b"")
+
+    [written] = await log.write_all()
+
+    found = await log.query(
+        'SELECT "offset", key, value, headers, appended_at, import_id, line, sheet, published_at'
+        ' FROM ingest.rejects ORDER BY "offset"'
+    )
+    told = [[name, b64encode(text or b"").decode()] for name, text in headers]
+    assert found == [
+        (0, key, value, told, moment, None, None, None, None),
+        (1, None, None, [], APPENDED, None, None, None, None),
+        (2, b"", b"", [], APPENDED, None, None, None, None),
+    ]
+    assert [reject.record for reject in written.rejects] == log.records
+
+
+async def test_faults_of_a_reject(log: Partition) -> None:
+    """A reject keeps its line, its sheet and all faults, in order, and PostgreSQL can read them."""
+    fault = {"column": 'N° "SIREN"', "code": "malformed", "message": "é\\u0000 \t« x »"}
+    record = log.append({"siren": None, **line(7, sheet="Rhône", faults=[fault, fault])})
+
+    await log.write_all()
+
+    [(line_, sheet, import_id, faults, value)] = await log.query(
+        "SELECT line, sheet, import_id::text, faults, value FROM ingest.rejects"
+    )
+    assert (line_, sheet, import_id, faults) == (8, "Rhône", IMPORT, [fault, fault])
+    assert value == record.value
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\\", "\t\n\r", "\\N", "\\.", "\x1b[31m"])
+async def test_texts_of_a_reject(log: Partition, text: str) -> None:
+    """No text that a publisher may write into a tie or a header keeps its record from being kept."""
+    faults = [{"column": text, "code": text, "message": text}]
+    log.put(text.encode(), text.encode(), headers=[(text, text.encode())])
+    log.append({"siren": None, **line(1, faults=faults)})
+    log.append({"siren": None, **line(2, faults=faults, sheet=text)})
+
+    await log.write_all()
+
+    assert await log.query("SELECT count(*) FROM ingest.rejects") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    "text", ["\\", "\t\n\r", "\\N", "\\.", "\\x41", '{"a"}', "\x01\x7f", "é\u2028"]
+)
+async def test_texts_of_a_row(log: Partition, text: str) -> None:
+    """Texts arrive as they are, whatever they mean to COPY."""
+    log.append(company(1, f"a{text}", adresse=text))
+
+    await log.write_all()
+
+    assert await log.stored("nom, adresse") == [(f"a{text}", text)]
+
+
+async def test_position_set_back(log: Partition) -> None:
+    """A log that is read again from its beginning finds its rejects known, and goes on."""
+    log.put(b"x", b"damaged")
+    log.append(company(1))
+    await log.write_all()
+    await log.execute("DELETE FROM ingest.positions")  # as docs/operations.md says
+    await log.begin()
+
+    await log.write_all()
+
+    assert await log.query("SELECT count(*) FROM ingest.rejects") == [(1,)]
+    assert await log.begin() == 2
+
+
+async def test_topic_made_anew(log: Partition) -> None:
+    """A reject of a topic that was deleted and created again is no reject of the old one."""
+    log.put(b"x", b"old")
+    await log.write_all()
+    await log.execute("UPDATE ingest.positions SET next_offset = 0, topic_id = 'new'")
+    log.records.clear()
+    log.put(b"x", b"new")
+
+    await log.write_all()
+
+    assert sorted(await log.query("SELECT value FROM ingest.rejects")) == [(b"new",), (b"old",)]
+
+
+# What only PostgreSQL refuses
+
+
+@pytest.fixture
+async def picky(log: Partition) -> Partition:
+    """A database with a rule that ours know nothing of, which counts the statements it sees.
+
+    A sequence does not roll back.
+    """
+    await log.execute("ALTER TABLE enterprise_entreprise ADD CHECK (nom NOT LIKE 'bad%')")
+    await log.execute("CREATE SEQUENCE statements")
+    await log.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$"
+        "BEGIN PERFORM nextval('statements'); RETURN NULL; END $$"
+    )
+    await log.execute(
+        "CREATE TRIGGER note BEFORE INSERT ON enterprise_entreprise"
+        " FOR EACH STATEMENT EXECUTE FUNCTION note()"
+    )
+    return log
+
+
+async def statements(log: Partition) -> int:
+    [(seen,)] = await log.query("SELECT last_value FROM statements WHERE is_called")
+    return int(seen)
+
+
+async def test_good_rows_cost_one_statement(picky: Partition) -> None:
+    """A batch without bad rows is one statement, however many rows it has."""
+    for number in range(500):
+        picky.append(company(number))
+
+    await picky.write_all()
+
+    assert await statements(picky) == 1
+
+
+@pytest.mark.parametrize("bad", [{0}, {1023}, {511, 512}, {1, 3, 500, 501, 1000}])
+async def test_halving(picky: Partition, bad: set[int]) -> None:
+    """Bad rows are found and rejected, all others written, in O(k log n) statements."""
+    rows = 1024
+    for number in range(rows):
+        picky.append(company(number, "bad" if number in bad else "A", **line(number + 1)))
+
+    [written] = await picky.write_all()
+
+    assert await picky.progress() == Counter(inserted=rows - len(bad), rejected=len(bad))
+    assert {reject.record.offset for reject in written.rejects} == bad
+    assert {name for _, name in await picky.stored()} == {"A"}
+    # The first try, the whole with savepoints, and two halves on each of the way's ten steps.
+    assert await statements(picky) <= 2 + 2 * 10 * len(bad)
+
+
+async def test_reject_of_the_database(picky: Partition) -> None:
+    """A row that PostgreSQL refuses is told in its words, and kept as it came with its line."""
+    record = picky.append(company(1, "bad", **line(41, sheet="Feuille")))
+
+    await picky.write_all()
+
+    [(value, key, number, sheet, [fault])] = await picky.query(
+        "SELECT value, key, line, sheet, faults FROM ingest.rejects"
+    )
+    assert (value, key, number, sheet) == (record.value, record.key, 42, "Feuille")
+    assert fault["code"] == "out-of-range"
+    assert "violates check constraint" in fault["message"]
+
+
+async def test_all_rows_bad(picky: Partition) -> None:
+    """A batch of bad rows only is all rejects, and the position moves on."""
+    for number in range(64):
+        picky.append(company(number, "bad", **line(number + 1)))
+
+    await picky.write_all()
+
+    assert await picky.stored() == []
+    assert await picky.progress() == Counter(rejected=64)
+    assert await picky.begin() == 64
+
+
+async def test_bad_rows_among_folded_ones(picky: Partition) -> None:
+    """Of several rows of one key only the bad ones are rejected; the others apply in order."""
+    names = ["A", "bad", "B", "bad again", "C"]
+    for number, nom in enumerate(names, 1):
+        picky.append(company(1, nom, adresse=nom, **line(number, occurrence=number)))
+    picky.append(company(2))
+
+    [written] = await picky.write_all()
+
+    assert [reject.record.offset for reject in written.rejects] == [1, 3]
+    assert await picky.stored("siren, nom, adresse") == [
+        (siren(1), "C", "C"), (siren(2), "A", "")
+    ]  # fmt: skip
+    assert await picky.progress() == Counter(inserted=1, duplicate=2, rejected=2)
+
+
+async def test_bad_row_that_is_folded_over(picky: Partition) -> None:
+    """A bad row is rejected also where a later row of its key would have covered it."""
+    picky.append(company(1, "bad", **line(1)))
+    picky.append(company(1, "good", **line(2, occurrence=2)))
+
+    await picky.write_all()
+
+    assert (await picky.progress())["rejected"] == 1
+    assert await picky.stored() == [(siren(1), "good")]
+
+
+async def test_bad_rows_over_rounds(picky: Partition) -> None:
+    """Halving keeps the order of rows of one key that do not fold."""
+    for number, nom in enumerate(["A", "bad", "B", "bad", "C"]):
+        picky.append(company(1, nom), at=APPENDED + timedelta(seconds=number))
+
+    await picky.write_all()
+
+    assert await picky.stored() == [(siren(1), "C")]
+    assert await picky.query("SELECT count(*) FROM ingest.rejects") == [(2,)]
+
+
+async def test_stored_rows_that_turn_bad(picky: Partition) -> None:
+    """A row that may not be updated as given is rejected, and what is stored stays."""
+    picky.append(company(1, "A"))
+    picky.append(company(1, "bad", **line(1)))
+
+    await picky.write_all(1)
+
+    assert await picky.stored() == [(siren(1), "A")]
+    assert await picky.progress() == Counter(rejected=1)
+
+
+async def test_constraint_of_the_site_that_is_unique(log: Partition) -> None:
+    """A row that collides with another by a unique index is the row's fault, not the server's.
+
+    The same again will never work: it would hold up its partition for ever.
+    """
+    await log.execute("CREATE UNIQUE INDEX ON enterprise_entreprise (nom)")
+    log.append(company(1, "A", **line(1)))
+    log.append(company(2, "A", **line(2)))
+
+    await log.write_all(1)
+
+    assert await log.progress() == Counter(inserted=1, rejected=1)
+
+
+async def test_key_inserted_meanwhile(log: Partition) -> None:
+    """A key that the site inserts between our look and our write is met again, not rejected."""
+    log.append(company(1, "file", **line(1)))
+    async with log.pool.connection() as site, site.transaction():
+        await site.execute(
+            "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom)"
+            f" VALUES ('{OTHER}', now(), now(), '{siren(1)}', 'site')".encode()
+        )
+        writing = asyncio.create_task(log.write(log.batch()))
+        while not await _waits(log):
+            assert not writing.done()
+
+    try:
+        await writing
+    except psycopg.errors.UniqueViolation as error:
+        assert blame(error) is Blame.SERVER  # noqa: PT017 - either is right: at once, or the next time
+        await log.write(log.batch())
+    assert await log.progress() == Counter(updated=1)
+    assert await log.stored() == [(siren(1), "file")]
+
+
+# The model: one row after another, as the documents say it
+
+Columns = dict[str, Any]
+
+
+@dataclass
+class Model:
+    """What tables and counters must hold, by docs/guarantees.md and schemas/avro/import_line.avsc.
+
+    `blank` are the values of columns that are empty, of a row that is stored.
+    """
+
+    rows: dict[str, Columns] = field(default_factory=dict)
+    observed: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    watermarks: dict[str, int] = field(default_factory=dict)
+
+    def take(self, record: ConsumerRecord, row: Mapping[str, Any], partition: Partition) -> None:
+        tie = row.get("import")
+        if tie is not None:
+            if tie["number"] <= self.watermarks.get(tie["id"], 0):
+                return
+            self.watermarks[tie["id"]] = tie["number"]
+        outcome = self._outcome(record, row, tie, partition)
+        if tie is not None:
+            self.counts.setdefault(tie["id"], Counter())[outcome] += 1
+
+    def _outcome(
+        self,
+        record: ConsumerRecord,
+        row: Mapping[str, Any],
+        tie: Mapping[str, Any] | None,
+        partition: Partition,
+    ) -> str:
+        if row.get("nom") is None:
+            return "rejected"
+        key = record.key.decode()
+        given = {name: row.get(name) for name in partition.import_type.field}
+        observed = row.get("observed_at")
+        moment = record.timestamp if observed is None else round(observed.timestamp() * 1000)
+        if key in self.rows and moment < self.observed[key]:
+            return "stale"
+        self.observed[key] = moment
+        stored = self.rows.get(key)
+        blank = _blank(given, partition)
+        if stored is None:
+            self.rows[key] = {name: _or(value, blank[name]) for name, value in given.items()}
+            applied = "inserted"
+        else:
+            policy = tie["policy"] if tie is not None else "merge"
+            self.rows[key] = _applied(policy, given, stored, blank)
+            applied = "unchanged" if self.rows[key] == stored else "updated"
+        return "duplicate" if tie is not None and tie["occurrence"] > 1 else applied
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+def _blank(given: Columns, partition: Partition) -> Columns:
+    """What an empty column holds: of a city, what its postal code tells."""
+    if partition.import_type is ENTREPRISE:
+        return {**dict.fromkeys(given, ""), "siret": None, "is_active": True}
+    own = departement_of(given["code_postal_principal"])
+    return {
+        "nom": "",
+        "code_postal_principal": "",
+        "codes_postaux": [given["code_postal_principal"]],
+        "departement": own,
+        "region": region_of(_or(given["departement"], own)),
+        "lat": 0.0,
+        "lng": 0.0,
+        "population": 0,
+    }
+
+
+def _applied(policy: str, given: Columns, stored: Columns, blank: Columns) -> Columns:
+    match policy:
+        case "merge":
+            return {name: _or(value, stored[name]) for name, value in given.items()}
+        case "overwrite":
+            return {name: _or(value, blank[name]) for name, value in given.items()}
+        case "fill_missing":
+            return {
+                name: _or(value, stored[name])
+                if name != "is_active" and stored[name] in (None, blank[name], [])
+                else stored[name]
+                for name, value in given.items()
+            }
+        case _:
+            return stored
+
+
+@dataclass(frozen=True)
+class Published:
+    """What stands on the log, when each record was appended, and where fetches end."""
+
+    rows: Sequence[Mapping[str, Any]]
+    moments: Sequence[int]
+    cuts: Sequence[int]
+
+
+def published(rows: st.SearchStrategy[Columns]) -> st.SearchStrategy[Published]:
+    """Two files whose producers may die and begin again, and an upstream system, on one partition."""
+    return st.composite(_published)(rows)
+
+
+def _published(draw: Any, rows: st.SearchStrategy[Columns]) -> Published:
+    policies = st.sampled_from(["merge", "overwrite", "fill_missing", "insert_only"])
+    sequences: list[list[Columns]] = [draw(st.lists(rows, max_size=3))]
+    for import_id in (IMPORT, OTHER):
+        policy = draw(policies)
+        seen: Counter[Any] = Counter()
+        file = []
+        for number, row in enumerate(draw(st.lists(rows, max_size=5)), 1):
+            key = (row.get("siren"), row.get("code_postal_principal"))
+            valid = row.get("nom") is not None
+            seen[key] += valid
+            tie = line(number, import_id, policy=policy, occurrence=seen[key] if valid else 0)
+            file.append({**row, **tie})
+        died = draw(st.lists(st.integers(0, len(file)), max_size=1))
+        sequences.append([row for end in (*died, len(file)) for row in file[:end]])
+    order = draw(st.permutations([i for i, part in enumerate(sequences) for _ in part]))
+    waiting = [iter(part) for part in sequences]
+    log = [next(waiting[i]) for i in order]
+    moments = sorted(draw(st.lists(st.integers(0, 2), min_size=len(log), max_size=len(log))))
+    cuts = sorted(draw(st.sets(st.integers(0, len(log)), max_size=3)))
+    return Published(log, moments, cuts)
+
+
+OBSERVED = st.one_of(
+    st.none(), st.integers(-2, 2).map(lambda ms: APPENDED + timedelta(milliseconds=ms))
+)
+NAMES = st.sampled_from(["A", "A", "B", None])
+COMPANIES = st.fixed_dictionaries(
+    {"siren": st.sampled_from([siren(1), siren(1), siren(2)]), "nom": NAMES},
+    optional={
+        "adresse": st.sampled_from(["", "x", "y"]),
+        "siret": st.none(),
+        "is_active": st.booleans(),
+        "observed_at": OBSERVED,
+    },
+)
+CITIES = st.fixed_dictionaries(
+    {
+        "nom": st.sampled_from(["Ville", "VILLE", None]),
+        "code_postal_principal": st.sampled_from(["35000", "35000", "97400"]),
+    },
+    optional={
+        "codes_postaux": st.sampled_from([[], ["35000"], ["35000", "35200"]]),
+        "departement": st.sampled_from(["35", "44"]),
+        "region": st.sampled_from(["", "Bretagne", "X"]),
+        "lat": st.sampled_from([0.0, 48.1]),
+        "population": st.sampled_from([0, 7]),
+        "observed_at": OBSERVED,
+    },
+)
+
+
+@pytest.fixture
+def desk(database: str) -> Iterator[tuple[asyncio.Runner, Partition]]:
+    """A partition for many examples one after another, and the loop that it lives in."""
+    with asyncio.Runner() as runner:
+        open_ = AsyncExitStack()
+        try:
+            yield runner, runner.run(open_.enter_async_context(opened(database)))
+        finally:
+            runner.run(open_.aclose())
+
+
+async def played(partition: Partition, published: Published) -> tuple[Model, Model]:
+    """The model, and what PostgreSQL holds in the same form."""
+    await partition.execute(f"TRUNCATE {TABLES}")
+    partition.records.clear()
+    await partition.begin()
+    expected = Model()
+    for row, ms in zip(published.rows, published.moments, strict=True):
+        record = partition.append(row, APPENDED + timedelta(milliseconds=ms))
+        expected.take(record, row, partition)
+    await partition.write_all(*published.cuts)
+    return expected, await _found(partition)
+
+
+async def _found(partition: Partition) -> Model:
+    found = Model()
+    key = "siren" if partition.import_type is ENTREPRISE else "slug"
+    async with partition.pool.connection() as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(f"SELECT * FROM {partition.import_type.table}".encode())
+        for row in await cursor.fetchall():
+            found.rows[row[key]] = {name: row[name] for name in partition.import_type.field}
+            found.observed[row[key]] = round(row["ingest_observed_at"].timestamp() * 1000)
+        await cursor.execute("SELECT * FROM ingest.progress")
+        for row in await cursor.fetchall():
+            import_id = str(row["import_id"])
+            found.counts[import_id] = +Counter({name: row[name] for name in OUTCOMES})
+            found.watermarks[import_id] = row["watermark"]
+    return found
+
+
+quick = settings(
+    deadline=None,
+    max_examples=120,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("ENTREPRISE", COMPANIES), ("VILLE", CITIES)])
+def test_table_as_the_model_has_it(
+    desk: tuple[asyncio.Runner, Partition], name: str, rows: st.SearchStrategy[Columns]
+) -> None:
+    """However rows fall into batches, the table is what applying them one by one makes of it."""
+    runner, partition = desk
+    partition.target = TARGETS[name]
+
+    @quick
+    @given(published(rows))
+    def check(published: Published) -> None:
+        expected, found = runner.run(played(partition, published))
+
+        assert found.rows == expected.rows
+        assert found.observed == expected.observed
+
+    check()
+
+
+@pytest.mark.parametrize(("name", "rows"), [("ENTREPRISE", COMPANIES), ("VILLE", CITIES)])
+def test_counts_as_the_model_has_them(
+    desk: tuple[asyncio.Runner, Partition], name: str, rows: st.SearchStrategy[Columns]
+) -> None:
+    """However rows fall into batches, each import's counters are those of its rows one by one."""
+    runner, partition = desk
+    partition.target = TARGETS[name]
+
+    @quick
+    @given(published(rows))
+    def check(published: Published) -> None:
+        expected, found = runner.run(played(partition, published))
+
+        assert found.counts == expected.counts
+        assert found.watermarks == expected.watermarks
+
+    check()

@@ -32,6 +32,10 @@ SEEK_TIMEOUT_SECONDS = 20.0
 and leave a member of the group that reads nothing."""
 
 
+class BatchTooLargeError(Exception):
+    """One transaction cannot take this batch: write it in two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records of one partition, as one fetch returned them.
@@ -59,6 +63,15 @@ class Batch:
     def joined(self, other: "Batch") -> "Batch":
         """This batch and the one that it precedes, as one."""
         return replace(self, end=other.end, records=[*self.records, *other.records])
+
+    def halves(self) -> "tuple[Batch, Batch]":
+        """Two batches in place of this one, which has two records or more."""
+        middle = len(self.records) // 2
+        boundary = self.records[middle].offset
+        return (
+            replace(self, end=boundary, records=self.records[:middle]),
+            replace(self, start=boundary, records=self.records[middle:]),
+        )
 
 
 class Positions(Protocol):

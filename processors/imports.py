@@ -8,7 +8,6 @@ rows do; what became of the rows is summed up from ingest.progress, where the ro
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -62,7 +61,7 @@ class Tracker:
         """Takes the events of the topic's stream, whose values are batches."""
         async for event in events:
             batch: Batch = event.value
-            self._touched |= await settle(batch, consumer, partial(self._write, batch)) or set()
+            self._touched.update(*await settle(batch, consumer, self._write))
             self._news.set()
 
     async def follow(self) -> None:
@@ -87,11 +86,11 @@ class Tracker:
         """Writes a batch of events; the ids of the imports that they are about."""
         events, bad = await asyncio.to_thread(self._decode, batch)
         async with transaction(self._pool) as connection:
-            await positions.advance(connection, batch)
+            topic_id = await positions.advance(connection, batch)
             for event in events:
                 await _apply(connection, batch.partition, event)
             if bad:
-                await rejects.store(connection, bad)
+                await rejects.store(connection, topic_id, bad)
         return {UUID(event["import_id"]) for event in events}
 
     def _decode(self, batch: Batch) -> tuple[list[Record], list[Reject]]:

@@ -125,8 +125,17 @@ def _stray(values: Sequence[Record]) -> list[int]:
         i
         for i, value in enumerate(values)
         if (tie := value["import"]) is not None
-        and (tie["id"] in foreign or tie["number"] < 1 or "\0" in (tie["sheet"] or ""))
+        and (
+            tie["id"] in foreign
+            or not 1 <= tie["number"] <= _INT_MAX
+            or not 1 <= tie["line"] <= _INT_MAX
+            or "\0" in (tie["sheet"] or "")
+        )
     ]
+
+
+# Of Avro's int and PostgreSQL's integer; Avro readers take larger numbers without a word.
+_INT_MAX = 2**31 - 1
 
 
 def _is_canonical(text: str) -> bool:
@@ -208,7 +217,7 @@ def _rows(
         map(
             Row,
             [record.offset for record in records],
-            [record.key.decode() if record.key else "" for record in records],
+            [(record.key or b"").decode(errors="replace") for record in records],
             [tie["id"] for tie in ties],
             [tie["number"] for tie in ties],
             [tie["line"] for tie in ties],

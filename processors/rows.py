@@ -70,8 +70,8 @@ class RowWriter:
 
     async def _settle(self, batch: Batch, consumer: BatchConsumer) -> None:
         with metrics.BATCH_SECONDS.labels(self._target.import_type.name).time():
-            written = await settle(batch, consumer, partial(self._write, batch))
-        if written is not None:
+            results = await settle(batch, consumer, self._write)
+        for written in results:
             self._count(batch, written)
             self._outbox.tell(batch.topic, batch.partition, written)
 

@@ -104,7 +104,7 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 @app.command()
-def check(  # noqa: PLR0913, PLR0917 - one parameter an option
+def check(
     file: File,
     type_: Type,
     as_json: Json = False,

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
@@ -40,6 +41,9 @@ def fail(exit_code: int, code: str, message: str) -> NoReturn:
 @contextmanager
 def explained(*, as_json: bool = False) -> Iterator[None]:
     """Turns what can go wrong into one sentence and an exit code; the rest is a fault of ours."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that is no UTF-8 must not break what is printed of it; in JSON these are escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except KeyboardInterrupt:

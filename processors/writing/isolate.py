@@ -11,7 +11,7 @@ from processors.database.pool import Connection
 from processors.judging import Row
 from processors.writing.merge import Staged, merge
 from processors.writing.outcomes import Outcomes
-from processors.writing.sqlstate import QUERY_CANCELED, Blame, blame
+from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
 from schemas.faults import Fault
 
@@ -43,8 +43,6 @@ async def merge_isolating(
             raise
         parts = _parts(staged)
         if len(parts) == 1:
-            if error.sqlstate == QUERY_CANCELED:
-                raise  # one row is not too much: the server is slow
             return Outcomes(), [(staged[0].rows[0], _fault(error))]
     outcomes = Outcomes()
     refused: Refused = []

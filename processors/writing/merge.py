@@ -1,15 +1,16 @@
 """Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha1
-from typing import Any, LiteralString, NamedTuple
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
 
 from processors.database.pool import Connection
 from processors.database.queries import load
+from processors.draining import BatchTooLargeError
 from processors.judging import Row
 from processors.writing.outcomes import Outcomes
 from processors.writing.targets import NULL, Target, escaped
@@ -45,8 +46,12 @@ _OWN_COLUMNS = (
 )
 
 
+MOST_ROUNDS = 100
+"""In one transaction: each is a statement of a millisecond or more."""
+
+
 class Staged(NamedTuple):
-    """Adjacent rows of one key that fold into one. A key has at most one of these in a round."""
+    """A row with its repetitions. A key has at most one of these in a round."""
 
     round_: int
     rows: tuple[Row, ...]
@@ -55,9 +60,9 @@ class Staged(NamedTuple):
 def stage(rows: Sequence[Row]) -> list[Staged]:
     """Puts rows in rounds, so that each meets what the ones before it left.
 
-    Most batches have each key once, and one round. Rows of a key fold where they share import,
-    policy and time of observation: then either all are stale or none, and no other row of the key
-    lies between them.
+    Most batches have each key once, and one round. Rows that follow each other with the same
+    content count as one: applied again under its policy, a row changes nothing. Raises
+    BatchTooLargeError.
     """
     if len({row.key for row in rows}) == len(rows):
         return [Staged(0, (row,)) for row in rows]
@@ -65,36 +70,23 @@ def stage(rows: Sequence[Row]) -> list[Staged]:
     latest: dict[str, int] = {}
     for row in rows:
         place = latest.get(row.key)
-        if place is not None and _alike(staged[place].rows[-1], row):
+        if place is not None and _repeats(staged[place].rows[0], row):
             staged[place] = Staged(staged[place].round_, (*staged[place].rows, row))
         else:
             latest[row.key] = len(staged)
             staged.append(Staged(0 if place is None else staged[place].round_ + 1, (row,)))
+    if max(item.round_ for item in staged) >= MOST_ROUNDS:
+        raise BatchTooLargeError
     return staged
 
 
-def _alike(one: Row, other: Row) -> bool:
-    return (one.import_id, one.policy, one.observed_ms) == (
+def _repeats(row: Row, other: Row) -> bool:
+    return (row.import_id, row.policy, row.observed_ms, row.values) == (
         other.import_id,
         other.policy,
         other.observed_ms,
+        other.values,
     )
-
-
-_FOLDS: dict[str, Callable[[Any, Any], Any]] = {
-    "merge": lambda earlier, later: earlier if later is None else later,
-    "overwrite": lambda _, later: later,
-    "fill_missing": lambda earlier, later: later if earlier is None else earlier,
-    "insert_only": lambda earlier, _: earlier,
-}
-
-
-def fold(rows: Sequence[Row]) -> tuple[Any, ...]:
-    """The values that rows of one key have together, applied one after another."""
-    values = rows[0].values
-    for row in rows[1:]:
-        values = tuple(map(_FOLDS[row.policy], values, row.values))
-    return values
 
 
 async def merge(
@@ -126,19 +118,18 @@ async def merge(
 
 def _lines(target: Target, staged: Sequence[Staged]) -> str:
     firsts = [item.rows[0] for item in staged]
+    lasts = [item.rows[-1] for item in staged]
     counted = [_counted(item.rows) for item in staged]
     columns = [
-        *target.texts(
-            [item.rows[0].values if len(item.rows) == 1 else fold(item.rows) for item in staged]
-        ),
+        *target.texts([row.values for row in firsts]),
         [_identifier(target.import_type.table, row.key) for row in firsts],
         escaped([row.key for row in firsts]),
         [str(item.round_) for item in staged],
         [row.policy for row in firsts],
         _times([row.observed_ms for row in firsts]),
         [row.import_id or NULL for row in firsts],
-        [NULL if row.line is None else str(row.line) for row in firsts],
-        [str(item.rows[-1].offset) for item in staged],
+        [NULL if row.line is None else str(row.line) for row in lasts],
+        [str(row.offset) for row in lasts],
         list(map(str, counted)),
         [str(len(item.rows) - count) for item, count in zip(staged, counted, strict=True)],
     ]

@@ -31,8 +31,10 @@ class FencedError(Exception):
         self.stored = stored
 
 
-async def advance(connection: Connection, batch: Batch) -> None:
-    """Moves the position over the batch. Raises FencedError where it does not stand at its start.
+async def advance(connection: Connection, batch: Batch) -> str:
+    """Moves the position over the batch; the id of its topic.
+
+    Raises FencedError where it does not stand at its start.
 
     It holds the position's row until the transaction ends: two writers of a partition take turns.
     """
@@ -45,9 +47,12 @@ async def advance(connection: Connection, batch: Batch) -> None:
             "end": batch.end,
         },
     )
-    if moved.rowcount == 0:
+    row = await moved.fetchone()
+    if row is None:
         _, _, _, stored = await _read(connection, batch.tp)
         raise FencedError(batch, stored)
+    topic_id: str = row[0]
+    return topic_id
 
 
 @dataclass(frozen=True)

@@ -12,3 +12,4 @@ WHERE topic = %(topic)s AND partition = %(partition)s
 UPDATE ingest.positions
 SET next_offset = %(end)s
 WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s
+RETURNING topic_id

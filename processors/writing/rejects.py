@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import LiteralString
 from uuid import UUID, uuid5
 
 from processors.database.pool import Connection
@@ -11,25 +12,30 @@ from processors.judging import Reject
 
 _NAMESPACE = UUID("f3a0a1de-4c53-5b5e-8f0d-3f6f3b0d8a57")
 
-_COLUMNS = 'id, topic, partition, "offset", appended_at, key, value, headers, import_id, line, sheet, faults'
+_INSERT: LiteralString = """
+INSERT INTO ingest.rejects (
+    id, topic, partition, "offset", appended_at, key, value, headers, import_id, line, sheet, faults
+)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (id) DO NOTHING
+"""
 
 
-def reject_id(topic: str, partition: int, offset: int) -> UUID:
-    """The same record is the same reject, in every run and after a restore of the database."""
-    return uuid5(_NAMESPACE, f"{topic}/{partition}/{offset}")
+async def store(connection: Connection, topic_id: str, rejects: Sequence[Reject]) -> None:
+    """Keeps what is not kept yet: a log that is read again gives the same rejects again."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_INSERT, [_columns(topic_id, reject) for reject in rejects])
 
 
-async def store(connection: Connection, rejects: Sequence[Reject]) -> None:
-    into = f"COPY ingest.rejects ({_COLUMNS}) FROM STDIN"
-    async with connection.cursor() as cursor, cursor.copy(into) as copy:
-        for reject in rejects:
-            await copy.write_row(_columns(reject))
-
-
-def _columns(reject: Reject) -> tuple[object, ...]:
+def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
     record = reject.record
+    faults = [
+        # jsonb takes no NUL (PostgreSQL, "JSON Types"); a header or a message may hold one.
+        {name: text and text.replace("\0", "␀") for name, text in fault._asdict().items()}
+        for fault in reject.faults
+    ]
     return (
-        reject_id(record.topic, record.partition, record.offset),
+        uuid5(_NAMESPACE, f"{topic_id}/{record.partition}/{record.offset}"),
         record.topic,
         record.partition,
         record.offset,
@@ -40,12 +46,5 @@ def _columns(reject: Reject) -> tuple[object, ...]:
         reject.import_id and UUID(reject.import_id),
         reject.line,
         reject.sheet,
-        # jsonb takes no NUL (PostgreSQL, "JSON Types"); a header or a message may hold one.
-        json.dumps(
-            [
-                {name: text and text.replace("\0", "␀") for name, text in fault._asdict().items()}
-                for fault in reject.faults
-            ],
-            ensure_ascii=False,
-        ),
+        json.dumps(faults, ensure_ascii=False),
     )

@@ -47,7 +47,7 @@ async def write(pool: Pool, target: Target, batch: Batch, judged: Judged) -> Wri
 async def _write(pool: Pool, target: Target, batch: Batch, judged: Judged, merge: Merge) -> Written:
     async with transaction(pool) as connection:
         # Step 1. Take the partition's turn, or learn that the batch is not the next one.
-        await positions.advance(connection, batch)
+        topic_id = await positions.advance(connection, batch)
         # Step 2. Leave out what an earlier run of a producer has already settled.
         imports = judged.imports()
         if imports:
@@ -62,7 +62,7 @@ async def _write(pool: Pool, target: Target, batch: Batch, judged: Judged, merge
         # Step 4. Keep what cannot be written.
         rejected = [*judged.rejects, *_refused(batch, refused)]
         if rejected:
-            await rejects.store(connection, rejected)
+            await rejects.store(connection, topic_id, rejected)
         for reject in rejected:
             outcomes.by_import[reject.import_id]["rejected"] += 1
         # Step 5. Account for all of it.

@@ -9,7 +9,16 @@ WITH found AS (
         coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
         ROW(t.nom, t.codes_postaux, t.departement, t.region, t.lat, t.lng, t.population) AS before,
         ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
-        ingest.pick(s.policy, s.codes_postaux, t.codes_postaux, '[]') AS codes_postaux,
+        ingest.pick(
+            s.policy,
+            -- A city has its main code at the least, so overwriting by nothing falls back to it.
+            CASE s.policy
+                WHEN 'overwrite' THEN
+                    coalesce(s.codes_postaux, jsonb_build_array(t.code_postal_principal))
+                ELSE s.codes_postaux
+            END,
+            t.codes_postaux, '[]'
+        ) AS codes_postaux,
         ingest.pick(s.policy, s.departement, t.departement, s.own_departement) AS departement,
         ingest.pick(s.policy, s.region, t.region, s.own_region) AS region,
         ingest.pick(s.policy, s.lat, t.lat, '0') AS lat,

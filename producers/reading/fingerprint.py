@@ -66,9 +66,10 @@ class _Decoder:
         self._cp1252 = told is None
         name = told or "utf-8"
         try:
-            b"".decode(name)
+            # Of no bytes at all even "hex" would make a text.
+            b" ".decode(name, "ignore")
             self._decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder(name)()
-        except LookupError as error:
+        except (LookupError, ValueError) as error:
             raise refusal("unknown-encoding", encoding=name) from error
 
     def feed(self, block: bytes, *, final: bool = False) -> None:

@@ -1,6 +1,7 @@
 """An uploaded file, recognised, and its rows."""
 
 import mmap
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -52,8 +53,8 @@ class Source:
 
     @property
     def file_name(self) -> str:
-        """The last part of the path."""
-        return self.path.name
+        """The last part of the path; bytes of it that are no UTF-8 are replaced."""
+        return os.fsencode(self.path.name).decode(errors="replace")
 
     @property
     def header(self) -> list[str]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
-from uuid import UUID
+from uuid import RFC_4122
 
 import psycopg
 import pytest
 from aiokafka import ConsumerRecord
+from confluent_kafka import murmur2
 from faust.types import TP
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -23,22 +24,27 @@ from deploy.local.stack import Stack
 from processors.cluster import Identity
 from processors.database.migrate import migrate
 from processors.database.pool import Pool, open_pool
-from processors.draining import Batch
+from processors.draining import Batch, BatchTooLargeError
+from processors.errors import ConfigurationError
 from processors.judging import Judged, judge
+from processors.writing.merge import MOST_ROUNDS
 from processors.writing.positions import FencedError, StoredPositions
 from processors.writing.progress import OUTCOMES
-from processors.writing.sqlstate import Blame, blame
+from processors.writing.sqlstate import Blame, blame, passes
 from processors.writing.targets import TARGETS, Target
 from processors.writing.transaction import Written, write
 from schemas.codec import Decoder, Encoder, load
 from schemas.geography import departement_of, region_of
-from schemas.import_types import ENTREPRISE, VILLE
-from schemas.registry import Schema
+from schemas.import_types import ENTREPRISE, VILLE, ImportType
+from schemas.registry import Schema, SchemaUnknownError
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 OTHER = "0b7f1c7e-1f0a-5d55-8f53-9a1f62e3c111"
 APPENDED = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
+TOPIC = "fox.rows.any"
 TABLES = "enterprise_entreprise, location_ville, ingest.positions, ingest.progress, ingest.rejects"
+
+Columns = dict[str, Any]
 
 _numbers = count(1)
 
@@ -61,13 +67,16 @@ def database(stack: Stack, template: str) -> str:
     server = stack.environment["FOX_DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-    return f"{server.rsplit('/', 1)[0]}/{name}"
+    # Its commits need not outlive a crash of the server.
+    return f"{server.rsplit('/', 1)[0]}/{name}?options=-csynchronous_commit%3Doff"
 
 
 class Registered:
     """A registry that holds the schemas of both row types."""
 
     def schema(self, schema_id: int) -> Schema:
+        if schema_id not in (1, 2):
+            raise SchemaUnknownError(str(schema_id))
         return load({1: "entreprise_row", 2: "ville_row"}[schema_id])
 
 
@@ -87,17 +96,22 @@ class Partition:
 
     pool: Pool
     target: Target = TARGETS[ENTREPRISE.name]
-    tp: TP = TP("fox.rows", 0)
+    number: int = 0
+    partitions: int = 1
     records: list[ConsumerRecord] = field(default_factory=list)
     turn: object = field(default_factory=object)
 
     @property
-    def import_type(self) -> Any:
+    def import_type(self) -> ImportType:
         return self.target.import_type
+
+    @property
+    def tp(self) -> TP:
+        return TP(TOPIC, self.number)
 
     async def begin(self) -> int:
         """Stores the position where none is stored; the position that is."""
-        identity = {self.tp.topic: Identity("cluster", "id", 1)}
+        identity = {TOPIC: Identity("cluster", "id", 1)}
         return (await StoredPositions(self.pool, identity).restore({self.tp: 0}))[self.tp]
 
     def append(
@@ -106,7 +120,7 @@ class Partition:
         """Puts a row on the log."""
         key = self.import_type.key({name: row.get(name) for name in self.import_type.field})
         value = ENCODERS[self.import_type.name].encode(row)
-        return self.put(key and key.encode(), value, at, **more)
+        return self.put(None if key is None else key.encode(), value, at, **more)
 
     def put(
         self,
@@ -117,8 +131,8 @@ class Partition:
     ) -> ConsumerRecord:
         """Puts any record on the log."""
         record = ConsumerRecord(
-            topic=self.tp.topic,
-            partition=self.tp.partition,
+            topic=TOPIC,
+            partition=self.number,
             offset=len(self.records),
             timestamp=int(at.timestamp()) * 1000 + at.microsecond // 1000,
             timestamp_type=1,
@@ -135,10 +149,13 @@ class Partition:
     def batch(self, start: int = 0, end: int | None = None) -> Batch:
         """Records from `start` to before `end`, as one fetch."""
         end = len(self.records) if end is None else end
-        return Batch(*self.tp, start, end, self.records[start:end], self.turn)
+        return self.fetch(start, end, self.records[start:end])
+
+    def fetch(self, start: int, end: int, records: Sequence[ConsumerRecord]) -> Batch:
+        return Batch(TOPIC, self.number, start, end, records, self.turn)
 
     def judged(self, batch: Batch) -> Judged:
-        return judge(batch, 1, self.import_type, DECODERS[self.import_type.name])
+        return judge(batch, self.partitions, self.import_type, DECODERS[self.import_type.name])
 
     async def write(self, batch: Batch) -> Written:
         """Judges a batch and writes it."""
@@ -146,11 +163,20 @@ class Partition:
 
     async def write_all(self, *cuts: int) -> list[Written]:
         """Writes the whole log in batches that end at `cuts`."""
-        return [
-            await self.write(self.batch(start, end))
+        waiting = [
+            self.batch(start, end)
             for start, end in pairwise([0, *cuts, len(self.records)])
             if start < end
         ]
+        written: list[Written] = []
+        while waiting:
+            try:
+                written.append(await self.write(waiting[0]))
+            except BatchTooLargeError:
+                waiting[:1] = waiting[0].halves()
+            else:
+                del waiting[0]
+        return written
 
     async def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         async with self.pool.connection() as connection:
@@ -206,7 +232,7 @@ def siren(number: int) -> str:
     return f"{number:09d}"
 
 
-def company(number: int, nom: str = "A", **more: Any) -> dict[str, Any]:
+def company(number: int, nom: str | None = "A", **more: Any) -> dict[str, Any]:
     return {"siren": siren(number), "nom": nom, **more}
 
 
@@ -222,7 +248,7 @@ async def test_a_batch_moves_the_position(log: Partition) -> None:
     """A written batch leaves the position at its end, though its last offsets held markers only."""
     log.append(company(1))
 
-    await log.write(Batch(*log.tp, 0, 7, log.records, log.turn))
+    await log.write(log.fetch(0, 7, log.records))
 
     assert await log.query("SELECT next_offset FROM ingest.positions") == [(7,)]
     assert await log.begin() == 7
@@ -282,34 +308,41 @@ async def test_two_workers(log: Partition) -> None:
 
 async def test_partitions_side_by_side(log: Partition) -> None:
     """Batches of two partitions with rows of one import are written at once, and both count."""
-    other = Partition(log.pool, tp=TP("fox.rows", 1))
+    two = await two_partitions(log)
+    for number in range(200):
+        home = murmur2(siren(number).encode(), 2)
+        two[home].append(company(number, **line(number + 1)))
+
+    await asyncio.gather(*(one.write(one.batch()) for one in two))
+
+    found = await log.query("SELECT inserted FROM ingest.progress ORDER BY partition")
+    assert found == [(len(one.records),) for one in two]
+    assert len(await log.stored()) == 200
+
+
+async def two_partitions(log: Partition) -> list[Partition]:
+    """The same topic with one partition more."""
+    log.partitions = 2
+    other = Partition(log.pool, log.target, 1, 2)
     await other.begin()
-    for number in range(100):
-        log.append(company(number, **line(2 * number + 1)))
-        other.append(company(100 + number, **line(2 * number + 2)))
-
-    await asyncio.gather(log.write(log.batch()), other.write(other.batch()))
-
-    assert await log.query("SELECT partition, inserted, watermark FROM ingest.progress ORDER BY 1") == [
-        (0, 100, 199), (1, 100, 200)
-    ]  # fmt: skip
+    return [log, other]
 
 
 async def test_topic_of_the_same_name(log: Partition) -> None:
     """A position that was stored of another topic, cluster or partition count is not taken."""
-    for identity in (Identity("other", "id", 1), Identity("cluster", "new", 1), Identity("cluster", "id", 2)):  # fmt: skip
-        restoring = StoredPositions(log.pool, {log.tp.topic: identity}).restore({log.tp: 0})
+    for identity in (("other", "id", 1), ("cluster", "new", 1), ("cluster", "id", 2)):
+        stored = StoredPositions(log.pool, {TOPIC: Identity(*identity)})
 
-        with pytest.raises(Exception, match="See docs/operations.md, 'A position is lost'"):
-            await restoring
+        with pytest.raises(ConfigurationError, match="'A position is lost'"):
+            await stored.restore({log.tp: 0})
 
 
 async def test_position_that_is_stored_stays(log: Partition) -> None:
     """The beginning of a log counts only where no position is stored."""
-    stored = StoredPositions(log.pool, {log.tp.topic: Identity("cluster", "id", 1)})
+    stored = StoredPositions(log.pool, {TOPIC: Identity("cluster", "id", 1)})
     log.append(company(1))
     await log.write(log.batch())
-    fresh = TP(log.tp.topic, 5)
+    fresh = TP(TOPIC, 5)
 
     assert await stored.restore({log.tp: 0, fresh: 17}) == {log.tp: 1, fresh: 17}
     assert await stored.restore({log.tp: 9, fresh: 99}) == {log.tp: 1, fresh: 17}
@@ -381,7 +414,7 @@ async def test_outcomes(log: Partition) -> None:
         company(3, "old", observed_at=old, **line(3)),
         company(4, "new", **line(4)),
         company(4, "newer", **line(5, occurrence=2)),
-        company(5, None, **line(6)),  # type: ignore[arg-type]  # what makes it a reject
+        company(5, None, **line(6)),
     ):
         log.append(row)
 
@@ -426,7 +459,7 @@ async def test_upstream_rows_are_nobodys(log: Partition) -> None:
 async def test_replays(log: Partition) -> None:
     """What an earlier run of the producer settled is neither written nor rejected nor counted again."""
     for number in (1, 2, 3, 2, 3, 4):
-        log.append(company(number, None if number == 2 else f"{len(log.records)}", **line(number)))  # type: ignore[arg-type]
+        log.append(company(number, None if number == 2 else f"{len(log.records)}", **line(number)))
 
     await log.write_all(3)
 
@@ -449,15 +482,15 @@ async def test_batch_of_replays(log: Partition) -> None:
 
 async def test_watermark_of_another_partition(log: Partition) -> None:
     """An import has a watermark in each partition: a high one here settles nothing there."""
-    other = Partition(log.pool, tp=TP("fox.rows", 1))
-    await other.begin()
-    log.append(company(1, **line(100)))
-    other.append(company(2, **line(1)))
+    two = await two_partitions(log)
+    first = {murmur2(siren(number).encode(), 2): number for number in range(10)}
+    for one, number in zip(two, (100, 1), strict=True):
+        one.append(company(first[one.number], **line(number)))
+        await one.write_all()
 
-    await log.write_all()
-    await other.write_all()
-
-    assert await log.query("SELECT sum(inserted) FROM ingest.progress") == [(2,)]
+    assert await log.query("SELECT watermark, inserted FROM ingest.progress ORDER BY 1") == [
+        (1, 1), (100, 1)
+    ]  # fmt: skip
 
 
 async def test_unchanged_rows_keep_their_time(log: Partition) -> None:
@@ -471,7 +504,7 @@ async def test_unchanged_rows_keep_their_time(log: Partition) -> None:
     await log.write(log.batch(1, 2))
 
     [after] = await log.stored(f"{columns}, ingest_outcome, ingest_import_id::text")
-    assert after == (before[0], APPENDED + timedelta(minutes=1), 2, 0, 1, b"=", IMPORT)
+    assert after == (before[0], APPENDED + timedelta(minutes=1), 2, 0, 1, "=", IMPORT)
 
 
 async def test_identifiers(log: Partition) -> None:
@@ -484,7 +517,7 @@ async def test_identifiers(log: Partition) -> None:
     await log.write_all()
 
     assert await log.stored("id") == [(first,)]
-    assert (first.version, first.variant) == (5, UUID(int=0).variant) or first.version == 5
+    assert (first.version, first.variant) == (5, RFC_4122)
 
 
 async def test_rows_of_the_site(log: Partition) -> None:
@@ -674,30 +707,18 @@ async def test_all_rows_bad(picky: Partition) -> None:
 
 
 async def test_bad_rows_among_folded_ones(picky: Partition) -> None:
-    """Of several rows of one key only the bad ones are rejected; the others apply in order."""
-    names = ["A", "bad", "B", "bad again", "C"]
-    for number, nom in enumerate(names, 1):
+    """Of several rows of one key that are bad together, the bad one is rejected and the others apply."""
+    for number, nom in enumerate(["A", "B", "bad"], 1):
         picky.append(company(1, nom, adresse=nom, **line(number, occurrence=number)))
     picky.append(company(2))
 
     [written] = await picky.write_all()
 
-    assert [reject.record.offset for reject in written.rejects] == [1, 3]
+    assert [reject.record.offset for reject in written.rejects] == [2]
     assert await picky.stored("siren, nom, adresse") == [
-        (siren(1), "C", "C"), (siren(2), "A", "")
+        (siren(1), "B", "B"), (siren(2), "A", "")
     ]  # fmt: skip
-    assert await picky.progress() == Counter(inserted=1, duplicate=2, rejected=2)
-
-
-async def test_bad_row_that_is_folded_over(picky: Partition) -> None:
-    """A bad row is rejected also where a later row of its key would have covered it."""
-    picky.append(company(1, "bad", **line(1)))
-    picky.append(company(1, "good", **line(2, occurrence=2)))
-
-    await picky.write_all()
-
-    assert (await picky.progress())["rejected"] == 1
-    assert await picky.stored() == [(siren(1), "good")]
+    assert await picky.progress() == Counter(inserted=1, duplicate=1, rejected=1)
 
 
 async def test_bad_rows_over_rounds(picky: Partition) -> None:
@@ -751,15 +772,94 @@ async def test_key_inserted_meanwhile(log: Partition) -> None:
     try:
         await writing
     except psycopg.errors.UniqueViolation as error:
-        assert blame(error) is Blame.SERVER  # noqa: PT017 - either is right: at once, or the next time
+        assert passes(error)  # noqa: PT017 - either is right: at once, or the next time
         await log.write(log.batch())
     assert await log.progress() == Counter(updated=1)
     assert await log.stored() == [(siren(1), "file")]
 
 
-# The model: one row after another, as the documents say it
+async def test_many_rows_of_one_key(log: Partition) -> None:
+    """A batch of rows of one key, each of a moment of its own, is written in parts.
 
-Columns = dict[str, Any]
+    In one transaction it would run into the time-out, again and again.
+    """
+    rows = MOST_ROUNDS * 2
+    for number in range(rows):
+        log.append(company(1, f"A{number}"), at=APPENDED + timedelta(milliseconds=number))
+
+    await log.write_all()
+
+    assert await log.stored() == [(siren(1), f"A{rows - 1}")]
+
+
+BOUNDARIES: Mapping[str, tuple[str, Columns, Sequence[Columns]]] = {
+    "the-first-changes-nothing": ("merge", {"nom": "A"}, [{"nom": "A"}, {"nom": "B"}]),
+    "the-second-takes-it-back": ("merge", {"nom": "A"}, [{"nom": "B"}, {"nom": "A"}]),
+    "the-second-adds": ("merge", {}, [{"adresse": "x"}, {"nom": "B"}]),
+    "overwritten-by-nothing": ("overwrite", {"adresse": "x"}, [{"adresse": "y"}, {}]),
+    "filled-after-an-empty-text": ("fill_missing", {}, [{"adresse": ""}, {"adresse": "x"}]),
+    "flag-that-is-never-missing": ("fill_missing", {}, [{}, {"is_active": False}]),
+    "left-as-it-is": ("insert_only", {"nom": "A"}, [{"nom": "B"}, {"nom": "C"}]),
+}
+
+
+@pytest.mark.parametrize("before", ["new", "stored"])
+@pytest.mark.parametrize("case", BOUNDARIES)
+async def test_boundaries(log: Partition, case: str, before: str) -> None:
+    """Two rows of a key make the same table and the same counts in one batch and in two."""
+    policy, stored, rows = BOUNDARIES[case]
+    if before == "stored":
+        log.append(company(1, **stored))
+    for number, row in enumerate(rows, 1):
+        log.append(company(1, **row, **line(number, occurrence=number, policy=policy)))
+    first = len(log.records) - 2
+    results = []
+    for cuts in [(first,), (first, first + 1)]:
+        await log.execute(f"TRUNCATE {TABLES}")
+        await log.begin()
+        await log.write_all(*cuts)
+        results.append((await log.stored("nom, adresse, is_active"), await log.progress()))
+
+    assert results[0] == results[1]
+
+
+CITY_BOUNDARIES: Mapping[str, tuple[str, Sequence[Columns]]] = {
+    "region-of-another-departement": ("merge", [{}, {"departement": "44"}]),
+    "inhabitants-of-nobody": ("fill_missing", [{"population": 0}, {"population": 7}]),
+    "no-postal-codes": ("fill_missing", [{"codes_postaux": []}, {"codes_postaux": ["35000"]}]),
+    "overwritten-by-nothing": ("overwrite", [{"codes_postaux": ["35000", "35200"]}, {}]),
+}
+
+
+@pytest.mark.parametrize("case", CITY_BOUNDARIES)
+async def test_boundaries_of_cities(cities: Partition, case: str) -> None:
+    """What is derived for a city or falls back does not depend on how its rows fall into batches."""
+    policy, rows = CITY_BOUNDARIES[case]
+    for number, row in enumerate(rows, 1):
+        tie = line(number, occurrence=number, policy=policy)
+        cities.append({"nom": "Rennes", "code_postal_principal": "35000", **row, **tie})
+    results = []
+    for cuts in [(), (1,)]:
+        await cities.execute(f"TRUNCATE {TABLES}")
+        await cities.begin()
+        await cities.write_all(*cuts)
+        results.append(await cities.stored("codes_postaux, departement, region, population"))
+
+    assert results[0] == results[1]
+
+
+async def test_postal_codes_fall_back(cities: Partition) -> None:
+    """A city always has its main postal code among its codes, overwritten by nothing as well."""
+    row = {"nom": "Rennes", "code_postal_principal": "35000"}
+    cities.append({**row, "codes_postaux": ["35000", "35200"]})
+    cities.append({**row, **line(1, policy="overwrite")})
+
+    await cities.write_all()
+
+    assert await cities.stored("codes_postaux") == [(["35000"],)]
+
+
+# The model: one row after another, as the documents say it
 
 
 @dataclass
@@ -840,9 +940,10 @@ def _applied(policy: str, given: Columns, stored: Columns, blank: Columns) -> Co
         case "overwrite":
             return {name: _or(value, blank[name]) for name, value in given.items()}
         case "fill_missing":
+            empty = {**blank, "codes_postaux": [], "is_active": None}  # a flag is never empty
             return {
                 name: _or(value, stored[name])
-                if name != "is_active" and stored[name] in (None, blank[name], [])
+                if stored[name] in (None, empty[name])
                 else stored[name]
                 for name, value in given.items()
             }
@@ -865,50 +966,57 @@ def published(rows: st.SearchStrategy[Columns]) -> st.SearchStrategy[Published]:
 
 
 def _published(draw: Any, rows: st.SearchStrategy[Columns]) -> Published:
-    policies = st.sampled_from(["merge", "overwrite", "fill_missing", "insert_only"])
-    sequences: list[list[Columns]] = [draw(st.lists(rows, max_size=3))]
-    for import_id in (IMPORT, OTHER):
-        policy = draw(policies)
-        seen: Counter[Any] = Counter()
-        file = []
-        for number, row in enumerate(draw(st.lists(rows, max_size=5)), 1):
-            key = (row.get("siren"), row.get("code_postal_principal"))
-            valid = row.get("nom") is not None
-            seen[key] += valid
-            tie = line(number, import_id, policy=policy, occurrence=seen[key] if valid else 0)
-            file.append({**row, **tie})
-        died = draw(st.lists(st.integers(0, len(file)), max_size=1))
-        sequences.append([row for end in (*died, len(file)) for row in file[:end]])
-    order = draw(st.permutations([i for i, part in enumerate(sequences) for _ in part]))
-    waiting = [iter(part) for part in sequences]
+    parts: list[list[Columns]] = [draw(st.lists(rows, max_size=2))]
+    for import_id, most in ((IMPORT, 5), (OTHER, 2)):
+        file = _file(import_id, draw(POLICIES), draw(st.lists(rows, max_size=most)))
+        died = draw(st.integers(0, len(file)))
+        parts.append([*file[:died], *file])
+    order = draw(st.permutations([i for i, part in enumerate(parts) for _ in part]))
+    waiting = [iter(part) for part in parts]
     log = [next(waiting[i]) for i in order]
-    moments = sorted(draw(st.lists(st.integers(0, 2), min_size=len(log), max_size=len(log))))
-    cuts = sorted(draw(st.sets(st.integers(0, len(log)), max_size=3)))
-    return Published(log, moments, cuts)
+    # Kafka stamps what it appends at once with one time.
+    later = draw(st.sets(st.integers(0, len(log)), max_size=1))
+    moments = [sum(cut <= place for cut in later) for place in range(len(log))]
+    return Published(log, moments, sorted(draw(st.sets(st.integers(0, len(log)), max_size=2))))
 
 
-OBSERVED = st.one_of(
-    st.none(), st.integers(-2, 2).map(lambda ms: APPENDED + timedelta(milliseconds=ms))
-)
-NAMES = st.sampled_from(["A", "A", "B", None])
-COMPANIES = st.fixed_dictionaries(
-    {"siren": st.sampled_from([siren(1), siren(1), siren(2)]), "nom": NAMES},
+POLICIES = st.sampled_from(["merge", "overwrite", "fill_missing", "insert_only"])
+
+
+def _file(import_id: str, policy: str, rows: Sequence[Columns]) -> list[Columns]:
+    """Rows as the reader publishes them: numbered, the valid ones with their occurrence."""
+    seen: Counter[Any] = Counter()
+    file = []
+    for number, row in enumerate(rows, 1):
+        key = (row.get("siren"), row.get("code_postal_principal"))
+        seen[key] += row["nom"] is not None
+        occurrence = seen[key] if row["nom"] is not None else 0
+        file.append({**row, **line(number, import_id, policy=policy, occurrence=occurrence)})
+    return file
+
+
+OBSERVED = st.sampled_from([APPENDED + timedelta(milliseconds=ms) for ms in (-1, 0, 1)])
+COMPANIES: st.SearchStrategy[Columns] = st.fixed_dictionaries(
+    {
+        "siren": st.sampled_from([siren(1), siren(1), siren(1), siren(2)]),
+        "nom": st.sampled_from(["A", "A", "B", None]),
+    },
     optional={
-        "adresse": st.sampled_from(["", "x", "y"]),
-        "siret": st.none(),
+        "adresse": st.sampled_from(["", "x"]),
+        "siret": st.just("00001"),
         "is_active": st.booleans(),
         "observed_at": OBSERVED,
     },
-)
-CITIES = st.fixed_dictionaries(
+).map(lambda row: {**row, "siret": f"{row['siren']}{row['siret']}"} if "siret" in row else row)
+CITIES: st.SearchStrategy[Columns] = st.fixed_dictionaries(
     {
         "nom": st.sampled_from(["Ville", "VILLE", None]),
-        "code_postal_principal": st.sampled_from(["35000", "35000", "97400"]),
+        "code_postal_principal": st.sampled_from(["35000", "35000", "35000", "97400"]),
     },
     optional={
-        "codes_postaux": st.sampled_from([[], ["35000"], ["35000", "35200"]]),
+        "codes_postaux": st.sampled_from([[], ["35000", "35200"]]),
         "departement": st.sampled_from(["35", "44"]),
-        "region": st.sampled_from(["", "Bretagne", "X"]),
+        "region": st.sampled_from(["", "Bretagne"]),
         "lat": st.sampled_from([0.0, 48.1]),
         "population": st.sampled_from([0, 7]),
         "observed_at": OBSERVED,
@@ -929,7 +1037,8 @@ def desk(database: str) -> Iterator[tuple[asyncio.Runner, Partition]]:
 
 async def played(partition: Partition, published: Published) -> tuple[Model, Model]:
     """The model, and what PostgreSQL holds in the same form."""
-    await partition.execute(f"TRUNCATE {TABLES}")
+    # Faster than TRUNCATE by far, of tables that are all but empty.
+    await partition.execute("; ".join(f"DELETE FROM {table}" for table in TABLES.split(", ")))
     partition.records.clear()
     await partition.begin()
     expected = Model()
@@ -959,7 +1068,7 @@ async def _found(partition: Partition) -> Model:
 
 quick = settings(
     deadline=None,
-    max_examples=120,
+    max_examples=60,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -34,7 +34,7 @@ CREATE TABLE ingest.progress (
 );
 
 -- Rows that cannot be written: the record as it came, byte for byte, and why. The id is made of
--- topic, partition and offset, so that a row rejected again after a restore is the same reject.
+-- the record's place in Kafka, so that one read again after a restore is the same reject.
 CREATE TABLE ingest.rejects (
     id uuid PRIMARY KEY,
     topic text NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE ingest.rejects (
     appended_at timestamptz NOT NULL,
     key bytea,
     value bytea,
-    headers jsonb NOT NULL, -- [[name, base64 of the value], ...], in order
+    headers json NOT NULL, -- [[name, base64 of the value], ...], in order; jsonb takes no NUL
     import_id uuid,
     line integer,
     sheet text,

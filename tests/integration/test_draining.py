@@ -1,0 +1,711 @@
+"""What processors/draining.py relies on in Faust, aiokafka and Kafka, each fact on a real broker.
+
+Most run the consumer in this process, wired as processors/app.py wires it, with positions of the
+test's own; the last ones run a worker.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+from typing import Any, cast
+
+import faust
+import psycopg
+import pytest
+from aiokafka import ConsumerRecord
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from faust.types import TP
+
+from deploy.local.process import GuardedProcess
+from deploy.local.stack import Stack
+from processors import app as wiring
+from processors import draining
+from processors.cluster import create_topics, identify
+from processors.draining import Batch, BatchConsumer, BatchTransport
+from processors.errors import PositionLostError
+from processors.settings import Settings
+from tests.fix_stack import Site, eventually
+
+SECONDS = 40
+NO_OFFSET = -1001
+
+_numbers = count(1)
+
+
+async def until(ask: Callable[[], object], seconds: float = SECONDS) -> None:
+    """Returns as soon as the answer is true; fails where it is not in time."""
+    async with asyncio.timeout(seconds):
+        while not ask():
+            await asyncio.sleep(0.02)
+
+
+class Positions:
+    """Positions in memory. `opened` holds every restore up; `fault` is raised by it."""
+
+    def __init__(self, stored: Mapping[TP, int]) -> None:
+        self.stored = dict(stored)
+        self.opened = asyncio.Event()
+        self.opened.set()
+        self.asked = 0
+        self.fault: Exception | None = None
+
+    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
+        self.asked += 1
+        await self.opened.wait()
+        if self.fault is not None:
+            raise self.fault
+        return {tp: self.stored.setdefault(tp, start) for tp, start in beginnings.items()}
+
+
+@dataclass
+class Topic:
+    """A topic of one test."""
+
+    bootstrap: str
+    prefix: str
+    partitions: int = 1
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.prefix}rows"
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        self.producer = Producer({"bootstrap.servers": self.bootstrap})
+        for future in self.admin.create_topics([NewTopic(self.name, self.partitions)]).values():
+            future.result(10)
+
+    def tp(self, partition: int = 0) -> TP:
+        return TP(self.name, partition)
+
+    def put(self, first: int, last: int, partition: int = 0, size: int = 0) -> None:
+        """Appends values, which are numbers from `first` to `last`, of `size` bytes at least."""
+        for number in range(first, last + 1):
+            value = str(number).encode().ljust(size)
+            self.producer.produce(self.name, value, b"key", partition=partition)
+            self.producer.poll(0)
+        assert self.producer.flush(SECONDS) == 0
+
+    def forget(self, before: int, partition: int = 0) -> None:
+        """Deletes the records below an offset."""
+        found = self.admin.delete_records([TopicPartition(self.name, partition, before)])
+        for future in found.values():
+            future.result(10)
+
+    def commit(self, offset: int, partition: int = 0) -> None:
+        """Commits an offset as the group of rows."""
+        group = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"{self.prefix}rows"})
+        try:
+            group.commit(offsets=[TopicPartition(self.name, partition, offset)], asynchronous=False)
+        finally:
+            group.close()
+
+    def committed(self) -> list[int]:
+        """The offsets that Kafka holds for the group of rows, by partition."""
+        wanted = [TopicPartition(self.name, number) for number in range(self.partitions)]
+        asked = self.admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(f"{self.prefix}rows", wanted)]
+        )
+        [future] = asked.values()
+        return [one.offset for one in future.result(10).topic_partitions]
+
+
+@pytest.fixture
+def topic(stack: Stack) -> Topic:
+    """A topic of one partition."""
+    return Topic(stack.environment["FOX_KAFKA_BOOTSTRAP"], f"draining{next(_numbers)}.")
+
+
+@pytest.fixture
+def wide(stack: Stack) -> Topic:
+    """A topic of four partitions."""
+    return Topic(stack.environment["FOX_KAFKA_BOOTSTRAP"], f"draining{next(_numbers)}.", 4)
+
+
+@dataclass
+class Reader:
+    """A member of the group: its app, and the batches that its agent was handed."""
+
+    app: faust.App
+    positions: Positions
+    batches: list[Batch] = field(default_factory=list)
+    taking: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self.app.consumer)
+
+    @property
+    def records(self) -> list[ConsumerRecord]:
+        return [record for batch in self.batches for record in batch.records]
+
+    @property
+    def values(self) -> list[int]:
+        """The numbers that were handed over, in order."""
+        return [int(record.value) for record in self.records]
+
+    async def run(self, events: Any, _: BatchConsumer) -> None:
+        async for event in events:
+            self.batches.append(event.value)
+            await self.taking.wait()
+
+    async def position(self, tp: TP) -> int:
+        """Where aiokafka stands."""
+        found: int = await self.app.consumer.position(tp)
+        return found
+
+    def crashed(self) -> BaseException | None:
+        reason: BaseException | None = self.app.crash_reason
+        return reason
+
+
+@asynccontextmanager
+async def reading(
+    topic: Topic,
+    stored: Mapping[TP, int] | None = None,
+    positions: Positions | None = None,
+    **settings: object,
+) -> AsyncIterator[Reader]:
+    """A started app of the kind that writes rows, and its end."""
+    ours = Settings(kafka_bootstrap=topic.bootstrap, topic_prefix=topic.prefix)
+    nothing = cast(Any, None)  # neither registry nor database is asked
+    app = wiring._app(wiring.World(ours, nothing, nothing, {}), "rows")
+    for name, value in settings.items():
+        setattr(app.conf, name, value)
+    found = Reader(app, positions or Positions(stored or {}))
+    found.taking.set()
+    app.transport = BatchTransport(app.conf.broker, app, positions=found.positions)
+    wiring._drain(app, topic.name, found.run)
+    starting = asyncio.create_task(app.start())  # it waits for a seek that hangs
+    try:
+        yield found
+    finally:
+        found.taking.set()
+        found.positions.opened.set()
+        await starting
+        await app.stop()
+
+
+def contiguous(batches: Sequence[Batch], start: int, end: int) -> bool:
+    """Whether batches follow on one another from `start` to `end`."""
+    joints = [one.precedes(other) for one, other in pairwise(batches)]
+    return all(joints) and (batches[0].start, batches[-1].end) == (start, end)
+
+
+# Where it starts
+
+
+async def test_no_batch_before_the_seek(topic: Topic) -> None:
+    """While positions are awaited nothing is handed over, though Faust may let records through.
+
+    In an app with tables it resumes the flow before its seek.
+    """
+    topic.put(0, 9)
+    positions = Positions({topic.tp(): 5})
+    positions.opened.clear()
+
+    async with reading(topic, positions=positions) as reader:
+        await until(lambda: positions.asked)
+        reader.consumer.resume_partitions({topic.tp()})
+        reader.consumer.resume_flow()
+        fetching = asyncio.create_task(_taken(reader, 10))
+        await until(fetching.done)
+        assert reader.batches == []
+
+        positions.opened.set()
+        await until(lambda: len(reader.records) >= 5)
+
+        assert reader.values == [5, 6, 7, 8, 9]
+        assert contiguous(reader.batches, 5, 10)
+
+
+async def _taken(reader: Reader, end: int) -> None:
+    """Fetches as Faust's drain would until all is fetched; nothing of it may come through."""
+    [tp] = reader.consumer.assignment()
+    while await reader.position(tp) < end:
+        async for _, message in reader.consumer.getmany(timeout=0.5):
+            reader.batches.append(message.value)
+
+
+async def test_starts_at_the_log_s_beginning(topic: Topic) -> None:
+    """A partition without a position starts where the log does, whatever Kafka has committed."""
+    topic.put(0, 9)
+    topic.forget(3)
+    topic.commit(7)
+
+    async with reading(topic) as reader:
+        await until(lambda: len(reader.records) >= 7)
+
+        assert reader.values == [3, 4, 5, 6, 7, 8, 9]
+        assert contiguous(reader.batches, 3, 10)
+
+
+async def test_starts_at_the_stored_position(wide: Topic) -> None:
+    """Each partition starts at its own position, be it the log's very beginning or its very end."""
+    for partition in range(4):
+        wide.put(0, 9, partition)
+        wide.commit(5, partition)
+
+    async with reading(
+        wide, {wide.tp(0): 0, wide.tp(1): 4, wide.tp(2): 9, wide.tp(3): 10}
+    ) as reader:
+        await until(lambda: len(reader.records) >= 17)
+        wide.put(10, 10, 3)
+        await until(lambda: len(reader.records) >= 18)
+
+        starts: dict[int, int] = {}
+        for batch in reader.batches:
+            starts.setdefault(batch.partition, batch.start)
+        assert starts == {0: 0, 1: 4, 2: 9, 3: 10}
+
+
+@pytest.mark.parametrize("position", [2, 11], ids=["below", "beyond"])
+async def test_position_that_kafka_does_not_hold(topic: Topic, position: int) -> None:
+    """A position below the log's start or beyond its end ends the app; nothing is handed over."""
+    topic.put(0, 9)
+    topic.forget(3)
+
+    async with reading(topic, {topic.tp(): position}) as reader:
+        await until(reader.crashed)
+
+        reason = reader.crashed()
+        assert isinstance(reason, PositionLostError)
+        assert f"next offset is {position}, Kafka holds 3 to 10" in str(reason)
+        assert reader.batches == []
+
+
+async def test_log_that_loses_its_beginning(topic: Topic) -> None:
+    """Records that are deleted before they were fetched end the app, and are not skipped."""
+    async with reading(topic) as reader:
+        await until(lambda: reader.positions.asked)
+        reader.taking.clear()
+        # More than one fetch takes: what follows the first is on the broker only.
+        topic.put(0, 39, size=200_000)
+        await until(lambda: reader.batches)
+        topic.forget(39)
+        reader.taking.set()
+
+        await until(reader.crashed)
+
+        assert isinstance(reader.crashed(), PositionLostError)
+        assert reader.values == list(range(len(reader.values)))
+        assert len(reader.values) < 39
+
+
+# What it fetches
+
+
+async def test_batches(topic: Topic) -> None:
+    """Records come as fetches, no two of which overlap, each with no more than is set."""
+    topic.put(0, 9_999)
+
+    async with reading(topic) as reader:
+        await until(lambda: len(reader.records) >= 10_000)
+
+        assert reader.values == list(range(10_000))
+        assert contiguous(reader.batches, 0, 10_000)
+        assert max(len(batch.records) for batch in reader.batches) == wiring.FETCH_ROWS
+        assert len(reader.batches) < 20
+
+
+async def test_each_batch_is_of_one_partition(wide: Topic) -> None:
+    """A batch holds records of its partition only, and follows on the one before it there."""
+    for partition in range(4):
+        wide.put(0, 2_999, partition)
+
+    async with reading(wide) as reader:
+        await until(lambda: len(reader.records) >= 12_000)
+
+        for partition in range(4):
+            own = [batch for batch in reader.batches if batch.partition == partition]
+            assert contiguous(own, 0, 3_000)
+            assert {r.partition for batch in own for r in batch.records} == {partition}
+
+
+async def test_records_as_they_are(topic: Topic) -> None:
+    """Key, value, headers and time come as aiokafka has them: nothing decodes them on the way."""
+    topic.producer.produce(topic.name, b"\xff\0", None, headers=[("a", b"\1"), ("a", None)])
+    topic.producer.produce(topic.name, None, b"\xfe")
+    topic.producer.flush()
+
+    async with reading(topic) as reader:
+        await until(lambda: len(reader.records) >= 2)
+
+        one, other = reader.records
+        assert (one.key, one.value, one.headers) == (None, b"\xff\0", (("a", b"\1"), ("a", None)))
+        assert (other.key, other.value, other.offset) == (b"\xfe", None, 1)
+
+
+def transactional(topic: Topic) -> Producer:
+    producer = Producer(
+        {"bootstrap.servers": topic.bootstrap, "transactional.id": f"{topic.prefix}upstream"}
+    )
+    producer.init_transactions(SECONDS)
+    return producer
+
+
+def transaction(topic: Topic, producer: Producer, numbers: range, *, commit: bool) -> None:
+    producer.begin_transaction()
+    for number in numbers:
+        producer.produce(topic.name, str(number).encode(), partition=0)
+    if commit:
+        producer.commit_transaction(SECONDS)
+    else:
+        producer.flush(SECONDS)  # else they would never reach the log
+        producer.abort_transaction(SECONDS)
+
+
+async def test_read_committed(topic: Topic) -> None:
+    """Records of aborted transactions never come; batches follow on over their markers."""
+    upstream = transactional(topic)
+    transaction(topic, upstream, range(3), commit=True)
+    transaction(topic, upstream, range(3, 6), commit=False)
+    transaction(topic, upstream, range(6, 9), commit=True)
+
+    async with reading(topic) as reader:
+        await until(lambda: len(reader.records) >= 6)
+        transaction(topic, upstream, range(9, 12), commit=False)
+        transaction(topic, upstream, range(12, 15), commit=True)
+        await until(lambda: len(reader.records) >= 9)
+
+        assert reader.values == [0, 1, 2, 6, 7, 8, 12, 13, 14]
+        handed = [batch for batch in reader.batches if reader.consumer.is_current(batch)]
+        assert all(one.end <= other.start for one, other in pairwise(reader.batches))
+        assert handed[-1].end >= reader.records[-1].offset + 1
+
+
+async def test_open_transaction(topic: Topic) -> None:
+    """Records of a transaction come when it is committed, and what stands behind it with them."""
+    upstream = transactional(topic)
+    topic.put(0, 0)
+    upstream.begin_transaction()
+    upstream.produce(topic.name, b"1", partition=0)
+    upstream.flush(SECONDS)
+    topic.put(2, 2)
+
+    async with reading(topic) as reader:
+        await until(lambda: reader.records)
+        assert reader.values == [0]
+        upstream.commit_transaction(SECONDS)
+        await until(lambda: len(reader.records) >= 3)
+
+        assert reader.values == [0, 1, 2]
+
+
+async def test_markers_that_come_alone(topic: Topic) -> None:
+    """What follows on a transaction that was aborted at the log's end is fetched from before it."""
+    upstream = transactional(topic)
+    topic.put(0, 0)
+
+    async with reading(topic) as reader:
+        await until(lambda: reader.records)
+        transaction(topic, upstream, range(1, 4), commit=False)
+        await _stands(reader, topic.tp(), 5)
+        topic.put(5, 5)
+        await until(lambda: len(reader.records) >= 2)
+
+        assert reader.values == [0, 5]
+        assert reader.batches[-1].start == 1  # where the batch before it ended
+
+
+async def _stands(reader: Reader, tp: TP, offset: int) -> None:
+    async with asyncio.timeout(SECONDS):
+        while await reader.position(tp) < offset:
+            await asyncio.sleep(0.02)
+
+
+async def test_aborted_transaction_of_many_fetches(topic: Topic) -> None:
+    """An aborted transaction that takes longer to pass than one poll does is passed all the same."""
+    upstream = transactional(topic)
+    topic.put(0, 0)
+    upstream.begin_transaction()
+    for _ in range(600):
+        upstream.produce(topic.name, bytes(20_000), partition=0)
+    upstream.flush(SECONDS)
+    upstream.abort_transaction(SECONDS)
+    topic.put(1, 1)
+
+    # As a hundred times the data would take with fetches of the default size.
+    async with reading(topic, consumer_max_fetch_size=10_000) as reader:
+        await until(lambda: len(reader.records) >= 2, seconds=15)
+
+        assert reader.values == [0, 1]
+
+
+# What it leaves to Kafka
+
+
+async def test_never_committed(wide: Topic) -> None:
+    """Kafka's committed offsets of the group stay unset, at the end of the app as well."""
+    for partition in range(4):
+        wide.put(0, 99, partition)
+
+    async with reading(wide, broker_commit_interval=0.1, broker_commit_every=1) as reader:
+        await until(lambda: len(reader.records) >= 400)
+        await reader.consumer.commit()
+
+    assert wide.committed() == [NO_OFFSET] * 4
+
+
+async def test_rebalance_waits_for_nobody(wide: Topic) -> None:
+    """A second member gets its share while the agent of the first is in the middle of a batch.
+
+    Every partition is sought anew then, those that stay as well: batches of before are void.
+    """
+    for partition in range(4):
+        wide.put(0, 9, partition)
+
+    async with reading(wide) as first:
+        first.taking.clear()
+        await until(lambda: first.batches)
+        [held] = first.batches
+        assert first.consumer.is_current(held)
+        async with reading(wide, positions=first.positions) as second:
+            await until(lambda: len(second.records) >= 20, seconds=20)
+
+            assert len(second.consumer.assignment()) == len(first.consumer.assignment()) == 2
+            assert not first.consumer.is_current(held)
+            first.taking.set()
+            await until(
+                lambda: len({b.tp for b in first.batches if first.consumer.is_current(b)}) == 2
+            )
+            current = [batch for batch in first.batches if first.consumer.is_current(batch)]
+            assert {batch.tp for batch in current} == first.consumer.assignment()
+            assert all(batch.start == 0 for batch in current)
+            assert not first.consumer.assignment() & second.consumer.assignment()
+
+
+# Batches that are given up
+
+
+async def test_batch_that_was_given_up(wide: Topic) -> None:
+    """A batch that was not written comes again from its stored position, with all that followed."""
+    for partition in range(4):
+        wide.put(0, 4_999, partition)
+    stored = {wide.tp(partition): 0 for partition in range(4)}
+
+    async with reading(wide, stored) as reader:
+        await until(lambda: len(reader.records) >= 20_000)
+        lost = reader.batches[0]
+        others = [batch for batch in reader.batches if batch.tp != lost.tp]
+        reader.positions.stored[lost.tp] = 1_234
+        await reader.consumer.seek_again(lost)
+        await until(lambda: len(reader.records) >= 20_000 + 5_000 - 1_234)
+
+        again = [batch for batch in reader.batches if reader.consumer.is_current(batch)]
+        own = [batch for batch in again if batch.tp == lost.tp]
+        assert contiguous(own, 1_234, 5_000)
+        assert [batch for batch in again if batch.tp != lost.tp] == others
+        assert not reader.consumer.is_current(lost)
+
+
+async def test_batch_of_an_earlier_turn(topic: Topic) -> None:
+    """A batch that is void already takes its partition nowhere."""
+    topic.put(0, 9)
+
+    async with reading(topic) as reader:
+        await until(lambda: reader.batches)
+        lost = reader.batches[0]
+        await reader.consumer.seek_again(lost)
+        await until(lambda: len(reader.batches) >= 2)
+        asked = reader.positions.asked
+
+        await reader.consumer.seek_again(lost)
+
+        assert reader.positions.asked == asked
+        assert reader.consumer.is_current(reader.batches[-1])
+
+
+async def test_halted_partition(wide: Topic) -> None:
+    """A partition that is halted hands over nothing more, and the others go on."""
+    wide.put(0, 9, 0)
+
+    async with reading(wide) as reader:
+        await until(lambda: reader.batches)
+        reader.consumer.void(reader.batches[0])
+        assert not reader.consumer.is_current(reader.batches[0])
+        wide.put(10, 19, 0)
+        for partition in (1, 2, 3):
+            wide.put(0, 9, partition)
+        await until(lambda: len(reader.records) >= 40)
+        wide.put(10, 19, 1)
+        await until(lambda: len(reader.records) >= 50)
+
+        assert [batch.end for batch in reader.batches if batch.partition == 0] == [10]
+
+
+# Seeks that do not come to their end
+
+
+async def test_seek_that_fails(topic: Topic) -> None:
+    """A seek that fails ends the app with its reason: Faust would log it and read on anywhere."""
+    topic.put(0, 9)
+    positions = Positions({})
+    positions.fault = psycopg.OperationalError("the server closed the connection")
+
+    async with reading(topic, positions=positions) as reader:
+        await until(reader.crashed)
+
+        assert reader.crashed() is positions.fault
+        assert reader.batches == []
+
+
+async def test_seek_that_hangs(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seek that takes too long ends the app: it would be a member that reads nothing."""
+    topic.put(0, 9)
+    monkeypatch.setattr(draining, "SEEK_TIMEOUT_SECONDS", 0.2)
+    positions = Positions({})
+    positions.opened.clear()
+
+    async with reading(topic, positions=positions) as reader:
+        await until(reader.crashed, seconds=10)
+
+        assert isinstance(reader.crashed(), TimeoutError)
+        assert reader.batches == []
+
+
+def test_longest_seek() -> None:
+    """A seek gives up well before Faust does, and a dead worker's locks end before both."""
+    app = wiring._app(wiring.World(Settings(), cast(Any, None), cast(Any, None), {}), "rows")
+
+    assert app.conf.broker_request_timeout / 2 >= draining.SEEK_TIMEOUT_SECONDS
+    assert app.conf.broker_session_timeout < draining.SEEK_TIMEOUT_SECONDS
+
+
+async def test_seek_again_that_fails(topic: Topic) -> None:
+    """A seek after a batch was given up, if it fails, ends the app as well."""
+    topic.put(0, 9)
+
+    async with reading(topic) as reader:
+        await until(lambda: reader.batches)
+        reader.positions.fault = psycopg.OperationalError("the server closed the connection")
+        with pytest.raises(psycopg.OperationalError):
+            await reader.consumer.seek_again(reader.batches[0])
+        topic.put(10, 19)
+
+        reader.positions.fault = None
+        await until(lambda: reader.crashed() or len(reader.batches) > 1, seconds=10)
+
+
+# A whole worker
+
+
+def store(site: Site, position: int, name: str = "rows.entreprise", partition: int = 0) -> None:
+    """Writes a position of a topic as it is now."""
+    topic = site.prefix + name
+    [identity] = identify(site.stack.environment["FOX_KAFKA_BOOTSTRAP"], [topic]).values()
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute(
+            "INSERT INTO ingest.positions VALUES (%s, %s, %s, %s, %s, %s)",
+            (topic, partition, identity.cluster, identity.topic_id, identity.partitions, position),
+        )
+
+
+def positions(site: Site) -> list[tuple[Any, ...]]:
+    return site.query(
+        "SELECT * FROM ingest.positions WHERE topic LIKE '%%entreprise' ORDER BY 1, 2"
+    )
+
+
+def raw(site: Site, numbers: int, partition: int = 0) -> None:
+    """Puts records on the topic of companies, each of which would be a reject."""
+    producer = Producer({"bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"]})
+    for number in range(numbers):
+        producer.produce(f"{site.prefix}rows.entreprise", str(number).encode(), partition=partition)
+    assert producer.flush(SECONDS) == 0
+
+
+def recreate(site: Site) -> None:
+    """Deletes the topic of companies and creates it again."""
+    bootstrap = site.stack.environment["FOX_KAFKA_BOOTSTRAP"]
+    name = f"{site.prefix}rows.entreprise"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.delete_topics([name]).values():
+        future.result(10)
+    eventually(lambda: name not in admin.list_topics(timeout=5).topics)
+    create_topics(bootstrap, site.prefix)
+
+
+def said(worker: GuardedProcess) -> str:
+    """All that a worker wrote."""
+    return worker.launch.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", ["below", "beyond", "recreated"])
+def test_worker_without_its_position(site: Site, how: str) -> None:
+    """A worker whose position Kafka does not hold says so in a sentence and ends with code 2."""
+    raw(site, 10)
+    if how == "below":
+        store(site, 2)
+        Topic.forget(cast(Any, _companies(site)), 5)
+    elif how == "beyond":
+        store(site, 11)
+    else:
+        store(site, 10)
+        recreate(site)
+        raw(site, 20)
+    before = positions(site)
+
+    worker = site.worker("rows")
+
+    assert worker.wait(SECONDS) == 2
+    last = worker.log_tail().splitlines()[-1]
+    assert last.startswith("foxstream-worker: ")
+    assert f"{site.prefix}rows.entreprise[0]" in last
+    assert "See docs/operations.md, 'A position is lost'." in last
+    assert "Traceback" not in last
+    assert [row for row in positions(site) if row[1] == 0] == before
+    assert site.query("SELECT count(*) FROM ingest.rejects") == [(0,)]
+
+
+@dataclass
+class _Named:
+    name: str
+    admin: AdminClient
+
+
+def _companies(site: Site) -> _Named:
+    bootstrap = site.stack.environment["FOX_KAFKA_BOOTSTRAP"]
+    return _Named(f"{site.prefix}rows.entreprise", AdminClient({"bootstrap.servers": bootstrap}))
+
+
+def test_topic_that_is_made_anew_meanwhile(site: Site) -> None:
+    """A worker whose topic is deleted and created again ends, and skips no record of the new one."""
+    raw(site, 5)
+    worker = site.worker("rows")
+    eventually(lambda: site.query("SELECT count(*) FROM ingest.rejects") == [(5,)])
+
+    recreate(site)
+    raw(site, 20)
+
+    eventually(lambda: not worker.running or (len(positions(site)) and _position(site) > 5))
+    assert (worker.running, _position(site)) == (False, 5)
+    assert worker.wait(SECONDS) == 2
+
+
+def _position(site: Site) -> int:
+    [(position,)] = site.query(
+        "SELECT next_offset FROM ingest.positions WHERE topic = %s AND partition = 0",
+        f"{site.prefix}rows.entreprise",
+    )
+    return int(position)
+
+
+def test_database_that_stops_before_the_seek(site: Site) -> None:
+    """A worker whose database goes away while it seeks ends by itself, as one that lacks a server."""
+    raw(site, 10)
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+    blocking = psycopg.connect(site.database_url)
+    blocking.execute("LOCK TABLE ingest.positions IN ACCESS EXCLUSIVE MODE")
+    worker = site.worker("rows")
+    eventually(lambda: site.query(waiting, site.database_url.rpartition("/")[2]))
+    site.stack.postgres.stop()
+    try:
+        code = worker.wait(SECONDS)
+    finally:
+        site.stack.postgres.start()
+        blocking.close()
+
+    assert (code, said(worker)[-800:]) == (5, "")
+    assert site.query("SELECT count(*) FROM ingest.rejects") == [(0,)]

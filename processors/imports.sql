@@ -57,20 +57,21 @@ INSERT INTO core_importlog (
 VALUES (
     %(id)s, %(import_type)s, %(site_status)s, left(%(file_name)s, 255), %(generate_ai_content)s,
     %(ai_generation_started)s, %(ai_generation_completed)s, %(site_total)s, %(success_rows)s,
-    %(error_rows)s, '[]', %(created_at)s, %(started_at)s, %(completed_at)s
+    %(error_rows)s,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('row', line, 'error', faults -> 0 ->> 'message')), '[]')
+        FROM (
+            SELECT line, faults FROM ingest.rejects WHERE import_id = %(id)s ORDER BY line LIMIT 50
+        ) firsts
+    ),
+    %(created_at)s, %(started_at)s, %(completed_at)s
 )
 ON CONFLICT (id) DO UPDATE SET
     status = EXCLUDED.status, ai_generation_started = EXCLUDED.ai_generation_started,
     ai_generation_completed = EXCLUDED.ai_generation_completed, total_rows = EXCLUDED.total_rows,
     success_rows = EXCLUDED.success_rows, error_rows = EXCLUDED.error_rows,
     started_at = EXCLUDED.started_at, completed_at = EXCLUDED.completed_at,
-    errors = CASE WHEN EXCLUDED.completed_at IS NULL THEN core_importlog.errors ELSE coalesce((
-        SELECT jsonb_agg(jsonb_build_object('row', line, 'error', faults -> 0 ->> 'message'))
-        FROM (
-            SELECT line, faults FROM ingest.rejects
-            WHERE import_id = EXCLUDED.id ORDER BY line LIMIT 50
-        ) firsts
-    ), '[]') END
+    errors = EXCLUDED.errors
 
 -- name: unpublished
 SELECT id FROM ingest.imports

@@ -3,12 +3,16 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import fastavro
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
@@ -36,6 +40,7 @@ class Upstream:
             {
                 "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
                 "partitioner": "murmur2_random",
+                "message.max.bytes": 1_048_588,  # as a broker has it by default
                 **settings,
             }
         )
@@ -153,6 +158,7 @@ def bad_records(upstream: Upstream) -> Mapping[str, tuple[str, dict[str, Any]]]:
         ),
         "truncated": ("undecodable", {"key": key, "value": good[:-2]}),
         "trailing bytes": ("undecodable", {"key": key, "value": good + b"\0\0\0"}),
+        "large": ("undecodable", {"key": key, "value": b"x" * 1_047_000}),
         "other key": ("key-mismatch", {"key": siren(2), "value": good}),
         "no key": ("key-mismatch", {"key": None, "value": good}),
         "key is no text": ("key-mismatch", {"key": b"\xff\xfe\0", "value": good}),
@@ -204,7 +210,7 @@ def test_bad_records_are_set_aside_and_good_ones_written(site: Site, upstream: U
         assert facts.get("ingest.key") == (key.encode() if isinstance(key, str) else key), name
         [fault, *_] = json.loads(facts["ingest.errors"])
         assert (name, code) == (name, fault["code"])
-        assert fault["message"]
+        assert 0 < len(fault["message"]) < 500, name
         assert facts["__connect.errors.topic"].decode() == site.prefix + COMPANIES
         assert facts["__connect.errors.exception.class.name"].decode() == code
         assert facts["__connect.errors.exception.message"].decode() == fault["message"]
@@ -221,6 +227,65 @@ def test_bad_records_are_set_aside_and_good_ones_written(site: Site, upstream: U
             *place,
         ) == [(record["value"], key.encode() if isinstance(key, str) else key, code, True)]
     assert site.query("SELECT count(*) FROM ingest.rejects") == [(len(bad),)]
+
+
+def of_company(**types: object) -> dict[str, Any]:
+    """The schema of a company's row with other types for some fields; ... removes one."""
+    schema = deepcopy(load("entreprise_row"))
+    fields = {field["name"]: field for field in schema["fields"]}
+    for name, avro_type in types.items():
+        if avro_type is ...:
+            schema["fields"].remove(fields[name])
+        elif name in fields:
+            fields[name]["type"] = avro_type
+            del fields[name]["default"]
+        else:
+            schema["fields"].append({"name": name, "type": avro_type})
+    return schema
+
+
+def logical(avro_type: str, name: str, **more: object) -> list[object]:
+    """A nullable logical type."""
+    return ["null", {"type": avro_type, "logicalType": name, **more}]
+
+
+def test_rows_of_other_schemas_are_read_or_set_aside(site: Site, upstream: Upstream) -> None:
+    """An older or a newer schema is read; one of other types never stops those after it."""
+    worker = site.worker()
+    name = str(uuid4())
+    columns = {"nom": name, "observed_at": NOW, "effectif": 7}
+    readable = [
+        (of_company(site_web=..., is_active=...), columns),
+        (of_company(effectif="int"), columns),
+        (of_company(nom="string", observed_at=logical("long", "timestamp-micros")), columns),
+    ]
+    others = [
+        (of_company(observed_at=["null", "long"]), columns | {"observed_at": 1_700_000_000_000}),
+        (of_company(observed_at=logical("int", "date")), columns),
+        (of_company(nom=logical("string", "uuid")), columns),
+        (of_company(nom=logical("bytes", "decimal", precision=9)), columns | {"nom": Decimal(5)}),
+    ]
+    for number, (schema, values) in enumerate(readable + others):
+        with Registry(site.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+            schema_id = registry.register(f"{site.prefix}other{number}", schema)
+        value = BytesIO()
+        row = {"siren": siren(number), **values}
+        fastavro.schemaless_writer(value, fastavro.parse_schema(schema), row)
+        upstream.send(siren(number), b"\0" + schema_id.to_bytes(4, "big") + value.getvalue())
+        upstream.send_company(100 + number)
+    upstream.flush()
+
+    eventually(lambda: settled(site))
+
+    assert worker.running
+    written = {found for (found,) in site.query("SELECT siren FROM enterprise_entreprise")}
+    rejected = {key.decode() for (key,) in site.query("SELECT key FROM ingest.rejects")}
+    count_of_all = len(readable + others)
+    assert written >= {siren(n) for n in (*range(len(readable)), *range(100, 100 + count_of_all))}
+    assert rejected == {siren(number) for number in range(count_of_all)} - written
+    assert {stored(site, n, "nom, ingest_observed_at") for n in range(len(readable))} == {
+        (name, NOW.replace(microsecond=NOW.microsecond // 1000 * 1000))
+    }
 
 
 def test_an_older_observation_never_overwrites_a_newer_one(site: Site, upstream: Upstream) -> None:

@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any, Protocol
 
 import fastavro
+import fastavro.validation
 
 from schemas.columns import Write, column_writer
 from schemas.compiled import Reader, compile_reader
@@ -83,7 +84,12 @@ class Encoder:
         """Raises ValueError where the record does not fit the schema."""
         buffer = BytesIO()
         buffer.write(self._prefix)
-        fastavro.schemaless_writer(buffer, self._schema, record)
+        try:
+            # The writer alone would take an int of more than 32 bits, which nobody else reads.
+            fastavro.validate(record, self._schema, raise_errors=True)
+            fastavro.schemaless_writer(buffer, self._schema, record)
+        except (fastavro.validation.ValidationError, ValueError, TypeError) as error:
+            raise ValueError(f"the record does not fit its schema: {error}") from error
         return buffer.getvalue()
 
 
@@ -95,7 +101,8 @@ class Decoder:
     """
 
     def __init__(self, record: str, source: SchemaSource) -> None:
-        self._reader_schema = fastavro.parse_schema(load(record))
+        self._schema = load(record)
+        self._reader_schema = fastavro.parse_schema(self._schema)
         self._source = source
         self._known: dict[bytes, Reader] = {}
 
@@ -117,22 +124,33 @@ class Decoder:
         not end where its value ends is damaged, whatever it reads as.
         """
         results: list[Record | DecodeError] = []
+        refused: dict[bytes, DecodeError] = {}
         data = b"".join([value or b"" for value in values])
         text = data.decode("latin-1")
         end = 0
         for value in values:
             start, end = end, end + len(value or b"")
+            prefix = (value or b"")[: _HEADER.size]
             try:
-                results.append(self._decode(value, data, text, start, end))
+                read = self._known.get(prefix) or self._learn(prefix, refused)
+                results.append(self._decode(read, data, text, start, end))
             except DecodeError as error:
                 results.append(error)
         return results
 
-    def _decode(self, value: bytes | None, data: bytes, text: str, start: int, end: int) -> Record:
-        prefix = (value or b"")[: _HEADER.size]
-        read = self._known.get(prefix)
-        if read is None:
-            read = self._known[prefix] = self._reader(prefix)
+    def _learn(self, prefix: bytes, refused: dict[bytes, DecodeError]) -> Reader:
+        """Asks the source once a batch; what it does not know now it may know with the next."""
+        if prefix in refused:
+            raise refused[prefix]
+        try:
+            self._known[prefix] = self._reader(prefix)
+        except DecodeError as error:
+            refused[prefix] = error
+            raise
+        return self._known[prefix]
+
+    @staticmethod
+    def _decode(read: Reader, data: bytes, text: str, start: int, end: int) -> Record:
         try:
             record, reached = read(data, text, start + _HEADER.size)
         except Exception as error:
@@ -157,12 +175,13 @@ class Decoder:
             writer = fastavro.parse_schema(written)
         except Exception as error:  # whatever a foreign schema makes fastavro raise
             raise DecodeError("unknown-schema", f"schema {schema_id} is not Avro") from error
+        own = compile_reader(self._schema) or _fastavro_reader(self._reader_schema)
         if writer == self._reader_schema:
-            return compile_reader(written) or _fastavro_reader(writer, None)
-        return _fastavro_reader(writer, self._reader_schema)
+            return own
+        return _resolving_reader(writer, self._reader_schema, own)
 
 
-def _fastavro_reader(writer: Any, reader: Any) -> Reader:
+def _fastavro_reader(writer: Any, reader: Any = None) -> Reader:
     buffer, held = BytesIO(), b""
 
     def read(data: bytes, _: str, start: int) -> tuple[Record, int]:
@@ -175,5 +194,23 @@ def _fastavro_reader(writer: Any, reader: Any) -> Reader:
             buffer, writer, reader, return_record_name=True, return_record_name_override=True
         )
         return record, buffer.tell()
+
+    return read
+
+
+def _resolving_reader(writer: Any, reader: Any, own: Reader) -> Reader:
+    """Reads what another schema wrote, then writes and reads it with ours.
+
+    fastavro takes logical types from the writer's schema: a time could come as a number, a text as
+    a UUID. What survives our own schema has our own types.
+    """
+    resolve = _fastavro_reader(writer, reader)
+
+    def read(data: bytes, text: str, start: int) -> tuple[Record, int]:
+        record, end = resolve(data, text, start)
+        buffer = BytesIO()
+        fastavro.schemaless_writer(buffer, reader, record)
+        again = buffer.getvalue()
+        return own(again, again.decode("latin-1"), 0)[0], end
 
     return read

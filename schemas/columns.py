@@ -64,9 +64,18 @@ def _strings(column: Column) -> list[bytes]:
 _DOUBLE = Struct("<d").pack
 _FLAGS = {False: b"\0", True: b"\1"}
 
+_INT = range(-(2**31), 2**31)
+
+
+def _ints(column: Column) -> list[bytes]:
+    if column and not (min(column) in _INT and max(column) in _INT):
+        raise ValueError("an int of more than 32 bits, which nobody else reads")
+    return list(map(number, column))
+
+
 _PRIMITIVES: dict[str, Write] = {
     "string": _strings,
-    "int": lambda column: list(map(number, column)),
+    "int": _ints,
     "long": lambda column: list(map(number, column)),
     "double": lambda column: list(map(_DOUBLE, column)),
     "boolean": lambda column: [_FLAGS[value] for value in column],

@@ -46,13 +46,17 @@ class Registry:
         self._http.close()
 
     def schema(self, schema_id: int) -> Schema:
-        """The schema with this id. Raises SchemaUnknownError."""
-        parsed: Schema = json.loads(self._call("GET", f"/schemas/ids/{schema_id}")["schema"])
+        """The schema with this id. Raises SchemaUnknownError, also where it is no Avro."""
+        text = self._ask("schema", "GET", f"/schemas/ids/{schema_id}")
+        try:
+            parsed: Schema = json.loads(text)
+        except ValueError as error:
+            raise SchemaUnknownError(f"schema {schema_id} is not Avro") from error
         return parsed
 
     def schema_id(self, subject: str, schema: Schema) -> int:
         """The id under which `subject` holds exactly `schema`. Raises SchemaUnknownError."""
-        return int(self._call("POST", f"/subjects/{subject}", _body(schema))["id"])
+        return int(self._ask("id", "POST", f"/subjects/{subject}", _body(schema)))
 
     def register(self, subject: str, schema: Schema) -> int:
         """Holds `subject` to BACKWARD, then adds `schema` to it; raises IncompatibleSchemaError.
@@ -60,9 +64,19 @@ class Registry:
         The same schema again answers the id that it has.
         """
         self._call("PUT", f"/config/{subject}", {"compatibility": "BACKWARD"})
-        return int(self._call("POST", f"/subjects/{subject}/versions", _body(schema))["id"])
+        return int(self._ask("id", "POST", f"/subjects/{subject}/versions", _body(schema)))
 
-    def _call(self, method: str, path: str, body: Schema | None = None) -> Schema:
+    def _ask(self, member: str, method: str, path: str, body: Schema | None = None) -> Any:
+        """A member of the answer. What is no registry's answer counts as no answer."""
+        answer = self._call(method, path, body)
+        try:
+            return answer.json()[member]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RegistryUnavailableError(
+                f"what is at {self.url} does not answer as a schema registry"
+            ) from error
+
+    def _call(self, method: str, path: str, body: Schema | None = None) -> httpx.Response:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.TransportError as error:
@@ -77,8 +91,7 @@ class Registry:
             raise RegistryUnavailableError(
                 f"the schema registry at {self.url} answers {answer.status_code} to {method} {path}"
             )
-        parsed: Schema = answer.json()
-        return parsed
+        return answer
 
 
 def _body(schema: Schema) -> Schema:

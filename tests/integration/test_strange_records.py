@@ -398,8 +398,8 @@ def test_a_policy_says_what_becomes_of_a_stored_row(site: Site, upstream: Upstre
 
 
 def test_a_key_that_changes_all_the_time_holds_nothing_up(site: Site, upstream: Upstream) -> None:
-    """Thousands of observations of one company, each newer than the last, are all applied."""
-    for number in range(1, 3001):
+    """A thousand observations of one company, each newer than the last, are all applied."""
+    for number in range(1, 1001):
         observed_at = NOW - timedelta(days=1) + timedelta(seconds=number)
         upstream.send_company(1, nom=f"State {number}", observed_at=observed_at)
     upstream.flush()
@@ -407,7 +407,7 @@ def test_a_key_that_changes_all_the_time_holds_nothing_up(site: Site, upstream: 
 
     eventually(lambda: settled(site))
 
-    assert stored(site, 1) == ("State 3000",)
+    assert stored(site, 1) == ("State 1000",)
 
 
 def test_only_committed_transactions_are_written(site: Site) -> None:

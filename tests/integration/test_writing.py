@@ -1068,7 +1068,7 @@ async def _found(partition: Partition) -> Model:
 
 quick = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=100,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -7,13 +7,14 @@ partitions of another. One process may run several.
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import faust
 from yarl import URL
 
-from processors.cluster import Identity
+from processors.cluster import Identity, identify
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.imports import Tracker
@@ -131,7 +132,7 @@ def _app(world: World, kind: str) -> faust.App:
     app.transport = BatchTransport(
         app.conf.broker,
         app,
-        positions=StoredPositions(world.pool, world.identities),
+        positions=StoredPositions(world.pool, partial(identify, settings.kafka_bootstrap)),
     )
     return app
 

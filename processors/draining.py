@@ -99,15 +99,25 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"
         return consumer
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._starts: dict[Any, int | None] = {}
+        self._ends: dict[Any, int] = {}
+
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> dict[TP, _Fetched]:
         before = self._positions(consumer)
         fetched = await super()._fetch_records(consumer, *args, **kwargs)
-        after = self._positions(consumer)
-        return {
-            TP(tp.topic, tp.partition): _Fetched(before.get(tp), after[tp], records)
-            for tp, records in fetched.items()
-            if tp in after
-        }
+        found: dict[TP, _Fetched] = {}
+        for tp, end in self._positions(consumer).items():
+            # A call that met only markers or aborted records moved the position without a record:
+            # the next ones were fetched from where that call began.
+            moved_here = before.get(tp) == self._ends.get(tp)
+            start = self._starts.get(tp) if moved_here else before.get(tp)
+            if tp in fetched:
+                found[TP(tp.topic, tp.partition)] = _Fetched(start, end, fetched[tp])
+                start = end
+            self._starts[tp], self._ends[tp] = start, end
+        return found
 
     def _positions(self, consumer: Any) -> dict[Any, int]:
         subscription = consumer._subscription.subscription
@@ -139,7 +149,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def seek_again(self, batch: Batch) -> None:
         """Takes the partition of a batch that was given up back to its stored position."""
         if self.is_current(batch):
-            await self._seek_to_stored({batch.tp})
+            await self._seek_or_crash({batch.tp})
 
     def void(self, batch: Batch) -> None:
         """Hands out nothing more of the batch's partition until the next rebalance."""
@@ -152,15 +162,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        generation = self.app.consumer_generation_id
-        try:
-            async with asyncio.timeout(SEEK_TIMEOUT_SECONDS):
-                return await self._seek_to_stored(self.assignment())
-        except Exception as error:  # Faust would only log it, and go on with the wrong positions
-            if self.app.consumer_generation_id == generation:
-                log.exception("seek failed", action="seek_failed")
-                await self.app.crash(error)
-            return {}
+        return await self._seek_or_crash(self.assignment())
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         fetches, active = await self._wait_next_records(timeout)
@@ -202,14 +204,29 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         expected = self._expected.get(tp)
         if expected is None:
             return False  # not sought yet
-        if fetched.start != expected:
-            await self._seek_to_stored({tp})
+        if fetched.start != expected or fetched.records[0].offset < expected:
+            await self._seek_or_crash({tp})
             return False
-        if fetched.records[0].offset != expected:
+        if fetched.records[0].offset > expected:
             # Either markers of a transaction or a hole: aiokafka starts anew by itself at the
             # log's beginning when its position is gone.
             await self._check_held({tp: expected})
         return True
+
+    async def _seek_or_crash(self, tps: set[TP]) -> Mapping[TP, int]:
+        """To the stored positions, or the end of the app.
+
+        Faust would only log the failure, and go on with the wrong positions or with none.
+        """
+        generation = self.app.consumer_generation_id
+        try:
+            async with asyncio.timeout(SEEK_TIMEOUT_SECONDS):
+                return await self._seek_to_stored(tps)
+        except Exception as error:  # re-raised by the runner, which ends the process
+            if self.app.consumer_generation_id == generation:
+                log.exception("seek failed", action="seek_failed")
+                await self.app.crash(error)
+            return {}
 
     async def _seek_to_stored(self, tps: set[TP]) -> Mapping[TP, int]:
         self._forget(tps)

@@ -6,7 +6,10 @@ import signal
 from collections.abc import Sequence
 
 import structlog
+from aiokafka.errors import KafkaConnectionError
 from prometheus_client import start_http_server
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
 
 from processors import cluster
 from processors.app import KINDS, World
@@ -61,7 +64,14 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                 server.shutdown()
     for app in apps:
         if app.crash_reason is not None:
-            if isinstance(app.crash_reason, WorkerError):
-                raise app.crash_reason
-            raise WorkerError(f"the worker crashed: {app.crash_reason!r}") from app.crash_reason
+            raise _told(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
+
+
+def _told(reason: BaseException) -> WorkerError:
+    """What a crash is to whoever started the worker."""
+    if isinstance(reason, WorkerError):
+        return reason
+    if isinstance(reason, OperationalError | PoolTimeout | TimeoutError | KafkaConnectionError):
+        return UnreachableError(f"a server went away: {reason!r}")
+    return WorkerError(f"the worker crashed: {reason!r}")

@@ -5,7 +5,8 @@ batch's start to its end, compare and set. So a batch that was skipped, repeated
 somebody else by now cannot be written, whatever its worker believes.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from faust.types import TP
@@ -57,10 +58,13 @@ async def advance(connection: Connection, batch: Batch) -> str:
 
 @dataclass(frozen=True)
 class StoredPositions:
-    """The positions of the topics in `identities`, which tells each from its namesakes."""
+    """Positions with the identity of their topics, which `identify` asks the broker for.
+
+    It is asked at each seek: a topic may be deleted and created again under a running worker.
+    """
 
     pool: Pool
-    identities: Mapping[str, Identity]
+    identify: Callable[[Iterable[str]], Mapping[str, Identity]]
 
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
         """The stored position of each partition, which is its beginning where none was stored.
@@ -68,9 +72,10 @@ class StoredPositions:
         Raises ConfigurationError where it was stored of another topic or cluster.
         """
         stored: dict[TP, int] = {}
+        identities = await asyncio.to_thread(self.identify, {tp.topic for tp in beginnings})
         async with self.pool.connection() as connection:
             for tp, beginning in beginnings.items():
-                identity = self.identities[tp.topic]
+                identity = identities[tp.topic]
                 await connection.execute(
                     _SQL["begin"],
                     {

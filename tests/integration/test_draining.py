@@ -738,5 +738,5 @@ def test_database_that_stops_before_the_seek(site: Site) -> None:
         site.stack.postgres.start()
         blocking.close()
 
-    assert (code, said(worker)[-800:]) == (5, "")
+    assert code == 5
     assert site.query("SELECT count(*) FROM ingest.rejects") == [(0,)]

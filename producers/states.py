@@ -269,6 +269,11 @@ def absent_workers(settings: Settings, groups: Sequence[str] = ("rows", "imports
     from confluent_kafka.admin import AdminClient  # not on the way of an import that moves
 
     admin = AdminClient(configuration(settings))
+    try:
+        # Of a broker that does not answer, describing groups aborts the process: librdkafka #4605.
+        admin.list_topics(timeout=5)
+    except KafkaException as error:
+        raise UnreachableError(f"Kafka ne répond plus : {error.args[0].str()}.") from error
     names = {settings.topic(group): group for group in groups}
     absent = []
     for name, future in admin.describe_consumer_groups(list(names), request_timeout=5).items():

@@ -101,6 +101,7 @@ class Site:
         """All committed records of a topic of this site, by partition."""
         consumer = Consumer(
             {
+                "log_level": 0,
                 "bootstrap.servers": self.stack.environment["FOX_KAFKA_BOOTSTRAP"],
                 "group.id": "reads-only",
                 "enable.auto.commit": False,

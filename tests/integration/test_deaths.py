@@ -116,6 +116,7 @@ def published(site: Site) -> int:
     """How far the topic of the companies reaches."""
     consumer = Consumer(
         {
+            "log_level": 0,
             "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
             "group.id": "reads-only",
         }
@@ -131,7 +132,9 @@ def published(site: Site) -> int:
 
 def shared(site: Site, workers: int) -> bool:
     """Whether so many workers have partitions of the companies' topic."""
-    admin = AdminClient({"bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"]})
+    admin = AdminClient(
+        {"log_level": 0, "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"]}
+    )
     group = f"{site.prefix}rows"
     try:
         described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()

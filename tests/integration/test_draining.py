@@ -73,8 +73,8 @@ class Topic:
 
     def __post_init__(self) -> None:
         self.name = f"{self.prefix}rows"
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        self.producer = Producer({"bootstrap.servers": self.bootstrap})
+        self.admin = AdminClient({"log_level": 0, "bootstrap.servers": self.bootstrap})
+        self.producer = Producer({"log_level": 0, "bootstrap.servers": self.bootstrap})
         for future in self.admin.create_topics([NewTopic(self.name, self.partitions)]).values():
             future.result(10)
 
@@ -97,7 +97,9 @@ class Topic:
 
     def commit(self, offset: int, partition: int = 0) -> None:
         """Commits an offset as the group of rows."""
-        group = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"{self.prefix}rows"})
+        group = Consumer(
+            {"log_level": 0, "bootstrap.servers": self.bootstrap, "group.id": f"{self.prefix}rows"}
+        )
         try:
             group.commit(offsets=[TopicPartition(self.name, partition, offset)], asynchronous=False)
         finally:
@@ -346,6 +348,7 @@ async def test_records_as_they_are(topic: Topic) -> None:
 def transactional(topic: Topic, **settings: object) -> Producer:
     producer = Producer(
         {
+            "log_level": 0,
             "bootstrap.servers": topic.bootstrap,
             "transactional.id": f"{topic.prefix}upstream",
             **settings,
@@ -624,7 +627,9 @@ def positions(site: Site) -> list[tuple[Any, ...]]:
 
 def raw(site: Site, numbers: int, partition: int = 0) -> None:
     """Puts records on the topic of companies, each of which would be a reject."""
-    producer = Producer({"bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"]})
+    producer = Producer(
+        {"log_level": 0, "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"]}
+    )
     for number in range(numbers):
         producer.produce(f"{site.prefix}rows.entreprise", str(number).encode(), partition=partition)
     assert producer.flush(SECONDS) == 0
@@ -634,7 +639,7 @@ def recreate(site: Site) -> None:
     """Deletes the topic of companies and creates it again."""
     bootstrap = site.stack.environment["FOX_KAFKA_BOOTSTRAP"]
     name = f"{site.prefix}rows.entreprise"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"log_level": 0, "bootstrap.servers": bootstrap})
     for future in admin.delete_topics([name]).values():
         future.result(10)
     eventually(lambda: name not in admin.list_topics(timeout=5).topics)
@@ -681,7 +686,10 @@ class _Named:
 
 def _companies(site: Site) -> _Named:
     bootstrap = site.stack.environment["FOX_KAFKA_BOOTSTRAP"]
-    return _Named(f"{site.prefix}rows.entreprise", AdminClient({"bootstrap.servers": bootstrap}))
+    return _Named(
+        f"{site.prefix}rows.entreprise",
+        AdminClient({"log_level": 0, "bootstrap.servers": bootstrap}),
+    )
 
 
 IMPATIENT = """

@@ -55,7 +55,11 @@ class Worker:
         self._settings = settings
         self._registry = registry
         self._producer = Producer(
-            {"bootstrap.servers": settings.kafka_bootstrap, "partitioner": "murmur2_random"}
+            {
+                "log_level": 0,
+                "bootstrap.servers": settings.kafka_bootstrap,
+                "partitioner": "murmur2_random",
+            }
         )
         subject = f"{settings.topic(IMPORT_LOG.name)}-value"
         schema_id = registry.schema_id(subject, load("import_state"))
@@ -85,6 +89,7 @@ class Worker:
         """All that a topic holds, partition by partition."""
         consumer = Consumer(
             {
+                "log_level": 0,
                 "bootstrap.servers": self._settings.kafka_bootstrap,
                 "group.id": "test",
                 "enable.partition.eof": True,
@@ -358,7 +363,7 @@ def test_missing_topics_are_named(settings: Settings, order: Order) -> None:
 
 def test_missing_schemas_are_named(settings: Settings, stack: Stack, order: Order) -> None:
     """A producer never registers a schema by itself."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    admin = AdminClient({"log_level": 0, "bootstrap.servers": settings.kafka_bootstrap})
     bare = settings.model_copy(update={"topic_prefix": f"bare{uuid4().hex[:8]}."})
     for created in admin.create_topics(
         [NewTopic(bare.topic(t.name), 4, 1) for t in TOPICS]

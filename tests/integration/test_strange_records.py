@@ -38,6 +38,7 @@ class Upstream:
         self._site = site
         self._producer = Producer(
             {
+                "log_level": 0,
                 "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
                 "partitioner": "murmur2_random",
                 "message.max.bytes": 1_048_588,  # as a broker has it by default
@@ -95,6 +96,7 @@ def settled(site: Site, topic: str = COMPANIES) -> bool:
     """Whether PostgreSQL stands at the end of the topic."""
     consumer = Consumer(
         {
+            "log_level": 0,
             "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
             "group.id": "reads-only",
         }

@@ -330,8 +330,9 @@ async def two_partitions(log: Partition) -> list[Partition]:
 
 async def test_topic_of_the_same_name(log: Partition) -> None:
     """A position that was stored of another topic, cluster or partition count is not taken."""
-    for identity in (("other", "id", 1), ("cluster", "new", 1), ("cluster", "id", 2)):
-        stored = StoredPositions(log.pool, lambda _: {TOPIC: Identity(*identity)})
+    for other in (("other", "id", 1), ("cluster", "new", 1), ("cluster", "id", 2)):
+        identities = {TOPIC: Identity(*other)}
+        stored = StoredPositions(log.pool, lambda _, found=identities: found)  # type: ignore[misc]
 
         with pytest.raises(ConfigurationError, match="'A position is lost'"):
             await stored.restore({log.tp: 0})

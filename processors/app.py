@@ -26,7 +26,7 @@ from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
 from schemas.codec import Decoder, Encoder, load
 from schemas.registry import Registry
-from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, Topic
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECT_MAX_BYTES, Topic
 
 SESSION_SECONDS = 10
 """After this long without a heartbeat a worker is taken for dead, and its partitions move on.
@@ -123,6 +123,7 @@ def _app(world: World, kind: str) -> faust.App:
         consumer_auto_offset_reset="earliest",
         producer_acks=-1,
         producer_linger=0,
+        producer_max_request_size=REJECT_MAX_BYTES,
         stream_wait_empty=False,
         table_standby_replicas=0,
         topic_allow_declare=False,

@@ -94,7 +94,8 @@ def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decod
         batch.records, decoder.decode_all([record.value for record in batch.records]), strict=True
     ):
         if isinstance(result, DecodeError):
-            rejects.append(_reject(record, None, [Fault(None, result.code, str(result))]))
+            told = Fault(None, result.code, f"{_UNREADABLE[result.code]} ({result})")
+            rejects.append(_reject(record, None, [told]))
         else:
             records.append(record)
             values.append(result)
@@ -115,6 +116,12 @@ def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decod
     if faults:
         rows = [row for i, row in enumerate(rows) if i not in faults]
     return Judged(rows, rejects)
+
+
+_UNREADABLE = {
+    "undecodable": "L'enregistrement n'est pas lisible : corrigez l'émetteur.",
+    "unknown-schema": "Le schéma de l'enregistrement est inconnu : l'émetteur doit l'enregistrer.",
+}
 
 
 def _stray(values: Sequence[Record]) -> list[int]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
 from psycopg.rows import dict_row
 
@@ -106,13 +107,20 @@ class Outbox:
             rejects = await cursor.fetchall()
         if not rejects:
             return False
-        topic = self._prefix + REJECTS.name
-        await asyncio.gather(
-            *(self._send(topic, _key(row), row["value"], list(headers(row))) for row in rejects)
-        )
+        await asyncio.gather(*map(self._publish_reject, rejects))
         async with self._pool.connection() as connection:
             await connection.execute(_SQL["published"], {"ids": [row["id"] for row in rejects]})
         return True
+
+    async def _publish_reject(self, row: Mapping[str, Any]) -> None:
+        topic, key, told = self._prefix + REJECTS.name, _key(row), list(headers(row))
+        try:
+            await self._send(topic, key, row["value"], told)
+        except MessageSizeTooLargeError:
+            # Of a topic that takes more than this one. The others must not wait for it for ever.
+            log.warning("reject without its value", action="reject_too_large", id=str(row["id"]))
+            size = str(len(row["value"])).encode()
+            await self._send(topic, key, None, [*told, ("ingest.value_in_postgresql", size)])
 
 
 def _key(row: Mapping[str, Any]) -> bytes:

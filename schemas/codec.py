@@ -156,7 +156,9 @@ class Decoder:
         except Exception as error:
             # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
             # UnicodeDecodeError, OverflowError, MemoryError and more.
-            raise DecodeError("undecodable", f"the value cannot be read: {error!r}") from error
+            # Some of their messages hold whole schemas.
+            told = repr(error)[:200]
+            raise DecodeError("undecodable", f"the value cannot be read: {told}") from error
         if reached != end:
             raise DecodeError("undecodable", "the record does not end where it should")
         return record

@@ -15,7 +15,8 @@ class Topic:
     """A topic that foxstream owns.
 
     `record` names the Avro schema of the values (schemas/avro), None where values are bytes of
-    another topic. `retention_ms` is None for a compacted topic.
+    another topic. `retention_ms` is None for a compacted topic, `max_message_bytes` where the
+    broker's own limit holds.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Topic:
     partitions: int
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int | None = 7 * DAY_MS
+    max_message_bytes: int | None = None
 
     def configuration(self) -> Iterator[tuple[str, str]]:
         """Topic settings in Kafka's own names."""
@@ -32,11 +34,16 @@ class Topic:
         yield "cleanup.policy", self.cleanup
         if self.retention_ms is not None:
             yield "retention.ms", str(self.retention_ms)
+        if self.max_message_bytes is not None:
+            yield "max.message.bytes", str(self.max_message_bytes)
         if self.cleanup == "compact":
             yield "min.cleanable.dirty.ratio", "0.1"
 
 
 ROW_PARTITIONS = 4
+
+REJECT_MAX_BYTES = 2 * 1024 * 1024
+"""A record as large as a broker takes by default (1 MiB), and all that is to be said of it."""
 
 ROWS_ENTREPRISE = Topic("rows.entreprise", "entreprise_row", "siren", ROW_PARTITIONS)
 ROWS_VILLE = Topic("rows.ville", "ville_row", "slug of the city", ROW_PARTITIONS)
@@ -46,6 +53,7 @@ REJECTS = Topic(
     "import id, or the source topic where there is none",
     ROW_PARTITIONS,
     retention_ms=90 * DAY_MS,
+    max_message_bytes=REJECT_MAX_BYTES,
 )
 IMPORT_EVENTS = Topic("imports.events", "import_event", "import id", 4)
 IMPORT_LOG = Topic("imports.log", "import_state", "import id", 4, "compact", None)

@@ -328,14 +328,16 @@ async def two_partitions(log: Partition) -> list[Partition]:
     return [log, other]
 
 
-async def test_topic_of_the_same_name(log: Partition) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [Identity("other", "id", 1), Identity("cluster", "new", 1), Identity("cluster", "id", 2)],
+)
+async def test_topic_of_the_same_name(log: Partition, other: Identity) -> None:
     """A position that was stored of another topic, cluster or partition count is not taken."""
-    for other in (("other", "id", 1), ("cluster", "new", 1), ("cluster", "id", 2)):
-        identities = {TOPIC: Identity(*other)}
-        stored = StoredPositions(log.pool, lambda _, found=identities: found)  # type: ignore[misc]
+    stored = StoredPositions(log.pool, lambda _: {TOPIC: other})
 
-        with pytest.raises(ConfigurationError, match="'A position is lost'"):
-            await stored.restore({log.tp: 0})
+    with pytest.raises(ConfigurationError, match="'A position is lost'"):
+        await stored.restore({log.tp: 0})
 
 
 async def test_position_that_is_stored_stays(log: Partition) -> None:

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down check fmt lock
+.PHONY: help demo test up down check fmt lock bench
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -46,3 +46,6 @@ fmt: $(VENV)/ready ## format, and mend what lint can mend
 lock: $(VENV)/ready ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
+
+bench: $(VENV)/ready ## how long imports of 1,000 to 500,000 rows take
+	@$(BIN)/python -m tests.benchmarks.imports

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,9 +11,12 @@ from confluent_kafka import murmur2
 
 from processors.draining import Batch
 from schemas.codec import DecodeError, Decoder, Record
+from schemas.compiled import EPOCH
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.rules import problems
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 FUTURE_MS = 5 * 60 * 1000
 """How far an observation may lie ahead of the time at which Kafka appended its record."""
@@ -248,11 +252,11 @@ _UPSTREAM: Mapping[str, Any] = {
 
 
 def _observed_ms(value: Record, record: ConsumerRecord) -> int:
-    observed = value["observed_at"]
+    observed: datetime | None = value["observed_at"]
     if observed is None:
         appended: int = record.timestamp
         return appended
-    return int(observed.timestamp() * 1000)
+    return (observed - EPOCH) // _MILLISECOND  # exact, as a float of seconds is not
 
 
 def _reject(record: ConsumerRecord, tie: Record | None, faults: Iterable[Fault]) -> Reject:

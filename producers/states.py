@@ -11,6 +11,7 @@ from itertools import chain
 from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from warnings import catch_warnings, simplefilter
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -268,17 +269,19 @@ def absent_workers(settings: Settings, groups: Sequence[str] = ("rows", "imports
     """Those of the worker groups that have no member. Raises UnreachableError."""
     from confluent_kafka.admin import AdminClient  # not on the way of an import that moves
 
-    # Its describe_consumer_groups aborts the process where no broker answers in time, which is just
-    # when this is asked: librdkafka #4605.
     admin = AdminClient(configuration(settings))
     absent = []
-    for group in groups:
+    with catch_warnings():
+        # What replaces list_groups aborts the process where no broker answers in time, which is
+        # just when this is asked: librdkafka #4605.
+        simplefilter("ignore", DeprecationWarning)
         try:
-            found = admin.list_groups(settings.topic(group), timeout=5)
+            for group in groups:
+                found = admin.list_groups(settings.topic(group), timeout=5)
+                if not any(known.members for known in found):
+                    absent.append(group)
         except KafkaException as error:
             raise UnreachableError(
                 f"Kafka ne dit pas quels workers tournent : {error.args[0].str()}."
             ) from error
-        if not any(known.members for known in found):
-            absent.append(group)
     return absent

@@ -1,7 +1,7 @@
 """Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import timedelta
 from hashlib import sha1
 from typing import LiteralString, NamedTuple
 from uuid import UUID
@@ -14,6 +14,7 @@ from processors.draining import BatchTooLargeError
 from processors.judging import Row
 from processors.writing.outcomes import Outcomes
 from processors.writing.targets import NULL, Target, escaped
+from schemas.compiled import EPOCH
 
 _NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes
 _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
@@ -152,7 +153,7 @@ def _identifier(table: str, key: str) -> str:
 def _times(milliseconds: Sequence[int]) -> list[str]:
     # Kafka stamps all records of one produced batch alike: few are different.
     texts = {
-        ms: datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+        ms: (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
         for ms in set(milliseconds)
     }
     return [texts[ms] for ms in milliseconds]

@@ -394,16 +394,23 @@ async def test_markers_that_come_alone(topic: Topic) -> None:
         assert reader.batches[-1].start == 1  # where the batch before it ended
 
 
-async def test_aborted_transaction_of_many_fetches(topic: Topic) -> None:
+async def test_aborted_transaction_of_many_fetches(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An aborted transaction that takes longer to pass than one poll does is passed all the same."""
+    original = BatchConsumer._wait_next_records
+
+    async def hasty(self: BatchConsumer, _: float) -> Any:
+        return await original(self, 0.05)  # a second, else
+
+    monkeypatch.setattr(BatchConsumer, "_wait_next_records", hasty)
     upstream = transactional(topic, **{"batch.num.messages": 1})
     topic.put(0, 0)
-    transaction(topic, upstream, range(1, 2_500), commit=False)
+    transaction(topic, upstream, range(1, 1_000), commit=False)
     topic.put(1, 1)
 
-    # A fetch for each of the records: it takes as long as some hundred megabytes would otherwise.
-    async with reading(topic, consumer_max_fetch_size=1) as reader:
-        await until(lambda: len(reader.records) >= 2, seconds=20)
+    async with reading(topic, consumer_max_fetch_size=1) as reader:  # a fetch for each record
+        await until(lambda: len(reader.records) >= 2, seconds=15)
 
         assert reader.values == [0, 1]
 

@@ -165,6 +165,14 @@ def test_moment_of_observation(microseconds: int) -> None:
     assert row.observed_ms == 1_709_251_199_000 + microseconds // 1000
 
 
+@pytest.mark.parametrize("ms", [-1_086_553_255_067, -1, 0, 1])
+def test_moments_of_long_ago(ms: int) -> None:
+    """Times before 1970 are kept to the millisecond as well."""
+    observed = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+    assert judged(company(observed_at=observed)).rows[0].observed_ms == ms
+
+
 def test_every_millisecond() -> None:
     """No two times that differ by a millisecond become one: the older must not pass for a tie."""
     first = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)

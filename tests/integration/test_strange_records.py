@@ -143,7 +143,7 @@ def bad_records(upstream: Upstream) -> Mapping[str, tuple[str, dict[str, Any]]]:
     garbage = random.Random(1).randbytes(300)
     key = siren(1)
     home = murmur2(key.encode(), PARTITIONS)
-    soon = NOW + timedelta(minutes=10)
+    soon = datetime.now(UTC) + timedelta(minutes=10)
     return {
         "random bytes": ("undecodable", {"key": key, "value": b"\x07" + garbage}),
         "framed garbage": ("undecodable", {"key": key, "value": good[:5] + b"\xff" + garbage}),

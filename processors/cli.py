@@ -23,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-schemas_app = typer.Typer(help="Avro schemas in the registry.", no_args_is_help=True)
+schemas_app = typer.Typer(invoke_without_command=True)
 app.add_typer(schemas_app, name="schemas")
 
 
@@ -78,6 +78,13 @@ def topics() -> None:
     with _settings() as settings:
         created = cluster.create_topics(settings.kafka_bootstrap, settings.topic_prefix)
     typer.echo("\n".join(f"created {name}" for name in created) or "all topics are there")
+
+
+@schemas_app.callback()
+def schemas(context: typer.Context) -> None:
+    """Avro schemas in the registry: without a further word, as `register`."""
+    if context.invoked_subcommand is None:
+        register()
 
 
 @schemas_app.command()

@@ -228,3 +228,10 @@ def test_worker_without_schemas(elsewhere: Site) -> None:
 
     assert done.code == 2
     assert done.stderr.splitlines()[-1].endswith("run 'foxstream-worker schemas register'")
+
+
+def test_schemas_alone_registers(site: Site) -> None:
+    """`foxstream-worker schemas` does what its one subcommand does."""
+    alone = site.foxstream_worker("schemas")
+
+    assert (alone.code, alone.stdout) == (0, site.foxstream_worker("schemas", "register").stdout)

@@ -1,6 +1,6 @@
 """One import, from the file to "reading finished". The command line and the gateway call it.
 
-The order is the guarantee (docs/design, "read once"):
+The order is the guarantee (docs/guarantees.md):
 1. The file is opened and its first rows read: a refusal here leaves no trace.
 2. The import log says whether this import is known, and whether it may be gone on with.
 3. Submitted is published and acknowledged.

@@ -46,7 +46,7 @@ def new_state(**given: Any) -> State:
 
 
 def document(state: State) -> dict[str, Any]:
-    """A state as docs/imports.md names it, ready for JSON: timestamps are ISO 8601 in UTC."""
+    """A state by the names of schemas/avro/import_state.avsc, ready for JSON: timestamps are ISO 8601 in UTC."""
     return {
         name: f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
         if isinstance(value, datetime)

@@ -1,4 +1,4 @@
-"""What the facts of an import make of its state: docs/imports.md, "The state of an import"."""
+"""What the facts of an import make of its state: schemas/avro/import_state.avsc."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -210,7 +210,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if fetched.records[0].offset > expected:
             # Either markers of a transaction or a hole: aiokafka starts anew by itself at the
             # log's beginning when its position is gone.
-            await self._check_held({tp: expected})
+            await self._check_held({tp: expected}, await self.earliest_offsets(tp))
         return True
 
     async def _seek_or_crash(self, tps: set[TP]) -> Mapping[TP, int]:
@@ -232,15 +232,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._forget(tps)
         if not tps:
             return {}
-        stored = await self._positions.restore(await self.earliest_offsets(*tps))
-        await self._check_held(stored)
+        beginnings = await self.earliest_offsets(*tps)
+        stored = await self._positions.restore(beginnings)
+        await self._check_held(stored, beginnings)
         await self.seek_wait(stored)
         self._expected.update(stored)
         self._turns.update({tp: object() for tp in stored})
         return stored
 
-    async def _check_held(self, positions: Mapping[TP, int]) -> None:
-        beginnings = await self.earliest_offsets(*positions)
+    async def _check_held(self, positions: Mapping[TP, int], beginnings: Mapping[TP, int]) -> None:
+        # After the positions were read: a writer before this one may just have moved them.
         ends = await self.highwaters(*positions)
         for tp, position in positions.items():
             if not beginnings[tp] <= position <= ends[tp]:

@@ -26,6 +26,7 @@ from processors.states import OUTCOMES, SITE_STATUS, State, state_of
 from processors.writing import positions, rejects
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
+from schemas.import_types import IMPORT_TYPES
 
 log = structlog.get_logger(__name__)
 
@@ -101,8 +102,7 @@ class Tracker:
             try:
                 if isinstance(result, DecodeError):
                     raise result
-                UUID(result["import_id"])
-                events.append(result)
+                events.append(_checked(result))
             except ValueError as error:  # DecodeError is one
                 code = getattr(error, "code", "malformed")
                 bad.append(Reject(record, None, 0, None, None, [Fault(None, code, str(error))]))
@@ -162,14 +162,39 @@ async def _facts(connection: Connection, ids: Iterable[UUID]) -> list[dict[str, 
         return await cursor.fetchall()
 
 
+def _checked(event: Record) -> Record:
+    """The event as PostgreSQL can store it; raises ValueError for one that no producer of ours sends."""
+    UUID(event["import_id"])
+    name, body = event["event"]
+    import_type = body.get("import_type", "ENTREPRISE")
+    if import_type not in IMPORT_TYPES:
+        raise ValueError(f"there is no import type {import_type[:40]!r}")
+    counts = [body.get("total_rows", 0), *body.get("warnings_by_code", {}).values()]
+    if not all(0 <= count <= _INT_MAX for count in counts):
+        raise ValueError("a count is negative or beyond 32 bits")
+    return {**event, "event": (name, _without_nul(body))}
+
+
+_INT_MAX = 2**31 - 1
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's texts and jsonb take no NUL, and a file's header may hold one."""
+    if isinstance(value, str):
+        return value.replace("\0", "␀")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
+
+
 async def _apply(connection: Connection, partition: int, event: Record) -> None:
     name, body = event["event"]
     values = {**body, "id": event["import_id"], "at": event["at"], "partition": partition}
     match name.removeprefix(f"{NAMESPACE}."):
         case "Submitted":
-            # jsonb takes no NUL (PostgreSQL, "JSON Types"), and a file's header may hold one.
-            header = [label.replace("\0", "␀") for label in body["header"]]
-            values |= {"header": Jsonb(header), "options": Jsonb(body["options"])}
+            values |= {"header": Jsonb(body["header"]), "options": Jsonb(body["options"])}
             await connection.execute(_SQL["submitted"], values)
         case "ReadingFinished":
             values["warnings_by_code"] = Jsonb(body["warnings_by_code"])

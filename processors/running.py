@@ -62,6 +62,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
             finally:
                 await asyncio.gather(*(app.stop() for app in apps))
                 server.shutdown()
+                server.server_close()
     for app in apps:
         if app.crash_reason is not None:
             raise _told(app.crash_reason) from app.crash_reason

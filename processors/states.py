@@ -39,7 +39,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "total_rows": total,
         "success_rows": success,
         "error_rows": counts["rejected"],
-        "success_rate": round(100 * success / total, 2) if total else None,
+        "success_rate": _rate_of(success, total),
         **counts,
         "warnings_by_code": facts["warnings_by_code"],
         "rows_per_second": _rate(accounted, started_at, facts["moved"]),
@@ -65,6 +65,13 @@ def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:
     if success == 0:
         return "ERROR"
     return "SUCCESS" if success == total else "PARTIAL"
+
+
+def _rate_of(success: int, total: int | None) -> float | None:
+    """In percent, two decimals; 100 only where nothing is missing."""
+    if not total:
+        return None
+    return 100.0 if success == total else min(round(100 * success / total, 2), 99.99)
 
 
 def _rate(rows: int, since: datetime | None, until: datetime | None) -> float | None:

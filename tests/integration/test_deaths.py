@@ -89,7 +89,8 @@ def companies(site: Site, tmp_path: Path) -> Companies:
 
 
 def make_slow(site: Site, seconds: float) -> None:
-    """Transactions with rows of companies come one after another from now on, so far apart."""
+    """Transactions with companies come one after another from now on, so far apart, of one fetch."""
+    site.settings = {"FOX_BATCH_ROWS": "1"}
     with psycopg.connect(site.database_url) as connection:
         connection.execute(
             f"""
@@ -155,7 +156,7 @@ def shared(site: Site, workers: int) -> bool:
 
 def test_workers_that_die_or_sleep_are_succeeded(site: Site, companies: Companies) -> None:
     """By those that share the partitions, or start later; one that wakes up writes nothing twice."""
-    make_slow(site, 0.2)
+    make_slow(site, 0.3)
     sleeping, killed, left = site.worker(), site.worker(), site.worker()
     eventually(lambda: shared(site, 3))
 
@@ -183,7 +184,7 @@ def test_workers_that_die_or_sleep_are_succeeded(site: Site, companies: Companie
 
 def test_a_worker_ends_in_order(site: Site, companies: Companies) -> None:
     """After SIGTERM in the middle of an import it exits with 0 in time; its successor finishes."""
-    make_slow(site, 0.2)
+    make_slow(site, 0.3)
     worker = site.worker()
     path = companies.file()
     with importing(site, path) as command:
@@ -224,7 +225,7 @@ def test_a_file_that_is_published_again_adds_nothing(site: Site, companies: Comp
 
 def test_postgresql_may_be_away_for_a_while(site: Site, companies: Companies) -> None:
     """The worker waits for it and goes on by itself; nothing is lost, rejected or written twice."""
-    make_slow(site, 0.2)
+    make_slow(site, 0.3)
     worker = site.worker()
     path = companies.file()
     with importing(site, path) as command:

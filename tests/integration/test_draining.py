@@ -74,7 +74,14 @@ class Topic:
     def __post_init__(self) -> None:
         self.name = f"{self.prefix}rows"
         self.admin = AdminClient({"log_level": 0, "bootstrap.servers": self.bootstrap})
-        self.producer = Producer({"log_level": 0, "bootstrap.servers": self.bootstrap})
+        self.producer = Producer(
+            {
+                "log_level": 0,
+                "bootstrap.servers": self.bootstrap,
+                # Without it a retry puts records behind later ones.
+                "enable.idempotence": True,
+            }
+        )
         for future in self.admin.create_topics([NewTopic(self.name, self.partitions)]).values():
             future.result(10)
 

@@ -1,3 +1,9 @@
 """Fixtures live in modules of their own, by subject."""
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.fix_stack"]
+
+# The same examples at every run: what a change breaks is the change's doing.
+settings.register_profile("suite", derandomize=True)
+settings.load_profile("suite")

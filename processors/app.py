@@ -18,10 +18,12 @@ from processors.cluster import Identity, identify
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.imports import Tracker
+from processors.lag import Lag
 from processors.outbox import Outbox
 from processors.rows import RowWriter
 from processors.sending import sender
 from processors.settings import Settings
+from processors.writing.limit import RejectLimit
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
 from schemas.codec import Decoder, Encoder, load
@@ -31,6 +33,10 @@ from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECT_MAX_BYTES, Topic
 SESSION_SECONDS = 10
 """After this long without a heartbeat a worker is taken for dead, and its partitions move on.
 Above database.pool.TRANSACTION_SECONDS: its transactions end before."""
+
+METADATA_SECONDS = 5
+"""How often the topics' partitions are asked for. A worker that started while the broker did may know
+none; as leader of its group it would assign none to anybody until it asks again."""
 
 FETCH_ROWS = 2000
 """Most records in one batch from Kafka: what is in memory is counted in batches."""
@@ -82,6 +88,7 @@ def rows(world: World) -> faust.App:
             world.pool,
             outbox,
             world.settings.batch_rows,
+            RejectLimit(world.settings.reject_limit),
         )
         _drain(app, world.name(topic), writer.run)
     return app
@@ -101,6 +108,7 @@ def imports(world: World) -> faust.App:
         world.pool,
         publish,
         lambda: app.consumer.assignment(),
+        {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
     )
     app.task(tracker.follow)
     _drain(app, world.name(IMPORT_EVENTS), tracker.run)
@@ -121,6 +129,7 @@ def _app(world: World, kind: str) -> faust.App:
         broker_request_timeout=40.0,
         broker_max_poll_records=FETCH_ROWS,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_SECONDS * 1000,
         producer_acks=-1,
         producer_linger=0,
         producer_max_request_size=REJECT_MAX_BYTES,
@@ -130,11 +139,11 @@ def _app(world: World, kind: str) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.transport = BatchTransport(
-        app.conf.broker,
-        app,
-        positions=StoredPositions(world.pool, partial(identify, settings.kafka_bootstrap)),
+    positions = StoredPositions(
+        world.pool, world.identities, partial(identify, settings.kafka_bootstrap)
     )
+    app.transport = BatchTransport(app.conf.broker, app, positions=positions)
+    app.task(Lag(positions.read, lambda: app.consumer).watch)
     return app
 
 

@@ -14,6 +14,7 @@ from processors.database.migrate import migrate as apply_migrations
 from processors.errors import WorkerError
 from processors.running import run as run_worker
 from processors.settings import Settings
+from processors.widening import widen
 from schemas.codec import load
 from schemas.registry import IncompatibleSchemaError, Registry, RegistryUnavailableError
 from schemas.topics import TOPICS
@@ -73,11 +74,28 @@ def migrate() -> None:
 
 
 @app.command()
-def topics() -> None:
+def topics(
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            help="Give the row topics so many partitions. Workers are stopped, all imports ended, "
+            "all rows written: a row's key decides its partition, and its order within it."
+        ),
+    ] = None,
+) -> None:
     """Create the topics that are missing."""
     with _settings() as settings:
         created = cluster.create_topics(settings.kafka_bootstrap, settings.topic_prefix)
-    typer.echo("\n".join(f"created {name}" for name in created) or "all topics are there")
+        widened = [] if partitions is None else widen(settings, partitions)
+    typer.echo(
+        "\n".join(
+            [
+                *(f"created {name}" for name in created),
+                *(f"{name} has {partitions} partitions" for name in widened),
+            ]
+        )
+        or "all topics are there"
+    )
 
 
 @schemas_app.callback()

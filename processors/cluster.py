@@ -20,10 +20,13 @@ class Identity:
     topic_id: str
     partitions: int
 
+    def __str__(self) -> str:
+        return f"topic {self.topic_id} with {self.partitions} partitions in cluster {self.cluster}"
+
 
 def identify(bootstrap: str, topics: Iterable[str]) -> dict[str, Identity]:
     """The identity of each topic. Raises ConfigurationError for one that is not there."""
-    admin = _admin(bootstrap)
+    admin = admin_client(bootstrap)
     names = list(topics)
     try:
         cluster = admin.list_topics(timeout=TIMEOUT_SECONDS)
@@ -42,12 +45,12 @@ def identify(bootstrap: str, topics: Iterable[str]) -> dict[str, Identity]:
             for name, future in described.items()
         }
     except KafkaException as error:
-        raise _unreachable(bootstrap, error) from error
+        raise unreachable(bootstrap, error) from error
 
 
 def create_topics(bootstrap: str, prefix: str) -> list[str]:
     """Creates the topics that are missing; returns their names."""
-    admin = _admin(bootstrap)
+    admin = admin_client(bootstrap)
     try:
         present = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
         missing = [topic for topic in TOPICS if prefix + topic.name not in present]
@@ -67,13 +70,15 @@ def create_topics(bootstrap: str, prefix: str) -> list[str]:
             future.result(TIMEOUT_SECONDS)
         return list(created)
     except KafkaException as error:
-        raise _unreachable(bootstrap, error) from error
+        raise unreachable(bootstrap, error) from error
 
 
-def _admin(bootstrap: str) -> AdminClient:
+def admin_client(bootstrap: str) -> AdminClient:
+    """For questions to the cluster and changes of it; it connects when it is first used."""
     # Its own log lines would repeat on the terminal what the error says.
     return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
 
-def _unreachable(bootstrap: str, error: KafkaException) -> UnreachableError:
+def unreachable(bootstrap: str, error: KafkaException) -> UnreachableError:
+    """What such an error is to whoever runs a command or a worker."""
     return UnreachableError(f"Kafka at {bootstrap} cannot be reached: {error.args[0].str()}")

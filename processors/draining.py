@@ -14,6 +14,7 @@ and aiokafka 0.14, each held by tests/integration/test_draining.py:
 
 import asyncio
 import logging
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -23,13 +24,16 @@ from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from processors.errors import PositionLostError
+from processors.errors import PositionLostError, UnreachableError
 
 log = structlog.get_logger(__name__)
 
 SEEK_TIMEOUT_SECONDS = 20.0
 """Longest seek after a rebalance. Above it Faust would time out itself (broker_request_timeout)
 and leave a member of the group that reads nothing."""
+
+SEEK_AGAIN_SECONDS = 1.0
+"""Between two seeks while a server cannot be reached."""
 
 
 class BatchTooLargeError(Exception):
@@ -78,7 +82,10 @@ class Positions(Protocol):
     """Where reading has to start: processors.writing.positions, or a fake."""
 
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
-        """The stored next offset of each partition; one that has none starts at its beginning."""
+        """The stored next offset of each partition; one that has none starts at its beginning.
+
+        Raises UnreachableError where a server refuses to answer: it is asked again.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             self._starts[tp], self._ends[tp] = start, end
         return found
 
+    def reached(self, tp: TP) -> int:
+        """The position after the last fetch, or 0."""
+        return self._ends.get(tp, 0)
+
     def _positions(self, consumer: Any) -> dict[Any, int]:
         subscription = consumer._subscription.subscription
         assignment = subscription and subscription.assignment
@@ -138,6 +149,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._positions: Positions = self.transport.positions
         self._expected: dict[TP, int] = {}
         self._turns: dict[TP, object] = {}
+        self._written: dict[TP, int] = {}
+        self.halted: set[TP] = set()
+        self._handed: dict[TP, deque[tuple[int, float]]] = defaultdict(deque)
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -146,19 +160,47 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Whether the partition is still ours and has not been sought since this batch."""
         return self._turns.get(batch.tp) is batch.turn
 
+    def wrote(self, batch: Batch) -> None:
+        """Notes that a batch is committed, whoever did it."""
+        if self.is_current(batch):
+            self._written[batch.tp] = batch.end
+
+    def written(self, tp: TP) -> int:
+        """The highest position that was seen committed since the last seek, or 0."""
+        return self._written.get(tp, 0)
+
+    def unwritten_since(self, tp: TP, position: int) -> float | None:
+        """Unix time at which Kafka took the oldest record handed out from this position on."""
+        handed = self._handed[tp]
+        while handed and handed[0][0] <= position:
+            handed.popleft()
+        return handed[0][1] if handed else None
+
+    def reached(self, tp: TP) -> int:
+        """The offset up to which a partition is fetched: past the markers of transactions, too."""
+        position: int = self._thread.reached(tp)
+        return position
+
     async def seek_again(self, batch: Batch) -> None:
         """Takes the partition of a batch that was given up back to its stored position."""
         if self.is_current(batch):
             await self._seek_or_crash({batch.tp})
 
+    async def follow_back(self, tp: TP) -> None:
+        """Takes a partition back whose stored position went back: its database was restored."""
+        if tp in self._turns:
+            await self._seek_or_crash({tp})
+
     def void(self, batch: Batch) -> None:
         """Hands out nothing more of the batch's partition until the next rebalance."""
         self._forget({batch.tp})
+        self.halted.add(batch.tp)
         self.pause_partitions({batch.tp})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         # A rebalance takes every partition through a new seek, those that stay as well.
         self._forget(set(self._turns))
+        self.halted.clear()
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -174,19 +216,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 or self.app.consumer_generation_id != generation
             ):
                 return  # a seek follows, and brings what is dropped here again
-            if (active is None or tp in active) and await self._follows(tp, fetched):
-                self._expected[tp] = fetched.end
-                message = self._to_message(tp, fetched.records[-1])
-                message.key = None
-                message.value = Batch(
-                    tp.topic,
-                    tp.partition,
-                    fetched.start,
-                    fetched.end,
-                    fetched.records,
-                    self._turns[tp],
-                )
-                yield tp, message
+            turn = self._turns.get(tp)
+            if (active is not None and tp not in active) or not await self._follows(tp, fetched):
+                continue
+            if turn is None or self._turns.get(tp) is not turn:
+                continue  # taken away or sought while _follows asked Kafka
+            self._expected[tp] = fetched.end
+            self._handed[tp].append((fetched.end, fetched.records[0].timestamp / 1000))
+            message = self._to_message(tp, fetched.records[-1])
+            message.key = None
+            message.value = Batch(
+                tp.topic, tp.partition, fetched.start, fetched.end, fetched.records, turn
+            )
+            yield tp, message
 
     def on_buffer_full(self, tp: TP) -> None:
         """Nothing: a full queue blocks the drain, which is all the backpressure that it takes."""
@@ -198,6 +240,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp in tps:
             self._turns.pop(tp, None)
             self._expected.pop(tp, None)
+            self._handed.pop(tp, None)
+            self._written.pop(tp, None)
 
     async def _follows(self, tp: TP, fetched: _Fetched) -> bool:
         """Whether a fetch begins where the last one handed out ended."""
@@ -214,7 +258,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     async def _seek_or_crash(self, tps: set[TP]) -> Mapping[TP, int]:
-        """To the stored positions, or the end of the app.
+        """To the stored positions, or the end of the app; later, while a server is not there.
 
         Faust would only log the failure, and go on with the wrong positions or with none.
         """
@@ -222,11 +266,26 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         try:
             async with asyncio.timeout(SEEK_TIMEOUT_SECONDS):
                 return await self._seek_to_stored(tps)
+        except UnreachableError as error:
+            if self.app.consumer_generation_id == generation:
+                log.warning("seek has to wait", action="seek_waits", reason=str(error))
+                self.add_future(self._seek_later(tps, generation))
         except Exception as error:  # re-raised by the runner, which ends the process
             if self.app.consumer_generation_id == generation:
                 log.exception("seek failed", action="seek_failed")
                 await self.app.crash(error)
-            return {}
+        return {}
+
+    async def _seek_later(self, tps: set[TP], generation: int) -> None:
+        """Seeks after a while; nothing of the partitions is read before."""
+        self.pause_partitions(tps)
+        await self.sleep(SEEK_AGAIN_SECONDS)
+        # Faust resumes what it is assigned once the seek that failed has returned.
+        self.pause_partitions(tps)
+        if self.should_stop or self.app.consumer_generation_id != generation:
+            return  # the rebalance seeks, or has sought
+        if await self._seek_or_crash(tps) and self.app.consumer_generation_id == generation:
+            self.resume_partitions(tps)
 
     async def _seek_to_stored(self, tps: set[TP]) -> Mapping[TP, int]:
         self._forget(tps)
@@ -237,6 +296,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self._check_held(stored, beginnings)
         await self.seek_wait(stored)
         self._expected.update(stored)
+        self._written.update(stored)
         self._turns.update({tp: object() for tp in stored})
         return stored
 

@@ -6,8 +6,9 @@ rows do; what became of the rows is summed up from ingest.progress, where the ro
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from datetime import timedelta
+import contextlib
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +18,14 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from processors import metrics
-from processors.database.pool import Connection, Pool, transaction
+from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.draining import Batch, BatchConsumer
 from processors.judging import Reject
 from processors.settling import settle
 from processors.states import OUTCOMES, SITE_STATUS, State, state_of
 from processors.writing import positions, rejects
+from processors.writing.sqlstate import passes
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
@@ -40,7 +42,10 @@ QUIET = timedelta(seconds=1)
 
 
 class Tracker:
-    """Follows the imports of the partitions that `assignment` tells."""
+    """Follows the imports of the partitions that `assignment` tells.
+
+    `topics` are the names of the row topics, by import type.
+    """
 
     def __init__(
         self,
@@ -49,12 +54,18 @@ class Tracker:
         pool: Pool,
         publish: Callable[[bytes, bytes], Awaitable[None]],
         assignment: Callable[[], Iterable[TP]],
+        topics: Mapping[str, str],
     ) -> None:
         self._decoder = decoder
         self._encoder = encoder
         self._pool = pool
         self._publish = publish
         self._assignment = assignment
+        self._topics = Jsonb(topics)
+        # The states last published of imports that have not ended, by partition of their events.
+        self._open: dict[str, tuple[int, State]] = {}
+        # Versions sent of which PostgreSQL was not told: they may have come after later ones.
+        self._doubtful: dict[str, int] = {}
         self._touched: set[UUID] = set()
         self._news = asyncio.Event()
 
@@ -62,7 +73,7 @@ class Tracker:
         """Takes the events of the topic's stream, whose values are batches."""
         async for event in events:
             batch: Batch = event.value
-            self._touched.update(*await settle(batch, consumer, self._write))
+            self._touched.update(*await settle(batch, consumer, self._write, self._pool))
             self._news.set()
 
     async def follow(self) -> None:
@@ -70,18 +81,20 @@ class Tracker:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._news.wait()
-            except TimeoutError:
-                due = loop.time() + SWEEP_SECONDS
-                self._touched |= await self._unfinished()
             self._news.clear()
             touched, self._touched = self._touched, set()
             try:
+                if loop.time() >= due:
+                    due = loop.time() + SWEEP_SECONDS
+                    touched |= await self._unfinished()
                 await self._fold(touched)
-            except Exception:  # the next sweep tries again; events go on meanwhile
+            except Exception as error:  # the next sweep tries again; events go on meanwhile
                 log.exception("states are late", action="fold_failed")
+                if passes(error):
+                    await self._tell_that_it_waits()
 
     async def _write(self, batch: Batch) -> set[UUID]:
         """Writes a batch of events; the ids of the imports that they are about."""
@@ -110,30 +123,48 @@ class Tracker:
 
     async def _unfinished(self) -> set[UUID]:
         """Imports of this worker that have not ended, or whose last state nobody may have seen."""
-        held = sorted({tp.partition for tp in self._assignment()})
-        try:
-            async with self._pool.connection() as connection:
-                unfinished = await _ids(connection, "unfinished", held)
-                unpublished = await _ids(connection, "unpublished", held)
-        except Exception:  # the next sweep tries again
-            log.exception("states are late", action="sweep_failed")
-            return set()
+        held = self._held()
+        self._open = {
+            import_id: known for import_id, known in self._open.items() if known[0] in held
+        }
+        async with connected(self._pool) as connection:
+            for import_id, version in list(self._doubtful.items()):
+                await connection.execute(_SQL["doubtful"], {"id": import_id, "version": version})
+                del self._doubtful[import_id]
+            unfinished = await _ids(connection, "unfinished", held)
+            unpublished = await _ids(connection, "unpublished", held)
         metrics.IMPORTS_UNFINISHED.set(len(unfinished))
         return unfinished | unpublished
 
+    def _held(self) -> list[int]:
+        return sorted({tp.partition for tp in self._assignment()})
+
     async def _fold(self, ids: Iterable[UUID]) -> None:
         """Writes the states that have changed, then publishes what has not been published."""
-        late: list[State] = []
+        late: list[tuple[int, State]] = []
         async with transaction(self._pool) as connection:
-            for facts in await _facts(connection, ids):
+            for facts in await _facts(connection, ids, self._topics):
                 state = state_of(facts)
-                if _is_news(facts, state):
-                    state["version"] += 1
+                _, known = self._open.get(state["id"], (None, None))
+                if _is_news(facts, state, known):
+                    # By two, so that a state that only says that it waits has room below.
+                    state["version"] = max(
+                        facts["version"] + 2,
+                        known["version"] + 1 if known else 0,
+                        _milliseconds(facts["now"]),
+                    )
                     await _keep(connection, state)
                     _count(facts, state)
                 if state["version"] > facts["published_version"]:
-                    late.append(state)
-        overtaken = [UUID(state["id"]) for state in late if not await self._send(state)]
+                    late.append((facts["partition"], state))
+        overtaken = []
+        for partition, state in late:
+            if not await self._send(state):
+                overtaken.append(UUID(state["id"]))
+            if state["completed_at"] is None:
+                self._open[state["id"]] = partition, state
+            else:
+                self._open.pop(state["id"], None)
         if overtaken:
             await self._fold(overtaken)
 
@@ -141,14 +172,37 @@ class Tracker:
         """Publishes a state. False where another worker was first with a later one.
 
         It has this import by now. Its state must be the last on the topic: it is published again.
+        So it is where the answer of Kafka or PostgreSQL fails to come, as after a long sleep.
         """
+        self._doubtful[state["id"]] = state["version"]
         await self._publish(state["id"].encode(), self._encoder.encode(state))
-        async with self._pool.connection() as connection:
+        async with connected(self._pool) as connection:
             cursor = await connection.execute(
                 _SQL["published"], {"id": state["id"], "version": state["version"]}
             )
             newest = await cursor.fetchone()
+        del self._doubtful[state["id"]]
         return newest is None or bool(newest[0] <= state["version"])
+
+    async def _tell_that_it_waits(self) -> None:
+        """Publishes of each import that has not ended that it waits for the database."""
+        held = self._held()
+        for import_id, (partition, known) in self._open.items():
+            if partition not in held or known["waiting_for"] == "database":
+                continue
+            # Below the version of whatever was committed without our knowing: it must win.
+            state = {**known, "waiting_for": "database", "version": known["version"] + 1}
+            try:
+                await self._publish(import_id.encode(), self._encoder.encode(state))
+            except Exception:  # Kafka is away as well: the next failure says it
+                log.exception("states are late", action="publish_failed")
+                return
+            self._open[import_id] = partition, state
+
+
+def _milliseconds(at: datetime) -> int:
+    """Versions follow the clock, so that they rise even where a restore took the last ones away."""
+    return int(at.timestamp() * 1000)
 
 
 async def _ids(connection: Connection, query: str, partitions: list[int]) -> set[UUID]:
@@ -156,9 +210,11 @@ async def _ids(connection: Connection, query: str, partitions: list[int]) -> set
     return {import_id for (import_id,) in await cursor.fetchall()}
 
 
-async def _facts(connection: Connection, ids: Iterable[UUID]) -> list[dict[str, Any]]:
+async def _facts(
+    connection: Connection, ids: Iterable[UUID], topics: Jsonb
+) -> list[dict[str, Any]]:
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["facts"], {"ids": list(ids)})
+        await cursor.execute(_SQL["facts"], {"ids": list(ids), "topics": topics})
         return await cursor.fetchall()
 
 
@@ -206,8 +262,13 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
             pass  # Progress only wakes the tracker: the figures themselves stand in PostgreSQL
 
 
-def _is_news(facts: dict[str, Any], state: State) -> bool:
+def _is_news(facts: dict[str, Any], state: State, known: State | None) -> bool:
+    """`known` is what this worker last published; another may have said that it waits."""
     if facts["version"] == 0 or state["status"] != facts["status"]:
+        return True
+    if state["completed_at"] is None and (
+        known is None or known["waiting_for"] != state["waiting_for"]
+    ):
         return True
     moved = any(facts[name] != state[name] for name in OUTCOMES)
     return moved and (state["completed_at"] or facts["now"] - facts["changed_at"] >= QUIET)

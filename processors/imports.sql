@@ -27,7 +27,11 @@ SELECT i.*, now() AS now,
     coalesce(p.inserted, 0) AS now_inserted, coalesce(p.updated, 0) AS now_updated,
     coalesce(p.unchanged, 0) AS now_unchanged, coalesce(p.duplicate, 0) AS now_duplicate,
     coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,
-    p.began, p.moved
+    p.began, p.moved,
+    (
+        SELECT min(halted) FROM ingest.positions
+        WHERE topic = %(topics)s::jsonb ->> i.import_type
+    ) AS halted
 FROM ingest.imports i
 LEFT JOIN LATERAL (
     SELECT sum(inserted)::integer AS inserted, sum(updated)::integer AS updated,
@@ -85,3 +89,9 @@ SET published_version = %(version)s
 FROM before
 WHERE i.id = before.id
 RETURNING before.published_version
+
+-- name: doubtful
+-- It stands on the topic, or not, before a later one or after it: the last one is to be sent again.
+UPDATE ingest.imports
+SET published_version = least(published_version, %(version)s - 1)
+WHERE id = %(id)s

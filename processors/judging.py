@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A record that cannot be written, and why."""
+    """A record that cannot be written, and why. `foreseen`: the reader of its file found it."""
 
     record: ConsumerRecord
     import_id: str | None
@@ -46,6 +46,7 @@ class Reject(NamedTuple):
     line: int | None
     sheet: str | None
     faults: Sequence[Fault]
+    foreseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,7 @@ _UPSTREAM: Mapping[str, Any] = {
     "occurrence": 1,
     "policy": "merge",
     "sheet": None,
+    "faults": (),
 }
 
 
@@ -261,4 +263,12 @@ def _observed_ms(value: Record, record: ConsumerRecord) -> int:
 
 def _reject(record: ConsumerRecord, tie: Record | None, faults: Iterable[Fault]) -> Reject:
     tied = tie or _UPSTREAM
-    return Reject(record, tied["id"], tied["number"], tied["line"], tied["sheet"], list(faults))
+    return Reject(
+        record,
+        tied["id"],
+        tied["number"],
+        tied["line"],
+        tied["sheet"],
+        list(faults),
+        foreseen=bool(tied["faults"]),
+    )

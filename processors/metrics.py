@@ -31,8 +31,18 @@ RETRIES = Counter(
 )
 PARTITIONS_HALTED = Gauge(
     "fox_partitions_halted",
-    "Partitions that this worker stopped writing, because the configuration is wrong: see its log.",
-    ("type",),
+    "Partitions that this worker stopped writing until somebody mends what its log names.",
+    ("topic",),
+)
+LAG_ROWS = Gauge(
+    "fox_consumer_lag_rows",
+    "Records between the position in PostgreSQL and the end of the log, of this worker's partitions.",
+    ("topic", "partition"),
+)
+LAG_SECONDS = Gauge(
+    "fox_consumer_lag_seconds",
+    "Age of the oldest record that is not written. Rising without end: the partition is stuck.",
+    ("topic", "partition"),
 )
 IMPORTS_FINISHED = Counter("fox_imports_total", "Imports that ended.", ("type", "status"))
 IMPORTS_UNFINISHED = Gauge(

@@ -17,7 +17,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
 from psycopg.rows import dict_row
 
-from processors.database.pool import Pool
+from processors.database.pool import Pool, connected
 from processors.database.queries import load
 from processors.sending import Send
 from processors.writing.transaction import Written
@@ -98,7 +98,7 @@ class Outbox:
     async def _publish_rejects(self) -> bool:
         """Publishes some; whether there were any."""
         held = list(self._assignment())
-        async with self._pool.connection() as connection:
+        async with connected(self._pool) as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(
                 _SQL["unpublished"],
@@ -108,7 +108,7 @@ class Outbox:
         if not rejects:
             return False
         await asyncio.gather(*map(self._publish_reject, rejects))
-        async with self._pool.connection() as connection:
+        async with connected(self._pool) as connection:
             await connection.execute(_SQL["published"], {"ids": [row["id"] for row in rejects]})
         return True
 

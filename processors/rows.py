@@ -13,6 +13,7 @@ from processors.draining import Batch, BatchConsumer
 from processors.judging import judge
 from processors.outbox import Outbox
 from processors.settling import settle
+from processors.writing.limit import RejectLimit
 from processors.writing.targets import Target
 from processors.writing.transaction import Written, write
 from schemas.codec import Decoder
@@ -32,6 +33,7 @@ class RowWriter:
         pool: Pool,
         outbox: Outbox,
         batch_rows: int,
+        limit: RejectLimit,
     ) -> None:
         self._target = target
         self._decoder = decoder
@@ -41,6 +43,7 @@ class RowWriter:
         self._pool = pool
         self._outbox = outbox
         self._batch_rows = batch_rows
+        self._limit = limit
 
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""
@@ -70,7 +73,7 @@ class RowWriter:
 
     async def _settle(self, batch: Batch, consumer: BatchConsumer) -> None:
         with metrics.BATCH_SECONDS.labels(self._target.import_type.name).time():
-            results = await settle(batch, consumer, self._write)
+            results = await settle(batch, consumer, self._write, self._pool)
         for written in results:
             self._count(batch, written)
             self._outbox.tell(batch.topic, batch.partition, written)
@@ -81,7 +84,7 @@ class RowWriter:
             judged = self._judge(batch)
         else:  # the registry is asked, which may take a while
             judged = await asyncio.to_thread(self._judge, batch)
-        return await write(self._pool, self._target, batch, judged)
+        return await write(self._pool, self._target, batch, judged, self._limit)
 
     def _count(self, batch: Batch, written: Written) -> None:
         kind = self._target.import_type.name

@@ -2,8 +2,11 @@
 
 import asyncio
 import gc
+import os
 import signal
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaConnectionError
@@ -24,6 +27,12 @@ log = structlog.get_logger(__name__)
 
 CONNECTIONS = 8
 """Most connections of one worker to PostgreSQL: a few partitions at a time, and what it tells."""
+
+
+STOP_SECONDS = 9.0
+"""Longest orderly end. aiokafka's consumer does not stop while Kafka is away: its fetcher's close
+raises CancelledError, and Faust then waits for its thread for ever. Nothing is lost by leaving it:
+what is not committed is the successor's."""
 
 
 # Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds a
@@ -55,11 +64,15 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                     f"{error}: run 'foxstream-worker schemas register'"
                 ) from error
             try:
-                await asyncio.gather(*(app.start() for app in apps))
+                try:
+                    await asyncio.gather(*(app.start() for app in apps))
+                except KafkaConnectionError as error:
+                    raise _told(error) from error
                 log.info("worker started", action="worker_started", kinds=list(kinds))
                 while not stop.is_set() and not any(app.should_stop for app in apps):
                     await asyncio.sleep(0.1)
             finally:
+                _end_in_time(apps)
                 await asyncio.gather(*(app.stop() for app in apps))
                 server.shutdown()
                 server.server_close()
@@ -67,6 +80,19 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
         if app.crash_reason is not None:
             raise _told(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
+
+
+def _end_in_time(apps: Sequence[Any]) -> None:
+    """Ends the process if it does not end in order."""
+
+    def end() -> None:
+        crashes = [app.crash_reason for app in apps if app.crash_reason is not None]
+        log.error("worker ends without its consumers", action="stop_abandoned")
+        os._exit(_told(crashes[0]).exit_code if crashes else 0)
+
+    last_resort = threading.Timer(STOP_SECONDS, end)
+    last_resort.daemon = True
+    last_resort.start()
 
 
 def _told(reason: BaseException) -> WorkerError:

@@ -30,3 +30,11 @@ class Settings(BaseSettings):
     batch_rows: Annotated[
         int, Field(ge=1, le=50_000, description="Most rows in one transaction.")
     ] = 5000
+    reject_limit: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Most of the latest 10,000 rows of a topic that may be rejected unannounced.",
+        ),
+    ] = 0.5

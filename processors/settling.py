@@ -1,32 +1,43 @@
 """How a batch is seen through: again while a server fails, given up when it is somebody else's."""
 
+import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import psycopg
 import stamina
 import structlog
 
 from processors import metrics
+from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer, BatchTooLargeError
-from processors.writing.positions import FencedError
+from processors.writing.limit import RejectLimitError
+from processors.writing.positions import FencedError, halt
 from processors.writing.sqlstate import Blame, blame, passes
 from schemas.registry import RegistryUnavailableError
 
 log = structlog.get_logger(__name__)
 
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between two tries while a server fails: each about twice the one before, up to this."""
+
 Result = TypeVar("Result")
 
 
 async def settle(
-    batch: Batch, consumer: BatchConsumer, work: Callable[[Batch], Awaitable[Result]]
+    batch: Batch,
+    consumer: BatchConsumer,
+    work: Callable[[Batch], Awaitable[Result]],
+    pool: Pool,
 ) -> list[Result]:
     """The results of `work`, which writes a batch in one transaction with its position.
 
     One, or several where the batch was too large for a transaction. None where it is not written
     by this call: it was applied before (only the answer to a COMMIT was lost), its partition was
     taken away, or its position stands elsewhere and the partition was sought anew. Where neither a
-    server nor a row is to blame the partition is halted for a person to look; the others go on.
+    server nor a row is to blame the partition is halted for a person to look, and `pool` is told
+    why; the others go on.
     """
     told = log.bind(topic=batch.topic, partition=batch.partition, start=batch.start)
     try:
@@ -34,33 +45,37 @@ async def settle(
     except BatchTooLargeError:
         told.info("batch is halved", action="batch_halved", records=len(batch.records))
         first, second = batch.halves()
-        return [*await settle(first, consumer, work), *await settle(second, consumer, work)]
+        return [
+            *await settle(first, consumer, work, pool),
+            *await settle(second, consumer, work, pool),
+        ]
     except FencedError as error:
         if error.stored == batch.end:
+            consumer.wrote(batch)
             told.info("batch was applied before", action="batch_known")
         else:
             told.warning("batch is not the next one", action="batch_fenced", stored=error.stored)
             await consumer.seek_again(batch)
-    except psycopg.Error:
+    except (psycopg.Error, RejectLimitError) as error:
         told.exception("partition halted", action="partition_halted")
-        metrics.PARTITIONS_HALTED.labels(batch.topic).inc()
         consumer.void(batch)
+        await halt(pool, batch, str(error))
     return []
 
 
 async def _persist(
     batch: Batch, consumer: BatchConsumer, work: Callable[[Batch], Awaitable[Result]]
 ) -> list[Result]:
-    async for attempt in stamina.retry_context(
-        on=_passes, attempts=None, timeout=None, wait_initial=0.05, wait_max=5.0, wait_jitter=1.0
-    ):
+    async for attempt in stamina.retry_context(on=_Pace(), attempts=None, timeout=None):
         with attempt:
             if not consumer.is_current(batch):
                 return []
             if attempt.num > 1:
                 metrics.RETRIES.labels(batch.topic).inc()
             try:
-                return [await work(batch)]
+                result = await work(batch)
+                consumer.wrote(batch)
+                return [result]
             except psycopg.Error as error:
                 if blame(error) is Blame.SIZE and len(batch.records) > 1:
                     raise BatchTooLargeError from error
@@ -68,5 +83,17 @@ async def _persist(
     raise AssertionError("a retry without an end has ended")
 
 
-def _passes(error: Exception) -> bool:
-    return passes(error) or isinstance(error, RegistryUnavailableError)
+class _Pace:
+    """Seconds until the next try: at first hardly any, then more and more.
+
+    By chance, so that workers that lost a server together do not come back to it together.
+    """
+
+    def __init__(self) -> None:
+        self._longest = FIRST_PAUSE_SECONDS
+
+    def __call__(self, error: Exception) -> float | Literal[False]:
+        if not (passes(error) or isinstance(error, RegistryUnavailableError)):
+            return False
+        longest, self._longest = self._longest, min(2 * self._longest, LONGEST_PAUSE_SECONDS)
+        return random.uniform(longest / 2, longest)  # noqa: S311 - no secret

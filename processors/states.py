@@ -43,6 +43,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
         **counts,
         "warnings_by_code": facts["warnings_by_code"],
         "rows_per_second": _rate(accounted, started_at, facts["moved"]),
+        "waiting_for": "operator" if facts["halted"] and not ended else None,
         "generate_ai_content": facts["generate_ai_content"],
         "ai_generation_started": False,
         "ai_generation_completed": False,

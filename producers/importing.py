@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID, uuid5
 
@@ -111,14 +110,9 @@ class Desk:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.log.__exit__(kind, error, trace)
-        self.registry.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self.log.__exit__()
+        self.registry.__exit__()
 
     def partition_counts(self, *topics: Topic) -> dict[str, int]:
         """As producers.cluster.partition_counts."""

@@ -6,7 +6,6 @@ On a terminal one line that moves; elsewhere a plain line every few seconds at m
 import sys
 from collections.abc import Callable
 from time import monotonic
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from producers.states import State
@@ -18,6 +17,7 @@ PLAIN_SECONDS = 5.0
 
 _WAITING = {
     "database": "la base de données ne répond pas, l'import attend son retour",
+    "operator": "l'écriture est arrêtée, prévenez l'exploitation (voir fox_partitions_halted)",
     "parent": "des lignes attendent leur ligne parente",
 }
 
@@ -97,12 +97,7 @@ class PlainScreen:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def line(self, text: str) -> None:
         now = self._clock()
@@ -126,12 +121,7 @@ class LiveScreen:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
 

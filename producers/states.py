@@ -9,7 +9,6 @@ from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from time import monotonic
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 from warnings import catch_warnings, simplefilter
 
@@ -79,12 +78,7 @@ class _Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
     def start(

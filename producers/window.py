@@ -6,7 +6,6 @@ before whatever is uploaded after it, until the last of them is written.
 
 from collections.abc import Iterator
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 from producers.states import ImportLog, ProgressLog
@@ -32,13 +31,8 @@ class Window:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._progress.__exit__()
 
     def full(self, published: int) -> Iterator[None]:
         """Yields ten times a second while more than WINDOW_ROWS of so many rows are not written.

@@ -33,6 +33,9 @@ class DecodeError(ValueError):
         self.code = code
 
 
+_OVERRUN = DecodeError("undecodable", "the record does not end where it should")
+
+
 class SchemaSource(Protocol):
     """Where decoders look schema ids up: schemas.registry.Registry, or a fake."""
 
@@ -127,15 +130,26 @@ class Decoder:
         refused: dict[bytes, DecodeError] = {}
         data = b"".join([value or b"" for value in values])
         text = data.decode("latin-1")
+        known, size = self._known, _HEADER.size
         end = 0
         for value in values:
             start, end = end, end + len(value or b"")
-            prefix = (value or b"")[: _HEADER.size]
+            prefix = data[start : min(start + size, end)]
             try:
-                read = self._known.get(prefix) or self._learn(prefix, refused)
-                results.append(self._decode(read, data, text, start, end))
+                read = known.get(prefix) or self._learn(prefix, refused)
             except DecodeError as error:
                 results.append(error)
+                continue
+            try:
+                record, reached = read(data, text, start + size)
+            except Exception as error:  # noqa: BLE001
+                # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
+                # UnicodeDecodeError, OverflowError, MemoryError and more.
+                # Some of their messages hold whole schemas.
+                told = repr(error)[:200]
+                results.append(DecodeError("undecodable", f"the value cannot be read: {told}"))
+                continue
+            results.append(record if reached == end else _OVERRUN)
         return results
 
     def _learn(self, prefix: bytes, refused: dict[bytes, DecodeError]) -> Reader:
@@ -148,20 +162,6 @@ class Decoder:
             refused[prefix] = error
             raise
         return self._known[prefix]
-
-    @staticmethod
-    def _decode(read: Reader, data: bytes, text: str, start: int, end: int) -> Record:
-        try:
-            record, reached = read(data, text, start + _HEADER.size)
-        except Exception as error:
-            # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
-            # UnicodeDecodeError, OverflowError, MemoryError and more.
-            # Some of their messages hold whole schemas.
-            told = repr(error)[:200]
-            raise DecodeError("undecodable", f"the value cannot be read: {told}") from error
-        if reached != end:
-            raise DecodeError("undecodable", "the record does not end where it should")
-        return record
 
     def _reader(self, prefix: bytes) -> Reader:
         if len(prefix) < _HEADER.size or prefix[0] != 0:

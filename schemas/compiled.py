@@ -41,6 +41,8 @@ def compile_reader(schema: Any) -> Reader | None:
         "_unpack_double": Struct("<d").unpack_from,
         "_millis": _millis,
         "_fail": _fail,
+        "_short": _SHORT,
+        "_long_text": _long_text,
         **writer.constants,
     }
     exec(compile("\n".join(lines), "<avro reader>", "exec"), names)  # noqa: S102 - source of our own making
@@ -117,13 +119,14 @@ class _Source:
         return name
 
     def _string(self, _: Any) -> str:
-        name, length = self._name(), self._length()
+        name = self._name()
         # A slice of text is an ASCII string at a third of the cost of decoding bytes.
         self._add(
-            f"if {length} < 0: _fail()",
-            f"{name} = text[p:p + {length}]",
-            f"if not {name}.isascii(): {name} = data[p:p + {length}].decode()",
-            f"p += {length}",
+            "n = _short[data[p]]; q = p + 1",
+            "if n < 0: n, q = _long_text(data, p)",
+            "p = q + n",
+            f"{name} = text[q:p]",
+            f"if not {name}.isascii(): {name} = data[q:p].decode()",
         )
         return name
 
@@ -182,6 +185,17 @@ def _long(data: bytes, p: int) -> tuple[int, int]:
         if byte < 0x80:
             return (value >> 1) ^ -(value & 1), p
     raise ValueError("a number of more than 64 bits")
+
+
+# The length of a text by its first byte, where it takes one byte.
+_SHORT = [-1 if byte & 0x81 else byte >> 1 for byte in range(256)]
+
+
+def _long_text(data: bytes, p: int) -> tuple[int, int]:
+    length, p = _long(data, p)
+    if length < 0:
+        _fail()
+    return length, p
 
 
 def _millis(value: int) -> datetime:

@@ -4,7 +4,6 @@ Source: the API reference of Confluent Schema Registry; Apicurio and Karapace se
 """
 
 import json
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -37,12 +36,7 @@ class Registry:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def schema(self, schema_id: int) -> Schema:

@@ -155,9 +155,8 @@ def _run(
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture
-def site(stack: Stack) -> Iterator[Site]:
-    """A prefix and a database that no other test uses, ready for a worker."""
+def prepared(stack: Stack) -> Site:
+    """A prefix and a database that nobody else uses, ready for a worker."""
     name = f"t{next(_numbers)}"
     server = stack.environment["FOX_DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
@@ -169,6 +168,13 @@ def site(stack: Stack) -> Iterator[Site]:
         for topic in TOPICS:
             if topic.record is not None:
                 registry.register(f"{found.prefix}{topic.name}-value", load(topic.record))
+    return found
+
+
+@pytest.fixture
+def site(stack: Stack) -> Iterator[Site]:
+    """A prefix and a database that no other test uses, ready for a worker."""
+    found = prepared(stack)
     yield found
     for process in found.spawned:
         process.kill()

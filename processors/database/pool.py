@@ -1,5 +1,6 @@
 """Connections to PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,12 @@ Pool = AsyncConnectionPool[Connection]
 # transaction must not hold the rows that its successor needs.
 TRANSACTION_SECONDS = 8
 
+CONNECT_SECONDS = 5.0
+"""Longest wait for a connection, then a try has failed (psycopg_pool.PoolTimeout)."""
+
+SILENCE_SECONDS = TRANSACTION_SECONDS + 4
+"""A transaction that takes longer than this has a server that does not answer any more."""
+
 
 @asynccontextmanager
 async def open_pool(database_url: str, size: int) -> AsyncIterator[Pool]:
@@ -25,9 +32,11 @@ async def open_pool(database_url: str, size: int) -> AsyncIterator[Pool]:
         min_size=1,
         max_size=size,
         open=False,
-        timeout=10,
+        timeout=CONNECT_SECONDS,
+        # Else its pauses grow to minutes, and it would find a server that is back only after them.
+        reconnect_timeout=CONNECT_SECONDS,
         # pgBouncer in transaction mode keeps no prepared statements before its version 1.21.
-        kwargs={"prepare_threshold": None},
+        kwargs={"prepare_threshold": None, "connect_timeout": int(CONNECT_SECONDS), **_KEEPALIVE},
     )
     try:
         await pool.open(wait=True, timeout=10)
@@ -48,15 +57,32 @@ async def _reason(database_url: str) -> str:
         return str(error).strip().splitlines()[0]
 
 
+# A server that vanished without a word: the system's own limits are hours.
+_KEEPALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+@asynccontextmanager
+async def connected(pool: Pool, seconds: float = SILENCE_SECONDS) -> AsyncIterator[Connection]:
+    """A connection for so long at most. Raises TimeoutError where the server falls silent."""
+    # Around the pool's own block: leaving that one sends COMMIT.
+    async with asyncio.timeout(seconds), pool.connection() as connection:
+        yield connection
+
+
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """A transaction that PostgreSQL itself ends after TRANSACTION_SECONDS.
 
     Before PostgreSQL 17 there is no limit for the whole transaction, only for a statement and for
-    a pause between two.
+    a pause between two. Raises TimeoutError where the server falls silent.
     """
     limit = f"{TRANSACTION_SECONDS}s"
-    async with pool.connection() as connection, connection.transaction():
+    async with connected(pool) as connection, connection.transaction():
         async with connection.pipeline():
             await connection.execute(
                 """

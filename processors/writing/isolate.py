@@ -4,16 +4,22 @@ Rows that PostgreSQL refuses cost O(k·log n) statements for k of n; the others 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 
 import psycopg
 
 from processors.database.pool import Connection
+from processors.draining import BatchTooLargeError
 from processors.judging import Row
 from processors.writing.merge import Staged, merge
 from processors.writing.outcomes import Outcomes
 from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
 from schemas.faults import Fault
+
+ISOLATING_SECONDS = 4.0
+"""Longest search of one transaction. PostgreSQL's own transaction_timeout is lost once an error was
+rolled back to a savepoint (seen with 18.4)."""
 
 Refused = list[tuple[Row, Fault]]
 Merge = Callable[[Connection, Target, int, Sequence[Staged]], Awaitable[tuple[Outcomes, Refused]]]
@@ -31,8 +37,17 @@ async def merge_isolating(
 ) -> tuple[Outcomes, Refused]:
     """Writes all rows that PostgreSQL takes; returns the others, each with its fault.
 
-    Raises psycopg.Error where the rows are not to blame.
+    Raises psycopg.Error where the rows are not to blame, BatchTooLargeError where there are so many
+    bad ones that it takes too long.
     """
+    return await _isolate(connection, target, partition, staged, monotonic() + ISOLATING_SECONDS)
+
+
+async def _isolate(
+    connection: Connection, target: Target, partition: int, staged: Sequence[Staged], until: float
+) -> tuple[Outcomes, Refused]:
+    if len(staged) > 1 and monotonic() > until:
+        raise BatchTooLargeError
     try:
         async with connection.transaction():
             outcomes = await merge(connection, target, partition, staged)
@@ -47,7 +62,7 @@ async def merge_isolating(
     outcomes = Outcomes()
     refused: Refused = []
     for part in parts:
-        some, bad = await merge_isolating(connection, target, partition, part)
+        some, bad = await _isolate(connection, target, partition, part, until)
         outcomes.update(some)
         refused += bad
     return outcomes, refused

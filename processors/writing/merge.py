@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha1
-from typing import LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
@@ -120,10 +120,16 @@ async def merge(
 def _lines(target: Target, staged: Sequence[Staged]) -> str:
     firsts = [item.rows[0] for item in staged]
     lasts = [item.rows[-1] for item in staged]
-    counted = [_counted(item.rows) for item in staged]
+    counted = [
+        _counted(item.rows)
+        if len(item.rows) > 1
+        else int(row.import_id is None or row.occurrence == 1)
+        for item, row in zip(staged, firsts, strict=True)
+    ]
+    names = sha1(_NAMESPACE + f"{target.import_type.table}:".encode(), usedforsecurity=False)
     columns = [
         *target.texts([row.values for row in firsts]),
-        [_identifier(target.import_type.table, row.key) for row in firsts],
+        [_identifier(names, row.key) for row in firsts],
         escaped([row.key for row in firsts]),
         [str(item.round_) for item in staged],
         [row.policy for row in firsts],
@@ -144,9 +150,14 @@ def _counted(rows: Sequence[Row]) -> int:
     return sum(row.occurrence == 1 for row in rows)
 
 
-def _identifier(table: str, key: str) -> str:
-    """UUID of version 5 (RFC 9562) of a natural key: the same in every run and after a restore."""
-    digest = sha1(_NAMESPACE + f"{table}:{key}".encode(), usedforsecurity=False).hexdigest()
+def _identifier(names: Any, key: str) -> str:
+    """UUID of version 5 (RFC 9562) of a natural key: the same in every run and after a restore.
+
+    `names` is the SHA-1 of the table's name.
+    """
+    state = names.copy()
+    state.update(key.encode())
+    digest = state.hexdigest()
     return f"{digest[:12]}5{digest[13:16]}{_VARIANTS[digest[16]]}{digest[17:32]}"
 
 

@@ -9,13 +9,19 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import psycopg
+import structlog
 from faust.types import TP
+from psycopg_pool import PoolTimeout
 
 from processors.cluster import Identity
-from processors.database.pool import Connection, Pool
+from processors.database.pool import CONNECT_SECONDS, Connection, Pool, connected
 from processors.database.queries import load
 from processors.draining import Batch
-from processors.errors import ConfigurationError
+from processors.errors import ConfigurationError, UnreachableError
+from processors.writing.sqlstate import passes
+
+log = structlog.get_logger(__name__)
 
 _SQL = load("processors.writing", "positions.sql")
 
@@ -60,47 +66,82 @@ async def advance(connection: Connection, batch: Batch) -> str:
 class StoredPositions:
     """Positions with the identity of their topics, which `identify` asks the broker for.
 
-    It is asked at each seek: a topic may be deleted and created again under a running worker.
+    It is asked at each seek: a topic may be deleted and created again, or be given more
+    partitions, under a running worker. `known` are the identities that this one started with.
     """
 
     pool: Pool
+    known: Mapping[str, Identity]
     identify: Callable[[Iterable[str]], Mapping[str, Identity]]
 
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
         """The stored position of each partition, which is its beginning where none was stored.
 
-        Raises ConfigurationError where it was stored of another topic or cluster.
+        Raises ConfigurationError where a topic is not the one of the stored position, or not the
+        one that this worker started with; UnreachableError where a server is not there.
         """
-        stored: dict[TP, int] = {}
         identities = await asyncio.to_thread(self.identify, {tp.topic for tp in beginnings})
-        async with self.pool.connection() as connection:
-            for tp, beginning in beginnings.items():
-                identity = identities[tp.topic]
-                await connection.execute(
-                    _SQL["begin"],
-                    {
-                        "topic": tp.topic,
-                        "partition": tp.partition,
-                        "cluster": identity.cluster,
-                        "topic_id": identity.topic_id,
-                        "partitions": identity.partitions,
-                        "beginning": beginning,
-                    },
+        for topic, identity in identities.items():
+            if identity != self.known[topic]:
+                raise ConfigurationError(
+                    f"{topic} is not the topic that this worker started with, which was "
+                    f"{self.known[topic]}: Kafka has {identity}. Start the worker again."
                 )
-                cluster, topic_id, partitions, next_offset = await _read(connection, tp)
-                if (cluster, topic_id, partitions) != (
-                    identity.cluster,
-                    identity.topic_id,
-                    identity.partitions,
-                ):
-                    raise ConfigurationError(
-                        f"{tp.topic}[{tp.partition}]: the position in PostgreSQL is of topic "
-                        f"{topic_id} with {partitions} partitions in cluster {cluster}; Kafka has "
-                        f"topic {identity.topic_id} with {identity.partitions} in cluster "
-                        f"{identity.cluster}. See docs/operations.md, 'A position is lost'."
-                    )
-                stored[tp] = next_offset
-        return stored
+        try:
+            async with connected(self.pool, CONNECT_SECONDS) as connection:
+                return {
+                    tp: await _begin(connection, tp, beginning, identities[tp.topic])
+                    for tp, beginning in beginnings.items()
+                }
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            if passes(error):
+                raise UnreachableError(f"PostgreSQL does not tell positions: {error!r}") from error
+            raise
+
+    async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """The positions now; not of partitions that have none."""
+        held = list(tps)
+        async with connected(self.pool) as connection:
+            cursor = await connection.execute(
+                _SQL["all"],
+                {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+            )
+            return {TP(topic, number): at for topic, number, at in await cursor.fetchall()}
+
+
+async def halt(pool: Pool, batch: Batch, reason: str) -> None:
+    """Notes why the partition is not written any more; its next batch clears that.
+
+    As far as PostgreSQL takes it: what halts a partition may refuse this as well.
+    """
+    told = {"topic": batch.topic, "partition": batch.partition, "reason": reason}
+    try:
+        async with pool.connection() as connection:
+            await connection.execute(_SQL["halt"], told)
+    except (psycopg.Error, PoolTimeout):
+        log.exception("halt is not noted", action="halt_unnoted", topic=batch.topic)
+
+
+async def _begin(connection: Connection, tp: TP, beginning: int, identity: Identity) -> int:
+    await connection.execute(
+        _SQL["begin"],
+        {
+            "topic": tp.topic,
+            "partition": tp.partition,
+            "cluster": identity.cluster,
+            "topic_id": identity.topic_id,
+            "partitions": identity.partitions,
+            "beginning": beginning,
+        },
+    )
+    cluster, topic_id, partitions, next_offset = await _read(connection, tp)
+    stored = Identity(cluster, topic_id, partitions)
+    if stored != identity:
+        raise ConfigurationError(
+            f"{tp.topic}[{tp.partition}]: the position in PostgreSQL is of {stored}, "
+            f"Kafka has {identity}. See docs/operations.md, 'A position is lost'."
+        )
+    return next_offset
 
 
 async def _read(connection: Connection, tp: TP) -> tuple[str, str, int, int]:

@@ -8,8 +8,19 @@ SELECT cluster, topic_id, partitions, next_offset
 FROM ingest.positions
 WHERE topic = %(topic)s AND partition = %(partition)s
 
+-- name: all
+SELECT topic, partition, next_offset
+FROM ingest.positions
+WHERE (topic, partition) IN (
+    SELECT topic, partition
+    FROM unnest(%(topics)s::text[], %(partitions)s::integer[]) AS assigned (topic, partition)
+)
+
 -- name: advance
 UPDATE ingest.positions
-SET next_offset = %(end)s
+SET next_offset = %(end)s, halted = NULL
 WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s
 RETURNING topic_id
+
+-- name: halt
+UPDATE ingest.positions SET halted = %(reason)s WHERE topic = %(topic)s AND partition = %(partition)s

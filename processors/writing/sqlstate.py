@@ -46,6 +46,6 @@ def _without_answer(error: psycopg.Error) -> Blame:
 
 def passes(error: BaseException) -> bool:
     """Whether the same again may work, after a while."""
-    if isinstance(error, PoolTimeout):
+    if isinstance(error, PoolTimeout | TimeoutError):
         return True
     return isinstance(error, psycopg.Error) and blame(error) in (Blame.SERVER, Blame.SIZE)

@@ -13,6 +13,7 @@ from processors.draining import Batch
 from processors.judging import Judged, Reject, Row
 from processors.writing import positions, progress, rejects
 from processors.writing.isolate import Merge, merge_all, merge_isolating
+from processors.writing.limit import RejectLimit
 from processors.writing.merge import stage
 from processors.writing.outcomes import Outcomes
 from processors.writing.progress import Progress
@@ -30,21 +31,26 @@ class Written:
     progress: Sequence[Progress]
 
 
-async def write(pool: Pool, target: Target, batch: Batch, judged: Judged) -> Written:
-    """Raises FencedError where the batch is not the next one, psycopg.Error for the server's faults.
+async def write(
+    pool: Pool, target: Target, batch: Batch, judged: Judged, limit: RejectLimit
+) -> Written:
+    """Raises FencedError where the batch is not the next one, psycopg.Error for the server's faults,
+    RejectLimitError.
 
     Batches are taken for good. One that PostgreSQL refuses is written again with savepoints, which
     find its bad rows: two round trips that the others do not pay.
     """
     try:
-        return await _write(pool, target, batch, judged, merge_all)
+        return await _write(pool, target, batch, judged, limit, merge_all)
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
-    return await _write(pool, target, batch, judged, merge_isolating)
+    return await _write(pool, target, batch, judged, limit, merge_isolating)
 
 
-async def _write(pool: Pool, target: Target, batch: Batch, judged: Judged, merge: Merge) -> Written:
+async def _write(
+    pool: Pool, target: Target, batch: Batch, judged: Judged, limit: RejectLimit, merge: Merge
+) -> Written:
     async with transaction(pool) as connection:
         # Step 1. Take the partition's turn, or learn that the batch is not the next one.
         topic_id = await positions.advance(connection, batch)
@@ -61,6 +67,8 @@ async def _write(pool: Pool, target: Target, batch: Batch, judged: Judged, merge
             outcomes, refused = await merge(connection, target, batch.partition, staged)
         # Step 4. Keep what cannot be written.
         rejected = [*judged.rejects, *_refused(batch, refused)]
+        surprising = sum(not reject.foreseen for reject in rejected)
+        limit.check(len(batch.records), surprising)
         if rejected:
             await rejects.store(connection, topic_id, rejected)
         for reject in rejected:
@@ -71,6 +79,7 @@ async def _write(pool: Pool, target: Target, batch: Batch, judged: Judged, merge
             await progress.add(connection, batch, highest, outcomes.by_import) if highest else []
         )
     # Step 6. Leaving the block has committed.
+    limit.count(len(batch.records), surprising)
     return Written(outcomes, rejected, moved)
 
 

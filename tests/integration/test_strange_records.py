@@ -13,10 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 import fastavro
+import httpx
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
+from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.ports import free_port
+from processors.writing.limit import LEAST_ROWS
 from schemas.codec import Encoder, load
 from schemas.registry import Registry
 from schemas.slugs import slugify
@@ -475,3 +479,54 @@ def test_rows_that_only_postgresql_refuses_are_rejected_alone(site: Site, tmp_pa
     assert [line["_line"] for line in lines] == [str(number + 1) for number in bad]
     assert {(line["siren"], line["ville"]) for line in lines} == {(siren(n), "Mars") for n in bad}
     assert all("on_earth" in line["_message"] for line in lines)
+
+
+def test_a_topic_of_which_most_is_rejected_halts(
+    site: Site, upstream: Upstream, tmp_path: Path
+) -> None:
+    """And says so, in the metrics and of each import. A worker that is told to takes it all."""
+    records = 12_000
+    for number in range(records):
+        upstream.send(siren(number), b"no Avro")
+    upstream.flush()
+    port = free_port()
+    site.settings = {"FOX_METRICS_PORT": str(port)}
+    worker = site.worker()
+
+    eventually(lambda: metric(port, "fox_partitions_halted", site.prefix + COMPANIES) == PARTITIONS)
+    file = tmp_path / "companies.csv"
+    file.write_text("siren;nom\n123456782;Martin\n", encoding="utf-8")
+    with site.start("import", file, "--type", "entreprise") as command:
+        try:
+            eventually(lambda: "operator" in site.foxstream("list", "--json").stdout)
+        finally:
+            command.kill()
+
+    assert worker.running
+    [(taken,)] = site.query("SELECT count(*) FROM ingest.rejects")
+    assert taken < LEAST_ROWS * PARTITIONS
+    behind = records + 1 - taken
+    eventually(lambda: metric(port, "fox_consumer_lag_rows", site.prefix + COMPANIES) == behind)
+    for (reason,) in site.query("SELECT halted FROM ingest.positions WHERE halted IS NOT NULL"):
+        assert "FOX_REJECT_LIMIT" in reason
+
+    worker.stop()
+    site.settings = {"FOX_REJECT_LIMIT": "1"}
+    site.worker()
+    eventually(lambda: site.query("SELECT count(*) FROM ingest.rejects") == [(records,)])
+    assert stored(site, 123456782) == ("Martin",)
+    assert site.query("SELECT count(*) FROM ingest.positions WHERE halted > ''") == [(0,)]
+
+
+def metric(port: int, name: str, topic: str) -> float:
+    """The sum of a worker's metric over what it says of a topic."""
+    try:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    except httpx.TransportError:  # it is starting
+        return -1
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and sample.labels.get("topic") == topic
+    )

@@ -27,6 +27,8 @@ from processors.database.pool import Pool, open_pool
 from processors.draining import Batch, BatchTooLargeError
 from processors.errors import ConfigurationError
 from processors.judging import Judged, judge
+from processors.writing import isolate
+from processors.writing.limit import RejectLimit
 from processors.writing.merge import MOST_ROUNDS
 from processors.writing.positions import FencedError, StoredPositions
 from processors.writing.progress import OUTCOMES
@@ -100,6 +102,7 @@ class Partition:
     partitions: int = 1
     records: list[ConsumerRecord] = field(default_factory=list)
     turn: object = field(default_factory=object)
+    limit: RejectLimit = field(default_factory=lambda: RejectLimit(1))
 
     @property
     def import_type(self) -> ImportType:
@@ -112,7 +115,8 @@ class Partition:
     async def begin(self) -> int:
         """Stores the position where none is stored; the position that is."""
         identity = {TOPIC: Identity("cluster", "id", 1)}
-        return (await StoredPositions(self.pool, lambda _: identity).restore({self.tp: 0}))[self.tp]
+        stored = StoredPositions(self.pool, identity, lambda _: identity)
+        return (await stored.restore({self.tp: 0}))[self.tp]
 
     def append(
         self, row: Mapping[str, Any], at: datetime = APPENDED, **more: Any
@@ -159,7 +163,7 @@ class Partition:
 
     async def write(self, batch: Batch) -> Written:
         """Judges a batch and writes it."""
-        return await write(self.pool, self.target, batch, self.judged(batch))
+        return await write(self.pool, self.target, batch, self.judged(batch), self.limit)
 
     async def write_all(self, *cuts: int) -> list[Written]:
         """Writes the whole log in batches that end at `cuts`."""
@@ -334,7 +338,7 @@ async def two_partitions(log: Partition) -> list[Partition]:
 )
 async def test_topic_of_the_same_name(log: Partition, other: Identity) -> None:
     """A position that was stored of another topic, cluster or partition count is not taken."""
-    stored = StoredPositions(log.pool, lambda _: {TOPIC: other})
+    stored = StoredPositions(log.pool, {TOPIC: other}, lambda _: {TOPIC: other})
 
     with pytest.raises(ConfigurationError, match="'A position is lost'"):
         await stored.restore({log.tp: 0})
@@ -342,7 +346,8 @@ async def test_topic_of_the_same_name(log: Partition, other: Identity) -> None:
 
 async def test_position_that_is_stored_stays(log: Partition) -> None:
     """The beginning of a log counts only where no position is stored."""
-    stored = StoredPositions(log.pool, lambda _: {TOPIC: Identity("cluster", "id", 1)})
+    identity = {TOPIC: Identity("cluster", "id", 1)}
+    stored = StoredPositions(log.pool, identity, lambda _: identity)
     log.append(company(1))
     await log.write(log.batch())
     fresh = TP(TOPIC, 5)
@@ -681,6 +686,21 @@ async def test_halving(picky: Partition, bad: set[int]) -> None:
     assert {name for _, name in await picky.stored()} == {"A"}
     # The first try, the whole with savepoints, and two halves on each of the way's ten steps.
     assert await statements(picky) <= 2 + 2 * 10 * len(bad)
+
+
+async def test_a_search_that_takes_too_long(
+    picky: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written, and the batch is to be halved: each half has fewer rows to search."""
+    monkeypatch.setattr(isolate, "ISOLATING_SECONDS", 0)
+    for number in range(64):
+        picky.append(company(number, "bad", **line(number + 1)))
+
+    with pytest.raises(BatchTooLargeError):
+        await picky.write(picky.batch())
+
+    assert await picky.begin() == 0
+    assert await picky.stored() == []
 
 
 async def test_reject_of_the_database(picky: Partition) -> None:

@@ -76,6 +76,11 @@ def test_connections_that_fail() -> None:
     assert passes(PoolTimeout("couldn't get a connection after 10.00 sec"))
 
 
+def test_a_silent_server() -> None:
+    """One that does not answer in time (processors.database.pool.connected) is asked again."""
+    assert passes(TimeoutError())
+
+
 def test_data_that_the_client_refuses() -> None:
     """What psycopg itself cannot send is the row's."""
     assert blame(psycopg.DataError("PostgreSQL text fields cannot contain NUL bytes")) is Blame.ROWS
@@ -90,7 +95,6 @@ def test_statements_that_the_client_refuses() -> None:
 def test_others() -> None:
     """An error that is none of the database's does not pass."""
     assert not passes(ValueError("x"))
-    assert not passes(TimeoutError())
 
 
 @pytest.mark.parametrize("state", ["55000", "55006", "55P02", "55P04"])

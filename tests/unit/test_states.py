@@ -48,6 +48,7 @@ def facts(**known: object) -> dict[str, Any]:
         "now": NOW,
         "began": None,
         "moved": None,
+        "halted": None,
         **{f"now_{name}": 0 for name in OUTCOMES},
         **known,
     }
@@ -216,12 +217,20 @@ def test_every_state(counts: Mapping[str, int], missing: int | None, failed: boo
     assert {name: read[name] for name in state} == state
 
 
+def test_halted() -> None:
+    """An import whose rows nobody writes any more says so, until it has ended."""
+    halted = {"halted": "relation does not exist", "total_rows": 2}
+
+    assert state_of(begun(**halted, now_inserted=1))["waiting_for"] == "operator"
+    assert state_of(begun(**halted, now_inserted=2))["waiting_for"] is None
+    assert state_of(begun(total_rows=2))["waiting_for"] is None
+
+
 def test_fields() -> None:
     """A state has all fields of its schema but those of what is not built yet, and no others."""
     schema = {field["name"] for field in load("import_state")["fields"]}
     later = {
-        "parent", "settles", "parked", "cancelled", "waiting_for",
-        "ai_requested", "ai_done", "ai_failed",
+        "parent", "settles", "parked", "cancelled", "ai_requested", "ai_done", "ai_failed",
     }  # fmt: skip
 
     assert set(state_of(facts())) == schema - later

@@ -1,0 +1,102 @@
+"""How far writing is behind, for the metrics; and whether the database has gone back in time.
+
+Both are seen in the same look: the stored positions beside the ends of the log.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from time import time
+from typing import NamedTuple, Protocol
+
+import structlog
+from faust.types import TP
+
+from processors import metrics
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 5.0
+
+
+class Reading(Protocol):
+    """What is asked of processors.draining.BatchConsumer."""
+
+    halted: set[TP]
+
+    def assignment(self) -> Iterable[TP]: ...
+
+    async def highwaters(self, *tps: TP) -> Mapping[TP, int]: ...
+
+    def written(self, tp: TP) -> int: ...
+
+    def reached(self, tp: TP) -> int: ...
+
+    def unwritten_since(self, tp: TP, position: int) -> float | None: ...
+
+    async def follow_back(self, tp: TP) -> None: ...
+
+
+class _Standing(NamedTuple):
+    position: int
+    since: float  # Unix time of the first look at this position
+
+
+class Lag:
+    """Looks at the partitions of one consumer. `stored` answers their positions in PostgreSQL."""
+
+    def __init__(
+        self,
+        stored: Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]],
+        consumer: Callable[[], Reading],
+    ) -> None:
+        self._stored = stored
+        self._consumer = consumer
+        self._standing: dict[TP, _Standing] = {}
+
+    async def watch(self) -> None:
+        """Looks every LOOK_SECONDS until it is cancelled. A server that is away is asked again."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except Exception:  # whatever fails here must not take the writing of rows with it
+                log.exception("lag is not known", action="lag_unknown")
+
+    async def look(self) -> None:
+        """Sets the metrics, and takes partitions back whose stored position is lower than before."""
+        consumer = self._consumer()
+        held = list(consumer.assignment())
+        written = {tp: consumer.written(tp) for tp in held}  # before: a batch may commit meanwhile
+        positions = await self._stored(held)
+        ends = await consumer.highwaters(*positions)
+        for tp in self._standing.keys() - positions.keys():
+            del self._standing[tp]
+            metrics.LAG_ROWS.remove(tp.topic, tp.partition)
+            metrics.LAG_SECONDS.remove(tp.topic, tp.partition)
+        for topic in {tp.topic for tp in positions}:
+            halted = sum(tp.topic == topic for tp in consumer.halted)
+            metrics.PARTITIONS_HALTED.labels(topic).set(halted)
+        for tp, position in positions.items():
+            known = self._standing.get(tp)
+            if known is None or known.position != position:
+                self._standing[tp] = _Standing(position, time())
+            self._tell(consumer, tp, ends[tp])
+            if position < written[tp]:
+                log.warning(
+                    "the database went back", action="position_went_back",
+                    topic=tp.topic, partition=tp.partition, was=written[tp], now=position,
+                )  # fmt: skip
+                await consumer.follow_back(tp)
+
+    def _tell(self, consumer: Reading, tp: TP, end: int) -> None:
+        """Seconds: of the oldest row not written, or of the standstill where nobody read it yet."""
+        standing = self._standing[tp]
+        read = consumer.unwritten_since(tp, standing.position)
+        rows = end - standing.position
+        if read is None and consumer.reached(tp) >= end and tp not in consumer.halted:
+            rows = 0  # what is left are markers of transactions
+        since = standing.since if read is None else min(read, standing.since)
+        metrics.LAG_ROWS.labels(tp.topic, tp.partition).set(max(rows, 0))
+        metrics.LAG_SECONDS.labels(tp.topic, tp.partition).set(
+            max(time() - since, 0.0) if rows > 0 else 0.0
+        )

@@ -1,0 +1,100 @@
+"""The last state of an import on the log is the one that PostgreSQL holds, whoever was late."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from faust.types import TP
+
+from processors.database.pool import open_pool
+from processors.imports import Tracker
+from schemas.codec import Decoder, Encoder, Record, load
+from schemas.registry import Schema
+from tests.fix_stack import Site
+
+IMPORT = UUID("6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e")
+
+
+class Registered:
+    """A registry that holds both schemas."""
+
+    def schema(self, schema_id: int) -> Schema:
+        return load({1: "import_event", 2: "import_state"}[schema_id])
+
+
+@dataclass
+class Log:
+    """The import log, and what happens when a state is sent: nothing, or an error after it."""
+
+    site: Site
+    states: list[Record] = field(default_factory=list)
+    overtaken: bool = False
+
+    async def publish(self, key: bytes, value: bytes) -> None:
+        assert key == str(IMPORT).encode()
+        self.states.append(Decoder("import_state", Registered()).decode(value))
+        if self.overtaken:
+            self.overtaken = False
+            # As if this worker had slept: another has ended the import and published that.
+            execute(
+                self.site,
+                "UPDATE ingest.imports SET status = 'ERROR', completed_at = now(),"
+                """ error = '{"code": "x", "message": "x"}', version = version + 1000,"""
+                " published_version = version + 1000",
+            )
+            raise TimeoutError
+
+
+def execute(site: Site, sql: str) -> None:
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute(sql.encode())
+
+
+@asynccontextmanager
+async def following(site: Site, log: Log) -> AsyncIterator[None]:
+    """A tracker at work."""
+    async with open_pool(site.database_url, 2) as pool:
+        tracker = Tracker(
+            Decoder("import_event", Registered()),
+            Encoder("import_state", 2),
+            pool,
+            log.publish,
+            lambda: [TP("imports.events", 0)],
+            {},
+        )
+        task = asyncio.create_task(tracker.follow())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def until_sent(log: Log, states: int) -> None:
+    async with asyncio.timeout(20):
+        while len(log.states) < states:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_state_that_comes_after_a_later_one(site: Site) -> None:
+    """A worker that woke up too late to tell PostgreSQL has the later state sent once more."""
+    log = Log(site, overtaken=True)
+    execute(
+        site,
+        f"""
+        INSERT INTO ingest.imports (
+            id, partition, import_type, file_name, file_sha256, generate_ai_content, header,
+            options, created_at
+        ) VALUES ('{IMPORT}', 0, 'VILLE', 'v.csv', '', false, '[]', '{{}}', now())
+        """,
+    )
+
+    async with following(site, log):
+        await until_sent(log, 2)
+
+    assert [state["status"] for state in log.states] == ["PENDING", "ERROR"]
+    assert log.states[1]["version"] > log.states[0]["version"]

@@ -1,0 +1,124 @@
+"""What a look at the positions says: how far behind, and whether the database went back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from time import time
+
+from faust.types import TP
+from prometheus_client import REGISTRY
+
+from processors.lag import Lag
+
+A, B = TP("lag.a", 0), TP("lag.a", 1)
+
+
+@dataclass
+class Consumer:
+    """One that holds what `stored` has positions of."""
+
+    stored: dict[TP, int]
+    ends: dict[TP, int]
+    oldest: dict[TP, float] = field(default_factory=dict)
+    halted: set[TP] = field(default_factory=set)
+    fetched: dict[TP, int] = field(default_factory=dict)
+    committed: dict[TP, int] = field(default_factory=dict)
+    taken_back: list[TP] = field(default_factory=list)
+
+    def assignment(self) -> Iterable[TP]:
+        return set(self.stored)
+
+    async def highwaters(self, *tps: TP) -> Mapping[TP, int]:
+        return {tp: self.ends[tp] for tp in tps}
+
+    def written(self, tp: TP) -> int:
+        return self.committed.get(tp, 0)
+
+    def reached(self, tp: TP) -> int:
+        return self.fetched.get(tp, 0)
+
+    def unwritten_since(self, tp: TP, position: int) -> float | None:
+        return self.oldest.get(tp)
+
+    async def follow_back(self, tp: TP) -> None:
+        self.taken_back.append(tp)
+
+    async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        return {tp: self.stored[tp] for tp in tps}
+
+
+def metric(name: str, tp: TP) -> float | None:
+    return REGISTRY.get_sample_value(
+        f"fox_consumer_lag_{name}", {"topic": tp.topic, "partition": str(tp.partition)}
+    )
+
+
+async def test_rows_and_seconds() -> None:
+    consumer = Consumer({A: 10, B: 5}, {A: 10, B: 25}, {B: time() - 60})
+    lag = Lag(consumer.read, lambda: consumer)
+
+    await lag.look()
+
+    assert (metric("rows", A), metric("seconds", A)) == (0, 0)
+    assert metric("rows", B) == 20
+    assert 60 <= (metric("seconds", B) or 0) < 62
+
+
+async def test_a_partition_that_nobody_reads_ages() -> None:
+    """From the first look that found it there; a row that is written starts it anew."""
+    consumer = Consumer({A: 10}, {A: 20})
+    lag = Lag(consumer.read, lambda: consumer)
+
+    await lag.look()
+    first = metric("seconds", A) or 0
+    await lag.look()
+    second = metric("seconds", A) or 0
+    consumer.stored[A] = 11
+    await lag.look()
+
+    assert second > first
+    assert (metric("seconds", A) or 0) < second
+
+
+async def test_markers_of_transactions_are_nothing_to_write() -> None:
+    consumer = Consumer({A: 10}, {A: 11}, fetched={A: 11})
+    lag = Lag(consumer.read, lambda: consumer)
+
+    await lag.look()
+    assert (metric("rows", A), metric("seconds", A)) == (0, 0)
+
+    consumer.oldest[A] = time() - 1  # handed out, not written
+    await lag.look()
+    assert metric("rows", A) == 1
+
+
+async def test_a_partition_that_left_is_not_told_any_more() -> None:
+    consumer = Consumer({A: 10, B: 10}, {A: 20, B: 20})
+    lag = Lag(consumer.read, lambda: consumer)
+    await lag.look()
+
+    del consumer.stored[B]
+    await lag.look()
+
+    assert metric("rows", A) == 10
+    assert metric("rows", B) is None
+
+
+async def test_halted_partitions() -> None:
+    consumer = Consumer({A: 10, B: 10}, {A: 20, B: 20}, halted={B})
+
+    await Lag(consumer.read, lambda: consumer).look()
+
+    assert REGISTRY.get_sample_value("fox_partitions_halted", {"topic": "lag.a"}) == 1
+
+
+async def test_a_position_that_went_back_is_followed() -> None:
+    """Below what this worker saw committed: also where that was since the last look."""
+    consumer = Consumer({A: 10, B: 10}, {A: 20, B: 20}, committed={A: 10, B: 10})
+    lag = Lag(consumer.read, lambda: consumer)
+    await lag.look()
+    assert consumer.taken_back == []
+
+    consumer.committed[A] = 12
+    await lag.look()
+
+    assert consumer.taken_back == [A]

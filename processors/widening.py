@@ -1,0 +1,117 @@
+"""More partitions for the row topics, at a moment when no row can be overtaken by another of its key.
+
+A key's partition follows from their number: after a change its new rows lie elsewhere than its old
+ones, and only within a partition is there an order.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping
+
+import psycopg
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from processors.cluster import TIMEOUT_SECONDS, admin_client, identify, unreachable
+from processors.errors import ConfigurationError, UnreachableError
+from processors.settings import Settings
+from schemas.import_types import IMPORT_TYPES
+
+Positions = Mapping[tuple[str, int], int]
+
+
+def widen(settings: Settings, partitions: int) -> list[str]:
+    """Gives all row topics so many partitions; the names of those that had fewer.
+
+    Raises ConfigurationError, with nothing changed, while workers run, imports have not ended, rows
+    are not written, or where a topic has more already. A run that died is done again.
+    """
+    names = [settings.topic_prefix + each.topic.name for each in IMPORT_TYPES.values()]
+    admin = admin_client(settings.kafka_bootstrap)
+    try:
+        _check_no_worker(admin, settings.topic_prefix)
+        counts = {
+            name: identity.partitions
+            for name, identity in identify(settings.kafka_bootstrap, names).items()
+        }
+        for name, count in counts.items():
+            if count > partitions:
+                raise ConfigurationError(f"{name} has {count} partitions: Kafka takes none away")
+        with psycopg.connect(settings.database_url.get_secret_value()) as connection:
+            # Whoever starts a worker now waits at its first position.
+            connection.execute("LOCK TABLE ingest.positions IN EXCLUSIVE MODE")
+            _check_imports_ended(connection)
+            _check_rows_written(settings, counts, _stored(connection, names))
+            narrow = [name for name, count in counts.items() if count < partitions]
+            for name in narrow:
+                wider = admin.create_partitions([NewPartitions(name, partitions)])
+                wider[name].result(TIMEOUT_SECONDS)
+            connection.execute(
+                "UPDATE ingest.positions SET partitions = %s WHERE topic = ANY(%s)",
+                (partitions, names),
+            )
+    except KafkaException as error:
+        raise unreachable(settings.kafka_bootstrap, error) from error
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    return narrow
+
+
+def _check_no_worker(admin: AdminClient, prefix: str) -> None:
+    with warnings.catch_warnings():
+        # What replaces list_groups aborts the process where no broker answers: librdkafka #4605.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if any(group.members for group in admin.list_groups(f"{prefix}rows", TIMEOUT_SECONDS)):
+            raise ConfigurationError("workers run: stop them all first")
+
+
+def _check_imports_ended(connection: psycopg.Connection) -> None:
+    found = connection.execute(
+        "SELECT id::text FROM ingest.imports WHERE completed_at IS NULL LIMIT 3"
+    ).fetchall()
+    if found:
+        raise ConfigurationError(
+            f"imports have not ended: {', '.join(import_id for (import_id,) in found)}"
+        )
+
+
+def _stored(connection: psycopg.Connection, names: Iterable[str]) -> Positions:
+    rows: list[tuple[str, int, int]] = connection.execute(
+        "SELECT topic, partition, next_offset FROM ingest.positions WHERE topic = ANY(%s)",
+        (list(names),),
+    ).fetchall()
+    return {(topic, number): position for topic, number, position in rows}
+
+
+def _check_rows_written(settings: Settings, counts: Mapping[str, int], stored: Positions) -> None:
+    """Reads on from the positions: ends of logs would count the markers of transactions too."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "log_level": 0,
+            "group.id": f"{settings.topic_prefix}widening",  # required; nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    starts = [
+        TopicPartition(name, number, stored.get((name, number), 0))
+        for name, count in counts.items()
+        for number in range(count)
+    ]
+    consumer.assign(starts)
+    try:
+        for _ in starts:
+            message = consumer.poll(TIMEOUT_SECONDS)
+            if message is None:
+                raise UnreachableError("Kafka does not answer")
+            error = message.error()
+            if error is None:
+                raise ConfigurationError(
+                    f"{message.topic()}[{message.partition()}] has rows that are not written: run "
+                    "workers until fox_consumer_lag_rows is 0"
+                )
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise UnreachableError(f"Kafka: {error.str()}")
+    finally:
+        consumer.close()

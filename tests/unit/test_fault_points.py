@@ -1,0 +1,36 @@
+"""The points at which the fault-injection run makes processes end are in the product."""
+
+import pytest
+
+from tests.faults.faults import DECK, FIRST
+from tests.faults.points import POINTS, MissingPointError, Point, before
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_point_exists(name: str) -> None:
+    """What it names is a function, which can be wrapped in the way that it says."""
+    point = POINTS[name]
+
+    owner, attribute, function = point.resolve()
+
+    assert callable(function)
+    assert getattr(owner, attribute) is function
+    assert callable(point.wrap(function, lambda: None))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "processors.outbox:Outbox.no_such_function",
+        "processors.outbox:NoSuchClass.tell",
+        "processors.no_such_module:tell",
+    ],
+)
+def test_a_point_that_is_gone_is_an_error(place: str) -> None:
+    with pytest.raises(MissingPointError):
+        Point("worker", place, before).install(lambda: None)
+
+
+def test_every_point_is_made_use_of() -> None:
+    assert {kind.point for kind in DECK} == {*POINTS, None}
+    assert set(FIRST) <= set(DECK) | {kind for kind in FIRST if kind.point is None}

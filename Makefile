@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down check fmt lock bench
+.PHONY: help demo test up down check fmt lock bench bench-growth faults
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -47,5 +47,11 @@ lock: $(VENV)/ready ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
 
-bench: $(VENV)/ready ## how long imports of 1,000 to 500,000 rows take
-	@$(BIN)/python -m tests.benchmarks.imports
+bench: $(VENV)/ready ## foxstream beside three others, traits, import times: docs/scalability.md (10 minutes)
+	@$(BIN)/python -m tests.benchmarks quick
+
+bench-growth: $(VENV)/ready ## producers, fairness, bad rows, growth to 5 million rows (20 minutes)
+	@$(BIN)/python -m tests.benchmarks long
+
+faults: $(VENV)/ready ## 2 million rows and 200 faults: every row and counter exact (about an hour; OPTIONS="--rows N --faults N --seed N")
+	@$(BIN)/python -m tests.faults $(OPTIONS)

@@ -1,0 +1,289 @@
+"""Writes the generated parts of docs/scalability.md from results/*.json.
+
+    python -m tests.benchmarks.report
+
+A part stands between `<!-- NAME -->` and `<!-- end NAME -->`, and is left as it is where there are
+no results of its name.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby, product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.benchmarks.measuring import RESULTS
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "scalability.md"
+
+Document = dict[str, Any]
+Rows = Sequence[Sequence[str]]
+
+
+def main() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, part in PARTS.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            text = filled(text, name, part(json.loads(file.read_text(encoding="utf-8"))))
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def filled(text: str, name: str, part: str) -> str:
+    """The document with this part anew. Raises ValueError where it has no place for it."""
+    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+    if begin not in text or end not in text:
+        raise ValueError(f"{DOCUMENT.name} has no place for {name}")
+    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+    return re.sub(pattern, lambda _: f"{begin}\n\n{part}\n\n{end}", text, flags=re.DOTALL)
+
+
+def table(header: Sequence[str], rows: Rows) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def plot(title: str, kind: str, x: Sequence[str], y: tuple[str, Sequence[float]]) -> str:
+    """A chart that GitHub and most Markdown viewers draw by themselves."""
+    axis, values = y
+    labels = ", ".join(f'"{label}"' for label in x)
+    top = round(max(values) * 1.1)
+    return "\n".join(
+        (
+            "```mermaid",
+            "xychart-beta",
+            f'    title "{title}"',
+            f"    x-axis [{labels}]",
+            f'    y-axis "{axis}" 0 --> {top}',
+            f"    {kind} [{', '.join(f'{value:g}' for value in values)}]",
+            "```",
+        )
+    )
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def measured_on(document: Document) -> str:
+    it = document["surroundings"]
+    versions = ", ".join(
+        f"{name} {it[name]}"
+        for name in ("faust-streaming", "aiokafka", "confluent-kafka", "fastavro", "psycopg")
+    )
+    return (
+        f"Measured on {it['cores']} cores and {it['memory_gb']} GB, shared by servers and "
+        f"contestants; {it['system']}, Python {it['python']}, {versions}."
+    )
+
+
+# --- the comparison
+
+
+def of_sinks(document: Document) -> str:
+    """Per pass: best and median rate, ratio, CPU and memory of each contestant."""
+    given = document["parameters"]
+    parts = [
+        f"{number(given['rows'])} rows; the hand-written consumer with {number(given['batch_rows'])} "
+        f"rows a batch, its best. {measured_on(document)}"
+    ]
+    for kind, name in product(("all indexes", "keys only"), ("insert", "update")):
+        runs = by_contestant(
+            [run for run in document["results"] if (run["table"], run["pass"]) == (kind, name)]
+        )
+        base = best_rate(runs["hand-written"])
+        middle = middle_rate(runs["hand-written"])
+        rows = [sink_row(contestant, some, base, middle) for contestant, some in runs.items()]
+        header = (f"{name} pass, {kind}", "runs", "rows/s, best", "rows/s, median", "of hand-written, best", "of hand-written, median", "CPU s per million rows", "of PostgreSQL", "of Kafka", "peak MB", "rows/s with its start")  # fmt: skip
+        parts.append(table(header, rows))
+        rates = [best_rate(some) for some in runs.values()]
+        parts.append(
+            plot(f"Rows/s, {name} pass, {kind}, best run", "bar", list(runs), ("rows/s", rates))
+        )
+    return "\n\n".join(parts)
+
+
+def sink_row(contestant: str, runs: Sequence[Document], base: float, middle: float) -> list[str]:
+    def cost(of: str) -> str:
+        values = [run["cpu_us_per_row"][of] for run in runs if of in run["cpu_us_per_row"]]
+        return f"{min(values):.1f}" if values else ""
+
+    return [
+        contestant,
+        str(len(runs)),
+        number(best_rate(runs)),
+        number(middle_rate(runs)),
+        f"{best_rate(runs) / base:.0%}",
+        f"{middle_rate(runs) / middle:.0%}",
+        cost("contestant"),
+        cost("postgres"),
+        cost("kafka"),
+        number(max(run["peak_mb"] for run in runs)),
+        number(max(run["rows_per_second_from_start"] for run in runs)),
+    ]
+
+
+def by_contestant(runs: Sequence[Document]) -> dict[str, list[Document]]:
+    found: dict[str, list[Document]] = {}
+    for run in runs:
+        found.setdefault(run["contestant"], []).append(run)
+    return found
+
+
+def best_rate(runs: Sequence[Document]) -> float:
+    return float(max(run["rows_per_second"] for run in runs))
+
+
+def middle_rate(runs: Sequence[Document]) -> float:
+    return float(median(run["rows_per_second"] for run in runs))
+
+
+def of_traits(document: Document) -> str:
+    """A line a trait, a column a contestant."""
+    results = document["results"]
+    contestants = list(dict.fromkeys(run["contestant"] for run in results))
+    rows = []
+    for trait, runs in groupby(results, key=lambda run: run["trait"]):
+        some = list(runs)
+        ends = {run["contestant"]: trait_end(run) for run in some}
+        rows.append([trait, number(some[0]["rows"]), *(ends[name] for name in contestants)])
+    return table(("trait", "rows", *contestants), rows)
+
+
+def trait_end(run: Mapping[str, Any]) -> str:
+    parts = [f"{number(run[name])} {name}" for name in ("missing", "wrong") if run[name]]
+    parts += ["crashed"] if run["crashed"] else []
+    return ", ".join(parts) or "right"
+
+
+# --- the others
+
+
+def of_imports(document: Document) -> str:
+    rows = [
+        [
+            number(run["rows"]),
+            run["run"],
+            f"{run['seconds']:.2f}",
+            number(run["rows_per_second"]),
+            f"{run['worker_us_per_row']:.1f}",
+            f"{run['command_us_per_row']:.1f}",
+            str(run["worker_mb"]),
+            str(run["command_mb"]),
+        ]
+        for run in document["results"]
+    ]
+    header = ("rows", "run", "seconds", "rows/s", "worker µs/row", "command µs/row", "worker MB", "command MB")  # fmt: skip
+    return f"{measured_on(document)}\n\n{table(header, rows)}"
+
+
+def of_producers(document: Document) -> str:
+    rows = [
+        [
+            run["format"].upper(),
+            number(run["rows"]),
+            number(run["rows_per_second"]),
+            f"{run['us_per_row']:.1f}",
+            str(run["peak_mb"]),
+        ]
+        for run in document["results"]
+    ]
+    return table(("file", "rows", "rows/s", "CPU µs/row", "peak MB"), rows)
+
+
+def of_growth(document: Document) -> str:
+    """Rate by rows in the table, and the curve."""
+    runs = document["results"]
+    rows = [
+        [
+            number(run["table_rows"]),
+            run["pass"],
+            f"{run['seconds']:.1f}",
+            number(run["rows_per_second"]),
+            *(f"{run['cpu_us_per_row'].get(name, 0):.1f}" for name in ("worker", "postgres")),
+            str(run["worker_mb"]),
+            str(run["command_mb"]),
+        ]
+        for run in runs
+    ]
+    header = ("rows in the table", "pass", "seconds", "rows/s", "worker µs/row", "PostgreSQL µs/row", "worker MB", "command MB")  # fmt: skip
+    inserts = [run for run in runs if run["pass"] == "insert"]
+    drawn = plot(
+        f"Rows/s by rows in the table, {number(document['parameters']['step'])} rows a step",
+        "line",
+        [f"{run['table_rows'] / 1e6:g} M" for run in inserts],
+        ("rows/s", [run["rows_per_second"] for run in inserts]),
+    )
+    return "\n\n".join((table(header, rows), drawn, curve(inserts)))
+
+
+def curve(runs: Sequence[Document]) -> str:
+    """The line of least squares through seconds a million rows, over millions in the table."""
+    x = [run["table_rows"] / 1e6 for run in runs]
+    y = [1e6 / run["rows_per_second"] for run in runs]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    spread = sum((value - mean_x) ** 2 for value in x)
+    products = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    slope = products / spread if spread else 0.0
+    return (
+        f"The curve: a million rows take {mean_y - slope * mean_x:.1f} s "
+        f"{'+' if slope >= 0 else '−'} {abs(slope):.2f} s for each million that the table holds."
+    )
+
+
+def of_fairness(document: Document) -> str:
+    found, given = document["results"], document["parameters"]
+    ten, behind = found["ten at once"], found["small behind large"]
+    without = found["without a worker"]
+    rows = [
+        [
+            f"{len(ten['seconds'])} imports of {number(ten['rows'])} rows at once",
+            f"first ends after {ten['seconds'][0]:.1f} s, last after {ten['seconds'][-1]:.1f} s; {number(ten['rows_per_second'])} rows/s together",
+        ],
+        [
+            f"{number(behind['small_rows'])} rows behind {number(behind['large_rows'])}",
+            f"{behind['behind_seconds']:.1f} s ({behind['alone_seconds']:.1f} s alone); the large one {behind['large_seconds']:.1f} s",
+        ],
+        [
+            f"no worker for {without['seconds']:.0f} s, {number(given['large_rows'])} and {number(given['small_rows'])} rows",
+            f"{number(without['published'])} rows published, the command holds {without['large']['peak_mb']} MB and waits; after the worker's start the small import takes {without['small']['seconds_after_the_worker']:.1f} s, the large one {without['large']['seconds_after_the_worker']:.1f} s",
+        ],
+    ]
+    return table(("case", "what happens"), rows)
+
+
+def of_isolation(document: Document) -> str:
+    rows = [
+        [
+            number(run["bad"]),
+            number(run["rows"]),
+            number(run["transactions"]),
+            number(run["statements"]),
+            f"{run['seconds']:.2f}",
+        ]
+        for run in document["results"]
+    ]
+    return table(("bad rows", "of", "transactions", "statements", "seconds"), rows)
+
+
+def of_stages(document: Document) -> str:
+    rows = [[run["step"], f"{run['us_per_row']:.1f}"] for run in document["results"]]
+    return table(("step", "CPU µs/row"), rows)
+
+
+PARTS: Mapping[str, Callable[[Document], str]] = {
+    "sinks": of_sinks,
+    "traits": of_traits,
+    "imports": of_imports,
+    "producers": of_producers,
+    "growth": of_growth,
+    "fairness": of_fairness,
+    "isolation": of_isolation,
+    "stages": of_stages,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,7 @@ SELECT i.*, now() AS now,
     coalesce(p.inserted, 0) AS now_inserted, coalesce(p.updated, 0) AS now_updated,
     coalesce(p.unchanged, 0) AS now_unchanged, coalesce(p.duplicate, 0) AS now_duplicate,
     coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,
+    coalesce(p.parked, 0) AS now_parked, coalesce(p.cancelled, 0) AS now_cancelled,
     p.began, p.moved,
     (
         SELECT min(halted) FROM ingest.positions
@@ -37,6 +38,7 @@ LEFT JOIN LATERAL (
     SELECT sum(inserted)::integer AS inserted, sum(updated)::integer AS updated,
         sum(unchanged)::integer AS unchanged, sum(duplicate)::integer AS duplicate,
         sum(stale)::integer AS stale, sum(rejected)::integer AS rejected,
+        sum(parked)::integer AS parked, sum(cancelled)::integer AS cancelled,
         min(started_at) AS began, max(updated_at) AS moved
     FROM ingest.progress WHERE import_id = i.id
 ) p ON true
@@ -49,6 +51,7 @@ UPDATE ingest.imports
 SET status = %(status)s, started_at = %(started_at)s, completed_at = %(completed_at)s,
     inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
     duplicate = %(duplicate)s, stale = %(stale)s, rejected = %(rejected)s,
+    parked = %(parked)s, cancelled = %(cancelled)s,
     version = %(version)s, changed_at = now()
 WHERE id = %(id)s
 

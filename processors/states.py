@@ -7,7 +7,8 @@ from typing import Any
 State = dict[str, Any]
 
 SUCCESSES = ("inserted", "updated", "unchanged", "duplicate", "stale")
-OUTCOMES = (*SUCCESSES, "rejected")
+ERRORS = ("rejected", "parked")
+OUTCOMES = (*SUCCESSES, *ERRORS, "cancelled")
 
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
@@ -20,7 +21,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
     """
     counts: dict[str, int] = {name: facts[f"now_{name}"] for name in OUTCOMES}
     success = sum(counts[name] for name in SUCCESSES)
-    accounted = success + counts["rejected"]
+    accounted = sum(counts.values())
     status = _status(facts, accounted, success)
     ended = status not in ("PENDING", "PROCESSING")
     completed_at = (facts["completed_at"] or facts["now"]) if ended else None
@@ -38,7 +39,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "options": facts["options"],
         "total_rows": total,
         "success_rows": success,
-        "error_rows": counts["rejected"],
+        "error_rows": sum(counts[name] for name in ERRORS),
         "success_rate": _rate_of(success, total),
         **counts,
         "warnings_by_code": facts["warnings_by_code"],
@@ -63,6 +64,8 @@ def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:
     total = facts["total_rows"]
     if total is None or accounted < total:
         return "PROCESSING" if accounted else "PENDING"
+    if facts["now_parked"]:
+        return "PARTIAL"
     if success == 0:
         return "ERROR"
     return "SUCCESS" if success == total else "PARTIAL"

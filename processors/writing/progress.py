@@ -12,7 +12,16 @@ from processors.draining import Batch
 
 _SQL = load("processors.writing", "progress.sql")
 
-OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "stale", "rejected")
+OUTCOMES = (
+    "inserted",
+    "updated",
+    "unchanged",
+    "duplicate",
+    "stale",
+    "rejected",
+    "parked",
+    "cancelled",
+)
 
 
 class Progress(NamedTuple):

@@ -6,13 +6,13 @@ WHERE topic = %(topic)s AND partition = %(partition)s AND import_id = ANY(%(impo
 -- name: add
 INSERT INTO ingest.progress AS stored (
     import_id, topic, partition, revision, watermark,
-    inserted, updated, unchanged, duplicate, stale, rejected
+    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled
 )
 SELECT import_id, %(topic)s, %(partition)s, 1, watermark,
-    inserted, updated, unchanged, duplicate, stale, rejected
+    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled
 FROM jsonb_to_recordset(%(changes)s) AS change (
     import_id uuid, watermark integer, inserted integer, updated integer, unchanged integer,
-    duplicate integer, stale integer, rejected integer
+    duplicate integer, stale integer, rejected integer, parked integer, cancelled integer
 )
 ORDER BY import_id
 ON CONFLICT (import_id, topic, partition) DO UPDATE SET
@@ -24,6 +24,8 @@ ON CONFLICT (import_id, topic, partition) DO UPDATE SET
     duplicate = stored.duplicate + EXCLUDED.duplicate,
     stale = stored.stale + EXCLUDED.stale,
     rejected = stored.rejected + EXCLUDED.rejected,
+    parked = stored.parked + EXCLUDED.parked,
+    cancelled = stored.cancelled + EXCLUDED.cancelled,
     updated_at = now()
 RETURNING import_id::text, revision, watermark,
-    inserted + updated + unchanged + duplicate + stale + rejected
+    inserted + updated + unchanged + duplicate + stale + rejected + parked + cancelled

@@ -19,7 +19,16 @@ from tests.fix_stack import Site
 SHOWN = 10
 """So many differences of one sort are printed."""
 
-OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "stale", "rejected")
+OUTCOMES = (
+    "inserted",
+    "updated",
+    "unchanged",
+    "duplicate",
+    "stale",
+    "rejected",
+    "parked",
+    "cancelled",
+)
 
 _TABLES: dict[Kind, tuple[str, str]] = {
     "entreprise": ("enterprise_entreprise", "siren"),

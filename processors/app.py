@@ -23,6 +23,7 @@ from processors.outbox import Outbox
 from processors.rows import RowWriter
 from processors.sending import sender
 from processors.settings import Settings
+from processors.stragglers import Stragglers
 from processors.writing.limit import RejectLimit
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
@@ -95,23 +96,26 @@ def rows(world: World) -> faust.App:
 
 
 def imports(world: World) -> faust.App:
-    """Events of imports → their states in PostgreSQL → the compacted log."""
+    """Events of imports → their states in PostgreSQL → the compacted log, which is read back."""
     app = _app(world, "imports")
     send = sender(app)
 
-    async def publish(key: bytes, value: bytes) -> None:
-        await send(world.name(IMPORT_LOG), key, value, [])
+    events = world.name(IMPORT_EVENTS)
+
+    async def publish(key: bytes, value: bytes) -> int:
+        return await send(world.name(IMPORT_LOG), key, value, [])
 
     tracker = Tracker(
         world.decoder(IMPORT_EVENTS),
         world.encoder(IMPORT_LOG),
         world.pool,
         publish,
-        lambda: app.consumer.assignment(),
+        lambda: [tp for tp in app.consumer.assignment() if tp.topic == events],
         {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
     )
     app.task(tracker.follow)
-    _drain(app, world.name(IMPORT_EVENTS), tracker.run)
+    _drain(app, events, tracker.run)
+    _drain(app, world.name(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
     return app
 
 

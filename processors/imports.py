@@ -52,7 +52,7 @@ class Tracker:
         decoder: Decoder,
         encoder: Encoder,
         pool: Pool,
-        publish: Callable[[bytes, bytes], Awaitable[None]],
+        publish: Callable[[bytes, bytes], Awaitable[int]],
         assignment: Callable[[], Iterable[TP]],
         topics: Mapping[str, str],
     ) -> None:
@@ -92,9 +92,11 @@ class Tracker:
                     touched |= await self._unfinished()
                 await self._fold(touched)
             except Exception as error:  # the next sweep tries again; events go on meanwhile
-                log.exception("states are late", action="fold_failed")
                 if passes(error):
+                    log.warning("states are late", action="fold_failed", reason=repr(error))
                     await self._tell_that_it_waits()
+                else:
+                    log.exception("states are late", action="fold_failed")
 
     async def _write(self, batch: Batch) -> set[UUID]:
         """Writes a batch of events; the ids of the imports that they are about."""
@@ -155,7 +157,10 @@ class Tracker:
                     )
                     await _keep(connection, state)
                     _count(facts, state)
-                if state["version"] > facts["published_version"]:
+                if (
+                    state["version"] > facts["published_version"]
+                    or facts["stray_offset"] > facts["published_offset"]
+                ):
                     late.append((facts["partition"], state))
         overtaken = []
         for partition, state in late:
@@ -175,11 +180,10 @@ class Tracker:
         So it is where the answer of Kafka or PostgreSQL fails to come, as after a long sleep.
         """
         self._doubtful[state["id"]] = state["version"]
-        await self._publish(state["id"].encode(), self._encoder.encode(state))
+        offset = await self._publish(state["id"].encode(), self._encoder.encode(state))
+        noted = {"id": state["id"], "version": state["version"], "offset": offset}
         async with connected(self._pool) as connection:
-            cursor = await connection.execute(
-                _SQL["published"], {"id": state["id"], "version": state["version"]}
-            )
+            cursor = await connection.execute(_SQL["published"], noted)
             newest = await cursor.fetchone()
         del self._doubtful[state["id"]]
         return newest is None or bool(newest[0] <= state["version"])

@@ -82,13 +82,14 @@ ON CONFLICT (id) DO UPDATE SET
 
 -- name: unpublished
 SELECT id FROM ingest.imports
-WHERE published_version < version AND partition = ANY(%(partitions)s)
+WHERE (published_version < version OR stray_offset > published_offset)
+    AND partition = ANY(%(partitions)s)
 
 -- name: published
 WITH before AS (SELECT id, published_version FROM ingest.imports WHERE id = %(id)s FOR UPDATE)
 UPDATE ingest.imports i
 -- Overtaken: what was just published hides a later state, so that one counts as unpublished again.
-SET published_version = %(version)s
+SET published_version = %(version)s, published_offset = %(offset)s
 FROM before
 WHERE i.id = before.id
 RETURNING before.published_version

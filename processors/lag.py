@@ -12,6 +12,7 @@ import structlog
 from faust.types import TP
 
 from processors import metrics
+from processors.writing.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +60,11 @@ class Lag:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except Exception:  # whatever fails here must not take the writing of rows with it
-                log.exception("lag is not known", action="lag_unknown")
+            except Exception as error:  # must not take the writing of rows with it
+                if passes(error):
+                    log.warning("lag is not known", action="lag_unknown", reason=repr(error))
+                else:
+                    log.exception("lag is not known", action="lag_unknown")
 
     async def look(self) -> None:
         """Sets the metrics, and takes partitions back whose stored position is lower than before."""

@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from processors.database.pool import Pool, connected
 from processors.database.queries import load
 from processors.sending import Send
+from processors.writing.sqlstate import passes
 from processors.writing.transaction import Written
 from schemas.codec import Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
@@ -77,8 +78,11 @@ class Outbox:
                 await self._publish_progress()
                 while await self._publish_rejects():
                     pass
-            except Exception:  # whatever fails here must not take the writing of rows with it
-                log.exception("publishing failed", action="outbox_failed")
+            except Exception as error:  # must not take the writing of rows with it
+                if passes(error):
+                    log.warning("publishing is late", action="outbox_late", reason=repr(error))
+                else:
+                    log.exception("publishing failed", action="outbox_failed")
 
     async def _publish_progress(self) -> None:
         progress, self._progress = self._progress, {}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from prometheus_client import start_http_server
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
@@ -95,10 +95,13 @@ def _end_in_time(apps: Sequence[Any]) -> None:
     last_resort.start()
 
 
+_AWAY = OperationalError | PoolTimeout | TimeoutError | KafkaConnectionError | KafkaTimeoutError
+
+
 def _told(reason: BaseException) -> WorkerError:
     """What a crash is to whoever started the worker."""
     if isinstance(reason, WorkerError):
         return reason
-    if isinstance(reason, OperationalError | PoolTimeout | TimeoutError | KafkaConnectionError):
+    if isinstance(reason, _AWAY):
         return UnreachableError(f"a server went away: {reason!r}")
     return WorkerError(f"the worker crashed: {reason!r}")

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes]]], Awaitable[None]]
-"""Topic, key, value, headers. Returns when all in-sync replicas hold the record."""
+Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes]]], Awaitable[int]]
+"""Topic, key, value, headers to the offset, when all in-sync replicas hold the record."""
 
 
 def sender(app: Any) -> Send:
@@ -12,8 +12,10 @@ def sender(app: Any) -> Send:
 
     async def send(
         topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
-    ) -> None:
+    ) -> int:
         producer = await app.maybe_start_producer()
-        await producer.send_and_wait(topic, key, value, None, None, headers)
+        held = await producer.send_and_wait(topic, key, value, None, None, headers)
+        offset: int = held.offset
+        return offset
 
     return send

@@ -89,6 +89,11 @@ class Process:
         self.told_to_end_at = time()
         self._send(signal.SIGTERM)
 
+    @property
+    def asleep(self) -> bool:
+        """Whether it is stopped, to be woken later."""
+        return self.resume_at is not None
+
     def wake(self, *, at_once: bool = False) -> None:
         """Lets it go on when its time has come."""
         if self.resume_at is not None and (at_once or monotonic() > self.resume_at):

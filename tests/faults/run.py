@@ -378,7 +378,7 @@ class Driver:
         self._launch_at = float("inf")
         for waiting in self._traps.values():
             waiting.clear()
-        while not self._settled():
+        while not self._settled() or any(worker.asleep for worker in self._workers):
             self._tick()
         for worker in self._workers:
             worker.end()
@@ -400,7 +400,8 @@ class Driver:
             """
             SELECT (SELECT count(*) FROM ingest.rejects WHERE published_at IS NULL)
                 + (SELECT count(*) FROM ingest.imports
-                    WHERE completed_at IS NULL OR published_version < version)
+                    WHERE completed_at IS NULL OR published_version < version
+                        OR stray_offset > published_offset)
             """
         )
         stored = {

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.codec import Encoder, load
 from schemas.registry import Registry
-from schemas.topics import IMPORT_EVENTS
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 from tests.faults.files import HEADERS, Kind, Values, made
 from tests.fix_stack import Site, eventually
 
@@ -88,7 +88,7 @@ def ends(site: Site) -> dict[tuple[str, int], int]:
             "group.id": "reads-only",
         }
     )
-    names = [site.prefix + name for name in (*_TOPICS.values(), IMPORT_EVENTS.name)]
+    names = [site.prefix + name for name in (*_TOPICS.values(), IMPORT_EVENTS.name, IMPORT_LOG.name)]
     found = {
         (name, partition): consumer.get_watermark_offsets(TopicPartition(name, partition), 10)[1]
         for name in names

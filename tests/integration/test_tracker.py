@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
+from confluent_kafka import Producer
 from faust.types import TP
 
 from processors.database.pool import open_pool
 from processors.imports import Tracker
 from schemas.codec import Decoder, Encoder, Record, load
-from schemas.registry import Schema
-from tests.fix_stack import Site
+from schemas.registry import Registry, Schema
+from tests.fix_companies import Companies
+from tests.fix_stack import Site, eventually
 
 IMPORT = UUID("6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e")
 
@@ -33,7 +35,7 @@ class Log:
     states: list[Record] = field(default_factory=list)
     overtaken: bool = False
 
-    async def publish(self, key: bytes, value: bytes) -> None:
+    async def publish(self, key: bytes, value: bytes) -> int:
         assert key == str(IMPORT).encode()
         self.states.append(Decoder("import_state", Registered()).decode(value))
         if self.overtaken:
@@ -46,6 +48,7 @@ class Log:
                 " published_version = version + 1000",
             )
             raise TimeoutError
+        return len(self.states)
 
 
 def execute(site: Site, sql: str) -> None:
@@ -98,3 +101,36 @@ async def test_a_state_that_comes_after_a_later_one(site: Site) -> None:
 
     assert [state["status"] for state in log.states] == ["PENDING", "ERROR"]
     assert log.states[1]["version"] > log.states[0]["version"]
+
+
+def last_state(site: Site) -> tuple[int, Record]:
+    """Offset and content of the last state on the log."""
+    with Registry(site.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+        message = max(site.messages("imports.log"), key=lambda message: message.timestamp())
+        return message.offset(), Decoder("import_state", registry).decode(message.value())
+
+
+def test_a_state_of_a_worker_that_slept_and_died(site: Site, companies: Companies) -> None:
+    """An older state that comes last on the log is followed by the one that holds, once more."""
+    site.worker()
+    site.foxstream("import", companies.file(100), "--type", "entreprise")
+    eventually(lambda: last_state(site)[1]["completed_at"])
+    offset, ended = last_state(site)
+    with Registry(site.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+        encoder = Encoder(
+            "import_state",
+            registry.schema_id(f"{site.prefix}imports.log-value", load("import_state")),
+        )
+    older = {**ended, "version": ended["version"] - 1, "status": "PROCESSING"}
+    producer = Producer(
+        {
+            "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
+            "partitioner": "murmur2_random",
+        }
+    )
+    producer.produce(f"{site.prefix}imports.log", encoder.encode(older), ended["id"].encode())
+    producer.flush(30)
+
+    eventually(lambda: last_state(site)[0] > offset + 1)
+
+    assert last_state(site) == (offset + 2, ended)

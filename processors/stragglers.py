@@ -1,0 +1,74 @@
+"""States that come to the log after later ones.
+
+A tracker that was stopped in the middle of publishing wakes up when its successor has published a
+later state: the older one then stands last on the compacted topic, and only the last one is kept.
+If it lives it notices and mends that (processors/imports.py); if it dies, nobody would. So whoever
+holds the partition reads the log too, and has the import published again. The position is moved
+with what was seen, as that of rows is: no state of the log goes unread.
+"""
+
+from collections.abc import AsyncIterable
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from processors.database.pool import Pool, transaction
+from processors.database.queries import load
+from processors.draining import Batch, BatchConsumer
+from processors.settling import settle
+from processors.writing import positions
+from schemas.codec import DecodeError, Decoder
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors", "stragglers.sql")
+
+
+class Stragglers:
+    """Reads the partitions of the log that this worker holds."""
+
+    def __init__(self, decoder: Decoder, pool: Pool) -> None:
+        self._decoder = decoder
+        self._pool = pool
+
+    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
+        """Takes the events of the log's stream, whose values are batches."""
+        async for event in events:
+            await settle(event.value, consumer, self._write, self._pool)
+
+    async def _write(self, batch: Batch) -> None:
+        """Notes the imports whose last state in the batch is older than what PostgreSQL holds."""
+        last = self._last(batch)
+        async with transaction(self._pool) as connection:
+            await positions.advance(connection, batch)
+            if not last:
+                return
+            cursor = await connection.execute(
+                _SQL["strayed"],
+                {
+                    "ids": list(last),
+                    "versions": [version for version, _ in last.values()],
+                    "offsets": [offset for _, offset in last.values()],
+                },
+            )
+            for (import_id,) in await cursor.fetchall():
+                log.warning(
+                    "older state on the log", action="state_strayed", import_id=str(import_id)
+                )
+
+    def _last(self, batch: Batch) -> dict[UUID, tuple[int, int]]:
+        """Version and offset of the last state of each import. What is no state is nobody's."""
+        results = self._decoder.decode_all([record.value for record in batch.records])
+        last: dict[UUID, tuple[int, int]] = {}
+        for record, state in zip(batch.records, results, strict=True):
+            if not isinstance(state, DecodeError) and (import_id := _uuid(state["id"])):
+                last[import_id] = state["version"], record.offset
+        return last
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -31,15 +31,15 @@ from processors.errors import PositionLostError
 from processors.settings import Settings
 from tests.fix_stack import Site, eventually
 
-SECONDS = 40
+SECONDS = 60.0
 NO_OFFSET = -1001
 
 _numbers = count(1)
 
 
-async def until(ask: Callable[[], object], seconds: float = SECONDS) -> None:
+async def until(ask: Callable[[], object]) -> None:
     """Returns as soon as the answer is true; fails where it is not in time."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(SECONDS):
         while not ask():
             await asyncio.sleep(0.02)
 
@@ -420,7 +420,7 @@ async def test_aborted_transaction_of_many_fetches(
     topic.put(1, 1)
 
     async with reading(topic, consumer_max_fetch_size=1) as reader:  # a fetch for each record
-        await until(lambda: len(reader.records) >= 2, seconds=15)
+        await until(lambda: len(reader.records) >= 2)
 
         assert reader.values == [0, 1]
 
@@ -458,7 +458,7 @@ async def test_rebalance_waits_for_nobody(wide: Topic) -> None:
         before = list(first.batches)
         assert all(first.consumer.is_current(batch) for batch in before)
         async with reading(wide, positions=first.positions) as second:
-            await until(lambda: len(second.records) >= 20, seconds=20)
+            await until(lambda: len(second.records) >= 20)
 
             assert len(second.consumer.assignment()) == len(first.consumer.assignment()) == 2
             assert not first.consumer.assignment() & second.consumer.assignment()
@@ -540,7 +540,7 @@ async def test_seek_that_hangs(topic: Topic, monkeypatch: pytest.MonkeyPatch) ->
     positions.opened.clear()
 
     async with reading(topic, positions=positions) as reader:
-        await until(reader.crashed, seconds=10)
+        await until(reader.crashed)
 
         assert isinstance(reader.crashed(), TimeoutError)
         assert reader.batches == []
@@ -571,7 +571,7 @@ async def test_seek_again_that_fails(wide: Topic) -> None:
         wide.put(0, 9, 1)
 
         await until(lambda: reader.crashed() or len(reader.batches) >= 2)
-        await until(lambda: reader.crashed() or len(reader.values) >= 30, seconds=5)
+        await until(lambda: reader.crashed() or len(reader.values) >= 30)
 
 
 # A whole worker

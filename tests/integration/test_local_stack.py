@@ -209,7 +209,8 @@ def test_a_paused_server_keeps_connections_open_and_answers_nothing(stack: Stack
             with pytest.raises(httpx.ReadTimeout):
                 httpx.get(f"{url}/subjects", timeout=0.5)
             members = family([stack.postgres.pid or 0])
-            assert {member.status() for member in members} == {psutil.STATUS_STOPPED}
+            states = {member.status() for member in members} - {psutil.STATUS_ZOMBIE}
+            assert states == {psutil.STATUS_STOPPED}
         finally:
             stack.postgres.resume()
             stack.registry.resume()

@@ -78,7 +78,7 @@ async def following(site: Site, log: Log) -> AsyncIterator[None]:
 
 
 async def until_sent(log: Log, states: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(log.states) < states:
             await asyncio.sleep(0.05)
 

@@ -1,14 +1,17 @@
 """`foxstream-worker`: runs the agents and prepares what they need."""
 
 import asyncio
+import getpass
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from processors import cluster, logs
+from processors import cluster, logs, replaying, tracing
 from processors.app import KINDS
 from processors.database.migrate import migrate as apply_migrations
 from processors.errors import WorkerError
@@ -26,6 +29,12 @@ app = typer.Typer(
 )
 schemas_app = typer.Typer(invoke_without_command=True)
 app.add_typer(schemas_app, name="schemas")
+rejects_app = typer.Typer(
+    help="Rejects of upstream systems: look, send again, give up.", no_args_is_help=True
+)
+app.add_typer(rejects_app, name="rejects")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 @contextmanager
@@ -119,6 +128,106 @@ def register() -> None:
                 typer.echo(f"foxstream-worker: not BACKWARD compatible: {error}", err=True)
                 raise typer.Exit(2) from None
             typer.echo(f"{subject} has id {schema_id}")
+
+
+@app.command()
+def trace(
+    key: Annotated[str, typer.Argument(help="A SIREN or SIRET, a slug, a name, a code.")],
+    type_: Annotated[str | None, typer.Option("--type", help="Only this import type.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell a row's way: file and line, topic, partition and offset, what the table holds."""
+    with _settings() as settings:
+        found = tracing.trace(settings, key, type_ and type_.upper().replace("-", "_"))
+    if not found:
+        typer.echo(f"foxstream-worker: nothing is known by {key!r}", err=True)
+        raise typer.Exit(4)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(line for each in found for line in tracing.lines(each)))
+
+
+Topic = Annotated[str | None, typer.Option(help="Only of this topic.")]
+Code = Annotated[str | None, typer.Option(help="Only with this fault: docs/errors.md.")]
+Import = Annotated[str | None, typer.Option("--import", help="Of this import instead.")]
+Since = Annotated[datetime | None, typer.Option(help="Only rejected from then on, UTC.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Most rejects.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of rejects.")]
+
+
+@rejects_app.command("list")
+def list_rejects(
+    topic: Topic = None,
+    code: Code = None,
+    import_id: Import = None,
+    since: Since = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List open rejects, the newest first."""
+    with _settings() as settings:
+        of = replaying.identifiers([import_id])[0] if import_id else None
+        moment = since and since.replace(tzinfo=UTC)
+        found = replaying.listed(settings, replaying.Wanted(topic, code, of, moment, limit))
+    if as_json:
+        typer.echo(json.dumps([reject.document() for reject in found], ensure_ascii=False))
+    else:
+        typer.echo("\n".join(map(replaying.told, found)) or "no open rejects")
+
+
+@rejects_app.command("show")
+def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show all of one reject: its faults, headers, key and value, as one JSON document."""
+    with _settings() as settings, Registry(settings.schema_registry_url) as registry:
+        found = replaying.one(settings, replaying.identifiers([reject_id])[0])
+        record = replaying.decoded(found, settings.topic_prefix, registry)
+    document = {
+        **found.document(),
+        "headers": [[n, v.decode(errors="replace")] for n, v in found.own_headers],
+        "record": record,
+        "value": found.value and found.value.hex(),
+    }
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+@rejects_app.command("replay")
+def replay_rejects(
+    ids: Ids = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All that `list` shows with the same options.")
+    ] = False,
+    topic: Topic = None,
+    code: Code = None,
+    limit: Limit = 50,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what came back three times.")
+    ] = False,
+) -> None:
+    """Send rejects to their topic again as they were, once what refused them is mended."""
+    if bool(ids) == every:
+        raise typer.BadParameter("name rejects, or --all")
+    with _settings() as settings:
+        wanted = replaying.Wanted(topic=topic, code=code, limit=limit)
+        chosen = (
+            [reject.id for reject in replaying.listed(settings, wanted)]
+            if every
+            else replaying.identifiers(ids or [])
+        )
+        sent = replaying.replay(settings, chosen, force=force)
+    typer.echo(f"{len(sent)} of {len(chosen)} sent again")
+
+
+@rejects_app.command("discard")
+def discard_rejects(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...")],
+    reason: Annotated[str, typer.Option(help="Why nobody will send them again.")],
+) -> None:
+    """Give rejects up; their bytes stay until the retention ends."""
+    with _settings() as settings:
+        chosen = replaying.identifiers(ids)
+        done = replaying.discard(settings, chosen, by=getpass.getuser(), why=reason)
+    typer.echo(f"{len(done)} of {len(chosen)} discarded")
 
 
 if __name__ == "__main__":

@@ -97,6 +97,11 @@ class Site:
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(sql.encode(), values).fetchall()
 
+    def execute(self, sql: str) -> None:
+        """Runs a statement that answers nothing."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(sql.encode())
+
     def messages(self, topic: str) -> list[Message]:
         """All committed records of a topic of this site, by partition."""
         consumer = Consumer(

@@ -88,7 +88,9 @@ def ends(site: Site) -> dict[tuple[str, int], int]:
             "group.id": "reads-only",
         }
     )
-    names = [site.prefix + name for name in (*_TOPICS.values(), IMPORT_EVENTS.name, IMPORT_LOG.name)]
+    names = [
+        site.prefix + name for name in (*_TOPICS.values(), IMPORT_EVENTS.name, IMPORT_LOG.name)
+    ]
     found = {
         (name, partition): consumer.get_watermark_offsets(TopicPartition(name, partition), 10)[1]
         for name in names

@@ -1,0 +1,171 @@
+"""The way of one row, from the line of a file or an upstream system to what the table holds."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from processors.database.queries import load
+from processors.errors import UnreachableError
+from processors.settings import Settings
+from schemas.import_types import IMPORT_TYPES, ImportType
+from schemas.slugs import slugify
+
+_SQL = load("processors", "tracing.sql")
+
+_OUTCOMES = {"i": "inserted", "u": "updated", "=": "unchanged"}
+
+# The columns by which people know a row.
+_NAMES: Mapping[str, tuple[LiteralString, ...]] = {
+    "ENTREPRISE": ("siren", "siret"),
+    "VILLE": ("slug",),
+    "CATEGORIE": ("slug", "nom"),
+    "SOUS_CATEGORIE": ("slug", "nom"),
+    "DEPARTEMENT": ("code",),
+}
+
+Trace = dict[str, Any]
+"""`type`, `row` (the business columns), `last` (where the row came from that was written last:
+outcome, observed_at, topic, partition, offset, line, import), `rejects`, `parked`, `pages`."""
+
+
+def trace(settings: Settings, key: str, import_type: str | None = None) -> list[Trace]:
+    """What is known by this SIREN, SIRET, slug, name or code, of one type or of all.
+
+    A key of which only rejects or waiting rows are known gives a trace whose `row` is None.
+    """
+    types = [each for each in IMPORT_TYPES.values() if import_type in (None, each.name)]
+    try:
+        with psycopg.connect(
+            settings.database_url.get_secret_value(), connect_timeout=5, row_factory=dict_row
+        ) as connection:
+            return [
+                found
+                for each in types
+                for found in _of_type(connection, settings.topic_prefix, each, key.strip())
+            ]
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+
+
+def _of_type(
+    connection: psycopg.Connection[dict[str, Any]], prefix: str, import_type: ImportType, key: str
+) -> Iterator[Trace]:
+    topic = prefix + import_type.topic.name
+    rows = _rows(connection, import_type, key)
+    for row in rows:
+        yield {
+            "type": import_type.name,
+            "row": {name: value for name, value in row.items() if not name.startswith("ingest_")},
+            "last": _last(connection, topic, row),
+            **_around(connection, topic, _natural_key(row, key)),
+            "pages": _pages(connection, row["id"]) if import_type.name == "ENTREPRISE" else [],
+        }
+    if not rows and any((around := _around(connection, topic, key)).values()):
+        yield {"type": import_type.name, "row": None, "last": None, **around, "pages": []}
+
+
+def _rows(
+    connection: psycopg.Connection[dict[str, Any]], import_type: ImportType, key: str
+) -> list[dict[str, Any]]:
+    if not _is_there(connection, import_type.table):
+        return []
+    names = _NAMES[import_type.name]
+    query = sql.SQL("SELECT to_jsonb(t) AS row FROM {table} t WHERE {match} LIMIT 20").format(
+        table=sql.Identifier(import_type.table),
+        match=sql.SQL(" OR ").join(
+            sql.SQL("{} = ANY(%(keys)s)").format(sql.Identifier(name)) for name in names
+        ),
+    )
+    found = connection.execute(query, {"keys": [key, slugify(key)]}).fetchall()
+    return [each["row"] for each in found]
+
+
+def _natural_key(row: Mapping[str, Any], key: str) -> str:
+    for name in ("siren", "ingest_key", "slug", "code"):
+        if isinstance(found := row.get(name), str):
+            return found
+    return key
+
+
+def _last(
+    connection: psycopg.Connection[dict[str, Any]], topic: str, row: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    if row["ingest_offset"] is None:
+        return None  # the site made it, and no row of ours has met it
+    found = connection.execute(_SQL["import"], {"id": row["ingest_import_id"]}).fetchone()
+    return {
+        "outcome": _OUTCOMES.get(row["ingest_outcome"], row["ingest_outcome"]),
+        "observed_at": row["ingest_observed_at"],
+        "topic": topic,
+        "partition": row["ingest_partition"],
+        "offset": row["ingest_offset"],
+        "line": row["ingest_line"],
+        "import": found and _plain(found),
+    }
+
+
+def _around(
+    connection: psycopg.Connection[dict[str, Any]], topic: str, key: str
+) -> dict[str, list[dict[str, Any]]]:
+    rejects = connection.execute(_SQL["rejects"], {"topic": topic, "key": key.encode()})
+    around = {"rejects": list(map(_plain, rejects.fetchall())), "parked": []}
+    if _is_there(connection, "ingest.parked"):
+        parked = connection.execute(_SQL["parked"], {"topic": topic, "key": slugify(key)})
+        around["parked"] = list(map(_plain, parked.fetchall()))
+    return around
+
+
+def _pages(connection: psycopg.Connection[dict[str, Any]], row_id: str) -> list[Any]:
+    if not _is_there(connection, "enterprise_prolocalisation"):
+        return []
+    return [each["page"] for each in connection.execute(_SQL["pages"], {"id": row_id})]
+
+
+def _is_there(connection: psycopg.Connection[dict[str, Any]], table: str) -> bool:
+    found = connection.execute("SELECT to_regclass(%s) AS it", (table,)).fetchone()
+    return found is not None and found["it"] is not None
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON takes it."""
+    return {
+        name: value
+        if value is None or isinstance(value, int | list | dict)
+        else value.isoformat()
+        if isinstance(value, datetime)
+        else str(value)
+        for name, value in row.items()
+    }
+
+
+def lines(found: Trace) -> Iterator[str]:
+    """A trace for a terminal."""
+    yield f"{found['type']}"
+    if found["row"] is None:
+        yield "  no row of the table has this key"
+    else:
+        for name, value in found["row"].items():
+            yield f"  {name}: {value}"
+    if last := found["last"]:
+        yield (
+            f"  written last from {last['topic']}[{last['partition']}]@{last['offset']}: "
+            f"{last['outcome']}, observed {last['observed_at']}"
+        )
+        if told := last["import"]:
+            yield (
+                f"  line {last['line']} of {told['file_name']} (import {told['id']}, "
+                f"{told['status']}, {told['created_at']}, by {told['uploaded_by'] or 'nobody named'})"
+            )
+        else:
+            yield "  of an upstream system"
+    for page in found["pages"]:
+        yield f"  page {page['id']} (active: {page['is_active']})"
+    for reject in found["rejects"]:
+        codes = ", ".join(fault["code"] for fault in reject["faults"])
+        yield f"  rejected {reject['rejected_at']}: {codes} (reject {reject['id']})"
+    for row in found["parked"]:
+        yield f"  waits for {row['parent_type']} {row['parent_key']} since {row['parked_at']}"

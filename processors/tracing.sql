@@ -1,0 +1,21 @@
+-- name: import
+SELECT id, file_name, file_sha256, uploaded_by, status, created_at, completed_at
+FROM ingest.imports WHERE id = %(id)s
+
+-- name: rejects
+SELECT id, topic, partition, "offset", import_id, line, sheet, faults, rejected_at
+FROM ingest.rejects
+WHERE key = %(key)s AND topic = %(topic)s
+ORDER BY rejected_at DESC
+LIMIT 20
+
+-- name: pages
+SELECT to_jsonb(p) AS page FROM enterprise_prolocalisation p
+WHERE p.entreprise_id = %(id)s ORDER BY p.created_at LIMIT 20
+
+-- name: parked
+SELECT topic, partition, "offset", import_id, line, sheet, parent_type, parent_key, parked_at
+FROM ingest.parked
+WHERE topic = %(topic)s AND parent_key = %(key)s
+ORDER BY parked_at
+LIMIT 20

@@ -18,6 +18,7 @@ from processors.cluster import Identity, identify
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.imports import Tracker
+from processors.judging import judge
 from processors.lag import Lag
 from processors.outbox import Outbox
 from processors.rows import RowWriter
@@ -82,10 +83,18 @@ def rows(world: World) -> faust.App:
     app.task(outbox.run)
     for target in TARGETS.values():
         topic = target.import_type.topic
+        decoder = world.decoder(topic)
+        judged = partial(
+            judge,
+            partitions=world.identities[world.name(topic)].partitions,
+            import_type=target.import_type,
+            decoder=decoder,
+            luhn=world.settings.import_luhn,
+        )
         writer = RowWriter(
             target,
-            world.decoder(topic),
-            world.identities[world.name(topic)].partitions,
+            decoder,
+            judged,
             world.pool,
             outbox,
             world.settings.batch_rows,

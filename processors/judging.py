@@ -14,7 +14,7 @@ from schemas.codec import DecodeError, Decoder, Record
 from schemas.compiled import EPOCH
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
-from schemas.rules import problems
+from schemas.rules import Luhn, problems
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -87,7 +87,13 @@ def _offset(item: Row | Reject) -> int:
     return item.offset if isinstance(item, Row) else item.record.offset
 
 
-def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decoder) -> Judged:
+def judge(
+    batch: Batch,
+    partitions: int,
+    import_type: ImportType,
+    decoder: Decoder,
+    luhn: Luhn = "warning",
+) -> Judged:
     """Decodes and checks a batch of a topic that has so many partitions.
 
     Raises what the decoder's schema source raises where it cannot answer: nothing is judged then.
@@ -110,7 +116,10 @@ def judge(batch: Batch, partitions: int, import_type: ImportType, decoder: Decod
     columns: dict[str, list[Any]] = {
         field.name: [value[field.name] for value in values] for field in import_type.fields
     }
-    faults = {**_faults(import_type, columns, values), **{i: [_FOREIGN_IMPORT] for i in stray}}
+    faults = {
+        **_faults(import_type, columns, values, luhn),
+        **{i: [_FOREIGN_IMPORT] for i in stray},
+    }
     for i, record in enumerate(records):
         if i not in faults and (
             misplaced := _misplaced(import_type, partitions, record, values[i])
@@ -168,6 +177,7 @@ def _faults(
     import_type: ImportType,
     columns: Mapping[str, list[Any]],
     values: Sequence[Record],
+    luhn: Luhn,
 ) -> dict[int, list[Fault]]:
     """What is wrong, by index. A value that is only worth a warning is taken out of its column."""
     faults = {
@@ -176,7 +186,8 @@ def _faults(
         if value["import"] is not None and value["import"]["faults"]
     }
     told = set(faults)  # the reader has said it better, with the header's own names
-    for problem in problems(import_type, columns):
+    # Here a warning reaches nobody: it is not looked for.
+    for problem in problems(import_type, columns, "error" if luhn == "error" else "off"):
         i, column = problem.row, columns[problem.field]
         if not problem.fatal:
             column[i] = None

@@ -1,8 +1,7 @@
 """Row topics to PostgreSQL: batch after batch, each in one transaction, partitions side by side."""
 
 import asyncio
-from collections.abc import AsyncIterable
-from functools import partial
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 from faust.types import TP
@@ -10,7 +9,7 @@ from faust.types import TP
 from processors import metrics
 from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer
-from processors.judging import judge
+from processors.judging import Judged
 from processors.outbox import Outbox
 from processors.settling import settle
 from processors.writing.limit import RejectLimit
@@ -29,7 +28,7 @@ class RowWriter:
         self,
         target: Target,
         decoder: Decoder,
-        partitions: int,
+        judge: Callable[[Batch], Judged],
         pool: Pool,
         outbox: Outbox,
         batch_rows: int,
@@ -37,9 +36,7 @@ class RowWriter:
     ) -> None:
         self._target = target
         self._decoder = decoder
-        self._judge = partial(
-            judge, partitions=partitions, import_type=target.import_type, decoder=decoder
-        )
+        self._judge = judge
         self._pool = pool
         self._outbox = outbox
         self._batch_rows = batch_rows

@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.rules import Luhn
+
 
 class Settings(BaseSettings):
     """Each is `FOX_` and its name in capitals."""
@@ -30,6 +32,9 @@ class Settings(BaseSettings):
     batch_rows: Annotated[
         int, Field(ge=1, le=50_000, description="Most rows in one transaction.")
     ] = 5000
+    import_luhn: Annotated[
+        Luhn, Field(description="A SIREN or SIRET with a wrong check digit: error, warning or off.")
+    ] = "warning"
     reject_limit: Annotated[
         float,
         Field(

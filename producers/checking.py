@@ -32,6 +32,9 @@ def verdict(path: Path, import_type: ImportType, options: Options = Options()) -
         "preview": [],
         "already_imported": None,
         "ai_estimate": None,
+        **dict.fromkeys(("compression", "encoding_hint", "delimiter_confidence")),
+        "skipped_sheets": [],
+        **dict.fromkeys(_HIDDEN, 0),
     }
     try:
         source = open_source(path, import_type, options)
@@ -44,6 +47,9 @@ def verdict(path: Path, import_type: ImportType, options: Options = Options()) -
 _COUNTS = ("total_rows", "valid_rows", "rejected_rows", "duplicate_rows", "blank_lines")
 
 
+_HIDDEN = ("hidden_rows", "hidden_columns", "merged_cells")
+
+
 def _recognised(source: Source) -> dict[str, Any]:
     return {
         "format": source.format,
@@ -53,6 +59,11 @@ def _recognised(source: Source) -> dict[str, Any]:
         "header_line": source.header_line,
         "mapping": source.mapping,
         "unknown_columns": source.unknown_columns,
+        "compression": source.compression,
+        "encoding_hint": source.parts[0].encoding_hint,
+        "delimiter_confidence": source.parts[0].delimiter_confidence,
+        "skipped_sheets": list(source.skipped_sheets),
+        **{name: sum(getattr(part, name) for part in source.parts) for name in _HIDDEN},
     }
 
 

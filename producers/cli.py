@@ -51,7 +51,10 @@ class Policy(StrEnum):
     INSERT_ONLY = "insert_only"
 
 
-File = Annotated[Path, typer.Argument(metavar="FICHIER", help="Fichier CSV ou Excel.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FICHIER", help="Fichier CSV, Excel ou LibreOffice, compressé ou non."),
+]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Identifiant de l'import.")]
 Type = Annotated[str, typer.Option("--type", help=f"Type d'import : {', '.join(IMPORT_TYPES)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Un document JSON sur la sortie standard.")]
@@ -204,6 +207,7 @@ def _options(
     columns: list[str] | None,
 ) -> "Options":
     from producers.reading import Options
+    from producers.settings import settings
 
     chosen = {}
     for column in columns or ():
@@ -218,7 +222,8 @@ def _options(
         chosen[source] = name
     if delimiter in ("\\t", "tab"):
         delimiter = "\t"
-    return Options(encoding=encoding, delimiter=delimiter, sheet=sheet, columns=chosen)
+    luhn = settings().import_luhn
+    return Options(encoding, delimiter, sheet, chosen, luhn)
 
 
 def _readable(path: Path) -> None:
@@ -285,8 +290,7 @@ def _verdict_lines(found: dict[str, Any]) -> Iterator[str]:
         f"{found['rejected_rows']} rejetées, {found['duplicate_rows']} en double, "
         f"{found['blank_lines']} vides"
     )
-    read_as = [found["format"], found["encoding"], found["sheet"]]
-    yield f"  lu comme : {', '.join(str(word) for word in read_as if word)}"
+    yield from _reading_lines(found)
     if found["unknown_columns"]:
         yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"
     for example in found["examples"]:
@@ -295,6 +299,26 @@ def _verdict_lines(found: dict[str, Any]) -> Iterator[str]:
         yield (
             f"  déjà importé : {found['already_imported']['id']} "
             f"({found['already_imported']['status']})"
+        )
+
+
+def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
+    read_as = [found["format"], found["compression"], found["encoding"], found["sheet"]]
+    yield f"  lu comme : {', '.join(str(word) for word in read_as if word)}"
+    if found["delimiter"]:
+        sure = f"{found['delimiter_confidence']:.0%}".replace("%", " %")
+        yield f"  séparateur : {found['delimiter']!r} (sûr à {sure} ; --delimiter en impose un autre)"
+    if found["encoding_hint"]:
+        yield (
+            f"  l'encodage ressemble à {found['encoding_hint']} : si les accents sont faux, "
+            f"--encoding {found['encoding_hint']}"
+        )
+    if found["skipped_sheets"]:
+        yield f"  feuilles ignorées : {', '.join(found['skipped_sheets'])}"
+    if found["hidden_rows"] or found["hidden_columns"]:
+        yield (
+            f"  masquées et lues quand même : {found['hidden_rows']} lignes, "
+            f"{found['hidden_columns']} colonnes"
         )
 
 

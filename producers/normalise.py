@@ -7,17 +7,28 @@ nothing is to be done, and calls per cell would cost more than all the rest of a
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
 from itertools import repeat
 from typing import Any, NamedTuple
 
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType, Kind
-from schemas.rules import Problem, problems
+from schemas.naf import labels
+from schemas.rules import Luhn, Problem, problems
 
 Texts = list[str | None]
 
 MALFORMED = "malformed"
+MISSING = "missing-value"
+CHECKSUM = "checksum"
+FORMULA_ERROR = "formula-error"
 ZEROS_RESTORED = "zeros-restored"
+TAKEN = "siren-from-siret"
+UNKNOWN_NAF = "unknown-naf"
+
+_SIRET = re.compile(r"[0-9]{14}")
+_SIREN_DIGITS = 9
+_ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
 
 
 @dataclass(slots=True)
@@ -48,38 +59,33 @@ class _Values(NamedTuple):
     malformed: Sequence[int] = ()
 
 
-def normalise(import_type: ImportType, given: Mapping[str, Column], count: int) -> Batch:
+def normalise(
+    import_type: ImportType, given: Mapping[str, Column], count: int, luhn: Luhn = "warning"
+) -> Batch:
     """The `count` rows whose cells are `given` by field.
 
-    A field without a column is not given; the required ones have a column each.
+    A field without a column is not given; the required ones have a column each, or one of the
+    field that they are taken from.
     """
-    nothing: list[Any] = [None] * count
-    columns: dict[str, list[Any]] = {}
     warnings: dict[int, list[str]] = {}
-    found: list[Problem] = []
-    for field in import_type.fields:
-        column = given.get(field.name)
-        if column is None:
-            columns[field.name] = nothing
-            continue
-        done = _KINDS[field.kind](_texts(column.cells), column.numeric)
-        columns[field.name] = done.values
-        for row in done.restored:
-            warnings.setdefault(row, []).append(ZEROS_RESTORED)
-        found += [Problem(row, field.name, MALFORMED, field.strict) for row in done.malformed]
+    columns, found = _converted(import_type, given, count, warnings)
     _main_first(columns)
-    found += problems(import_type, columns)
+    taken = _taken(import_type, columns, warnings)
+    found = _telling(import_type, [*found, *problems(import_type, columns, luhn)], taken, given)
+    if "naf_code" in given:
+        _activities(columns, warnings)
 
     faults: dict[int, list[Fault]] = {}
     for problem in found:
-        header, cells, _ = given[problem.field]
         if problem.fatal:
+            header, cells, _ = given[problem.field]
             faults.setdefault(problem.row, []).append(
                 fault(import_type.field[problem.field], problem.code, header, cells[problem.row])
             )
-        else:
+            continue
+        warnings.setdefault(problem.row, []).append(problem.code)
+        if not problem.kept:
             columns[problem.field][problem.row] = None
-            warnings.setdefault(problem.row, []).append(problem.code)
 
     names = tuple(columns)
     rows = zip(*columns.values(), strict=True)
@@ -90,12 +96,95 @@ def normalise(import_type: ImportType, given: Mapping[str, Column], count: int) 
     return Batch(records, keys, faults, warnings)
 
 
+def _converted(
+    import_type: ImportType,
+    given: Mapping[str, Column],
+    count: int,
+    warnings: dict[int, list[str]],
+) -> tuple[dict[str, list[Any]], list[Problem]]:
+    """The values of each field, and what could not be made one."""
+    nothing: list[Any] = [None] * count
+    columns: dict[str, list[Any]] = {}
+    found: list[Problem] = []
+    for field in import_type.fields:
+        column = given.get(field.name)
+        if column is None:
+            columns[field.name] = nothing
+            continue
+        texts = _texts(column.cells)
+        if not _ERRORS.isdisjoint(texts):
+            found += [Problem(i, field.name, FORMULA_ERROR, fatal=True) for i in _errors(texts)]
+        done = _KINDS[field.kind](texts, column.numeric)
+        columns[field.name] = done.values
+        for row in done.restored:
+            warnings.setdefault(row, []).append(ZEROS_RESTORED)
+        found += [Problem(row, field.name, MALFORMED, field.strict) for row in done.malformed]
+    return columns, found
+
+
 def _blamed(found: Sequence[Problem]) -> Iterator[tuple[int, set[str]]]:
     by_row: dict[int, set[str]] = {}
     for problem in found:
-        if problem.fatal:
+        # A number with a wrong check digit is a key all the same: the strictness may change
+        # before an interrupted import goes on, its partitions must not.
+        if problem.fatal and problem.code != CHECKSUM:
             by_row.setdefault(problem.row, set()).add(problem.field)
     yield from by_row.items()
+
+
+def _taken(
+    import_type: ImportType, columns: dict[str, list[Any]], warnings: dict[int, list[str]]
+) -> set[tuple[int, str]]:
+    """Fills in what stands at the beginning of another field; the rows and fields of it."""
+    taken = set()
+    for field in import_type.fields:
+        sources = columns[field.taken_from] if field.taken_from else ()
+        values = columns[field.name]
+        if None not in values or not any(sources):
+            continue
+        columns[field.name] = values = values.copy()  # several fields may have nothing in common
+        for row, source in enumerate(sources):
+            if values[row] is None and source is not None and _SIRET.fullmatch(source):
+                values[row] = source[:_SIREN_DIGITS]
+                taken.add((row, field.name))
+                warnings.setdefault(row, []).append(TAKEN)
+    return taken
+
+
+def _telling(
+    import_type: ImportType,
+    found: Sequence[Problem],
+    taken: set[tuple[int, str]],
+    given: Mapping[str, Column],
+) -> list[Problem]:
+    """Those of the problems that are no mere consequence of another, in columns that there are."""
+    wrong = {(problem.row, problem.field) for problem in found if problem.code != MISSING}
+    kept = []
+    for problem in found:
+        source = import_type.field[problem.field].taken_from
+        if problem.code == MISSING and not wrong.isdisjoint(
+            {(problem.row, problem.field), (problem.row, source)}
+        ):
+            continue
+        if problem.code == CHECKSUM and (problem.row, problem.field) in taken:
+            continue
+        if problem.field not in given and source is not None:
+            problem = problem._replace(field=source)
+        kept.append(problem)
+    return kept
+
+
+def _activities(columns: dict[str, list[Any]], warnings: dict[int, list[str]]) -> None:
+    """Labels activities that have none; warns of those that the nomenclature lacks."""
+    codes, known = columns["naf_code"], labels()
+    for code in set(codes).difference(known, (None,)):
+        if _ACTIVITY.fullmatch(code):
+            for row in (row for row, other in enumerate(codes) if other == code):
+                warnings.setdefault(row, []).append(UNKNOWN_NAF)
+    own = columns["naf_libelle"]
+    columns["naf_libelle"] = [
+        label or (known.get(code) if code else None) for label, code in zip(own, codes, strict=True)
+    ]
 
 
 def _main_first(columns: dict[str, list[Any]]) -> None:
@@ -143,8 +232,45 @@ class _Memo(dict[str | None, Any]):
         return value
 
 
+# What Excel and LibreOffice show for a formula in error; the reader shows the first for one that
+# was never calculated.
+_ERRORS = frozenset(
+    [
+        "#CALC!",
+        "#REF!",
+        "#VALUE!",
+        "#DIV/0!",
+        "#NAME?",
+        "#NUM!",
+        "#NULL!",
+        "#SPILL!",
+        "#VALEUR!",
+        "#NOM?",
+        "#NOMBRE!",
+        "#NUL!",
+    ]
+)
+
+
+def _errors(texts: Texts) -> list[int]:
+    rows = [row for row, text in enumerate(texts) if text in _ERRORS]
+    for row in rows:
+        texts[row] = None
+    return rows
+
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+
+
+def _decoded(texts: Texts) -> Texts:
+    """HTML's entities as the letters that they stand for: exports of websites leave them."""
+    if "&" not in "".join(filter(None, texts)):
+        return texts
+    return [text and _ENTITY.sub(lambda found: unescape(found[0]), text) for text in texts]
+
+
 def _text(texts: Texts, numeric: Sequence[int]) -> _Values:
-    return _Values(texts)
+    return _Values(_decoded(texts))
 
 
 _UNEVEN = ("  ", *filter(str.isspace, map(chr, range(0x3001))))
@@ -153,6 +279,7 @@ _UNEVEN_OTHER = tuple(run for run in _UNEVEN if not run.isascii())
 
 
 def _name(texts: Texts, numeric: Sequence[int]) -> _Values:
+    texts = _decoded(texts)
     joined = "".join(filter(None, texts))
     uneven = any(map(joined.__contains__, _UNEVEN_ASCII))
     if not uneven and not joined.isascii():
@@ -259,8 +386,9 @@ def _departement_code(text: str) -> str:
     return bare.zfill(2) if bare.isdigit() else bare
 
 
-_WORDS = dict.fromkeys(("true", "1", "oui", "yes", "vrai", "x"), True) | dict.fromkeys(
-    ("false", "0", "non", "no", "faux"), False
+# INSEE writes A for a company that is active, C for one that has ceased.
+_WORDS = dict.fromkeys(("true", "1", "oui", "yes", "vrai", "x", "a"), True) | dict.fromkeys(
+    ("false", "0", "non", "no", "faux", "c"), False
 )
 _UNREADABLE = object()
 
@@ -326,6 +454,10 @@ def _degrees(texts: Texts, numeric: Sequence[int]) -> _Values:
     return _readable(list(map(_degree, texts)))
 
 
+def _plain(texts: Texts, numeric: Sequence[int]) -> _Values:
+    return _Values(texts)
+
+
 # The smallest SIREN have three leading zeros.
 _KINDS: dict[Kind, Callable[[Texts, Sequence[int]], _Values]] = {
     "text": _text,
@@ -337,7 +469,7 @@ _KINDS: dict[Kind, Callable[[Texts, Sequence[int]], _Values]] = {
     "departement": _memoised(_departement_code),
     "naf": _memoised(_naf_code),
     "phone": _phone,
-    "email": _text,
+    "email": _plain,
     "url": _url,
     "boolean": _memoised(_truth),
     "integer": _integer,

@@ -173,6 +173,9 @@ _OUTCOMES = {
 _WARNINGS = {
     "zeros-restored": "zéros perdus et rétablis",
     "malformed": "valeurs mal formées et ignorées",
+    "siren-from-siret": "SIREN tirés du SIRET",
+    "checksum": "SIREN ou SIRET à la clé fausse, gardés",
+    "unknown-naf": "codes NAF absents de la nomenclature, gardés",
 }
 
 

@@ -5,6 +5,8 @@ from functools import cache
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.rules import Luhn
+
 
 class SettingsError(ValueError):
     """The environment does not make sense; the message is in French."""
@@ -17,6 +19,7 @@ class Settings(BaseSettings):
 
     kafka_bootstrap: str = Field(default="localhost:9092", min_length=1)
     schema_registry_url: str = Field(default="http://localhost:8081", pattern="^https?://")
+    import_luhn: Luhn = "warning"
     topic_prefix: str = Field(default="fox.", pattern="^[a-zA-Z0-9._-]*$")
 
     def topic(self, name: str) -> str:

@@ -59,6 +59,16 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
                 f"Le SIRET{shown} n'appartient pas au SIREN de la ligne : ses neuf premiers "
                 "chiffres doivent être ce SIREN."
             )
+        case "checksum":
+            message = (
+                f"Le numéro{shown} de la colonne {name} n'existe pas : sa clé de contrôle est "
+                "fausse, sans doute une faute de frappe."
+            )
+        case "formula-error":
+            message = (
+                f"La cellule{shown} de la colonne {name} est une formule en erreur ou jamais "
+                "calculée : corrigez-la dans le classeur, puis enregistrez-le."
+            )
         case "malformed":
             message = f"La valeur{shown} de la colonne {name} doit être {_FORMS[field.kind]}."
         case _:

@@ -37,8 +37,10 @@ class Field:
 
     `aliases` are other headers that name it, compared without case, accents and punctuation.
     `chains` are headers of public registers, "a > b > c + d": where column a is blank, b is read,
-    then c and d joined by a space; b, c and d beside a are no second column for the field.
-    A malformed value of a field that is not `strict` is a warning and stored as nothing.
+    then c and d joined by a space; b, c and d beside a are no second column for the field. In
+    "a + b > c", b must be there and a may.
+    A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
+    that is not given is the beginning of the field `taken_from`, where that is given.
     """
 
     name: str
@@ -48,11 +50,15 @@ class Field:
     required: bool = False
     strict: bool = False
     chains: tuple[str, ...] = ()
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True)
 class ImportType:
-    """`key` gives the natural key of a row, which is its Kafka key, None where it has none."""
+    """`key` gives the natural key of a row, which is its Kafka key, None where it has none.
+
+    `coordinates` are headers of a column that holds "latitude, longitude".
+    """
 
     name: str
     label: str
@@ -60,6 +66,7 @@ class ImportType:
     table: str
     fields: tuple[Field, ...]
     key: Callable[[Mapping[str, Any]], str | None]
+    coordinates: tuple[str, ...] = ()
 
     @cached_property
     def field(self) -> dict[str, Field]:
@@ -91,6 +98,16 @@ _TRADE_NAMES = (
 )
 _ACTIVITIES = ("activitePrincipaleEtablissement > activitePrincipaleUniteLegale",)
 
+_ADDRESSES = (
+    "numeroVoieEtablissement + indiceRepetitionEtablissement + typeVoieEtablissement"
+    " + libelleVoieEtablissement",
+    "dc_numerodansvoie + dc_libnomrue",
+    "L4_NORMALISEE > L4_DECLAREE",
+)
+_EMAILS = ("dc_adressemailetablissement > dc_emailcorrespondant",)
+_PHONES = ("dc_numerotelephone1 > dc_telephonecorrespondant",)
+_SITES = ("dc_sitewebetablissement_1 > dc_sitewebetablissement_2 > dc_urlentreprise",)
+
 ENTREPRISE = ImportType(
     name="ENTREPRISE",
     label="Entreprises",
@@ -98,19 +115,19 @@ ENTREPRISE = ImportType(
     table="enterprise_entreprise",
     key=entreprise_siren,
     fields=(
-        Field("siren", "siren", ("numero siren", "n siren", "no siren", "identifiant entreprise", "identifiant de l entreprise"), required=True, strict=True),
-        Field("nom", "name", ("name", "raison sociale", "denomination", "denomination sociale", "nom entreprise", "nom de l entreprise", "nom ou raison sociale de l entreprise", "denominationunitelegale", "denominationusuelleetablissement", "nomen long"), 255, required=True, strict=True, chains=_NAMES),
-        Field("siret", "siret", ("numero siret", "n siret", "no siret", "siretetablissement"), strict=True),
-        Field("nom_commercial", "text", ("enseigne", "enseigne ou nom de l exploitation", "denominationusuelle", "denominationusuelle1unitelegale", "enseigne1etablissement"), 255, chains=_TRADE_NAMES),
-        Field("adresse", "text", ("address", "adresse complete", "adresse postale", "l4 normalisee", "quatrieme ligne de l adressage de l etablissement")),
-        Field("code_postal", "postal_code", ("cp", "codpos", "codpost", "code post", "postal code", "zip", "codepostaletablissement")),
+        Field("siren", "siren", ("numero siren", "n siren", "no siren", "identifiant entreprise", "identifiant de l entreprise"), required=True, strict=True, taken_from="siret"),
+        Field("nom", "name", ("name", "raison sociale", "denomination", "denomination sociale", "nom entreprise", "nom de l entreprise", "nom ou raison sociale de l entreprise", "denominationunitelegale", "denominationusuelleetablissement", "nomen long", "dc raisonsocialeentreprise", "nom beneficiaire", "nom du beneficiaire"), 255, required=True, strict=True, chains=_NAMES),
+        Field("siret", "siret", ("numero siret", "n siret", "no siret", "siretetablissement", "dc siretetablissement", "id beneficiaire", "identification du beneficiaire", "siret ou ridet"), strict=True),
+        Field("nom_commercial", "text", ("enseigne", "enseigne ou nom de l exploitation", "denominationusuelle", "denominationusuelle1unitelegale", "enseigne1etablissement", "dc enseigne"), 255, chains=_TRADE_NAMES),
+        Field("adresse", "text", ("address", "adresse complete", "adresse postale", "l4 normalisee", "quatrieme ligne de l adressage de l etablissement", "libellevoieetablissement", "dc libnomrue"), chains=_ADDRESSES),
+        Field("code_postal", "postal_code", ("cp", "codpos", "codpost", "code post", "postal code", "zip", "codepostaletablissement", "dc codepostal")),
         Field("ville_nom", "text", ("ville", "commune", "city", "nom ville", "nom commune", "libcom", "libellecommuneetablissement", "libelle de la commune de localisation de l etablissement"), 100),
-        Field("naf_code", "naf", ("naf", "ape", "code naf", "code ape", "apet700", "activiteprincipale", "activiteprincipaleunitelegale", "activiteprincipaleetablissement", "activite principale de l etablissement"), chains=_ACTIVITIES),
+        Field("naf_code", "naf", ("naf", "ape", "code naf", "code ape", "apet700", "activiteprincipale", "activiteprincipaleunitelegale", "activiteprincipaleetablissement", "activite principale de l etablissement", "dc nafrev2 id"), chains=_ACTIVITIES),
         Field("naf_libelle", "text", ("libelle naf", "libelle ape", "libapet", "activite", "libelle activite", "libelle de l activite principale de l etablissement"), 255),
-        Field("telephone", "phone", ("tel", "phone", "numero de telephone"), 20),
-        Field("email_contact", "email", ("email", "e mail", "mail", "courriel", "adresse mail", "adr mail"), 254),
-        Field("site_web", "url", ("site", "website", "url", "site internet", "internet"), 200),
-        Field("is_active", "boolean", ("actif", "active", "est actif")),
+        Field("telephone", "phone", ("tel", "phone", "numero de telephone", "dc numerotelephone1"), 20, chains=_PHONES),
+        Field("email_contact", "email", ("email", "e mail", "mail", "courriel", "adresse mail", "adr mail", "contact email", "dc adressemailetablissement"), 254, chains=_EMAILS),
+        Field("site_web", "url", ("site", "website", "url", "site internet", "internet", "dc sitewebetablissement 1"), 200, chains=_SITES),
+        Field("is_active", "boolean", ("actif", "active", "est actif", "etatadministratifunitelegale")),
     ),
 )  # fmt: skip
 
@@ -120,6 +137,7 @@ VILLE = ImportType(
     topic=ROWS_VILLE,
     table="location_ville",
     key=ville_slug,
+    coordinates=("coordonnees gps", "coordonnees", "coordonnees geographiques", "geo point 2d", "geo point", "geopoint", "geolocalisation"),
     fields=(
         Field("nom", "name", ("ville", "villes", "name", "commune", "communes", "commune name", "nom commune", "ville nom", "nom ville", "nom de la commune"), 100, required=True, strict=True),
         Field("code_postal_principal", "postal_code", ("code postal", "cp", "postal code", "zip"), required=True, strict=True),

@@ -5,8 +5,9 @@ They work on columns: a rule that no value of a batch breaks costs a pass in C, 
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from schemas.check_digits import unchecked
 from schemas.import_types import Field, ImportType, Kind
 
 Column = Sequence[Any]
@@ -15,13 +16,19 @@ Column = Sequence[Any]
 class Problem(NamedTuple):
     """Row `row` of the batch breaks a rule in `field`; `code` as in docs/errors.md.
 
-    A `fatal` problem rejects the row; any other is a warning, and the value counts as not given.
+    A `fatal` problem rejects the row; any other is a warning, and the value counts as not given
+    unless it is `kept`.
     """
 
     row: int
     field: str
     code: str
     fatal: bool
+    kept: bool = False
+
+
+Luhn = Literal["off", "warning", "error"]
+"""What a SIREN or SIRET is whose check digit is wrong."""
 
 
 _PATTERNS: dict[Kind, re.Pattern[str]] = {
@@ -41,6 +48,9 @@ _MEANT = re.compile(r"[^\s\-–—_.]")
 # Kinds that are so many digits and nothing else.
 _DIGITS: dict[Kind, int] = {"siren": 9, "siret": 14, "postal_code": 5}
 
+# Those whose last digit checks the others.
+CHECKED = ("siren", "siret")
+
 # Where PostgreSQL would refuse the value or the site's rules do: inclusive bounds.
 _RANGES: dict[Kind, tuple[float, float]] = {
     "integer": (0, 2**31 - 1),
@@ -52,7 +62,9 @@ _RANGES: dict[Kind, tuple[float, float]] = {
 _TEXTS = ("text", "name", "phone", "email", "url", "departement")
 
 
-def problems(import_type: ImportType, columns: Mapping[str, Column]) -> list[Problem]:
+def problems(
+    import_type: ImportType, columns: Mapping[str, Column], luhn: Luhn = "off"
+) -> list[Problem]:
     """All that is wrong with the rows that `columns` hold (a column per field, equally long)."""
     found: list[Problem] = []
     for field in import_type.fields:
@@ -60,6 +72,12 @@ def problems(import_type: ImportType, columns: Mapping[str, Column]) -> list[Pro
         found += [
             Problem(row, field.name, code, fatal) for row, code, fatal in _broken(field, values)
         ]
+        if luhn != "off" and field.kind in CHECKED:
+            fatal = luhn == "error"
+            found += [
+                Problem(row, field.name, "checksum", fatal, not fatal)
+                for row in unchecked(values, _DIGITS[field.kind])
+            ]
     if "siret" in columns:
         found += _foreign_sirets(columns["siren"], columns["siret"])
     return found

@@ -1,21 +1,23 @@
-"""Whether a workbook fits into memory, before anything loads it.
+"""Whether a workbook fits into memory, before anything loads it, and what it says of its sheets.
 
-An .xlsx file is a ZIP archive. calamine holds each sheet as a rectangle of cells and aborts the
-whole process where memory runs out: 2 KB whose last cell is XFD1048576 ask for 550 GB. So every
-part is inflated once, to see how much there is and how far its cells reach.
+.xlsx and .ods files are ZIP archives. calamine holds each sheet as a rectangle of cells, each with
+a copy of its text, and aborts the whole process where memory runs out: 2 KB whose last cell is
+XFD1048576 ask for 550 GB. So every part is inflated once, to see how much there is and how far
+its cells reach.
 """
 
 import copy
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
+from producers.reading import opendocument, openxml
+from producers.reading.limits import CELLS, INFLATED_BYTES
+from producers.reading.parts import Format
 from producers.reading.refusals import refusal
-
-INFLATED_BYTES = 512 << 20
-CELLS = 16_000_000  # of 32 bytes each in calamine
+from producers.reading.sheet import Notes
 
 _BLOCK = 1 << 20
 _COLUMNS = 16_384
@@ -36,50 +38,98 @@ _REFERENCE = rb"""(?:[^<>]*?\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,9}))?"""
 _CELLS_AND_ROWS = re.compile(rb"<(?:\w+:)?(c|row)(?=[\s/>])" + _REFERENCE)
 
 
-def check(file: BinaryIO) -> None:
-    """Raises RefusedError where the file is no .xlsx workbook, is broken or is too large."""
+def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
+    """The kind of workbook that the file is, and the notes on its sheets by their names.
+
+    Raises RefusedError where the file is no workbook, is broken or is too large.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             parts = archive.infolist()
-            _check_kind({part.filename for part in parts})
+            kind = _kind({part.filename for part in parts})
             if sum(part.file_size for part in parts) > INFLATED_BYTES:
                 raise _too_large()
-            left = INFLATED_BYTES
-            for part in parts:
-                left -= _size(archive, part, left)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # The last two: a compression that zipfile does not know, a part with a password.
+            return kind, (_open_document if kind == "ods" else _open_xml)(archive, parts)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,  # a compression that zipfile does not know
+        RuntimeError,  # a part with a password
+        ValueError,
+    ) as error:
         raise refusal("broken-workbook") from error
 
 
-def _check_kind(names: set[str]) -> None:
+def _kind(names: set[str]) -> Format:
     if "xl/workbook.bin" in names:
         raise refusal("unsupported-format", found="un classeur Excel binaire (.xlsb)")
-    if not any(name.startswith("xl/") for name in names):
-        found = "un classeur OpenDocument (.ods)" if "mimetype" in names else "une archive ZIP"
-        raise refusal("unsupported-format", found=found)
+    if any(name.startswith("xl/") for name in names):
+        return "xlsx"
+    if "content.xml" in names:
+        return "ods"
+    if not {"[Content_Types].xml", "mimetype"} & names:
+        raise refusal("nested-archive", found="ZIP")
+    raise refusal("unsupported-format", found="un document qui n'est pas un classeur")
 
 
-def _size(archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int) -> int:
-    """How many bytes a part really inflates to. Raises RefusedError beyond `left`."""
-    size = 0
-    near = _NEAR
-    for xml in _inflated(archive, part):
+def _open_document(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Mapping[str, Notes]:
+    tables = opendocument.Tables()
+    left = INFLATED_BYTES
+    for part in parts:
+        for xml in inflated(archive, part):
+            left -= len(xml)
+            if left < 0:
+                raise _too_large()
+            if part.filename == "content.xml":
+                tables.feed(xml)
+    return tables.finish()
+
+
+def _open_xml(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Mapping[str, Notes]:
+    left = INFLATED_BYTES
+    cells = 0
+    texts = openxml.SharedTexts()
+    notes: dict[str, Notes] = {}
+    for part in parts:
+        scan = openxml.Scan()
+        size, near = _scanned(archive, part, left, scan)
+        left -= size
+        if not near:
+            cells += _reach(archive, part)
+        texts.add(part.filename, scan)
+        if scan.noteworthy:
+            notes[part.filename] = openxml.notes_of(inflated(archive, part))
+    if cells > CELLS:
+        raise refusal("too-large", found=f"{cells} cellules en tout")
+    if texts.may_be_large():
+        texts.check(lambda name: inflated(archive, archive.getinfo(name)))
+    return openxml.by_sheet(notes, archive.read) if notes else {}
+
+
+def _scanned(
+    archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int, scan: openxml.Scan
+) -> tuple[int, bool]:
+    """How many bytes a part inflates to, and whether all its cells are sure to be near the first.
+
+    Raises RefusedError beyond `left`.
+    """
+    size, near = 0, _NEAR
+    for xml in inflated(archive, part):
         size += len(xml)
         if size > left:
             raise _too_large()
         # The first form that fits is that of all: a second one is not tried for each block.
         near = near and (() if _PREFIXED in xml else _fitting(near, xml))
-    if not near:
-        _check_reach(archive, part)
-    return size
+        scan.feed(xml)
+    return size, bool(near)
 
 
 def _fitting(forms: tuple[re.Pattern[bytes], ...], xml: bytes) -> tuple[re.Pattern[bytes], ...]:
     return next(((form,) for form in forms if not form.search(xml)), ())
 
 
-def _inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]:
+def inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]:
     """The bytes of a part in blocks that end where a tag does, whatever size the archive states."""
     whole = copy.copy(part)
     whole.file_size = INFLATED_BYTES + _BLOCK
@@ -94,9 +144,10 @@ def _inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes
     yield rest
 
 
-def _check_reach(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> None:
+def _reach(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
+    """How many cells calamine makes of a sheet. Raises RefusedError where they are too many."""
     rows = columns = row_tags = run = 0
-    for xml in _inflated(archive, part):
+    for xml in inflated(archive, part):
         for tag, letters, number in _CELLS_AND_ROWS.findall(xml):
             rows = max(rows, int(number or 0))
             if tag == b"row":
@@ -104,19 +155,13 @@ def _check_reach(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> None:
                 run = 0
             else:
                 # A cell without a reference stands to the right of the one before it.
-                run = _column(letters) if letters else run + 1
+                run = openxml.column_of(letters) if letters else run + 1
                 columns = max(columns, run)
     rows = max(rows, row_tags)
     columns = min(columns, _COLUMNS)
     if rows * columns > CELLS:
         raise refusal("too-large", found=f"{rows} lignes de {columns} colonnes")
-
-
-def _column(letters: bytes) -> int:
-    number = 0
-    for letter in letters.upper():
-        number = number * 26 + letter - ord("A") + 1
-    return number
+    return rows * columns
 
 
 def _too_large() -> Exception:

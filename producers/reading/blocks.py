@@ -12,7 +12,7 @@ CHUNK = 1000
 class Block:
     """At most CHUNK lines, blank ones included, with the cells of each.
 
-    `broken` says by position what keeps a line from being split into cells, `numeric` by column
+    `sheet` is the sheet of a workbook or the file of an archive. `broken` says by position what keeps a line from being split into cells, `numeric` by column
     at which positions a workbook holds a number.
     """
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from io import StringIO
 from itertools import islice
 from operator import sub
-from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from producers.reading.blocks import CHUNK, Block
@@ -31,10 +30,9 @@ class Record(NamedTuple):
     cells: list[str]
 
 
-def sample(path: Path, encoding: str) -> str:
+def sample(file: TextIO) -> str:
     """The first whole lines of the file, 64 K characters at most (at least a part of the first)."""
-    with path.open(encoding=encoding, newline="") as file:
-        text = file.read(_SAMPLE_CHARACTERS)
+    text = file.read(_SAMPLE_CHARACTERS)
     if len(text) < _SAMPLE_CHARACTERS:
         return text
     end = max(text.rfind("\n"), text.rfind("\r")) + 1
@@ -55,22 +53,21 @@ def records(text: str, delimiter: str) -> Iterator[Record]:
         line = reader.line_num + 1
 
 
-def blocks(path: Path, encoding: str, delimiter: str, first_line: int) -> Iterator[Block]:
-    """The lines from `first_line` on."""
-    with path.open(encoding=encoding, newline="") as file:
-        next(islice(file, first_line - 1, first_line - 1), None)
-        line = first_line
-        ahead: list[str] = []
-        while texts := ahead + file.readlines(_BLOCK_CHARACTERS):
-            block, ahead = _block(texts, file, delimiter, line)
-            line += len(texts) - len(ahead)
-            for start in range(0, len(block.rows), CHUNK):
-                yield _slice(block, start, start + CHUNK)
+def blocks(file: TextIO, delimiter: str, first_line: int, name: str | None) -> Iterator[Block]:
+    """The lines from `first_line` on, in blocks of the sheet `name`."""
+    next(islice(file, first_line - 1, first_line - 1), None)
+    line = first_line
+    ahead: list[str] = []
+    while texts := ahead + file.readlines(_BLOCK_CHARACTERS):
+        block, ahead = _block(texts, file, delimiter, line)
+        line += len(texts) - len(ahead)
+        for start in range(0, len(block.rows), CHUNK):
+            yield _slice(block, start, start + CHUNK, name)
 
 
-def _slice(block: Block, start: int, end: int) -> Block:
+def _slice(block: Block, start: int, end: int, name: str | None) -> Block:
     broken = {at - start: fault for at, fault in block.broken.items() if start <= at < end}
-    return Block(block.lines[start:end], block.rows[start:end], broken=broken)
+    return Block(block.lines[start:end], block.rows[start:end], name, broken=broken)
 
 
 def _block(texts: list[str], file: TextIO, delimiter: str, line: int) -> tuple[Block, list[str]]:

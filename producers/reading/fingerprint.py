@@ -1,15 +1,18 @@
-"""One pass over the bytes of a file: its SHA-256, and how its text is encoded."""
+"""One pass over the bytes of a file: how its text is encoded."""
 
 import codecs
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from producers.reading.guessing import likelier
 from producers.reading.refusals import refusal
 
 _BLOCK = 1 << 20
 # No block without a line end: a line is never longer than two blocks, and memory stays flat.
 LONGEST_LINE = 2 * _BLOCK
+
+_LOOKED_AT = 512
 
 _UNDEFINED_IN_CP1252 = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
 _BOMS = {
@@ -20,42 +23,56 @@ _BOMS = {
 
 
 class Text(NamedTuple):
-    """`encoding` decodes the whole file without an error."""
+    """`encoding` decodes the whole file without an error.
 
-    sha256: str
+    `hint` is what it looks like otherwise; None where `encoding` is as likely.
+    """
+
     encoding: str
+    hint: str | None
 
 
-def of_workbook(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """The SHA-256 of the bytes, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def of_text(path: Path, encoding: str | None) -> Text:
-    """Reads the file as `encoding`, by default as its BOM says, UTF-8 or else Windows-1252.
+def text_of(file: BinaryIO, told: str | None) -> Text:
+    """Reads the file as `told`, by default as its BOM says, UTF-8 or else Windows-1252.
 
     Raises RefusedError where it does not decode, has no text or has a line without end; OSError.
     """
-    digest = hashlib.sha256()
     blank = True
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(0)
-        decoder = _Decoder(encoding or _by_bom(head))
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            decoder.feed(block)
-            blank = blank and not block.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe")
-            if len(block) == _BLOCK and b"\n" not in block and b"\r" not in block:
-                raise refusal("line-too-long", limit=LONGEST_LINE)
+    strange = b""
+    head = file.read(_BLOCK)
+    decoder = _Decoder(told or _by_bom(head))
+    block = head
+    while block:
+        decoder.feed(block)
+        blank = blank and not block.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe")
+        if len(block) == _BLOCK and b"\n" not in block and b"\r" not in block:
+            raise refusal("line-too-long", limit=LONGEST_LINE)
+        if not strange and not block.isascii():
+            strange = block
+        block = file.read(_BLOCK)
     if blank:
         raise refusal("empty-file")
-    return Text(digest.hexdigest(), decoder.finish())
+    encoding = decoder.finish()
+    hint = likelier(strange) if encoding == "cp1252" and told is None else None
+    return Text(encoding, hint)
 
 
 def _by_bom(head: bytes) -> str | None:
-    return next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
+    for bom, name in _BOMS.items():
+        if head.startswith(bom):
+            return name
+    # Without a BOM, every second byte of Latin text in UTF-16 is 0.
+    some = head[:_LOOKED_AT]
+    for start, name in enumerate(("utf-16-be", "utf-16-le")):
+        if some[start::2].count(0) * 4 > len(some) and 0 not in some[1 - start :: 2]:
+            return name
+    return None
 
 
 class _Decoder:

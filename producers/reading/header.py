@@ -2,14 +2,16 @@
 
 import difflib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from producers.reading import cities
 from producers.reading.refusals import quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
 
 _LIKENESS = 0.75
+_WITHIN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +19,25 @@ class Header:
     """`names` as the file spells them, trimmed and on one line.
 
     `sources`, by field, are the columns that give its value, each where those before it are
-    blank; a source of several columns is their texts joined by a space. The first names the
-    field's column. `cities` is the column of a city list, whose values are "Nom (code postal)".
+    blank; a source of several columns is their texts joined by a space. The last column of the
+    first source names the field's column. `coordinates` is the column of "latitude, longitude",
+    `cities` is the column of a city list, whose values are "Nom (code postal)".
     """
 
     names: list[str]
     sources: Mapping[str, tuple[tuple[int, ...], ...]]
     cities: int | None = None
+    coordinates: int | None = None
 
     @property
     def mapping(self) -> dict[str, str]:
         """Field by header, for each column that is used."""
         mapping: dict[str, str] = {}
         for field, sources in self.sources.items():
-            mapping[self.names[sources[0][0]]] = field
+            for column in sources[0]:
+                mapping[self.names[column]] = field
+        if self.coordinates is not None:
+            mapping[self.names[self.coordinates]] = "lat"
         for field, sources in self.sources.items():
             for source in sources[1:]:
                 for column in source:
@@ -41,6 +48,7 @@ class Header:
     def unknown(self) -> list[str]:
         """The named columns that feed no field."""
         used = {column for sources in self.sources.values() for one in sources for column in one}
+        used.add(-1 if self.coordinates is None else self.coordinates)
         return [name for at, name in enumerate(self.names) if name and at not in used]
 
 
@@ -64,16 +72,40 @@ def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
     return {fields[folded] for folded in map(fold, cells) if folded in fields}
 
 
-def complete(import_type: ImportType, cells: Sequence[str], told: Mapping[str, str]) -> bool:
-    """Whether a header names all the required fields, `told` being fields by header."""
+def position(
+    rows: Sequence[Sequence[str]], import_type: ImportType, told: Mapping[str, str]
+) -> int:
+    """Which of the first lines is the header, `told` being fields by header: by default the first.
+
+    It is the first that names all the required fields: a title or a "sep=;" may stand above it.
+    """
     spelled = {fold(name): field for name, field in told.items()}
-    fixed = {spelled[folded] for folded in map(fold, cells) if folded in spelled}
-    return _required(import_type) <= known(import_type, cells) | fixed
+    for at, cells in enumerate(rows[:_WITHIN]):
+        fixed = {spelled[folded] for folded in map(fold, cells) if folded in spelled}
+        if not _missing(import_type, known(import_type, cells) | fixed):
+            return at
+    return 0
 
 
-@cache
-def _required(import_type: ImportType) -> frozenset[str]:
-    return frozenset(field.name for field in import_type.fields if field.required)
+def _missing(import_type: ImportType, fields: Container[str]) -> list[str]:
+    """The required fields that neither are there nor can be taken from another one."""
+    return [
+        field.name
+        for field in import_type.fields
+        if field.required and field.name not in fields and field.taken_from not in fields
+    ]
+
+
+def locate(
+    rows: Sequence[Sequence[str]], import_type: ImportType, told: Mapping[str, str]
+) -> tuple[int, Header]:
+    """Which of the lines is the header, and the header. Raises RefusedError."""
+    at = position(rows, import_type, told)
+    names = list(rows[at])
+    while not names[-1].strip() and len(names) > 1:
+        names.pop()
+    city_list = cities.column([row[: len(names)] for row in rows[at + 1 :]])
+    return at, recognise(import_type, names, told, city_list=city_list)
 
 
 def recognise(
@@ -81,16 +113,16 @@ def recognise(
     cells: Sequence[str],
     told: Mapping[str, str],
     *,
-    cities: int | None = None,
+    city_list: int | None = None,
 ) -> Header:
     """The header that `cells` are, `told` being the fields by header that the operator fixed.
 
-    `cities`: the column whose values look like those of a city list. Raises RefusedError.
+    `city_list`: the column whose values look like those of a city list. Raises RefusedError.
     """
     names = [" ".join(cell.strip("\ufeff\u200b").split()) for cell in cells]
     fixed = _fixed(import_type, names, told)
     if not fixed:
-        _check_type(import_type, names, cities)
+        _check_type(import_type, names, city_list)
     columns: dict[str, list[int]] = {}
     fields = _fields(import_type)
     for at, folded in enumerate(map(fold, names)):
@@ -101,10 +133,10 @@ def recognise(
         field: _sources(import_type.field[field], names, candidates)
         for field, candidates in columns.items()
     }
-    if not _lists_cities(import_type, sources, cities):
-        cities = None
-    _check_complete(import_type, names, sources, cities)
-    return Header(names, sources, cities)
+    if not _lists_cities(import_type, sources, city_list):
+        city_list = None
+    _check_complete(import_type, names, sources, city_list)
+    return Header(names, sources, city_list, _coordinates(import_type, names, sources))
 
 
 def _fixed(import_type: ImportType, names: list[str], told: Mapping[str, str]) -> dict[str, int]:
@@ -136,43 +168,55 @@ def _sources(field: Field, names: list[str], candidates: list[int]) -> tuple[tup
     if len(spelled) < len(candidates):
         raise _duplicate(field.name, [names[column] for column in candidates])
     for column in candidates:
-        chain = _chain(field, folded[column])
-        if spelled <= {folded[column], *(name for link in chain for name in link)}:
+        first, *chain = _chain(field, folded[column])
+        if spelled <= {name for link in (first, *chain) for name in link}:
             links = [link for link in chain if set(link) <= set(folded)]
-            return ((column,), *(tuple(map(folded.index, link)) for link in links))
+            parts = [name for name in first if name in folded]
+            return tuple(tuple(map(folded.index, link)) for link in (parts, *links))
     raise _duplicate(field.name, [names[column] for column in candidates])
 
 
 @cache
 def _chain(field: Field, folded: str) -> tuple[tuple[str, ...], ...]:
+    """The links of the chain that begins with the header, which may stand last in the first one."""
     for chain in field.chains:
-        first, *links = chain.split(">")
-        if fold(first) == folded:
-            return tuple(tuple(map(fold, link.split("+"))) for link in links)
-    return ()
+        links = tuple(tuple(map(fold, link.split("+"))) for link in chain.split(">"))
+        if links[0][-1] == folded:
+            return links
+    return ((folded,),)
+
+
+def _coordinates(
+    import_type: ImportType, names: list[str], sources: Mapping[str, object]
+) -> int | None:
+    if "lat" not in import_type.field or "lat" in sources or "lng" in sources:
+        return None
+    wanted = set(map(fold, import_type.coordinates))
+    return next((at for at, name in enumerate(names) if fold(name) in wanted), None)
 
 
 def _lists_cities(
-    import_type: ImportType, sources: Mapping[str, object], cities: int | None
+    import_type: ImportType, sources: Mapping[str, object], city_list: int | None
 ) -> bool:
     return (
         import_type is VILLE
-        and cities is not None
-        and sources.get("nom") == ((cities,),)
+        and city_list is not None
+        and sources.get("nom") == ((city_list,),)
         and "code_postal_principal" not in sources
     )
 
 
-def _check_type(import_type: ImportType, names: list[str], cities: int | None) -> None:
+def _check_type(import_type: ImportType, names: list[str], city_list: int | None) -> None:
     def fits(other: ImportType) -> bool:
         fields = known(other, names)
-        if other is VILLE and cities is not None:
-            fields |= {"code_postal_principal"} & _required(other)
-        return _required(other) <= fields
+        if other is VILLE and city_list is not None:
+            fields |= {"code_postal_principal"}
+        return not _missing(other, fields)
 
     asked = known(import_type, names)
+    required = {field.name for field in import_type.fields if field.required}
     for other in IMPORT_TYPES.values():
-        better = len(known(other, names)) > len(asked) or not asked & _required(import_type)
+        better = len(known(other, names)) > len(asked) or not asked & required
         if other is not import_type and fits(other) and better:
             raise refusal("wrong-type", right=other.name, type=import_type.name)
 
@@ -181,9 +225,9 @@ def _check_complete(
     import_type: ImportType,
     names: list[str],
     sources: Mapping[str, object],
-    cities: int | None,
+    city_list: int | None,
 ) -> None:
-    missing = sorted(_required(import_type) - sources.keys())
+    missing = _missing(import_type, sources)
     if not sources:
         raise refusal(
             "unknown-columns",
@@ -191,7 +235,7 @@ def _check_complete(
             found=_found(names),
             required=quoted(missing),
         )
-    if missing and cities is None:
+    if missing and city_list is None:
         raise refusal(
             "missing-label",
             columns=(
@@ -200,13 +244,11 @@ def _check_complete(
             + quoted(missing)
             + (" manque" if len(missing) == 1 else " manquent"),
             found=_found(names),
-            advice=_advice(import_type, names, missing, has_siret="siret" in sources),
+            advice=_advice(import_type, names, missing),
         )
 
 
-def _advice(
-    import_type: ImportType, names: list[str], missing: list[str], *, has_siret: bool
-) -> str:
+def _advice(import_type: ImportType, names: list[str], missing: list[str]) -> str:
     fields = _fields(import_type)
     unused = [name for name in names if fold(name) and fold(name) not in fields]
     for field in missing:
@@ -216,8 +258,6 @@ def _advice(
                 return (
                     f"La colonne « {name} » y ressemble : si c'est elle, renommez-la « {field} »."
                 )
-    if "siren" in missing and has_siret:
-        return "La colonne « siren » est exigée même à côté du SIRET, dont elle est le début."
     if len(missing) > 1:
         return "Ajoutez-les, ou renommez celles qui les contiennent."
     return "Ajoutez-la, ou renommez celle qui la contient."

@@ -9,19 +9,30 @@ _SENTENCES = {
         "Le fichier ne contient qu'un en-tête, aucune ligne de données : exportez-le à nouveau."
     ),
     "unsupported-format": (
-        "Le fichier est {found}, pas un fichier CSV ni un classeur Excel .xlsx : "
-        "enregistrez-le dans l'un de ces deux formats."
+        "Le fichier est {found}, pas un fichier CSV ni un classeur Excel ou LibreOffice : "
+        "enregistrez-le au format CSV, .xlsx, .xls ou .ods."
     ),
     "encrypted-workbook": (
         "Le classeur est protégé par un mot de passe : retirez-le dans Excel et enregistrez-le "
         "à nouveau."
     ),
     "broken-workbook": (
-        "Le classeur Excel est abîmé et ne peut pas être lu : ouvrez-le dans Excel et "
+        "Le classeur est abîmé et ne peut pas être lu : ouvrez-le dans Excel ou LibreOffice et "
         "enregistrez-le à nouveau au format .xlsx."
     ),
+    "broken-archive": (
+        "L'archive est abîmée ou incomplète et ne peut pas être lue : refaites-la, ou envoyez le "
+        "fichier sans le compresser."
+    ),
+    "encrypted-archive": (
+        "L'archive est protégée par un mot de passe : refaites-la sans mot de passe."
+    ),
+    "nested-archive": (
+        "L'archive contient une autre archive ({found}) : extrayez-la d'abord, une archive ne "
+        "peut contenir que des fichiers CSV et des classeurs."
+    ),
     "too-large": (
-        "Le classeur est trop grand une fois ouvert : {found}. Enregistrez-le au format CSV ou "
+        "Le fichier est trop grand une fois ouvert : {found}. Enregistrez-le au format CSV ou "
         "découpez-le."
     ),
     "line-too-long": (
@@ -37,7 +48,7 @@ _SENTENCES = {
         "Le séparateur « {delimiter} » n'est pas accepté : indiquez un seul caractère, "
         "comme « ; » ou « , »."
     ),
-    "unknown-sheet": ("Le classeur n'a pas de feuille « {sheet} » : ses feuilles sont {sheets}."),
+    "unknown-sheet": ("Le fichier n'a pas de feuille « {sheet} » : ses feuilles sont {sheets}."),
     "unknown-column": ("Le fichier n'a pas de colonne « {column} » : ses colonnes sont {found}."),
     "unknown-field": (
         "« {field} » n'est pas une colonne des imports {type} : indiquez l'une de {fields}."

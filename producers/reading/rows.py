@@ -10,6 +10,7 @@ from producers.reading.blocks import Block
 from producers.reading.header import Header
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.rules import Luhn
 
 
 @dataclass(slots=True)
@@ -39,7 +40,9 @@ def filled(rows: Sequence[Sequence[str]]) -> list[int]:
     ]
 
 
-def rows_of(import_type: ImportType, header: Header, block: Block, at: Sequence[int]) -> list[Row]:
+def rows_of(
+    import_type: ImportType, header: Header, block: Block, at: Sequence[int], luhn: Luhn
+) -> list[Row]:
     """The lines of the block at the positions `at`.
 
     A line whose cells cannot be told apart gets that one fault and an empty record.
@@ -47,7 +50,7 @@ def rows_of(import_type: ImportType, header: Header, block: Block, at: Sequence[
     lines, cells, sheet = block.lines, block.rows, block.sheet
     broken = _broken(header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
-    batch = normalise(import_type, _columns(header, block, sound), len(sound))
+    batch = normalise(import_type, _columns(header, block, sound), len(sound), luhn)
     rows = [
         Row(lines[i], sheet, cells[i], record, key, [], [])
         for i, record, key in zip(sound, batch.records, batch.keys, strict=True)
@@ -109,13 +112,20 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Co
     place = {i: row for row, i in enumerate(at)}
     given = {}
     for field, sources in header.sources.items():
-        column = sources[0][0]
+        column = sources[0][-1]
         texts = columns[column]
+        if len(sources[0]) > 1:
+            texts = _joined([columns[other] for other in sources[0]])
         for source in sources[1:]:
             if "" in texts:
                 texts = _filled_in(texts, [columns[other] for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
         given[field] = Column(header.names[column], texts, numeric)
+    if header.coordinates is not None:
+        name = header.names[header.coordinates]
+        halves = [_halves(text) for text in columns[header.coordinates]]
+        given["lat"] = Column(name, [latitude for latitude, _ in halves])
+        given["lng"] = Column(name, [longitude for _, longitude in halves])
     if header.cities is not None:
         name = header.names[header.cities]
         parts = [cities.split(text) for text in columns[header.cities]]
@@ -125,5 +135,14 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Co
 
 
 def _filled_in(texts: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    joined = map(" ".join, zip(*others, strict=True))
-    return tuple(text or other.strip() for text, other in zip(texts, joined, strict=True))
+    return tuple(text or other for text, other in zip(texts, _joined(others), strict=True))
+
+
+def _joined(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(" ".join(filter(None, cells)) for cells in zip(*columns, strict=True))
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """Latitude and longitude of "48.97, -1.54"; without a comma everything is the latitude."""
+    latitude, _, longitude = text.strip("[]() ").partition(",")
+    return latitude.strip(), longitude.strip()

@@ -1,60 +1,81 @@
 """An uploaded file, recognised, and its rows."""
 
-import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, NamedTuple
 
-from producers.reading import cities, delimited, fingerprint, header
+from producers.reading import fingerprint, header, text
+from producers.reading.biff import BinaryWorkbook
 from producers.reading.blocks import Block
-from producers.reading.refusals import RefusedError, refusal
+from producers.reading.contents import ZIP, Content, compression_of, contents_of
+from producers.reading.limits import INFLATED_BYTES
+from producers.reading.options import Options
+from producers.reading.parts import Format, Part
+from producers.reading.refusals import RefusedError, quoted, refusal
 from producers.reading.rows import Row, filled, rows_of
-from producers.reading.workbook import Sheet, Workbook
+from producers.reading.workbook import Workbook
 from schemas.import_types import ImportType
+from schemas.rules import Luhn
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 """Changes when the same file could read differently."""
-
-# A title or a "sep=;" may stand above the header.
-_HEADER_WITHIN = 10
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the operator told the reader; None: it finds out. `columns` are fields by header."""
-
-    encoding: str | None = None
-    delimiter: str | None = None
-    sheet: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Source:
     """A file that can be imported. `blank_lines` counts those skipped so far.
 
-    `sheet` names all sheets that are read, `header_line` is where the header stands in the first.
+    `parts` have the same header; what a file has besides is in `skipped_sheets`.
     """
 
     path: Path
     import_type: ImportType
     sha256: str
-    format: Literal["csv", "xlsx"]
-    encoding: str | None
-    delimiter: str | None
-    sheet: str | None
-    header_line: int
-    columns: header.Header
-    blocks: Callable[[], Iterator[Block]]
+    compression: str | None
+    parts: Sequence[Part]
+    skipped_sheets: Sequence[str]
+    luhn: Luhn
     blank_lines: int = 0
 
     @property
     def file_name(self) -> str:
         """The last part of the path; bytes of it that are no UTF-8 are replaced."""
         return os.fsencode(self.path.name).decode(errors="replace")
+
+    @property
+    def format(self) -> Format:
+        """Of the first part."""
+        return self.parts[0].format
+
+    @property
+    def encoding(self) -> str | None:
+        """Of the first part."""
+        return self.parts[0].encoding
+
+    @property
+    def delimiter(self) -> str | None:
+        """Of the first part."""
+        return self.parts[0].delimiter
+
+    @property
+    def sheet(self) -> str | None:
+        """The names of all parts, None for a text file by itself."""
+        return ", ".join(part.name for part in self.parts if part.name is not None) or None
+
+    @property
+    def header_line(self) -> int:
+        """Where the header stands in the first part."""
+        return self.parts[0].header_line
+
+    @property
+    def columns(self) -> header.Header:
+        """The header of all parts."""
+        return self.parts[0].columns
 
     @property
     def header(self) -> list[str]:
@@ -72,162 +93,208 @@ class Source:
         return self.columns.unknown
 
     def chunks(self) -> Iterator[list[Row]]:
-        """The rows in order, up to 1,000 at a time. Each call reads the file again."""
+        """The rows in order, up to 1,000 at a time. Each call reads the file again.
+
+        Raises RefusedError where an archive turns out to be broken on the way.
+        """
         self.blank_lines = 0
-        for block in self.blocks():
+        for block in chain.from_iterable(part.blocks() for part in self.parts):
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
             if at:
-                yield rows_of(self.import_type, self.columns, block, at)
+                yield rows_of(self.import_type, self.columns, block, at, self.luhn)
 
 
-def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:
+def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
     """The file at `path`, by its content and not by its name.
 
     Raises RefusedError where it cannot be imported, OSError where it cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head.startswith(_ZIP):
-        source = _open_workbook(path, import_type, options)
-    else:
-        _check_signature(path, head)
-        source = _open_text(path, import_type, options)
-    if not any(filled(block.rows) for block in source.blocks()):
+    compression, members = contents_of(path)
+    found: list[Part] = []
+    skipped: list[str] = []
+    reasons: list[RefusedError] = []
+    for candidate in _chosen(members, import_type, options):
+        try:
+            part = candidate.recognise() if candidate.visible else None
+        except RefusedError as reason:
+            if reason.code in _OF_THE_FILE:
+                raise
+            reasons.append(reason)
+            part = None
+        if part is not None and (not found or part.columns == found[0].columns):
+            found.append(part)
+        elif candidate.name is not None:
+            skipped.append(candidate.name)
+    if not found:
+        raise max(reasons, key=_telling, default=refusal("empty-file"))
+    if not any(filled(block.rows) for part in found for block in part.blocks()):
         raise refusal("no-rows")
-    return source
+    sha256 = fingerprint.sha256_of(path)
+    return Source(path, import_type, sha256, compression, found, skipped, options.luhn)
+
+
+# What is wrong with the whole file, whichever part of it shows it.
+_OF_THE_FILE = {
+    "broken-archive",
+    "broken-workbook",
+    "delimiter",
+    "encrypted-workbook",
+    "nested-archive",
+    "too-large",
+    "unknown-encoding",
+    "unknown-field",
+}
+
+
+def _telling(reason: RefusedError) -> int:
+    order = ("unsupported-format", "empty-file", "unknown-columns", "missing-label")
+    return order.index(reason.code) if reason.code in order else len(order)
+
+
+class _Candidate(NamedTuple):
+    """`member` is the name of the archive's file that it is in."""
+
+    name: str | None
+    member: str | None
+    recognise: Callable[[], Part]
+    visible: bool = True
+
+
+def _chosen(
+    members: Sequence[Content], import_type: ImportType, options: Options
+) -> Iterator[_Candidate]:
+    """What the file may be read as: the sheet that the operator named, or everything."""
+    names: list[str] = []
+    told = options.sheet
+    chosen = False
+    for candidate in chain.from_iterable(_candidates(one, import_type, options) for one in members):
+        if candidate.name is None or told is None:
+            chosen = True
+            yield candidate
+        elif told in (candidate.name, candidate.member):
+            chosen = True
+            yield candidate._replace(visible=True)
+        else:
+            names.append(candidate.name)
+            yield candidate._replace(visible=False)
+    if told is not None and not chosen and names:
+        raise refusal("unknown-sheet", sheet=told, sheets=quoted(names))
+
+
+def _candidates(
+    content: Content, import_type: ImportType, options: Options
+) -> Iterator[_Candidate]:
+    try:
+        head = content.head()
+        if not head.startswith((*ZIP, _OLE)):
+            _check_signature(head, content.name)
+            recognise = partial(text.part_of, content, import_type, options)
+            yield _Candidate(content.name, content.name, recognise)
+            return
+        book = _book(content)
+    except RefusedError as reason:
+        if content.name is None or reason.code in _OF_THE_FILE:
+            raise
+        yield _Candidate(content.name, content.name, partial(_raise, reason))
+        return
+    # Of an archive, one workbook at a time is in memory.
+    again = partial(_book, content) if content.name else lambda: book
+    for sheet, visible in book.sheets():
+        name = _Name(sheet, f"{content.name}/{sheet}" if content.name else sheet)
+        recognise = partial(_sheet_part, book, again, name, import_type, options)
+        yield _Candidate(name.shown, content.name, recognise, visible)
+
+
+class _Name(NamedTuple):
+    """Of a sheet: in its workbook, and in what the operator sees."""
+
+    sheet: str
+    shown: str
+
+
+def _raise(reason: RefusedError) -> Part:
+    raise reason
 
 
 _SIGNATURES = {
     b"%PDF": "un document PDF",
-    b"\x1f\x8b": "une archive gzip",
+    b"\xfd7zXZ": "une archive xz",
     b"Rar!": "une archive RAR",
     b"7z\xbc\xaf": "une archive 7-Zip",
     b"\x89PNG": "une image",
     b"\xff\xd8\xff": "une image",
+    b"GIF8": "une image",
+    b"{\\rtf": "un document RTF",
+    b"<!DOCTYPE": "une page HTML",
+    b"<html": "une page HTML",
+    b"<table": "une page HTML",
+    b"<?xml": "un document XML",
 }
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
-def _check_signature(path: Path, head: bytes) -> None:
-    if head.startswith(_OLE):
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data.find("EncryptedPackage".encode("utf-16-le")) != -1:
-                raise refusal("encrypted-workbook")
-        raise refusal("unsupported-format", found="un document d'un ancien format Office (.xls)")
+def _check_signature(head: bytes, member: str | None) -> None:
+    nested = compression_of(head)
+    if head[257:262] == b"ustar":
+        nested = "tar"
+    if nested is not None:
+        raise refusal("nested-archive", found=member or nested)
+    trimmed = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for signature, found in _SIGNATURES.items():
-        if head.startswith(signature):
+        if trimmed[: len(signature)].lower() == signature.lower():
             raise refusal("unsupported-format", found=found)
 
 
-def _open_text(path: Path, import_type: ImportType, options: Options) -> Source:
-    sha256, encoding = fingerprint.of_text(path, options.encoding)
-    text = delimited.sample(path, encoding)
-    delimiter = _SPELLED.get(options.delimiter or "", options.delimiter)
-    delimiter = delimiter or _delimiter(text, import_type, options)
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise refusal("delimiter", delimiter=delimiter)
-    records = list(delimited.records(text, delimiter))
-    if not records or not text.strip(_NO_TEXT):
-        raise refusal("empty-file")
-    at = _header_at([record.cells for record in records], import_type, options)
-    columns = header.recognise(
-        import_type,
-        records[at].cells,
-        options.columns,
-        cities=cities.column([record.cells for record in records[at + 1 :]]),
-    )
-    return Source(
-        path=path,
-        import_type=import_type,
-        sha256=sha256,
-        format="csv",
-        encoding=encoding,
-        delimiter=delimiter,
-        sheet=None,
-        header_line=records[at].line,
-        columns=columns,
-        blocks=lambda: delimited.blocks(path, encoding, delimiter, records[at].after),
-    )
+Book = Workbook | BinaryWorkbook
 
 
-_NO_TEXT = " \r\n\ufeff" + "".join(delimited.DELIMITERS)
-
-# How a tab is typed on a command line.
-_SPELLED = {"\\t": "\t", "tab": "\t"}
-
-
-def _delimiter(text: str, import_type: ImportType, options: Options) -> str:
-    """The delimiter that shows the most known columns, then the most regular lines."""
-
-    def merit(delimiter: str) -> tuple[int, float, int]:
-        rows = [record.cells for record in delimited.records(text, delimiter)]
-        if not rows:
-            return (0, 0.0, 0)
-        names, *rest = rows[_header_at(rows, import_type, options) :]
-        known = header.known(import_type, names) | set(names).intersection(options.columns)
-        regular = sum(len(row) == len(names) for row in rest) / (len(rest) or 1)
-        return (len(known), regular if known else 0.0, len(names))
-
-    return max(delimited.DELIMITERS, key=merit)
+def _book(content: Content) -> Book:
+    """The workbook that `content` is. Raises RefusedError."""
+    with content.open() as file:
+        if file.seekable():
+            return _open_book(file)
+        with tempfile.TemporaryFile() as whole:
+            while block := file.read(_BLOCK):
+                whole.write(block)
+                if whole.tell() > INFLATED_BYTES:
+                    raise refusal("too-large", found=f"plus de {INFLATED_BYTES >> 20} Mio")
+            whole.seek(0)
+            return _open_book(whole)
 
 
-def _header_at(rows: Sequence[Sequence[str]], import_type: ImportType, options: Options) -> int:
-    for at, cells in enumerate(rows[:_HEADER_WITHIN]):
-        if header.complete(import_type, cells, options.columns):
-            return at
-    return 0
+_BLOCK = 1 << 20
 
 
-def _open_workbook(path: Path, import_type: ImportType, options: Options) -> Source:
-    sha256 = fingerprint.of_workbook(path)
-    found: list[tuple[Sheet, int]] = []
-    columns: header.Header | None = None
-    reasons: list[RefusedError] = []
-    for sheet in Workbook(path).sheets(options.sheet):
-        try:
-            at, recognised = _sheet_header(sheet, import_type, options)
-        except RefusedError as reason:
-            reasons.append(reason)
-            continue
-        if columns is None or recognised == columns:
-            columns = recognised
-            found.append((sheet, at))
-    if columns is None:
-        raise max(reasons, key=_telling, default=refusal("empty-file"))
-    width = len(columns.names)
-    return Source(
-        path=path,
-        import_type=import_type,
-        sha256=sha256,
-        format="xlsx",
-        encoding=None,
-        delimiter=None,
-        sheet=", ".join(sheet.name for sheet, _ in found),
-        header_line=found[0][1] + 1,
-        columns=columns,
-        blocks=lambda: chain.from_iterable(sheet.blocks(at + 2, width) for sheet, at in found),
-    )
+def _open_book(file: BinaryIO) -> Book:
+    old = file.read(len(_OLE)) == _OLE
+    file.seek(0)
+    return BinaryWorkbook(file) if old else Workbook(file)
 
 
-def _telling(reason: RefusedError) -> int:
-    order = ("empty-file", "unknown-columns")
-    return order.index(reason.code) if reason.code in order else len(order)
-
-
-def _sheet_header(
-    sheet: Sheet, import_type: ImportType, options: Options
-) -> tuple[int, header.Header]:
-    """The position of the header's line among the lines of the sheet, from 0, and the header."""
+def _sheet_part(
+    book: Book, again: Callable[[], Book], name: _Name, import_type: ImportType, options: Options
+) -> Part:
+    """The table that a sheet is; `again` gives its workbook when it is read."""
+    sheet = replace(book.sheet(name.sheet), name=name.shown)
     lines = sheet.head()
     positions = filled(lines)
     if not positions:
         raise refusal("empty-file")
-    rows = [lines[at] for at in positions]
-    at = _header_at(rows, import_type, options)
-    names = rows[at]
-    while not names[-1].strip():
-        names = names[:-1]
-    city_list = cities.column([row[: len(names)] for row in rows[at + 1 :]])
-    return positions[at], header.recognise(import_type, names, options.columns, cities=city_list)
+    at, columns = header.locate([lines[i] for i in positions], import_type, options.columns)
+    width, line = len(columns.names), positions[at] + 1
+    notes = sheet.notes
+
+    def blocks() -> Iterator[Block]:
+        return replace(again().sheet(name.sheet), name=name.shown).blocks(line + 1, width)
+
+    return Part(
+        name=name.shown,
+        format=book.format,
+        header_line=line,
+        columns=columns,
+        blocks=blocks,
+        hidden_rows=notes.hidden_rows,
+        hidden_columns=notes.hidden_columns,
+        merged_cells=len(sheet.merged),
+    )

@@ -1,19 +1,14 @@
-"""Excel workbooks (.xlsx) to lines of cells, by calamine.
+"""Excel and LibreOffice workbooks (.xlsx, .ods) to sheets, by calamine.
 
-calamine holds a whole sheet as a rectangle of cells, and aborts the process when memory runs out:
-a file of 2 KB whose last cell is XFD1048576 asks for 550 GB. So the parts of the workbook are
-inflated once beforehand, to see how much there is and how far the cells reach.
+calamine holds a whole sheet as a rectangle of cells, and aborts the process where memory runs
+out: producers/reading/archive.py looks beforehand at how much there is.
 """
 
-from collections.abc import Callable, Iterator
-from datetime import date, datetime, time
-from itertools import count, islice
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, TypeVar
 
 from python_calamine import (
     CalamineError,
-    CalamineSheet,
     CalamineWorkbook,
     PasswordError,
     SheetTypeEnum,
@@ -21,96 +16,43 @@ from python_calamine import (
 )
 
 from producers.reading import archive
-from producers.reading.blocks import CHUNK, Block
-from producers.reading.refusals import quoted, refusal
-
-_HEAD = 200
+from producers.reading.parts import Format
+from producers.reading.refusals import refusal
+from producers.reading.sheet import Notes, Sheet
 
 T = TypeVar("T")
 
 
 class Workbook:
-    """The sheets of an .xlsx file. Raises RefusedError where it is none that can be read."""
+    """The sheets of an open file. Raises RefusedError where it is none that can be read."""
 
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            archive.check(file)
-            file.seek(0)
-            self._workbook = _guarded(lambda: CalamineWorkbook.from_filelike(file))
+    def __init__(self, file: BinaryIO) -> None:
+        self.format: Format
+        self.format, self._notes = archive.check(file)
+        file.seek(0)
+        self._workbook = guarded(lambda: CalamineWorkbook.from_filelike(file))
 
-    def sheets(self, told: str | None) -> Iterator["Sheet"]:
-        """The sheet of that name, or all visible ones in their order."""
-        sheets = [
-            sheet
+    def sheets(self) -> Sequence[tuple[str, bool]]:
+        """The names of the sheets that hold cells, in their order, and whether each is visible."""
+        return [
+            (sheet.name, sheet.visible == SheetVisibleEnum.Visible)
             for sheet in self._workbook.sheets_metadata
             if sheet.typ == SheetTypeEnum.WorkSheet
         ]
-        names = [sheet.name for sheet in sheets]
-        if told is None:
-            names = [sheet.name for sheet in sheets if sheet.visible == SheetVisibleEnum.Visible]
-        elif told in names:
-            names = [told]
-        else:
-            raise refusal("unknown-sheet", sheet=told, sheets=quoted(names))
-        for name in names:
-            yield Sheet(name, self._load(name))
 
-    def _load(self, name: str) -> CalamineSheet:
-        return _guarded(lambda: self._workbook.get_sheet_by_name(name))
+    def sheet(self, name: str) -> Sheet:
+        """The sheet of that name, loaded. Raises RefusedError."""
+        cells = guarded(lambda: self._workbook.get_sheet_by_name(name))
+
+        def rows() -> Iterator[Sequence[Any]]:
+            return iter(cells.iter_rows())
+
+        merged = cells.merged_cell_ranges or ()
+        return Sheet(name, rows, self._notes.get(name) or Notes(), merged)
 
 
-class Sheet:
-    """One sheet, in memory."""
-
-    def __init__(self, name: str, cells: CalamineSheet) -> None:
-        self.name = name
-        self._cells = cells
-
-    def head(self) -> list[list[str]]:
-        """The first 200 lines."""
-        return [list(map(_shown, row)) for row in islice(self._cells.iter_rows(), _HEAD)]
-
-    def blocks(self, first_line: int, width: int) -> Iterator[Block]:
-        """The lines from `first_line` on, the first `width` cells of each."""
-        rows = islice(self._cells.iter_rows(), first_line - 1, None)
-        for line in count(first_line, CHUNK):
-            some = list(islice(rows, CHUNK))
-            if not some:
-                return
-            yield self._block(some, line, width)
-
-    def _block(self, rows: list[list[Any]], line: int, width: int) -> Block:
-        numeric: dict[int, list[int]] = {}
-        columns: list[Any] = list(zip(*rows, strict=True))[:width]
-        for at, values in enumerate(columns):
-            kinds = set(map(type, values))
-            if kinds != {str}:
-                columns[at] = list(map(_shown, values))
-                if float in kinds or int in kinds:
-                    numeric[at] = [i for i, v in enumerate(values) if type(v) in (float, int)]
-        texts = list(map(list, zip(*columns, strict=True)))
-        return Block(range(line, line + len(rows)), texts, self.name, numeric=numeric)
-
-
-def _shown(value: Any) -> str:
-    kind = type(value)
-    if kind is str:
-        text: str = value
-    elif kind is float:
-        # 15 digits are what Excel shows; whole numbers without a decimal point.
-        text = str(int(value)) if value.is_integer() else format(value, ".15g")
-    elif kind is bool:
-        text = "vrai" if value else "faux"
-    elif kind is datetime:
-        text = value.isoformat(" ") if value.time() != time() else value.date().isoformat()
-    elif kind is date or kind is time:
-        text = value.isoformat()
-    else:
-        text = str(value)
-    return text
-
-
-def _guarded(load: Callable[[], T]) -> T:
+def guarded(load: Callable[[], T]) -> T:
+    """What `load` gives; whatever a reader of workbooks raises is a refusal."""
     try:
         return load()
     except PasswordError as error:

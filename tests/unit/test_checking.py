@@ -12,7 +12,8 @@ KEYS = [
     "file_name", "import_type", "refusal", "format", "encoding", "delimiter", "sheet",
     "header_line", "mapping", "unknown_columns", "total_rows", "valid_rows", "rejected_rows",
     "duplicate_rows", "blank_lines", "errors_by_code", "warnings_by_code", "examples", "preview",
-    "already_imported", "ai_estimate",
+    "already_imported", "ai_estimate", "compression", "encoding_hint", "delimiter_confidence",
+    "skipped_sheets", "hidden_rows", "hidden_columns", "merged_cells",
 ]  # fmt: skip
 
 COMPANIES = """siren;nom;cp;logo
@@ -56,6 +57,13 @@ def test_verdict(companies: Path) -> None:
         "warnings_by_code": {"zeros-restored": 2, "malformed": 1},
         "already_imported": None,
         "ai_estimate": None,
+        "compression": None,
+        "encoding_hint": None,
+        "delimiter_confidence": 0.72,
+        "skipped_sheets": [],
+        "hidden_rows": 0,
+        "hidden_columns": 0,
+        "merged_cells": 0,
     }
     assert [(e["line"], e["column"], e["code"], e["value"]) for e in examples] == [
         (3, "siren", "missing-value", ""),

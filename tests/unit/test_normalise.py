@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from producers.normalise import Batch, Column, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
-from schemas.rules import problems
+from schemas.rules import Luhn, problems
 
 SIREN = "732829320"
 
@@ -53,9 +53,6 @@ def city(**cells: str) -> tuple[dict[str, Any], list[str]]:
         ("nom", "=1+1", "=1+1"),
         ("nom", "Jean-Pierre", "Jean-Pierre"),
         ("adresse", "1 rue A\nBât B", "1 rue A\nBât B"),
-        ("naf_code", "6201z", "62.01Z"),
-        ("naf_code", "62.01Z", "62.01Z"),
-        ("naf_code", " 62 01 Z", "62.01Z"),
         ("code_postal", "29600.0", "29600"),
         ("code_postal", "35 000", "35000"),
         ("telephone", "02\u00a099\u202f00 00 00", "02 99 00 00 00"),
@@ -124,7 +121,7 @@ def test_malformed_and_optional(field: str, cell: str) -> None:
     [
         ("siren", 5520135, "005520135"),
         ("siren", 325175, "000325175"),
-        ("siret", 552013500011, "00552013500011"),
+        ("siret", 552013500012, "00552013500012"),
         ("code_postal", 1000, "01000"),
         ("telephone", 299000000, "0299000000"),
     ],
@@ -135,6 +132,90 @@ def test_lost_zeros(field: str, number: int, value: object) -> None:
     record, warnings, faults = company(**cells)
 
     assert (record[field], warnings, faults) == (value, ["zeros-restored"], [])
+
+
+@pytest.mark.parametrize("cell", ["6201z", "62.01Z", " 62 01 Z"])
+def test_activities(cell: str) -> None:
+    """Activities get their dot back and their label, unless the row has one."""
+    record, warnings, _ = company(naf_code=cell)
+    labelled, _, _ = company(naf_code=cell, naf_libelle="Code")
+
+    assert (record["naf_code"], record["naf_libelle"]) == ("62.01Z", "Programmation informatique")
+    assert (labelled["naf_libelle"], warnings) == ("Code", [])
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "warning"),
+    [
+        ("12.34Z", "12.34Z", "unknown-naf"),
+        ("52.2C", None, "malformed"),
+        ("00.10", None, "malformed"),
+    ],
+)
+def test_foreign_activities(cell: str, value: str | None, warning: str) -> None:
+    """A code that the nomenclature lacks stays, one of an older nomenclature does not."""
+    record, warnings, faults = company(naf_code=cell)
+
+    assert (record["naf_code"], warnings, faults) == (value, [warning], [])
+    assert record["naf_libelle"] is None
+
+
+def test_siren_from_siret() -> None:
+    """A blank SIREN is the beginning of the SIRET, where that is one."""
+    batch = batch_of(
+        ENTREPRISE,
+        siren=["", "", SIREN],
+        nom=["A", "B", "C"],
+        siret=["73282932000017", "7328293200001", ""],
+    )
+
+    assert [record["siren"] for record in batch.records] == [SIREN, None, SIREN]
+    assert batch.keys == [SIREN, None, SIREN]
+    assert batch.warnings == {0: ["siren-from-siret"]}
+    assert [fault.code for fault in batch.faults[1]] == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    ("luhn", "warnings", "faults"),
+    [("warning", {0: ["checksum", "checksum"]}, {}), ("error", {}, {0: 2}), ("off", {}, {})],
+)
+def test_check_digits(luhn: Luhn, warnings: dict[int, list[str]], faults: dict[int, int]) -> None:
+    """Wrong check digits are a warning, a fault or nothing; the value and the key stay."""
+    given = {
+        "siren": Column("SIREN", ["123456789", "356000000"]),
+        "nom": Column("Nom", ["A", "La Poste"]),
+        "siret": Column("SIRET", ["12345678900001", "35600000049837"]),
+    }
+
+    batch = normalise(ENTREPRISE, given, 2, luhn)
+
+    assert batch.keys == ["123456789", "356000000"]
+    assert batch.warnings == warnings
+    assert {row: len(told) for row, told in batch.faults.items()} == faults
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("Dupont &amp; Fils", "Dupont & Fils"),
+        ("L&#039;&Eacute;t&eacute;", "L'Été"),
+        ("A&B; C&D", "A&B; C&D"),
+        ("R&D &co", "R&D &co"),
+        ("--- &amp;nbsp; ---", "--- &nbsp; ---"),
+    ],
+)
+def test_entities(cell: str, name: str) -> None:
+    """HTML's entities in a name are decoded once; what is none stays."""
+    assert company(nom=cell)[0]["nom"] == name
+
+
+@pytest.mark.parametrize("error", ["#REF!", "#DIV/0!", "#NOM?", "#CALC!"])
+@pytest.mark.parametrize("field", ["siren", "nom", "code_postal", "is_active", "adresse"])
+def test_formula_errors(error: str, field: str) -> None:
+    """A formula in error is a fault in every column: nobody knows what should stand there."""
+    _, _, faults = company(**{field: error})
+
+    assert [(fault.column, fault.code) for fault in faults] == [(field.upper(), "formula-error")]
 
 
 def test_lost_zeros_of_a_text() -> None:

@@ -313,11 +313,16 @@ class TestHeader:
         assert "« ville »" in refusal.message
 
     def test_siret_alone(self, write: Files) -> None:
-        """A SIRET does not stand in for the SIREN column, and the message says so."""
-        refusal = refused(write(f"siret;nom\n{SIREN}00001;A\n"))
+        """A file with a SIRET and no SIREN is read, its SIREN taken from the SIRET."""
+        path = write(f"siret;nom\n{SIREN}00017;A\n73282932;B\n;C\n")
 
-        assert refusal.code == "missing-label"
-        assert "SIRET" in refusal.message
+        taken, bad, blank = rows_of(path)
+
+        assert (taken.key, taken.warnings, taken.faults) == (SIREN, ["siren-from-siret"], [])
+        assert [(fault.column, fault.code) for fault in bad.faults] == [("siret", "malformed")]
+        assert [(fault.column, fault.code) for fault in blank.faults] == [
+            ("siret", "missing-value")
+        ]
 
     def test_no_known_column(self, write: Files) -> None:
         """A file without any known column is refused."""
@@ -420,8 +425,8 @@ class TestWorkbook:
         path = workbook(
             F=[
                 ["siren", "nom", "siret", "cp", "telephone"],
-                [int(OTHER), "A", int(OTHER + "00011"), 1000, 299000000],
-                [SIREN, "B", SIREN + "00001", "35000", "02 99 00 00 00"],
+                [int(OTHER), "A", int(OTHER + "00012"), 1000, 299000000],
+                [SIREN, "B", SIREN + "00017", "35000", "02 99 00 00 00"],
                 ["5520135", "C", None, None, None],
                 [42, "D", None, None, None],
             ]
@@ -431,7 +436,7 @@ class TestWorkbook:
 
         assert restored.record | {"nom": None} == dict.fromkeys(restored.record) | {
             "siren": OTHER,
-            "siret": OTHER + "00011",
+            "siret": OTHER + "00012",
             "code_postal": "01000",
             "telephone": "0299000000",
         }
@@ -511,25 +516,17 @@ class TestWorkbook:
         ("content", "code"),
         [
             (b"PK\x03\x04 and nothing more", "broken-workbook"),
-            (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "unsupported-format"),
+            (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "broken-workbook"),
             (b"\xd0\xcf\x11\xe0" + "EncryptedPackage".encode("utf-16-le"), "encrypted-workbook"),
             (b"%PDF-1.7\n", "unsupported-format"),
-            (b"\x1f\x8b\x08\x00", "unsupported-format"),
+            (b"\x1f\x8b\x08\x00", "broken-archive"),
+            (b"<html><body><table>", "unsupported-format"),
+            (b"\xfd7zXZ\x00", "unsupported-format"),
         ],
     )
     def test_what_is_no_workbook(self, write: Files, content: bytes, code: str) -> None:
         """What is no readable workbook is refused with its own reason, whatever its name."""
         assert refused(write(content, "classeur.xlsx")).code == code
-
-    def test_archive(self, tmp_path: Path) -> None:
-        """A ZIP archive that is no workbook is refused as one."""
-        with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
-            archive.writestr("lisez-moi.txt", "bonjour")
-
-        refusal = refused(tmp_path / "a.xlsx")
-
-        assert refusal.code == "unsupported-format"
-        assert "une archive ZIP" in refusal.message
 
     def test_damaged_parts(self, workbook: Files, tmp_path: Path) -> None:
         """A workbook cut short or with a broken part is refused, never half read."""

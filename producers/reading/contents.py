@@ -1,0 +1,190 @@
+"""What a file holds: itself, or what is compressed or archived in it, one level deep.
+
+Contents are inflated while they are read, so that memory stays flat whatever their size. A bomb
+is stopped by how much it inflates to: beyond 512 MiB to no more than 250 times its own size, as
+no export does (text comes to 100 times at most), and never to more than 64 GiB.
+"""
+
+import bz2
+import gzip
+import io
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, cast
+
+from producers.reading.refusals import RefusedError, refusal
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+INFLATED_FREELY = 512 << 20
+INFLATED_TIMES = 250
+INFLATED_BYTES = 64 << 30
+MEMBERS = 1000
+
+_BUFFER = 1 << 18
+_HEAD = 512
+
+Readable = io.BufferedIOBase | IO[bytes]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes that can be opened again and again. `name`: what an archive calls them, else None."""
+
+    name: str | None
+    open: Callable[[], BinaryIO]
+
+    def head(self) -> bytes:
+        """The first 512 bytes."""
+        with self.open() as file:
+            return file.read(_HEAD)
+
+
+class Contents(NamedTuple):
+    """`compression` is gzip, bzip2, zstd or zip, None for a file that is not compressed."""
+
+    compression: str | None
+    members: Sequence[Content]
+
+
+def contents_of(path: Path) -> Contents:
+    """What the file at `path` holds, in the order of the archive.
+
+    Raises RefusedError where that cannot be read or is a bomb, OSError.
+    """
+    plain = Content(None, lambda: path.open("rb"))
+    head = plain.head()
+    if head.startswith(ZIP):
+        members = _members(path)
+        return Contents(None, [plain]) if members is None else Contents("zip", members)
+    compression = compression_of(head)
+    if compression is None:
+        return Contents(None, [plain])
+    size = path.stat().st_size
+    inflate = _COMPRESSIONS[compression].open
+    return Contents(compression, [Content(None, lambda: _inflating(inflate(path), size))])
+
+
+class _Compression(NamedTuple):
+    signature: bytes
+    open: Callable[[Path], io.BufferedIOBase]
+
+
+_COMPRESSIONS = {
+    "gzip": _Compression(b"\x1f\x8b\x08", gzip.GzipFile),
+    "bzip2": _Compression(b"BZh", bz2.BZ2File),
+    "zstd": _Compression(b"\x28\xb5\x2f\xfd", zstd.ZstdFile),
+}
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def compression_of(head: bytes) -> str | None:
+    """The compression that a file begins with; None where there is none, or for ZIP."""
+    return next(
+        (name for name, known in _COMPRESSIONS.items() if head.startswith(known.signature)), None
+    )
+
+
+def _members(path: Path) -> list[Content] | None:
+    """The files of a ZIP archive that people put there; None where it is one document itself."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except _BROKEN as error:
+        if path.suffix.lower() in _WORKBOOKS:
+            return None  # its own reader says so better
+        raise refusal("broken-archive") from error
+    names = {part.filename for part in parts}
+    if {"[Content_Types].xml", "mimetype"} & names:
+        return None
+    if len(parts) > MEMBERS:
+        raise refusal("too-large", found=f"{len(parts)} fichiers")
+    parts = [part for part in parts if not part.is_dir() and not _is_litter(part.filename)]
+    # zipfile never yields more than the directory states.
+    _check_size(sum(part.file_size for part in parts), path.stat().st_size)
+    if any(part.flag_bits & 1 for part in parts):
+        raise refusal("encrypted-archive")
+    return [_member(path, part) for part in parts]
+
+
+_WORKBOOKS = (".xlsx", ".xlsm", ".ods")
+
+
+def _member(path: Path, part: zipfile.ZipInfo) -> Content:
+    def inflate() -> BinaryIO:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                # Stays open until it is closed itself.
+                stream = archive.open(part)
+        except _BROKEN as error:
+            raise refusal("broken-archive") from error
+        return _inflating(stream, part.file_size)
+
+    return Content(part.filename, inflate)
+
+
+def _is_litter(name: str) -> bool:
+    """What macOS and Windows put into archives by themselves."""
+    last = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or last.startswith(".") or last == "Thumbs.db"
+
+
+def _check_size(inflated: int, size: int) -> None:
+    if inflated > min(max(INFLATED_FREELY, INFLATED_TIMES * size), INFLATED_BYTES):
+        raise refusal("too-large", found=f"{inflated >> 20} Mio ou plus")
+
+
+def _inflating(stream: Readable, size: int) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Inflating(stream, size), _BUFFER))
+
+
+# NotImplementedError: a compression within ZIP that Python does not know.
+_BROKEN = (
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    zstd.ZstdError,
+)
+
+
+class _Inflating(io.RawIOBase):
+    """A stream whose damage and excess are refusals. `size`: of the file that it inflates."""
+
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._inflated = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(cast(bytearray, buffer))
+        try:
+            block = self._stream.read(len(view))
+        except RefusedError:
+            raise
+        except _BROKEN as error:
+            raise refusal("broken-archive") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise refusal("broken-archive") from error  # what gzip and bz2 raise
+        view[: len(block)] = block
+        self._inflated += len(block)
+        _check_size(self._inflated, self._size)
+        return len(block)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

@@ -49,6 +49,8 @@ def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
             kind = _kind({part.filename for part in parts})
             if sum(part.file_size for part in parts) > INFLATED_BYTES:
                 raise _too_large()
+            if kind == "ods" and _is_encrypted(archive):
+                raise refusal("encrypted-workbook")
             return kind, (_open_document if kind == "ods" else _open_xml)(archive, parts)
     except (
         zipfile.BadZipFile,
@@ -66,11 +68,22 @@ def _kind(names: set[str]) -> Format:
         raise refusal("unsupported-format", found="un classeur Excel binaire (.xlsb)")
     if any(name.startswith("xl/") for name in names):
         return "xlsx"
-    if "content.xml" in names:
+    if {"content.xml", _WHOLE} & names:
         return "ods"
     if not {"[Content_Types].xml", "mimetype"} & names:
         raise refusal("nested-archive", found="ZIP")
     raise refusal("unsupported-format", found="un document qui n'est pas un classeur")
+
+
+# What LibreOffice names a workbook that it encrypted as one piece.
+_WHOLE = "encrypted-package"
+
+
+def _is_encrypted(archive: zipfile.ZipFile) -> bool:
+    names = archive.namelist()
+    if "META-INF/manifest.xml" not in names:
+        return _WHOLE in names
+    return b"encryption-data" in archive.read("META-INF/manifest.xml")
 
 
 def _open_document(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Mapping[str, Notes]:

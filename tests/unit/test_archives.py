@@ -1,0 +1,218 @@
+"""Compressed files and archives of files."""
+
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from producers.reading import Options, RefusedError, Row, open_source
+from producers.reading import contents as contents_module
+from schemas.import_types import ENTREPRISE
+from tests.fix_files import COMPRESSIONS, xls, zipped
+
+SIREN, OTHER = "732829320", "005520135"
+TEXT = f"siren;nom\n{SIREN};Été\n".encode()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[bytes], Path]:
+    def write(content: bytes) -> Path:
+        path = tmp_path / "fichier"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+Write = Callable[[bytes], Path]
+
+
+def rows_of(path: Path, sheet: str | None = None) -> list[Row]:
+    source = open_source(path, ENTREPRISE, Options(sheet=sheet))
+    return list(chain.from_iterable(source.chunks()))
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(RefusedError) as refusal:
+        rows_of(path)
+    return refusal.value.code
+
+
+def workbook(*rows: list[object]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_compressed(write: Write, name: str) -> None:
+    """A compressed file reads like the file, several streams in a row like one."""
+    compress = COMPRESSIONS[name]
+    source = open_source(write(compress(TEXT)), ENTREPRISE)
+
+    assert (source.compression, source.format, source.sheet) == (name, "csv", None)
+    assert [row.record["nom"] for row in chain.from_iterable(source.chunks())] == ["Été"]
+    two = compress(TEXT) + compress(f"{OTHER};B\n".encode())
+    assert [row.line for row in rows_of(write(two))] == [2, 3]
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_compressed_workbook(write: Write, name: str) -> None:
+    """A workbook may be compressed as well."""
+    for content in (
+        workbook(["siren", "nom"], [SIREN, "A"]),
+        xls(F=[["siren", "nom"], [SIREN, "A"]]),
+    ):
+        (row,) = rows_of(write(COMPRESSIONS[name](content)))
+
+        assert (row.key, row.record["nom"]) == (SIREN, "A")
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_cut_short(write: Write, name: str) -> None:
+    """An archive that ends too early is refused wherever it is cut."""
+    lines = b"".join(b"%09d;Nom %d\n" % (number * 7919, number) for number in range(3000))
+    content = COMPRESSIONS[name](b"siren;nom\n" + lines)
+    for end in range(6, len(content) - 1, len(content) // 7):
+        assert refused(write(content[:end])) == "broken-archive"
+
+
+def test_several_files(write: Write) -> None:
+    """The files of an archive are read in its order, each named where a sheet is."""
+    archive = zipped(
+        {
+            "lisez-moi.txt": b"bonjour\n",
+            "b/": b"",
+            "b/nord.csv": TEXT,
+            "__MACOSX/b/._nord.csv": b"\0\5",
+            "a.csv": f"siren,nom\n{OTHER},B\n".encode("utf-16"),
+            "c.xlsx": workbook(["siren", "nom"], [SIREN, "C"]),
+            "autre.csv": b"siren;nom;cp\n1;2;3\n",
+        }
+    )
+    source = open_source(write(archive), ENTREPRISE)
+
+    assert source.sheet == "b/nord.csv, a.csv, c.xlsx/Sheet"
+    assert source.skipped_sheets == ["lisez-moi.txt", "autre.csv"]
+    assert [(row.sheet, row.line, row.record["nom"]) for row in rows_of(write(archive))] == [
+        ("b/nord.csv", 2, "Été"),
+        ("a.csv", 2, "B"),
+        ("c.xlsx/Sheet", 2, "C"),
+    ]
+    assert [row.sheet for row in rows_of(write(archive), sheet="a.csv")] == ["a.csv"]
+    assert [row.sheet for row in rows_of(write(archive), sheet="c.xlsx")] == ["c.xlsx/Sheet"]
+
+
+def test_unknown_member(write: Write) -> None:
+    """A file that the archive does not hold is refused, those that it holds being named."""
+    with pytest.raises(RefusedError, match=r"« a\.csv »"):
+        rows_of(write(zipped({"a.csv": TEXT})), sheet="b.csv")
+
+
+def test_nothing_in_it(write: Write) -> None:
+    """An archive without a file to import is refused for what its files lack."""
+    assert refused(write(zipped({}))) == "empty-file"
+    assert refused(write(zipped({"lisez-moi.txt": b"bonjour\n"}))) == "unknown-columns"
+    assert refused(write(zipped({"a.csv": b"nom_commune;cp;lat\nA;35000;1\n"}))) == "wrong-type"
+
+
+@pytest.mark.parametrize(
+    "inner", [zipped({"a.csv": TEXT}), *(c(TEXT) for c in COMPRESSIONS.values())]
+)
+@pytest.mark.parametrize("outer", [lambda c: zipped({"a": c}), *COMPRESSIONS.values()])
+def test_nested(write: Write, inner: bytes, outer: Callable[[bytes], bytes]) -> None:
+    """An archive within an archive is refused."""
+    assert refused(write(outer(inner))) == "nested-archive"
+
+
+def test_tar(write: Write) -> None:
+    """A tar within gzip is an archive within an archive."""
+    tar = b"a.csv".ljust(257, b"\0") + b"ustar\0" + bytes(500)
+    assert refused(write(COMPRESSIONS["gzip"](tar))) == "nested-archive"
+
+
+def test_encrypted(write: Write) -> None:
+    """An archive with a password is refused as such."""
+    content = bytearray(zipped({"a.csv": TEXT}))
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(header) + flags] |= 1
+
+    assert refused(write(bytes(content))) == "encrypted-archive"
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_bomb(write: Write, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What inflates to much more than any export does is refused on the way."""
+    monkeypatch.setattr(contents_module, "INFLATED_FREELY", 16 << 20)
+    line = b"%s;Nom\n" % SIREN.encode()
+    content = COMPRESSIONS[name](b"siren;nom\n" + line * ((20 << 20) // len(line)))
+
+    assert refused(write(content)) == "too-large"
+
+
+def test_bomb_of_entries(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many entries, or entries of a great total, are refused before any is read."""
+    assert refused(write(zipped({f"{number}.csv": b"" for number in range(1001)}))) == "too-large"
+    monkeypatch.setattr(contents_module, "INFLATED_FREELY", 5 << 20)
+    members = {f"{number}.csv": b"siren;nom\n" + bytes(1 << 20) for number in range(6)}
+    assert refused(write(zipped(members))) == "too-large"
+
+
+def test_lying_directory(write: Write) -> None:
+    """A member that states another size than it has is broken, not trusted."""
+    content = zipped({"a.csv": TEXT * 1000})
+    size = (len(TEXT) * 1000).to_bytes(4, "little")
+    assert size in content
+
+    assert refused(write(content.replace(size, (100).to_bytes(4, "little")))) == "broken-archive"
+
+
+def test_damage(write: Write) -> None:
+    """A flipped byte in the data of an archive never gives other rows."""
+    content = zipped({"a.csv": b"siren;nom\n" + b"%s;Nom\n" % SIREN.encode() * 50})
+    whole = [row.cells for row in rows_of(write(content))]
+    start = content.index(b"a.csv") + 5
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = archive.infolist()[0].compress_size
+    for at in range(start, start + size):
+        damaged = bytearray(content)
+        damaged[at] ^= 0x10
+        with suppress(RefusedError):
+            assert [row.cells for row in rows_of(write(bytes(damaged)))] == whole
+
+
+_MEMORY = """
+import resource, sys
+from pathlib import Path
+from producers.reading import open_source
+from schemas.import_types import ENTREPRISE
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = sum(map(len, open_source(Path(sys.argv[1]), ENTREPRISE).chunks()))
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("name", ["gzip", "zip"])
+def test_memory_is_flat(write: Write, name: str) -> None:
+    """Reading 40 MB out of an archive takes no more than 24 MiB on top of what Python takes."""
+    line = f"{SIREN};{'Établissement ' * 10}\n".encode()
+    text = b"siren;nom\n" + line * (40_000_000 // len(line))
+    path = write(zipped({"a.csv": text}) if name == "zip" else COMPRESSIONS[name](text))
+
+    done = subprocess.run(
+        [sys.executable, "-c", _MEMORY, path], capture_output=True, text=True, check=True
+    )
+    rows, kibibytes = map(int, done.stdout.split())
+
+    assert rows > 200_000
+    assert kibibytes < 24 << 10

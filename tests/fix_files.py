@@ -5,7 +5,7 @@ import gzip
 import io
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -23,7 +23,11 @@ SHARED = next(
 )
 """Real files, beside the checkout; None where they are missing."""
 
-COMPRESSIONS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstd.compress}
+COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "zstd": zstd.compress,
+}
 
 Table = Sequence[Sequence[object]]
 

@@ -9,11 +9,11 @@ its cells reach.
 import copy
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from producers.reading import opendocument, openxml
+from producers.reading.damage import refused_as
 from producers.reading.limits import CELLS, INFLATED_BYTES
 from producers.reading.parts import Format
 from producers.reading.refusals import refusal
@@ -43,24 +43,14 @@ def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
 
     Raises RefusedError where the file is no workbook, is broken or is too large.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            parts = archive.infolist()
-            kind = _kind({part.filename for part in parts})
-            if sum(part.file_size for part in parts) > INFLATED_BYTES:
-                raise _too_large()
-            if kind == "ods" and _is_encrypted(archive):
-                raise refusal("encrypted-workbook")
-            return kind, (_open_document if kind == "ods" else _open_xml)(archive, parts)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,  # a compression that zipfile does not know
-        RuntimeError,  # a part with a password
-        ValueError,
-    ) as error:
-        raise refusal("broken-workbook") from error
+    with refused_as("broken-workbook"), zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        kind = _kind({part.filename for part in parts})
+        if sum(part.file_size for part in parts) > INFLATED_BYTES:
+            raise _too_large()
+        if kind == "ods" and _is_encrypted(archive):
+            raise refusal("encrypted-workbook")
+        return kind, (_open_document if kind == "ods" else _open_xml)(archive, parts)
 
 
 def _kind(names: set[str]) -> Format:

@@ -10,12 +10,12 @@ import gzip
 import io
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, cast
 
+from producers.reading.damage import refused_as
 from producers.reading.refusals import RefusedError, refusal
 
 if sys.version_info >= (3, 14):
@@ -95,12 +95,12 @@ def compression_of(head: bytes) -> str | None:
 def _members(path: Path) -> list[Content] | None:
     """The files of a ZIP archive that people put there; None where it is one document itself."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with refused_as("broken-archive"), zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-    except _BROKEN as error:
+    except RefusedError:
         if path.suffix.lower() in _WORKBOOKS:
             return None  # its own reader says so better
-        raise refusal("broken-archive") from error
+        raise
     names = {part.filename for part in parts}
     if {"[Content_Types].xml", "mimetype"} & names:
         return None
@@ -119,12 +119,8 @@ _WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 
 def _member(path: Path, part: zipfile.ZipInfo) -> Content:
     def inflate() -> BinaryIO:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                # Stays open until it is closed itself.
-                stream = archive.open(part)
-        except _BROKEN as error:
-            raise refusal("broken-archive") from error
+        with refused_as("broken-archive"), zipfile.ZipFile(path) as archive:
+            stream = archive.open(part)  # which stays open until it is closed itself
         return _inflating(stream, part.file_size)
 
     return Content(part.filename, inflate)
@@ -145,18 +141,6 @@ def _inflating(stream: Readable, size: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Inflating(stream, size), _BUFFER))
 
 
-# NotImplementedError: a compression within ZIP that Python does not know.
-_BROKEN = (
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-    zstd.ZstdError,
-)
-
-
 class _Inflating(io.RawIOBase):
     """A stream whose damage and excess are refusals. `size`: of the file that it inflates."""
 
@@ -170,16 +154,8 @@ class _Inflating(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(cast(bytearray, buffer))
-        try:
+        with refused_as("broken-archive"):
             block = self._stream.read(len(view))
-        except RefusedError:
-            raise
-        except _BROKEN as error:
-            raise refusal("broken-archive") from error
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            raise refusal("broken-archive") from error  # what gzip and bz2 raise
         view[: len(block)] = block
         self._inflated += len(block)
         _check_size(self._inflated, self._size)

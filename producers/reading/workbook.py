@@ -4,8 +4,9 @@ calamine holds a whole sheet as a rectangle of cells, and aborts the process whe
 out: producers/reading/archive.py looks beforehand at how much there is.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from python_calamine import (
     CalamineError,
@@ -20,8 +21,6 @@ from producers.reading.parts import Format
 from producers.reading.refusals import refusal
 from producers.reading.sheet import Notes, Sheet
 
-T = TypeVar("T")
-
 
 class Workbook:
     """The sheets of an open file. Raises RefusedError where it is none that can be read."""
@@ -30,7 +29,8 @@ class Workbook:
         self.format: Format
         self.format, self._notes = archive.check(file)
         file.seek(0)
-        self._workbook = guarded(lambda: CalamineWorkbook.from_filelike(file))
+        with _guarded():
+            self._workbook = CalamineWorkbook.from_filelike(file)
 
     def sheets(self) -> Sequence[tuple[str, bool]]:
         """The names of the sheets that hold cells, in their order, and whether each is visible."""
@@ -42,19 +42,22 @@ class Workbook:
 
     def sheet(self, name: str) -> Sheet:
         """The sheet of that name, loaded. Raises RefusedError."""
-        cells = guarded(lambda: self._workbook.get_sheet_by_name(name))
+        with _guarded():
+            cells = self._workbook.get_sheet_by_name(name)
+            merged = cells.merged_cell_ranges or ()
 
         def rows() -> Iterator[Sequence[Any]]:
-            return iter(cells.iter_rows())
+            with _guarded():
+                yield from cells.iter_rows()
 
-        merged = cells.merged_cell_ranges or ()
         return Sheet(name, rows, self._notes.get(name) or Notes(), merged)
 
 
-def guarded(load: Callable[[], T]) -> T:
-    """What `load` gives; whatever a reader of workbooks raises is a refusal."""
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Whatever a reader of workbooks raises within is a refusal."""
     try:
-        return load()
+        yield
     except PasswordError as error:
         raise refusal("encrypted-workbook") from error
     except (CalamineError, ValueError) as error:

@@ -33,8 +33,8 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def rows_of(path: Path, **options: str) -> list[Row]:
-    return list(chain.from_iterable(open_source(path, ENTREPRISE, Options(**options)).chunks()))
+def rows_of(path: Path, sheet: str | None = None) -> list[Row]:
+    return list(chain.from_iterable(open_source(path, ENTREPRISE, Options(sheet=sheet)).chunks()))
 
 
 def refused(path: Path) -> RefusedError:

@@ -106,7 +106,7 @@ def _members(path: Path) -> list[Content] | None:
         return None
     if len(parts) > MEMBERS:
         raise refusal("too-large", found=f"{len(parts)} fichiers")
-    parts = [part for part in parts if not part.is_dir() and not _is_litter(part.filename)]
+    parts = [part for part in parts if not _is_litter(part.filename)]
     # zipfile never yields more than the directory states.
     _check_size(sum(part.file_size for part in parts), path.stat().st_size)
     if any(part.flag_bits & 1 for part in parts):
@@ -127,9 +127,9 @@ def _member(path: Path, part: zipfile.ZipInfo) -> Content:
 
 
 def _is_litter(name: str) -> bool:
-    """What macOS and Windows put into archives by themselves."""
+    """Folders, and what macOS and Windows put into archives by themselves."""
     last = name.rpartition("/")[2]
-    return name.startswith("__MACOSX/") or last.startswith(".") or last == "Thumbs.db"
+    return name.startswith("__MACOSX/") or last.startswith(".") or last in ("", "Thumbs.db")
 
 
 def _check_size(inflated: int, size: int) -> None:

@@ -2,12 +2,14 @@
 
 A cell and a line may stand for many ("table:number-columns-repeated"), and a tag for many blanks.
 LibreOffice writes a last empty line for the million that follow, which costs nothing; a value
-that is repeated is copied, and so are the empty cells before a value.
+that is repeated is copied, and so are the empty cells before a value. It looks for the end of a table
+for ever where the XML is broken off: so that is looked at first.
 """
 
 import re
 from collections.abc import Mapping
 from html import unescape
+from xml.parsers import expat
 
 from producers.reading.limits import CELLS, TEXT_BYTES
 from producers.reading.openxml import UNCALCULATED
@@ -39,9 +41,11 @@ class Tables:
         self._row_times = 1
         self._width = self._pending = 0  # of this line
         self._copies = self._blanks = self._longest = 0
+        self._parser = expat.ParserCreate()
 
     def feed(self, xml: bytes) -> None:
         """One block of content.xml, ending where a tag begins. Raises RefusedError."""
+        self._parse(xml)
         if b"text:c" in xml:
             self._blanks += sum(int(number[:12]) for number in _BLANKS.findall(xml))
         last = 0
@@ -57,8 +61,15 @@ class Tables:
         self._check()
 
     def finish(self) -> Mapping[str, Notes]:
-        """The notes on the sheets by their names."""
+        """The notes on the sheets by their names. Raises RefusedError where the XML breaks off."""
+        self._parse(b"", final=True)
         return self._notes
+
+    def _parse(self, xml: bytes, *, final: bool = False) -> None:
+        try:
+            self._parser.Parse(xml, final)
+        except expat.ExpatError as error:
+            raise refusal("broken-workbook") from error
 
     def _open(self, tag: bytes, attributes: bytes) -> None:
         repeated = _REPEATED.search(attributes)

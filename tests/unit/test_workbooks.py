@@ -293,6 +293,14 @@ class TestBombs:
         """A LibreOffice workbook that stands for too many cells or too much text is refused."""
         assert refused(write(ods({"F": rows}))).code == "too-large"
 
+    def test_xml_broken_off(self, write: Write) -> None:
+        """A LibreOffice workbook whose XML breaks off is refused at once: calamine would wait."""
+        with zipfile.ZipFile(io.BytesIO(as_ods(F=[["siren", "nom"], [SIREN, "A"]]))) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members["content.xml"] = members["content.xml"].partition(b"</table:table>")[0]
+
+        assert refused(write(zipped(members))).code == "broken-workbook"
+
     def test_shared_texts(self, write: Write) -> None:
         """A long text that many cells share is refused before each gets a copy of it."""
         content = as_xlsx(lambda sheet: None, ["siren", "nom"], [SIREN, "A"])

@@ -19,8 +19,7 @@ else:
 # with a password.
 _BROKEN = (
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     NotImplementedError,
     OverflowError,
     RuntimeError,

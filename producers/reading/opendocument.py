@@ -68,7 +68,7 @@ class Tables:
     def _parse(self, xml: bytes, *, final: bool = False) -> None:
         try:
             self._parser.Parse(xml, final)
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:  # or an unknown encoding
             raise refusal("broken-workbook") from error
 
     def _open(self, tag: bytes, attributes: bytes) -> None:

@@ -182,6 +182,8 @@ def _activities(columns: dict[str, list[Any]], warnings: dict[int, list[str]]) -
             for row in (row for row, other in enumerate(codes) if other == code):
                 warnings.setdefault(row, []).append(UNKNOWN_NAF)
     own = columns["naf_libelle"]
+    if None not in own:
+        return
     columns["naf_libelle"] = [
         label or (known.get(code) if code else None) for label, code in zip(own, codes, strict=True)
     ]

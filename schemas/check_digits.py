@@ -21,12 +21,14 @@ def unchecked(values: Sequence[str | None], length: int) -> list[int]:
 
     Values that are not given or no such number are passed over.
     """
-    rows = [
-        row
-        for row, value in enumerate(values)
-        if value is not None and len(value) == length and value.isascii() and value.isdigit()
-    ]
-    digits = "".join(values[row] or "" for row in rows).encode()
+    rows: Sequence[int] = range(len(values))
+    whole = "".join(filter(None, values))
+    if not (len(whole) == length * len(values) and _are_numbers(whole, values, length)):
+        rows = [
+            row for row in rows if _are_numbers(values[row] or "", values[row : row + 1], length)
+        ]
+        whole = "".join([values[row] or "" for row in rows])
+    digits = whole.encode()
     # A byte a row, and no sum of 14 digits comes to 256: adding numbers adds the columns.
     total = sum(
         int.from_bytes(
@@ -42,6 +44,14 @@ def unchecked(values: Sequence[str | None], length: int) -> list[int]:
         for row, luhn in zip(rows, sums, strict=True)
         if luhn % 10 and not _is_of_la_poste(values[row] or "")
     ]
+
+
+def _are_numbers(joined: str, values: Sequence[str | None], length: int) -> bool:
+    return (
+        joined.isascii()
+        and joined.isdigit()
+        and {length}.issuperset(map(len, filter(None, values)))
+    )
 
 
 def _is_of_la_poste(siret: str) -> bool:

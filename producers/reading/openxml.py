@@ -42,11 +42,12 @@ class Scan:
     def feed(self, xml: bytes) -> None:
         """One block of the part, ending where a tag begins."""
         self.shared += xml.count(b't="s"')
-        first, *others = xml.split(b"</si>")
-        self._open += len(first)
-        if others:
-            self.longest = max(self.longest, self._open, *map(len, others))
+        if b"</si>" in xml:
+            first, *others = xml.split(b"</si>")
+            self.longest = max(self.longest, self._open + len(first), *map(len, others))
             self._open = len(others[-1])
+        else:
+            self._open += len(xml)
         if not self.noteworthy:
             self.noteworthy = (
                 b' hidden="' in xml

@@ -11,13 +11,13 @@ from typing import BinaryIO, NamedTuple
 
 from producers.reading import fingerprint, header, text
 from producers.reading.biff import BinaryWorkbook
-from producers.reading.blocks import Block
 from producers.reading.contents import ZIP, Content, compression_of, contents_of
 from producers.reading.limits import INFLATED_BYTES
 from producers.reading.options import Options
 from producers.reading.parts import Format, Part
 from producers.reading.refusals import RefusedError, quoted, refusal
 from producers.reading.rows import Row, filled, rows_of
+from producers.reading.sheet import Sheet
 from producers.reading.workbook import Workbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
@@ -198,11 +198,9 @@ def _candidates(
             raise
         yield _Candidate(content.name, content.name, partial(_raise, reason))
         return
-    # Of an archive, one workbook at a time is in memory.
-    again = partial(_book, content) if content.name else lambda: book
     for sheet, visible in book.sheets():
         name = _Name(sheet, f"{content.name}/{sheet}" if content.name else sheet)
-        recognise = partial(_sheet_part, book, again, name, import_type, options)
+        recognise = partial(_sheet_part, content, book, name, import_type, options)
         yield _Candidate(name.shown, content.name, recognise, visible)
 
 
@@ -273,28 +271,33 @@ def _open_book(file: BinaryIO) -> Book:
 
 
 def _sheet_part(
-    book: Book, again: Callable[[], Book], name: _Name, import_type: ImportType, options: Options
+    content: Content, book: Book, name: _Name, import_type: ImportType, options: Options
 ) -> Part:
-    """The table that a sheet is; `again` gives its workbook when it is read."""
-    sheet = replace(book.sheet(name.sheet), name=name.shown)
+    """The table that a sheet of `book` is, which `content` holds."""
+    sheet = _sheet(book, name)
     lines = sheet.head()
     positions = filled(lines)
     if not positions:
         raise refusal("empty-file")
     at, columns = header.locate([lines[i] for i in positions], import_type, options.columns)
     width, line = len(columns.names), positions[at] + 1
-    notes = sheet.notes
+    notes, merged = sheet.notes, len(sheet.merged)
+    # Of an archive, one workbook at a time is in memory.
 
-    def blocks() -> Iterator[Block]:
-        return replace(again().sheet(name.sheet), name=name.shown).blocks(line + 1, width)
+    def again() -> Sheet:
+        return _sheet(_book(content), name) if content.name else sheet
 
     return Part(
         name=name.shown,
         format=book.format,
         header_line=line,
         columns=columns,
-        blocks=blocks,
+        blocks=lambda: again().blocks(line + 1, width),
         hidden_rows=notes.hidden_rows,
         hidden_columns=notes.hidden_columns,
-        merged_cells=len(sheet.merged),
+        merged_cells=merged,
     )
+
+
+def _sheet(book: Book, name: _Name) -> Sheet:
+    return replace(book.sheet(name.sheet), name=name.shown)

@@ -120,13 +120,13 @@ def judge(
         **_faults(import_type, columns, values, luhn),
         **{i: [_FOREIGN_IMPORT] for i in stray},
     }
+    keys = list(map(import_type.key, values))
     for i, record in enumerate(records):
-        if i not in faults and (
-            misplaced := _misplaced(import_type, partitions, record, values[i])
-        ):
+        routing = (key := keys[i]) and import_type.routing(key)
+        if i not in faults and (misplaced := _misplaced(routing, partitions, record, values[i])):
             faults[i] = [misplaced]
     rejects += [_reject(records[i], values[i]["import"], faults[i]) for i in sorted(faults)]
-    rows = _rows(import_type, columns, records, values)
+    rows = _rows(keys, [columns[field.name] for field in import_type.fields], records, values)
     if faults:
         rows = [row for i, row in enumerate(rows) if i not in faults]
     return Judged(rows, rejects)
@@ -198,11 +198,10 @@ def _faults(
 
 
 def _misplaced(
-    import_type: ImportType, partitions: int, record: ConsumerRecord, value: Record
+    routing: str | None, partitions: int, record: ConsumerRecord, value: Record
 ) -> Fault | None:
-    """What only the record's key, partition and time show."""
-    key = import_type.key(value)
-    if key is None or record.key != key.encode():
+    """What only the record's key, partition and time show; `routing` is the key that it has to have."""
+    if not routing or record.key != routing.encode():
         return _FOREIGN_KEY
     if murmur2(record.key, partitions) != record.partition:
         return _FOREIGN_PARTITION
@@ -220,7 +219,7 @@ _FUTURE = Fault(
 _FOREIGN_KEY = Fault(
     None,
     "key-mismatch",
-    "La clé Kafka n'est pas la clé naturelle de la ligne : corrigez l'émetteur.",
+    "La clé Kafka n'est pas celle que la ligne doit avoir : corrigez l'émetteur.",
 )
 _FOREIGN_PARTITION = Fault(
     None,
@@ -230,8 +229,8 @@ _FOREIGN_PARTITION = Fault(
 
 
 def _rows(
-    import_type: ImportType,
-    columns: Mapping[str, list[Any]],
+    keys: Sequence[str | None],
+    columns: Sequence[Sequence[Any]],
     records: Sequence[ConsumerRecord],
     values: Sequence[Record],
 ) -> list[Row]:
@@ -240,7 +239,7 @@ def _rows(
         map(
             Row,
             [record.offset for record in records],
-            [(record.key or b"").decode(errors="replace") for record in records],
+            [key or "" for key in keys],
             [tie["id"] for tie in ties],
             [tie["number"] for tie in ties],
             [tie["line"] for tie in ties],
@@ -248,7 +247,7 @@ def _rows(
             [tie["occurrence"] for tie in ties],
             [tie["policy"] for tie in ties],
             [_observed_ms(v, record) for v, record in zip(values, records, strict=True)],
-            zip(*(columns[field.name] for field in import_type.fields), strict=True),
+            zip(*columns, strict=True),
         )
     )
 

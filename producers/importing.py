@@ -185,7 +185,7 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
 
     events.submitted(reading.state)
     desk.publisher.flush()
-    encode = _RowEncoder(row_encoder, reading, order.policy)
+    encode = _RowEncoder(row_encoder, reading, order)
     with desk.window(reading.state, before.st_size) as window:
         try:
             for chunk in chain([first], chunks):
@@ -285,11 +285,12 @@ def _check_unchanged(path: Path, before: Any) -> None:
 class _RowEncoder:
     """Rows to (key, value), numbered on and on."""
 
-    def __init__(self, encoder: Encoder, reading: Reading, policy: str) -> None:
+    def __init__(self, encoder: Encoder, reading: Reading, order: Order) -> None:
         self._encoder = encoder
         self._reading = reading
+        self._routing = order.import_type.routing
         self._occurrences = Occurrences()
-        self._import: dict[str, Any] = {"id": reading.import_id, "policy": policy}
+        self._import: dict[str, Any] = {"id": reading.import_id, "policy": order.policy}
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
         reading = self._reading
@@ -300,7 +301,7 @@ class _RowEncoder:
                 reading.warnings.update(row.warnings)
         values = self._encoder.encode_all([row.record for row in rows])
         for row, value in zip(rows, values, strict=True):
-            key = row.key or reading.import_id
+            key = self._routing(row.key) if row.key else reading.import_id
             if len(value) + 4 * len(key) > MESSAGE_MAX_BYTES:
                 yield reading.import_id, self._oversized(row.record)
             else:

@@ -464,6 +464,7 @@ def _plain(texts: Texts, numeric: Sequence[int]) -> _Values:
 _KINDS: dict[Kind, Callable[[Texts, Sequence[int]], _Values]] = {
     "text": _text,
     "name": _name,
+    "slugged": _name,
     "siren": _digits(9, 6),
     "siret": _digits(14, 11),
     "postal_code": _postal_code,

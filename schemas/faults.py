@@ -31,6 +31,7 @@ _FORMS = {
     "latitude": "un nombre de -90 à 90",
     "longitude": "un nombre de -180 à 180",
     "name": "un nom, pas seulement des tirets ou des points",
+    "slugged": "un nom qui contient au moins une lettre latine ou un chiffre",
     "text": "un texte",
 }
 

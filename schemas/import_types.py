@@ -10,11 +10,19 @@ from functools import cached_property
 from typing import Any, Literal
 
 from schemas.slugs import slugify
-from schemas.topics import ROWS_ENTREPRISE, ROWS_VILLE, Topic
+from schemas.topics import (
+    ROWS_CATEGORIE,
+    ROWS_DEPARTEMENT,
+    ROWS_ENTREPRISE,
+    ROWS_SOUS_CATEGORIE,
+    ROWS_VILLE,
+    Topic,
+)
 
 Kind = Literal[
     "text",  # any text
     "name",  # a text with more in it than dashes, dots and spaces
+    "slugged",  # a name that has a slug, of SLUG_LENGTH characters at most
     "siren",  # 9 digits
     "siret",  # 14 digits
     "postal_code",  # 5 digits
@@ -53,11 +61,18 @@ class Field:
     taken_from: str | None = None
 
 
+def itself(key: str) -> str:
+    """A natural key that is the Kafka key as well."""
+    return key
+
+
 @dataclass(frozen=True)
 class ImportType:
-    """`key` gives the natural key of a row, which is its Kafka key, None where it has none.
+    """`key` gives the natural key of a row, None where it has none; `routing` the Kafka key of one.
 
-    `coordinates` are headers of a column that holds "latitude, longitude".
+    `parent` is the type whose row a row belongs to: its natural key is the row's Kafka key, so that
+    both lie in partitions of one number. A row whose parent is not there is parked. `coordinates` are
+    headers of a column that holds "latitude, longitude".
     """
 
     name: str
@@ -67,6 +82,8 @@ class ImportType:
     fields: tuple[Field, ...]
     key: Callable[[Mapping[str, Any]], str | None]
     coordinates: tuple[str, ...] = ()
+    routing: Callable[[str], str] = itself
+    parent: "ImportType | None" = None
 
     @cached_property
     def field(self) -> dict[str, Field]:
@@ -84,6 +101,30 @@ def entreprise_siren(row: Mapping[str, Any]) -> str | None:
     """The SIREN itself."""
     siren: str | None = row["siren"]
     return siren
+
+
+def categorie_slug(row: Mapping[str, Any]) -> str | None:
+    """slugify(nom): every spelling of a name is the same category."""
+    nom = row["nom"]
+    return (slugify(nom) or None) if nom else None
+
+
+def sous_categorie_slugs(row: Mapping[str, Any]) -> str | None:
+    """slugify(categorie)/slugify(nom): no slug holds a slash."""
+    nom, categorie = row["nom"], row["categorie"]
+    slugs = (slugify(categorie), slugify(nom)) if nom and categorie else ("", "")
+    return "/".join(slugs) if all(slugs) else None
+
+
+def sous_categorie_parent(key: str) -> str:
+    """The category's part of a sub-category's key."""
+    return key.partition("/")[0]
+
+
+def departement_code(row: Mapping[str, Any]) -> str | None:
+    """The code itself."""
+    code: str | None = row["code"]
+    return code
 
 
 # INSEE names a legal person, a person in their own name and a shop in different columns.
@@ -150,4 +191,54 @@ VILLE = ImportType(
     ),
 )  # fmt: skip
 
-IMPORT_TYPES = {import_type.name: import_type for import_type in (ENTREPRISE, VILLE)}
+_META = Field("meta_description", "text", ("meta", "description meta", "seo description"), 160)
+_ORDRE = Field("ordre", "integer", ("order", "position", "rang"))
+
+CATEGORIE = ImportType(
+    name="CATEGORIE",
+    label="Catégories",
+    topic=ROWS_CATEGORIE,
+    table="category_categorie",
+    key=categorie_slug,
+    fields=(
+        Field("nom", "slugged", ("categorie", "categories", "name", "category", "nom categorie", "nom de la categorie"), 100, required=True, strict=True),
+        Field("description", "text"),
+        _META,
+        _ORDRE,
+    ),
+)  # fmt: skip
+
+SOUS_CATEGORIE = ImportType(
+    name="SOUS_CATEGORIE",
+    label="Sous-catégories",
+    topic=ROWS_SOUS_CATEGORIE,
+    table="subcategory_souscategorie",
+    key=sous_categorie_slugs,
+    routing=sous_categorie_parent,
+    parent=CATEGORIE,
+    fields=(
+        Field("nom", "slugged", ("sous categorie", "sous categories", "name", "subcategory", "nom sous categorie", "nom de la sous categorie"), 100, required=True, strict=True),
+        Field("categorie", "slugged", ("category", "categorie nom", "nom categorie", "nom de la categorie", "categorie parente", "parent"), 100, required=True, strict=True),
+        Field("description", "text"),
+        _META,
+        Field("mots_cles", "text", ("mots clefs", "keywords", "tags")),
+        _ORDRE,
+    ),
+)  # fmt: skip
+
+DEPARTEMENT = ImportType(
+    name="DEPARTEMENT",
+    label="Départements",
+    topic=ROWS_DEPARTEMENT,
+    table="location_departement",
+    key=departement_code,
+    fields=(
+        Field("code", "departement", ("departement", "code departement", "code dep", "dep", "numero"), required=True, strict=True),
+        Field("nom", "name", ("name", "nom departement", "nom du departement", "nom dep", "libelle"), 100, required=True, strict=True),
+    ),
+)  # fmt: skip
+
+IMPORT_TYPES = {
+    import_type.name: import_type
+    for import_type in (ENTREPRISE, VILLE, CATEGORIE, SOUS_CATEGORIE, DEPARTEMENT)
+}

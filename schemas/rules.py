@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from schemas.check_digits import unchecked
 from schemas.import_types import Field, ImportType, Kind
+from schemas.slugs import SLUG_LENGTH, slugify
 
 Column = Sequence[Any]
 
@@ -45,6 +46,14 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
 # What a name has besides.
 _MEANT = re.compile(r"[^\s\-–—_.]")
 
+
+def _has_slug(name: str) -> bool:
+    # What makes the slug longer than the name are signs such as ﬃ; a name too long is told as such.
+    return 0 < len(slugify(name)) <= max(SLUG_LENGTH, len(name))
+
+
+_NAMES: dict[Kind, Callable[[str], object]] = {"name": _MEANT.search, "slugged": _has_slug}
+
 # Kinds that are so many digits and nothing else.
 _DIGITS: dict[Kind, int] = {"siren": 9, "siret": 14, "postal_code": 5}
 
@@ -59,7 +68,7 @@ _RANGES: dict[Kind, tuple[float, float]] = {
 }
 
 # How many characters the site's column takes, for kinds whose pattern does not say it.
-_TEXTS = ("text", "name", "phone", "email", "url", "departement")
+_TEXTS = ("text", "name", "slugged", "phone", "email", "url", "departement")
 
 
 def problems(
@@ -111,8 +120,8 @@ def _malformed(kind: Kind, values: Column) -> list[int]:
     if kind in _RANGES:
         low, high = _RANGES[kind]
         return [i for i, v in enumerate(values) if v is not None and not low <= v <= high]
-    if kind == "name":
-        return _unfit(_MEANT.search, values)
+    if kind in _NAMES:
+        return _unfit(_NAMES[kind], values)
     if kind == "postal_codes":
         fits = _PATTERNS["postal_code"].fullmatch
         return [i for i, codes in enumerate(values) if codes and not all(map(fits, codes))]

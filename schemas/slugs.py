@@ -6,6 +6,9 @@ Source: Django's slugify without allow_unicode, which made the slugs that the si
 import re
 import unicodedata
 
+SLUG_LENGTH = 120
+"""Most characters of a slug on the site."""
+
 _DROPPED = re.compile(r"[^\w\s-]", re.ASCII)
 _RUNS = re.compile(r"[-\s]+")
 

@@ -47,6 +47,17 @@ REJECT_MAX_BYTES = 2 * 1024 * 1024
 
 ROWS_ENTREPRISE = Topic("rows.entreprise", "entreprise_row", "siren", ROW_PARTITIONS)
 ROWS_VILLE = Topic("rows.ville", "ville_row", "slug of the city", ROW_PARTITIONS)
+ROWS_CATEGORIE = Topic(
+    "rows.categorie", "categorie_row", "slugify(name of the category)", ROW_PARTITIONS
+)
+ROWS_SOUS_CATEGORIE = Topic(
+    # As the categories, so that a sub-category lies in the partition of its category.
+    "rows.sous-categorie",
+    "sous_categorie_row",
+    "slugify(name of the category)",
+    ROW_PARTITIONS,
+)
+ROWS_DEPARTEMENT = Topic("rows.departement", "departement_row", "code", ROW_PARTITIONS)
 REJECTS = Topic(
     "rejects",
     None,
@@ -58,4 +69,13 @@ REJECTS = Topic(
 IMPORT_EVENTS = Topic("imports.events", "import_event", "import id", 4)
 IMPORT_LOG = Topic("imports.log", "import_state", "import id", 4, "compact", None)
 
-TOPICS = (ROWS_ENTREPRISE, ROWS_VILLE, REJECTS, IMPORT_EVENTS, IMPORT_LOG)
+TOPICS = (
+    ROWS_ENTREPRISE,
+    ROWS_VILLE,
+    ROWS_CATEGORIE,
+    ROWS_SOUS_CATEGORIE,
+    ROWS_DEPARTEMENT,
+    REJECTS,
+    IMPORT_EVENTS,
+    IMPORT_LOG,
+)

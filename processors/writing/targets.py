@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.geography import departement_of, region_of
-from schemas.import_types import ENTREPRISE, VILLE, ImportType, Kind
+from schemas.import_types import DEPARTEMENT, ENTREPRISE, VILLE, ImportType, Kind
 
 Values = tuple[Any, ...]
 
@@ -84,5 +84,6 @@ TARGETS = {
     for target in (
         Target(ENTREPRISE, "entreprise.sql"),
         Target(VILLE, "ville.sql", ("own_departement", "own_region"), _of_postal_code),
+        Target(DEPARTEMENT, "departement.sql"),
     )
 }

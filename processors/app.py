@@ -14,23 +14,26 @@ from typing import Any
 import faust
 from yarl import URL
 
+from processors.categories import Categories
 from processors.cluster import Identity, identify
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.imports import Tracker
-from processors.judging import judge
 from processors.lag import Lag
 from processors.outbox import Outbox
-from processors.rows import RowWriter
+from processors.rows import Family, Judge, RowWriter
 from processors.sending import sender
 from processors.settings import Settings
 from processors.stragglers import Stragglers
+from processors.sweeping import Sweep
 from processors.writing.limit import RejectLimit
+from processors.writing.parking import Waiting
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
 from schemas.codec import Decoder, Encoder, load
+from schemas.import_types import CATEGORIE, SOUS_CATEGORIE
 from schemas.registry import Registry
-from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECT_MAX_BYTES, Topic
+from schemas.topics import CATEGORIES, IMPORT_EVENTS, IMPORT_LOG, REJECT_MAX_BYTES, Topic
 
 SESSION_SECONDS = 10
 """After this long without a heartbeat a worker is taken for dead, and its partitions move on.
@@ -81,26 +84,43 @@ def rows(world: World) -> faust.App:
         lambda: app.consumer.assignment(),
     )
     app.task(outbox.run)
-    for target in TARGETS.values():
-        topic = target.import_type.topic
-        decoder = world.decoder(topic)
-        judged = partial(
-            judge,
-            partitions=world.identities[world.name(topic)].partitions,
-            import_type=target.import_type,
-            decoder=decoder,
-            luhn=world.settings.import_luhn,
+    judges = {
+        name: Judge(
+            target.import_type,
+            world.decoder(target.import_type.topic),
+            world.identities[world.name(target.import_type.topic)].partitions,
+            world.settings.import_luhn,
         )
+        for name, target in TARGETS.items()
+    }
+    categories = Categories(
+        app,
+        world.name(CATEGORIES),
+        world.identities[world.name(CATEGORIES)].partitions,
+        world.pool,
+        sender(app),
+    )
+    waiting = Waiting(
+        TARGETS[SOUS_CATEGORIE.name],
+        world.name(SOUS_CATEGORIE.topic),
+        judges[SOUS_CATEGORIE.name],
+    )
+    app.task(Sweep(world.pool, waiting, outbox, lambda: app.consumer.assignment()).run)
+    families = {
+        CATEGORIE.name: Family(waiting, categories),
+        SOUS_CATEGORIE.name: Family(None, categories),
+    }
+    for name, target in TARGETS.items():
         writer = RowWriter(
             target,
-            decoder,
-            judged,
+            judges[name],
             world.pool,
             outbox,
             world.settings.batch_rows,
             RejectLimit(world.settings.reject_limit),
+            families.get(name, Family()),
         )
-        _drain(app, world.name(topic), writer.run)
+        _drain(app, world.name(target.import_type.topic), writer.run)
     return app
 
 

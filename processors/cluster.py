@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from processors.errors import ConfigurationError, UnreachableError
-from schemas.topics import TOPICS
+from schemas.topics import CO_PARTITIONED, TOPICS
 
 TIMEOUT_SECONDS = 10.0
 
@@ -54,11 +54,22 @@ def create_topics(bootstrap: str, prefix: str) -> list[str]:
     try:
         present = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
         missing = [topic for topic in TOPICS if prefix + topic.name not in present]
+        # Row topics that a new version brings get as many partitions as those that there are.
+        wide = max(
+            (
+                len(present[prefix + topic.name].partitions)
+                for topic in CO_PARTITIONED
+                if prefix + topic.name in present
+            ),
+            default=0,
+        )
         created = (
             admin.create_topics(
                 [
                     NewTopic(
-                        prefix + topic.name, topic.partitions, config=dict(topic.configuration())
+                        prefix + topic.name,
+                        (topic in CO_PARTITIONED and wide) or topic.partitions,
+                        config=dict(topic.configuration()),
                     )
                     for topic in missing
                 ]

@@ -2,7 +2,8 @@
 
 A Faust consumer hands out one message per record and commits to Kafka. This one hands out one
 message per partition and fetch, whose value is a `Batch`, and never commits: it starts each
-partition at the offset that PostgreSQL holds. It relies on these facts of faust-streaming 0.15.3
+partition at the offset that PostgreSQL holds. Changelogs of tables are handed out as Faust expects,
+a message per record. It relies on these facts of faust-streaming 0.15.3
 and aiokafka 0.14, each held by tests/integration/test_draining.py:
 
 * Faust fetches only through `Consumer.getmany`, and finds its start only through
@@ -204,31 +205,44 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        return await self._seek_or_crash(self.assignment())
+        # Changelogs of tables are sought and read by Faust's own recovery.
+        return await self._seek_or_crash(
+            {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        )
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         fetches, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         for tp, fetched in (fetches or {}).items():
-            if (
-                self.should_stop
-                or not self.flow_active
-                or self.app.consumer_generation_id != generation
-            ):
-                return  # a seek follows, and brings what is dropped here again
-            turn = self._turns.get(tp)
-            if (active is not None and tp not in active) or not await self._follows(tp, fetched):
+            if active is not None and tp not in active:
                 continue
-            if turn is None or self._turns.get(tp) is not turn:
-                continue  # taken away or sought while _follows asked Kafka
-            self._expected[tp] = fetched.end
-            self._handed[tp].append((fetched.end, fetched.records[0].timestamp / 1000))
-            message = self._to_message(tp, fetched.records[-1])
-            message.key = None
-            message.value = Batch(
-                tp.topic, tp.partition, fetched.start, fetched.end, fetched.records, turn
-            )
-            yield tp, message
+            changelog = self._is_changelog_tp(tp)
+            for item in fetched.records if changelog else (fetched,):
+                if (
+                    self.should_stop
+                    or not self.flow_active
+                    or self.app.consumer_generation_id != generation
+                ):
+                    return  # a seek follows, and brings what is dropped here again
+                message = (
+                    self._to_message(tp, item) if changelog else await self._batched(tp, fetched)
+                )
+                if message is not None:
+                    yield tp, message
+
+    async def _batched(self, tp: TP, fetched: _Fetched) -> Any:
+        """A message whose value is the batch, None where the batch is not the next one."""
+        turn = self._turns.get(tp)
+        if not await self._follows(tp, fetched):
+            return None
+        if turn is None or self._turns.get(tp) is not turn:
+            return None  # taken away or sought while _follows asked Kafka
+        start, self._expected[tp] = self._expected[tp], fetched.end
+        self._handed[tp].append((fetched.end, fetched.records[0].timestamp / 1000))
+        message = self._to_message(tp, fetched.records[-1])
+        message.key = None
+        message.value = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, turn)
+        return message
 
     def on_buffer_full(self, tp: TP) -> None:
         """Nothing: a full queue blocks the drain, which is all the backpressure that it takes."""

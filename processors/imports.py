@@ -124,7 +124,7 @@ class Tracker:
         return events, bad
 
     async def _unfinished(self) -> set[UUID]:
-        """Imports of this worker that have not ended, or whose last state nobody may have seen."""
+        """Imports of this worker that have not ended, or whose last state is not all that there is."""
         held = self._held()
         self._open = {
             import_id: known for import_id, known in self._open.items() if known[0] in held
@@ -135,8 +135,9 @@ class Tracker:
                 del self._doubtful[import_id]
             unfinished = await _ids(connection, "unfinished", held)
             unpublished = await _ids(connection, "unpublished", held)
+            moved_on = await _ids(connection, "moved_on", held)
         metrics.IMPORTS_UNFINISHED.set(len(unfinished))
-        return unfinished | unpublished
+        return unfinished | unpublished | moved_on
 
     def _held(self) -> list[int]:
         return sorted({tp.partition for tp in self._assignment()})
@@ -274,7 +275,7 @@ def _is_news(facts: dict[str, Any], state: State, known: State | None) -> bool:
         known is None or known["waiting_for"] != state["waiting_for"]
     ):
         return True
-    moved = any(facts[name] != state[name] for name in OUTCOMES)
+    moved = any(facts[name] != state[name] for name in (*OUTCOMES, "released"))
     return moved and (state["completed_at"] or facts["now"] - facts["changed_at"] >= QUIET)
 
 

@@ -22,12 +22,21 @@ WHERE id = %(id)s AND total_rows IS NULL
 -- name: unfinished
 SELECT id FROM ingest.imports WHERE completed_at IS NULL AND partition = ANY(%(partitions)s)
 
+-- name: moved_on
+-- Imports that ended with rows that waited, of which some wait no longer.
+SELECT id
+FROM ingest.imports i
+WHERE parked > 0 AND completed_at IS NOT NULL AND partition = ANY(%(partitions)s) AND parked <> (
+    SELECT coalesce(sum(p.parked), 0) FROM ingest.progress p WHERE p.import_id = i.id
+)
+
 -- name: facts
 SELECT i.*, now() AS now,
     coalesce(p.inserted, 0) AS now_inserted, coalesce(p.updated, 0) AS now_updated,
     coalesce(p.unchanged, 0) AS now_unchanged, coalesce(p.duplicate, 0) AS now_duplicate,
     coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,
     coalesce(p.parked, 0) AS now_parked, coalesce(p.cancelled, 0) AS now_cancelled,
+    coalesce(p.released, 0) AS now_released,
     p.began, p.moved,
     (
         SELECT min(halted) FROM ingest.positions
@@ -39,6 +48,7 @@ LEFT JOIN LATERAL (
         sum(unchanged)::integer AS unchanged, sum(duplicate)::integer AS duplicate,
         sum(stale)::integer AS stale, sum(rejected)::integer AS rejected,
         sum(parked)::integer AS parked, sum(cancelled)::integer AS cancelled,
+        sum(released)::integer AS released,
         min(started_at) AS began, max(updated_at) AS moved
     FROM ingest.progress WHERE import_id = i.id
 ) p ON true
@@ -51,7 +61,7 @@ UPDATE ingest.imports
 SET status = %(status)s, started_at = %(started_at)s, completed_at = %(completed_at)s,
     inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
     duplicate = %(duplicate)s, stale = %(stale)s, rejected = %(rejected)s,
-    parked = %(parked)s, cancelled = %(cancelled)s,
+    parked = %(parked)s, cancelled = %(cancelled)s, released = %(released)s,
     version = %(version)s, changed_at = now()
 WHERE id = %(id)s
 

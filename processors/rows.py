@@ -1,24 +1,61 @@
 """Row topics to PostgreSQL: batch after batch, each in one transaction, partitions side by side."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from faust.types import TP
 
 from processors import metrics
+from processors.categories import Categories
 from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer
-from processors.judging import Judged
+from processors.judging import Judged, judge
 from processors.outbox import Outbox
 from processors.settling import settle
 from processors.writing.limit import RejectLimit
+from processors.writing.parking import Waiting
+from processors.writing.progress import OUTCOMES
 from processors.writing.targets import Target
-from processors.writing.transaction import Written, write
+from processors.writing.transaction import Kin, Written, write
 from schemas.codec import Decoder
+from schemas.import_types import ImportType
+from schemas.rules import Luhn
+
+log = structlog.get_logger(__name__)
 
 WAITING_BATCHES = 4
 """Per partition, while the one before is written: enough to fill a transaction with small fetches."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """judging.judge for the rows of a topic that has so many partitions."""
+
+    import_type: ImportType
+    decoder: Decoder
+    partitions: int
+    luhn: Luhn
+
+    async def __call__(self, batch: Batch) -> Judged:
+        if self.decoder.knows(record.value for record in batch.records):
+            # In the loop: threads that want the interpreter at the same time cost a fifth more.
+            return self._judge(batch)
+        # The registry is asked, which may take a while.
+        return await asyncio.to_thread(self._judge, batch)
+
+    def _judge(self, batch: Batch) -> Judged:
+        return judge(batch, self.partitions, self.import_type, self.decoder, self.luhn)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a type has to do with others: those whose rows wait for its rows, and the categories."""
+
+    children: Waiting | None = None
+    categories: Categories | None = None
 
 
 class RowWriter:
@@ -27,20 +64,20 @@ class RowWriter:
     def __init__(
         self,
         target: Target,
-        decoder: Decoder,
-        judge: Callable[[Batch], Judged],
+        judge: Judge,
         pool: Pool,
         outbox: Outbox,
         batch_rows: int,
         limit: RejectLimit,
+        family: Family,
     ) -> None:
         self._target = target
-        self._decoder = decoder
         self._judge = judge
         self._pool = pool
         self._outbox = outbox
         self._batch_rows = batch_rows
         self._limit = limit
+        self._family = family
 
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""
@@ -72,21 +109,47 @@ class RowWriter:
         with metrics.BATCH_SECONDS.labels(self._target.import_type.name).time():
             results = await settle(batch, consumer, self._write, self._pool)
         for written in results:
-            self._count(batch, written)
+            kind = self._target.import_type.name
+            metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
+            count(kind, written)
             self._outbox.tell(batch.topic, batch.partition, written)
+            if written.freed is not None and self._family.children is not None:
+                tell_freed(self._family.children, batch.partition, written.freed, self._outbox)
 
     async def _write(self, batch: Batch) -> Written:
-        if self._decoder.knows(record.value for record in batch.records):
-            # In the loop: threads that want the interpreter at the same time cost a fifth more.
-            judged = self._judge(batch)
-        else:  # the registry is asked, which may take a while
-            judged = await asyncio.to_thread(self._judge, batch)
-        return await write(self._pool, self._target, batch, judged, self._limit)
+        judged = await self._judge(batch)
+        categories = self._family.categories
+        if categories is None:
+            return await write(self._pool, self._target, batch, judged, self._limit)
+        keys = set(map(self._target.import_type.routing, {row.key for row in judged.rows}))
+        known: Mapping[str, str] = {}
+        if self._target.import_type.parent is not None:
+            known = categories.ids(keys)
+        kin = Kin(known, self._family.children)
+        written = await write(self._pool, self._target, batch, judged, self._limit, kin)
+        unknown = keys if written.misled else keys - known.keys()
+        if unknown:
+            await categories.refresh(unknown)
+        return written
 
-    def _count(self, batch: Batch, written: Written) -> None:
-        kind = self._target.import_type.name
-        metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
-        for outcome, rows in written.outcomes.total().items():
-            metrics.ROWS.labels(kind, outcome).inc(rows)
-        for reject in written.rejects:
-            metrics.REJECTS.labels(kind, reject.faults[0].code).inc()
+
+def tell_freed(waiting: Waiting, partition: int, freed: Written, outbox: Outbox) -> None:
+    """Counts and tells what became of rows that have waited."""
+    log.info(
+        "rows wait no longer", action="rows_released", topic=waiting.topic, partition=partition,
+        outcomes=dict(freed.outcomes.total()),
+    )  # fmt: skip
+    count(waiting.target.import_type.name, freed)
+    outbox.tell(waiting.topic, partition, freed)
+    if freed.left:
+        waiting.left.set()
+
+
+def count(kind: str, written: Written) -> None:
+    """Adds a transaction to the metrics."""
+    total = written.outcomes.total()
+    for outcome in OUTCOMES:
+        if total[outcome] > 0:
+            metrics.ROWS.labels(kind, outcome).inc(total[outcome])
+    for reject in written.rejects:
+        metrics.REJECTS.labels(kind, reject.faults[0].code).inc()

@@ -44,7 +44,8 @@ def state_of(facts: Mapping[str, Any]) -> State:
         **counts,
         "warnings_by_code": facts["warnings_by_code"],
         "rows_per_second": _rate(accounted, started_at, facts["moved"]),
-        "waiting_for": "operator" if facts["halted"] and not ended else None,
+        "released": facts["now_released"],
+        "waiting_for": _waiting_for(ended=ended, halted=facts["halted"], parked=counts["parked"]),
         "generate_ai_content": facts["generate_ai_content"],
         "ai_generation_started": False,
         "ai_generation_completed": False,
@@ -69,6 +70,13 @@ def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:
     if success == 0:
         return "ERROR"
     return "SUCCESS" if success == total else "PARTIAL"
+
+
+def _waiting_for(*, ended: bool, halted: str | None, parked: int) -> str | None:
+    """An import that has ended says that its last rows wait; before, they are no reason to wait."""
+    if ended:
+        return "parent" if parked else None
+    return "operator" if halted else None
 
 
 def _rate_of(success: int, total: int | None) -> float | None:

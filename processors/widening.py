@@ -15,17 +15,19 @@ from processors.cluster import TIMEOUT_SECONDS, admin_client, identify, unreacha
 from processors.errors import ConfigurationError, UnreachableError
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES
+from schemas.topics import CO_PARTITIONED
 
 Positions = Mapping[tuple[str, int], int]
 
 
 def widen(settings: Settings, partitions: int) -> list[str]:
-    """Gives all row topics so many partitions; the names of those that had fewer.
+    """Gives all row topics, and the tables beside them, so many partitions; which had fewer.
 
     Raises ConfigurationError, with nothing changed, while workers run, imports have not ended, rows
     are not written, or where a topic has more already. A run that died is done again.
     """
-    names = [settings.topic_prefix + each.topic.name for each in IMPORT_TYPES.values()]
+    names = [settings.topic_prefix + topic.name for topic in CO_PARTITIONED]
+    rows = [settings.topic_prefix + each.topic.name for each in IMPORT_TYPES.values()]
     admin = admin_client(settings.kafka_bootstrap)
     try:
         _check_no_worker(admin, settings.topic_prefix)
@@ -40,7 +42,8 @@ def widen(settings: Settings, partitions: int) -> list[str]:
             # Whoever starts a worker now waits at its first position.
             connection.execute("LOCK TABLE ingest.positions IN EXCLUSIVE MODE")
             _check_imports_ended(connection)
-            _check_rows_written(settings, counts, _stored(connection, names))
+            of_rows = {name: counts[name] for name in rows}
+            _check_rows_written(settings, of_rows, _stored(connection, rows))
             narrow = [name for name, count in counts.items() if count < partitions]
             for name in narrow:
                 wider = admin.create_partitions([NewPartitions(name, partitions)])

@@ -176,6 +176,7 @@ _WARNINGS = {
     "siren-from-siret": "SIREN tirés du SIRET",
     "checksum": "SIREN ou SIRET à la clé fausse, gardés",
     "unknown-naf": "codes NAF absents de la nomenclature, gardés",
+    "other-spelling": "autres orthographes d'un nom déjà lu",
 }
 
 
@@ -193,6 +194,11 @@ def summary(state: State) -> str:
     counts = [f"{number(state[name])} {word}" for name, word in _OUTCOMES.items() if state[name]]
     if counts:
         lines.append(f"  {', '.join(counts)}")
+    if state["released"]:
+        lines.append(
+            f"  {number(state['released'])} lignes d'autres imports, qui attendaient ces lignes, ont "
+            "été traitées"
+        )
     if state["warnings_by_code"]:
         told = ", ".join(
             f"{number(count)} {_WARNINGS.get(code, code)}"

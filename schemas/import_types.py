@@ -4,7 +4,7 @@ To add one: its record in schemas/avro, its entry here, its topic in schemas/top
 in processors/writing and its table in a migration.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -70,9 +70,10 @@ def itself(key: str) -> str:
 class ImportType:
     """`key` gives the natural key of a row, None where it has none; `routing` the Kafka key of one.
 
-    `parent` is the type whose row a row belongs to: its natural key is the row's Kafka key, so that
-    both lie in partitions of one number. A row whose parent is not there is parked. `coordinates` are
-    headers of a column that holds "latitude, longitude".
+    `parent` is the type whose row a row belongs to, named in the field that is called as the type.
+    Its natural key is the row's Kafka key, so that both lie in partitions of one number. A row whose
+    parent is not there is parked. `coordinates` are headers of a column that holds "latitude,
+    longitude".
     """
 
     name: str
@@ -89,6 +90,12 @@ class ImportType:
     def field(self) -> dict[str, Field]:
         """The fields by name."""
         return {field.name: field for field in self.fields}
+
+    def parent_name(self, values: Sequence[Any]) -> str:
+        """The parent as a row spells it, whose values are in the order of the fields."""
+        assert self.parent is not None  # noqa: S101 - of types that have one
+        name: str = values[list(self.field).index(self.parent.name.lower())]
+        return name
 
 
 def ville_slug(row: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ class Topic:
     """A topic that foxstream owns.
 
     `record` names the Avro schema of the values (schemas/avro), None where values are bytes of
-    another topic. `retention_ms` is None for a compacted topic, `max_message_bytes` where the
+    another topic, or a table's. `retention_ms` is None for a compacted topic, `max_message_bytes` where the
     broker's own limit holds.
     """
 
@@ -58,6 +58,10 @@ ROWS_SOUS_CATEGORIE = Topic(
     ROW_PARTITIONS,
 )
 ROWS_DEPARTEMENT = Topic("rows.departement", "departement_row", "code", ROW_PARTITIONS)
+CATEGORIES = Topic(
+    # The changelog of a table of the workers (processors/categories.py), beside the rows that use it.
+    "categories", None, "slugify(name of the category)", ROW_PARTITIONS, "compact", None
+)  # fmt: skip
 REJECTS = Topic(
     "rejects",
     None,
@@ -69,13 +73,14 @@ REJECTS = Topic(
 IMPORT_EVENTS = Topic("imports.events", "import_event", "import id", 4)
 IMPORT_LOG = Topic("imports.log", "import_state", "import id", 4, "compact", None)
 
-TOPICS = (
+CO_PARTITIONED = (
     ROWS_ENTREPRISE,
     ROWS_VILLE,
     ROWS_CATEGORIE,
     ROWS_SOUS_CATEGORIE,
     ROWS_DEPARTEMENT,
-    REJECTS,
-    IMPORT_EVENTS,
-    IMPORT_LOG,
+    CATEGORIES,
 )
+"""The row topics and what lies beside them: one number of partitions for all."""
+
+TOPICS = (*CO_PARTITIONED, REJECTS, IMPORT_EVENTS, IMPORT_LOG)

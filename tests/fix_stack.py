@@ -97,10 +97,10 @@ class Site:
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(sql.encode(), values).fetchall()
 
-    def execute(self, sql: str) -> None:
-        """Runs a statement that answers nothing."""
+    def execute(self, sql: str, *values: object) -> None:
+        """Changes what PostgreSQL holds."""
         with psycopg.connect(self.database_url) as connection:
-            connection.execute(sql.encode())
+            connection.execute(sql.encode(), values)
 
     def messages(self, topic: str) -> list[Message]:
         """All committed records of a topic of this site, by partition."""

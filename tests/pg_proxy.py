@@ -13,7 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
-QUERY, EXECUTE = b"Q", b"E"
+QUERY, PARSE, EXECUTE, COPY_DATA = b"Q", b"P", b"E", b"d"
 COMMAND_COMPLETE = b"C"
 
 
@@ -23,7 +23,8 @@ class PgProxy:
     `statements` counts what clients had executed (messages Query and Execute), `largest` is the
     most of them that one connection had between two commits. `commits` counts the transactions that
     the server committed, `lost` the replies to COMMIT that no client saw: of all replies such a
-    share as `losing` says is lost, each with its connection.
+    share as `losing` says is lost, each with its connection. `texts` are the statements and the rows
+    of COPY that clients sent since it was emptied.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -36,6 +37,7 @@ class PgProxy:
         self._random = Random(1)
         self.losing = 0.0
         self.statements = self.largest = self.commits = self.lost = 0
+        self.texts: list[bytes] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -111,6 +113,8 @@ class PgProxy:
     ) -> None:
         async for kind, frame in _frames(client, first_has_a_kind=False):
             await gate.wait()
+            if kind in (QUERY, PARSE, COPY_DATA):
+                self.texts.append(frame[5:])
             if kind in (QUERY, EXECUTE):
                 self.statements += 1
                 since_commit.append(kind)

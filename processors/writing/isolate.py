@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 
 import psycopg
+from psycopg import errors
 
 from processors.database.pool import Connection
 from processors.draining import BatchTooLargeError
-from processors.judging import Row
-from processors.writing.merge import Staged, merge
-from processors.writing.outcomes import Outcomes
+from processors.writing.merge import Merged, Origin, Staged, merge
 from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
 from schemas.faults import Fault
@@ -21,51 +20,54 @@ ISOLATING_SECONDS = 4.0
 """Longest search of one transaction. PostgreSQL's own transaction_timeout is lost once an error was
 rolled back to a savepoint (seen with 18.4)."""
 
-Refused = list[tuple[Row, Fault]]
-Merge = Callable[[Connection, Target, int, Sequence[Staged]], Awaitable[tuple[Outcomes, Refused]]]
+Merge = Callable[[Connection, Target, Origin, Sequence[Staged]], Awaitable[Merged]]
 
 
 async def merge_all(
-    connection: Connection, target: Target, partition: int, staged: Sequence[Staged]
-) -> tuple[Outcomes, Refused]:
+    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged]
+) -> Merged:
     """Writes all rows, or raises psycopg.Error."""
-    return await merge(connection, target, partition, staged), []
+    return await merge(connection, target, origin, staged)
 
 
 async def merge_isolating(
-    connection: Connection, target: Target, partition: int, staged: Sequence[Staged]
-) -> tuple[Outcomes, Refused]:
-    """Writes all rows that PostgreSQL takes; returns the others, each with its fault.
+    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged]
+) -> Merged:
+    """Writes all rows that PostgreSQL takes; `refused` are the others, each with its fault.
 
     Raises psycopg.Error where the rows are not to blame, BatchTooLargeError where there are so many
     bad ones that it takes too long.
     """
-    return await _isolate(connection, target, partition, staged, monotonic() + ISOLATING_SECONDS)
+    return await _isolate(connection, target, origin, staged, monotonic() + ISOLATING_SECONDS)
 
 
 async def _isolate(
-    connection: Connection, target: Target, partition: int, staged: Sequence[Staged], until: float
-) -> tuple[Outcomes, Refused]:
+    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged], until: float
+) -> Merged:
     if len(staged) > 1 and monotonic() > until:
         raise BatchTooLargeError
     try:
         async with connection.transaction():
-            outcomes = await merge(connection, target, partition, staged)
+            merged = await merge(connection, target, origin, staged)
             await connection.execute("DROP TABLE staging")
-            return outcomes, []
+            return merged
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
+        _check_parent(target, error)
         parts = _parts(staged)
         if len(parts) == 1:
-            return Outcomes(), [(staged[0].rows[0], _fault(error))]
-    outcomes = Outcomes()
-    refused: Refused = []
+            return Merged(refused=[(staged[0].rows[0], _fault(error))])
+    merged = Merged()
     for part in parts:
-        some, bad = await _isolate(connection, target, partition, part, until)
-        outcomes.update(some)
-        refused += bad
-    return outcomes, refused
+        merged.update(await _isolate(connection, target, origin, part, until))
+    return merged
+
+
+def _check_parent(target: Target, error: psycopg.Error) -> None:
+    """A row whose parent was deleted in this moment is not bad: tried again, it waits for another."""
+    if isinstance(error, errors.ForeignKeyViolation) and target.import_type.parent is not None:
+        raise errors.SerializationFailure("a parent was deleted while rows were written") from error
 
 
 def _parts(staged: Sequence[Staged]) -> list[Sequence[Staged]]:

@@ -1,12 +1,13 @@
 """Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha1
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from processors.database.pool import Connection
 from processors.database.queries import load
@@ -15,6 +16,7 @@ from processors.judging import Row
 from processors.writing.outcomes import Outcomes
 from processors.writing.targets import NULL, Target, escaped
 from schemas.compiled import EPOCH
+from schemas.faults import Fault
 
 _NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes
 _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
@@ -49,6 +51,38 @@ _OWN_COLUMNS = (
 
 MOST_ROUNDS = 100
 """In one transaction: each is a statement of a millisecond or more."""
+
+
+MOST_PASSES = 20
+"""Of one round, before rows that keep getting in each other's way are left to another try."""
+
+_AGAIN, _PARKED = "~", "p"
+
+
+class Origin(NamedTuple):
+    """Where rows come from. `parents` are ids of parents by key, as far as they are known.
+
+    `released`: the rows have waited, and their parent is there.
+    """
+
+    topic: str
+    partition: int
+    parents: Mapping[str, str] = {}
+    released: bool = False
+
+
+@dataclass
+class Merged:
+    """What became of rows. `parked` lack their parent; `refused` have what is wrong with them."""
+
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    parked: list[Row] = field(default_factory=list)
+    refused: list[tuple[Row, Fault]] = field(default_factory=list)
+
+    def update(self, other: "Merged") -> None:
+        self.outcomes.update(other.outcomes)
+        self.parked += other.parked
+        self.refused += other.refused
 
 
 class Staged(NamedTuple):
@@ -91,8 +125,8 @@ def _repeats(row: Row, other: Row) -> bool:
 
 
 async def merge(
-    connection: Connection, target: Target, partition: int, staged: Sequence[Staged]
-) -> Outcomes:
+    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged]
+) -> Merged:
     """Writes rows; psycopg.Error where PostgreSQL refuses them.
 
     The staging table stays until the caller's transaction or savepoint ends: once in each.
@@ -102,22 +136,50 @@ async def merge(
         await connection.execute(_INDEXES_ONLY)
         await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
-        sql.SQL(", ").join(map(sql.Identifier, target.columns() + _OWN_COLUMNS))
+        sql.SQL(", ").join(map(sql.Identifier, target.columns() + _own_columns(target)))
     )
+    merged = Merged()
+    by_offset = {item.rows[-1].offset: item.rows for item in staged}
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:
-            await copy.write(_lines(target, staged))
-        outcomes = Outcomes()
+            await copy.write(_lines(target, origin, staged))
         for round_ in range(max(item.round_ for item in staged) + 1):
-            await cursor.execute(queries["merge"], {"round": round_, "partition": partition})
-            for import_id, outcome, counted, repeated in await cursor.fetchall():
-                outcomes.add(
-                    None if import_id is None else str(import_id), outcome, counted, repeated
-                )
-    return outcomes
+            told = {"round": round_, "topic": origin.topic, "partition": origin.partition,
+                    "released": origin.released}  # fmt: skip
+            again: list[int] | None = None
+            for _ in range(MOST_PASSES):
+                await cursor.execute(queries["merge"], {**told, "again": again})
+                again = _take(await cursor.fetchall(), by_offset, merged)
+                if not again:
+                    break
+    if merged.outcomes.total().total() + len(merged.parked) != sum(len(i.rows) for i in staged):
+        # Somebody else deleted a row of the site while it was looked at.
+        raise errors.SerializationFailure("not every row has an outcome")
+    return merged
 
 
-def _lines(target: Target, staged: Sequence[Staged]) -> str:
+def _take(
+    answer: Sequence[tuple[Any, ...]], by_offset: Mapping[int, tuple[Row, ...]], merged: Merged
+) -> list[int]:
+    """Adds what a merge statement did; the offsets of the rows that it left for another pass."""
+    again: list[int] = []
+    for import_id, outcome, counted, repeated, *offsets in answer:
+        if outcome == _AGAIN:
+            again += offsets[0]
+        elif outcome == _PARKED:
+            for offset in offsets[0]:
+                merged.parked += by_offset[offset]
+        else:
+            told = None if import_id is None else str(import_id)
+            merged.outcomes.add(told, outcome, counted, repeated)
+    return again
+
+
+def _own_columns(target: Target) -> tuple[str, ...]:
+    return (*_OWN_COLUMNS, "parent_id") if target.import_type.parent else _OWN_COLUMNS
+
+
+def _lines(target: Target, origin: Origin, staged: Sequence[Staged]) -> str:
     firsts = [item.rows[0] for item in staged]
     lasts = [item.rows[-1] for item in staged]
     counted = [
@@ -140,6 +202,9 @@ def _lines(target: Target, staged: Sequence[Staged]) -> str:
         list(map(str, counted)),
         [str(len(item.rows) - count) for item, count in zip(staged, counted, strict=True)],
     ]
+    if target.import_type.parent:
+        routing = target.import_type.routing
+        columns.append([origin.parents.get(routing(row.key), NULL) for row in firsts])
     return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
 
 

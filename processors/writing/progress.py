@@ -49,12 +49,15 @@ async def add(
     highest: Mapping[str, int],
     outcomes: Mapping[str | None, Counter[str]],
 ) -> list[Progress]:
-    """Adds the outcomes of a batch; `highest` are its highest row numbers, by import."""
+    """Adds the outcomes of a batch; `highest` are its highest row numbers, by import.
+
+    `released` among the outcomes are rows of other imports that waited for those of this one.
+    """
     changes = [
         {
             "import_id": import_id,
             "watermark": number,
-            **{name: outcomes.get(import_id, Counter())[name] for name in OUTCOMES},
+            **{name: outcomes.get(import_id, Counter())[name] for name in (*OUTCOMES, "released")},
         }
         for import_id, number in highest.items()
     ]

@@ -6,13 +6,14 @@ WHERE topic = %(topic)s AND partition = %(partition)s AND import_id = ANY(%(impo
 -- name: add
 INSERT INTO ingest.progress AS stored (
     import_id, topic, partition, revision, watermark,
-    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled
+    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released
 )
 SELECT import_id, %(topic)s, %(partition)s, 1, watermark,
-    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled
+    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released
 FROM jsonb_to_recordset(%(changes)s) AS change (
     import_id uuid, watermark integer, inserted integer, updated integer, unchanged integer,
-    duplicate integer, stale integer, rejected integer, parked integer, cancelled integer
+    duplicate integer, stale integer, rejected integer, parked integer, cancelled integer,
+    released integer
 )
 ORDER BY import_id
 ON CONFLICT (import_id, topic, partition) DO UPDATE SET
@@ -26,6 +27,7 @@ ON CONFLICT (import_id, topic, partition) DO UPDATE SET
     rejected = stored.rejected + EXCLUDED.rejected,
     parked = stored.parked + EXCLUDED.parked,
     cancelled = stored.cancelled + EXCLUDED.cancelled,
+    released = stored.released + EXCLUDED.released,
     updated_at = now()
 RETURNING import_id::text, revision, watermark,
     inserted + updated + unchanged + duplicate + stale + rejected + parked + cancelled

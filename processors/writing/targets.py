@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.geography import departement_of, region_of
-from schemas.import_types import DEPARTEMENT, ENTREPRISE, VILLE, ImportType, Kind
+from schemas.import_types import (
+    CATEGORIE,
+    DEPARTEMENT,
+    ENTREPRISE,
+    SOUS_CATEGORIE,
+    VILLE,
+    ImportType,
+    Kind,
+)
 
 Values = tuple[Any, ...]
 
@@ -84,6 +92,8 @@ TARGETS = {
     for target in (
         Target(ENTREPRISE, "entreprise.sql"),
         Target(VILLE, "ville.sql", ("own_departement", "own_region"), _of_postal_code),
+        Target(CATEGORIE, "categorie.sql"),
+        Target(SOUS_CATEGORIE, "sous_categorie.sql"),
         Target(DEPARTEMENT, "departement.sql"),
     )
 }

@@ -3,19 +3,20 @@
 The order of its steps is what promises 1 to 3 of docs/guarantees.md stand on.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
-from processors.database.pool import Pool, transaction
-from processors.draining import Batch
+from processors.database.pool import Connection, Pool, transaction
+from processors.draining import Batch, BatchTooLargeError
 from processors.judging import Judged, Reject, Row
-from processors.writing import positions, progress, rejects
+from processors.writing import parking, positions, progress, rejects
 from processors.writing.isolate import Merge, merge_all, merge_isolating
 from processors.writing.limit import RejectLimit
-from processors.writing.merge import stage
+from processors.writing.merge import Merged, Origin, stage
 from processors.writing.outcomes import Outcomes
+from processors.writing.parking import Released, Waiting
 from processors.writing.progress import Progress
 from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
@@ -24,15 +25,37 @@ from schemas.faults import Fault
 
 @dataclass(frozen=True)
 class Written:
-    """What a transaction did: outcomes with the rejected rows in, and the imports' new progress."""
+    """What a transaction did: outcomes with the rejected rows in, and the imports' new progress.
+
+    `freed` is the same of rows of another topic that waited for these. `left`: there may be more.
+    `misled`: a parent that was known was not there.
+    """
 
     outcomes: Outcomes
     rejects: Sequence[Reject]
     progress: Sequence[Progress]
+    freed: "Written | None" = None
+    left: bool = False
+    misled: bool = False
+
+
+@dataclass(frozen=True)
+class Kin:
+    """What rows have to do with rows of another type.
+
+    `parents` are ids of parents by key, as far as they are known: those that are not are looked up
+    by the merge. `children` wait for these rows.
+    """
+
+    parents: Mapping[str, str] = field(default_factory=dict)
+    children: Waiting | None = None
+
+
+ALONE = Kin()
 
 
 async def write(
-    pool: Pool, target: Target, batch: Batch, judged: Judged, limit: RejectLimit
+    pool: Pool, target: Target, batch: Batch, judged: Judged, limit: RejectLimit, kin: Kin = ALONE
 ) -> Written:
     """Raises FencedError where the batch is not the next one, psycopg.Error for the server's faults,
     RejectLimitError.
@@ -41,46 +64,149 @@ async def write(
     find its bad rows: two round trips that the others do not pay.
     """
     try:
-        return await _write(pool, target, batch, judged, limit, merge_all)
+        return await _write(pool, target, batch, judged, limit, kin, merge_all)
+    except psycopg.errors.ForeignKeyViolation:
+        # A parent that was known is gone: the merge looks them up.
+        alone = Kin(children=kin.children)
+        written = await _write(pool, target, batch, judged, limit, alone, merge_isolating)
+        return replace(written, misled=True)
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
-    return await _write(pool, target, batch, judged, limit, merge_isolating)
+    return await _write(pool, target, batch, judged, limit, kin, merge_isolating)
 
 
 async def _write(
-    pool: Pool, target: Target, batch: Batch, judged: Judged, limit: RejectLimit, merge: Merge
+    pool: Pool,
+    target: Target,
+    batch: Batch,
+    judged: Judged,
+    limit: RejectLimit,
+    kin: Kin,
+    merge: Merge,
 ) -> Written:
     async with transaction(pool) as connection:
         # Step 1. Take the partition's turn, or learn that the batch is not the next one.
+        if kin.children or target.import_type.parent:
+            await parking.take_turn(connection, batch.partition)
         topic_id = await positions.advance(connection, batch)
         # Step 2. Leave out what an earlier run of a producer has already settled.
         imports = judged.imports()
         if imports:
             settled = await progress.watermarks(connection, batch, imports)
             judged = judged.without_replays(settled)
-        # Step 3. Write the rows.
-        outcomes = Outcomes()
-        refused: list[tuple[Row, Fault]] = []
+        # Step 3. Write the rows, and what waited for them.
+        merged, freed = Merged(), None
         if judged.rows:
-            staged = stage(judged.rows)
-            outcomes, refused = await merge(connection, target, batch.partition, staged)
-        # Step 4. Keep what cannot be written.
-        rejected = [*judged.rejects, *_refused(batch, refused)]
+            origin = Origin(batch.topic, batch.partition, kin.parents)
+            merged = await merge(connection, target, origin, stage(judged.rows))
+            freed = await _release(connection, kin.children, batch.partition, judged.rows, merge)
+        outcomes = merged.outcomes
+        # Step 4. Keep what cannot be written, or not yet.
+        rejected = [*judged.rejects, *_refused(batch, merged.refused)]
         surprising = sum(not reject.foreseen for reject in rejected)
         limit.check(len(batch.records), surprising)
-        if rejected:
-            await rejects.store(connection, topic_id, rejected)
-        for reject in rejected:
-            outcomes.by_import[reject.import_id]["rejected"] += 1
+        await _keep(connection, topic_id, target, batch, rejected, merged)
         # Step 5. Account for all of it.
+        if freed is not None:
+            _credit(outcomes, judged.rows, freed)
         highest = _highest(judged)
         moved = (
             await progress.add(connection, batch, highest, outcomes.by_import) if highest else []
         )
+        released = None if freed is None else await _account(connection, freed)
     # Step 6. Leaving the block has committed.
     limit.count(len(batch.records), surprising)
-    return Written(outcomes, rejected, moved)
+    return Written(outcomes, rejected, moved, released)
+
+
+async def write_waiting(
+    pool: Pool, waiting: Waiting, partition: int, keys: Sequence[str]
+) -> Written | None:
+    """Writes rows of a partition that wait for these parents, which are there by now; None: no row.
+
+    As `write`, but that no position moves. `left`: call it again.
+    """
+    try:
+        return await _write_waiting(pool, waiting, partition, keys, merge_all)
+    except psycopg.Error as error:
+        if blame(error) is not Blame.ROWS:
+            raise
+    return await _write_waiting(pool, waiting, partition, keys, merge_isolating)
+
+
+async def _write_waiting(
+    pool: Pool, waiting: Waiting, partition: int, keys: Sequence[str], merge: Merge
+) -> Written | None:
+    async with transaction(pool) as connection:
+        await parking.take_turn(connection, partition)
+        freed = await parking.release(connection, waiting, partition, keys, merge)
+        return freed and await _account(connection, freed)
+
+
+async def _release(
+    connection: Connection,
+    children: Waiting | None,
+    partition: int,
+    rows: Sequence[Row],
+    merge: Merge,
+) -> Released | None:
+    if children is None:
+        return None
+    try:
+        async with connection.transaction():
+            keys = {row.key for row in rows}
+            return await parking.release(connection, children, partition, keys, merge)
+    except BatchTooLargeError:
+        return None  # the parents are written, and the sweep finds who waits for them
+
+
+def _credit(outcomes: Outcomes, rows: Sequence[Row], freed: Released) -> None:
+    """Counts what waited with the import whose row it waited for."""
+    by_parent = freed.by_parent()
+    for row in rows:
+        if count := by_parent.pop(row.key, 0):
+            outcomes.by_import[row.import_id]["released"] += count
+
+
+async def _account(connection: Connection, freed: Released) -> Written:
+    """Keeps the rejects among rows that have waited, and counts them anew."""
+    rejected = [*freed.rejects, *_refused(freed.batch, freed.merged.refused)]
+    if rejected:
+        await rejects.store(connection, freed.topic_id, rejected)
+    outcomes = freed.merged.outcomes
+    _add(outcomes, "parked", freed.merged.parked)
+    _add(outcomes, "rejected", rejected)
+    highest: dict[str, int] = {}
+    for row in freed.taken:
+        outcomes.by_import[row.import_id]["parked"] -= 1
+        if row.import_id is not None:
+            highest[row.import_id] = max(row.number, highest.get(row.import_id, 0))
+    moved = (
+        await progress.add(connection, freed.batch, highest, outcomes.by_import) if highest else []
+    )
+    return Written(outcomes, rejected, moved, left=freed.left)
+
+
+async def _keep(
+    connection: Connection,
+    topic_id: str,
+    target: Target,
+    batch: Batch,
+    rejected: Sequence[Reject],
+    merged: Merged,
+) -> None:
+    if rejected:
+        await rejects.store(connection, topic_id, rejected)
+    if merged.parked:
+        await parking.park(connection, topic_id, target, batch, merged.parked)
+    _add(merged.outcomes, "rejected", rejected)
+    _add(merged.outcomes, "parked", merged.parked)
+
+
+def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
+    for row in rows:
+        outcomes.by_import[row.import_id][name] += 1
 
 
 def _refused(batch: Batch, refused: Sequence[tuple[Row, Fault]]) -> list[Reject]:

@@ -18,6 +18,7 @@ from producers.reading.parts import Format, Part
 from producers.reading.refusals import RefusedError, quoted, refusal
 from producers.reading.rows import Row, filled, rows_of
 from producers.reading.sheet import Sheet
+from producers.reading.spellings import Spellings
 from producers.reading.workbook import Workbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
@@ -98,11 +99,14 @@ class Source:
         Raises RefusedError where an archive turns out to be broken on the way.
         """
         self.blank_lines = 0
+        spellings = Spellings(self.import_type)
         for block in chain.from_iterable(part.blocks() for part in self.parts):
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
             if at:
-                yield rows_of(self.import_type, self.columns, block, at, self.luhn)
+                rows = rows_of(self.import_type, self.columns, block, at, self.luhn)
+                spellings.warn(rows)
+                yield rows
 
 
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen

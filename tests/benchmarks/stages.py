@@ -23,7 +23,7 @@ from aiokafka import ConsumerRecord
 from processors.draining import Batch
 from processors.judging import judge
 from processors.running import GARBAGE_THRESHOLDS
-from processors.writing.merge import _identifier, _lines, stage
+from processors.writing.merge import Origin, _identifier, _lines, stage
 from processors.writing.targets import TARGETS
 from producers.occurrences import Occurrences
 from producers.reading import open_source
@@ -77,7 +77,7 @@ def main(rows: int) -> None:
     timed("— rules", lambda: list(problems(ENTREPRISE, columns)))
     timed("leave out replays", lambda: judged.without_replays({}))
     timed("stage", lambda: stage(judged.rows))
-    timed("lines for COPY", lambda: _lines(TARGET, staged))
+    timed("lines for COPY", lambda: _lines(TARGET, Origin(TOPIC, 0), staged))
     names = sha1(ENTREPRISE.table.encode(), usedforsecurity=False)
     timed("— ids", lambda: [_identifier(names, row.key) for row in judged.rows])
     timed("— texts", lambda: TARGET.texts([row.values for row in judged.rows]))

@@ -3,7 +3,7 @@
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from producers.exits import PARTIAL
-from schemas.topics import ROWS_ENTREPRISE
+from schemas.topics import CO_PARTITIONED, ROWS_ENTREPRISE
 from tests.fix_companies import Companies, importing
 from tests.fix_stack import Site, eventually
 
@@ -40,7 +40,8 @@ def test_partitions_are_added_between_imports(site: Site, companies: Companies) 
 
     done = site.foxstream_worker("topics", "--partitions", "8")
     assert (done.code, counts(site)) == (0, {8}), done.stderr
-    assert f"{site.prefix}{ROWS_ENTREPRISE.name} has 8 partitions" in done.stdout
+    for topic in CO_PARTITIONED:
+        assert f"{site.prefix}{topic.name} has 8 partitions" in done.stdout
 
     site.worker()
     again = companies.file(ROWS)

@@ -34,17 +34,20 @@ from processors.writing.positions import FencedError, StoredPositions
 from processors.writing.progress import OUTCOMES
 from processors.writing.sqlstate import Blame, blame, passes
 from processors.writing.targets import TARGETS, Target
-from processors.writing.transaction import Written, write
+from processors.writing.transaction import ALONE, Kin, Written, write
 from schemas.codec import Decoder, Encoder, load
 from schemas.geography import departement_of, region_of
-from schemas.import_types import ENTREPRISE, VILLE, ImportType
+from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.registry import Schema, SchemaUnknownError
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 OTHER = "0b7f1c7e-1f0a-5d55-8f53-9a1f62e3c111"
 APPENDED = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
 TOPIC = "fox.rows.any"
-TABLES = "enterprise_entreprise, location_ville, ingest.positions, ingest.progress, ingest.rejects"
+TABLES = (
+    "enterprise_entreprise, location_ville, category_categorie, subcategory_souscategorie, "
+    "ingest.positions, ingest.progress, ingest.rejects, ingest.parked"
+)
 
 Columns = dict[str, Any]
 
@@ -73,23 +76,23 @@ def database(stack: Stack, template: str) -> str:
     return f"{server.rsplit('/', 1)[0]}/{name}?options=-csynchronous_commit%3Doff"
 
 
+RECORDS = {name: str(import_type.topic.record) for name, import_type in IMPORT_TYPES.items()}
+
+
 class Registered:
-    """A registry that holds the schemas of both row types."""
+    """A registry that holds the schemas of all row types."""
 
     def schema(self, schema_id: int) -> Schema:
-        if schema_id not in (1, 2):
+        if not 1 <= schema_id <= len(RECORDS):
             raise SchemaUnknownError(str(schema_id))
-        return load({1: "entreprise_row", 2: "ville_row"}[schema_id])
+        return load(list(RECORDS.values())[schema_id - 1])
 
 
 ENCODERS = {
-    ENTREPRISE.name: Encoder("entreprise_row", 1),
-    VILLE.name: Encoder("ville_row", 2),
+    name: Encoder(record, schema_id)
+    for schema_id, (name, record) in enumerate(RECORDS.items(), start=1)
 }
-DECODERS = {
-    ENTREPRISE.name: Decoder("entreprise_row", Registered()),
-    VILLE.name: Decoder("ville_row", Registered()),
-}
+DECODERS = {name: Decoder(record, Registered()) for name, record in RECORDS.items()}
 
 
 @dataclass
@@ -103,6 +106,8 @@ class Partition:
     records: list[ConsumerRecord] = field(default_factory=list)
     turn: object = field(default_factory=object)
     limit: RejectLimit = field(default_factory=lambda: RejectLimit(1))
+    topic: str = TOPIC
+    kin: Kin = ALONE
 
     @property
     def import_type(self) -> ImportType:
@@ -110,11 +115,11 @@ class Partition:
 
     @property
     def tp(self) -> TP:
-        return TP(TOPIC, self.number)
+        return TP(self.topic, self.number)
 
     async def begin(self) -> int:
         """Stores the position where none is stored; the position that is."""
-        identity = {TOPIC: Identity("cluster", "id", 1)}
+        identity = {self.topic: Identity("cluster", "id" if self.topic == TOPIC else self.topic, 1)}
         stored = StoredPositions(self.pool, identity, lambda _: identity)
         return (await stored.restore({self.tp: 0}))[self.tp]
 
@@ -124,7 +129,8 @@ class Partition:
         """Puts a row on the log."""
         key = self.import_type.key({name: row.get(name) for name in self.import_type.field})
         value = ENCODERS[self.import_type.name].encode(row)
-        return self.put(None if key is None else key.encode(), value, at, **more)
+        routing = None if key is None else self.import_type.routing(key).encode()
+        return self.put(routing, value, at, **more)
 
     def put(
         self,
@@ -135,7 +141,7 @@ class Partition:
     ) -> ConsumerRecord:
         """Puts any record on the log."""
         record = ConsumerRecord(
-            topic=TOPIC,
+            topic=self.topic,
             partition=self.number,
             offset=len(self.records),
             timestamp=int(at.timestamp()) * 1000 + at.microsecond // 1000,
@@ -156,14 +162,14 @@ class Partition:
         return self.fetch(start, end, self.records[start:end])
 
     def fetch(self, start: int, end: int, records: Sequence[ConsumerRecord]) -> Batch:
-        return Batch(TOPIC, self.number, start, end, records, self.turn)
+        return Batch(self.topic, self.number, start, end, records, self.turn)
 
     def judged(self, batch: Batch) -> Judged:
         return judge(batch, self.partitions, self.import_type, DECODERS[self.import_type.name])
 
     async def write(self, batch: Batch) -> Written:
         """Judges a batch and writes it."""
-        return await write(self.pool, self.target, batch, self.judged(batch), self.limit)
+        return await write(self.pool, self.target, batch, self.judged(batch), self.limit, self.kin)
 
     async def write_all(self, *cuts: int) -> list[Written]:
         """Writes the whole log in batches that end at `cuts`."""

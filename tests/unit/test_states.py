@@ -49,7 +49,7 @@ def facts(**known: object) -> dict[str, Any]:
         "began": None,
         "moved": None,
         "halted": None,
-        **{f"now_{name}": 0 for name in OUTCOMES},
+        **{f"now_{name}": 0 for name in (*OUTCOMES, "released")},
         **known,
     }
 
@@ -136,6 +136,20 @@ def test_rows_that_wait() -> None:
     assert state_of(begun(total_rows=3, now_parked=3))["status"] == "PARTIAL"
     assert state_of(begun(total_rows=3, now_parked=1, now_inserted=2))["status"] == "PARTIAL"
     assert state_of(begun(total_rows=3, now_inserted=3))["status"] == "SUCCESS"
+
+
+def test_an_ended_import_says_that_its_rows_wait() -> None:
+    """While it is read or written that says nothing yet; once all else is done it waits for parents."""
+    assert state_of(begun(total_rows=3, now_parked=1))["waiting_for"] is None
+    assert state_of(begun(total_rows=3, now_parked=1, now_inserted=2))["waiting_for"] == "parent"
+    assert state_of(begun(total_rows=3, now_inserted=3))["waiting_for"] is None
+
+
+def test_rows_of_others_are_no_rows() -> None:
+    """Rows of other imports that waited for rows of this one are told, and count as none of its own."""
+    state = state_of(begun(total_rows=1, now_inserted=1, now_released=40))
+
+    assert (state["released"], state["success_rows"], state["status"]) == (40, 1, "SUCCESS")
 
 
 def test_an_empty_file() -> None:

@@ -7,7 +7,16 @@ import pytest
 
 from schemas.codec import load
 from schemas.import_types import IMPORT_TYPES
-from schemas.topics import DAY_MS, IMPORT_EVENTS, IMPORT_LOG, REJECTS, TOPICS, Topic
+from schemas.topics import (
+    CATEGORIES,
+    CO_PARTITIONED,
+    DAY_MS,
+    IMPORT_EVENTS,
+    IMPORT_LOG,
+    REJECTS,
+    TOPICS,
+    Topic,
+)
 
 topics = pytest.mark.parametrize("topic", TOPICS, ids=[topic.name for topic in TOPICS])
 
@@ -22,9 +31,9 @@ def test_names() -> None:
 
 @topics
 def test_records(topic: Topic) -> None:
-    """A topic names a schema that is there, or carries bytes of another topic."""
+    """A topic names a schema that is there, or carries bytes of another topic or of a table."""
     if topic.record is None:
-        assert topic is REJECTS
+        assert topic in (REJECTS, CATEGORIES)
     else:
         assert (resources.files("schemas") / "avro" / f"{topic.record}.avsc").is_file()
         assert load(topic.record)["type"] == "record"
@@ -38,10 +47,10 @@ def test_append_time(topic: Topic) -> None:
 
 @topics
 def test_cleanup(topic: Topic) -> None:
-    """Only the log of imports is compacted and kept for ever; all else ends after its time."""
+    """Only what holds states by key is compacted and kept for ever; all else ends after its time."""
     configuration = dict(topic.configuration())
 
-    if topic is IMPORT_LOG:
+    if topic in (IMPORT_LOG, CATEGORIES):
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration
     else:
@@ -57,7 +66,8 @@ def test_row_topics() -> None:
         topic.name for topic in TOPICS if topic.name.startswith("rows.")
     }
     assert len({topic.name for topic in rows}) == len(rows)
-    assert len({topic.partitions for topic in rows}) == 1
+    assert {*rows, CATEGORIES} == set(CO_PARTITIONED)
+    assert len({topic.partitions for topic in CO_PARTITIONED}) == 1
 
 
 def test_rejects_outlive_rows() -> None:

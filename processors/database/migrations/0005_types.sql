@@ -78,8 +78,8 @@ CREATE TABLE ingest.parked (
     number integer NOT NULL, -- of the row in its import; 0: it has none
     line integer,
     sheet text,
-    parent_type text NOT NULL,
     parent_key text NOT NULL,
+    parent_name text NOT NULL, -- as the row spells it
     parked_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic_id, partition, "offset")
 );

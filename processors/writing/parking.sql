@@ -1,0 +1,34 @@
+-- name: turn
+SELECT pg_advisory_xact_lock(%(family)s, %(partition)s)
+
+-- name: park
+INSERT INTO ingest.parked (
+    topic_id, topic, partition, "offset", appended_at, key, value, headers, import_id, number, line,
+    sheet, parent_key, parent_name
+)
+SELECT %(topic_id)s, %(topic)s, %(partition)s, *
+FROM unnest(
+    %(offsets)s::bigint[], %(appended)s::timestamptz[], %(keys)s::bytea[], %(values)s::bytea[],
+    %(headers)s::json[], %(imports)s::uuid[], %(numbers)s::integer[], %(lines)s::integer[],
+    %(sheets)s::text[], %(parent_keys)s::text[], %(parent_names)s::text[]
+)
+ON CONFLICT DO NOTHING
+
+-- name: take
+DELETE FROM ingest.parked
+WHERE (topic_id, partition, "offset") IN (
+    SELECT topic_id, partition, "offset"
+    FROM ingest.parked
+    WHERE topic = %(topic)s AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
+        AND topic_id = ( -- offsets of a topic that was made anew begin again
+            SELECT topic_id
+            FROM ingest.parked
+            WHERE topic = %(topic)s AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
+            ORDER BY appended_at, "offset"
+            LIMIT 1
+        )
+    ORDER BY "offset"
+    LIMIT %(most)s
+)
+RETURNING topic_id, "offset", appended_at, key, value, headers,
+    import_id::text AS import_id, number, line, sheet, parent_key

@@ -56,8 +56,7 @@ async def advance(connection: Connection, batch: Batch) -> str:
     )
     row = await moved.fetchone()
     if row is None:
-        _, _, _, stored = await _read(connection, batch.tp)
-        raise FencedError(batch, stored)
+        raise FencedError(batch, await _read(connection, batch.tp))
     topic_id: str = row[0]
     return topic_id
 
@@ -89,10 +88,7 @@ class StoredPositions:
                 )
         try:
             async with connected(self.pool, CONNECT_SECONDS) as connection:
-                return {
-                    tp: await _begin(connection, tp, beginning, identities[tp.topic])
-                    for tp, beginning in beginnings.items()
-                }
+                return await _begin(connection, beginnings, identities)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             if passes(error):
                 raise UnreachableError(f"PostgreSQL does not tell positions: {error!r}") from error
@@ -122,31 +118,35 @@ async def halt(pool: Pool, batch: Batch, reason: str) -> None:
         log.exception("halt is not noted", action="halt_unnoted", topic=batch.topic)
 
 
-async def _begin(connection: Connection, tp: TP, beginning: int, identity: Identity) -> int:
-    await connection.execute(
-        _SQL["begin"],
-        {
-            "topic": tp.topic,
-            "partition": tp.partition,
-            "cluster": identity.cluster,
-            "topic_id": identity.topic_id,
-            "partitions": identity.partitions,
-            "beginning": beginning,
-        },
-    )
-    cluster, topic_id, partitions, next_offset = await _read(connection, tp)
-    stored = Identity(cluster, topic_id, partitions)
-    if stored != identity:
-        raise ConfigurationError(
-            f"{tp.topic}[{tp.partition}]: the position in PostgreSQL is of {stored}, "
-            f"Kafka has {identity}. See docs/operations.md, 'A position is lost'."
-        )
-    return next_offset
+async def _begin(
+    connection: Connection, beginnings: Mapping[TP, int], identities: Mapping[str, Identity]
+) -> Mapping[TP, int]:
+    own = [identities[tp.topic] for tp in beginnings]
+    told = {
+        "topics": [tp.topic for tp in beginnings],
+        "numbers": [tp.partition for tp in beginnings],
+        "clusters": [identity.cluster for identity in own],
+        "topic_ids": [identity.topic_id for identity in own],
+        "partitions": [identity.partitions for identity in own],
+        "beginnings": list(beginnings.values()),
+    }
+    await connection.execute(_SQL["begin"], told)
+    cursor = await connection.execute(_SQL["begun"], told)
+    positions: dict[TP, int] = {}
+    for topic, number, cluster, topic_id, partitions, next_offset in await cursor.fetchall():
+        stored, identity = Identity(cluster, topic_id, partitions), identities[topic]
+        if stored != identity:
+            raise ConfigurationError(
+                f"{topic}[{number}]: the position in PostgreSQL is of {stored}, "
+                f"Kafka has {identity}. See docs/operations.md, 'A position is lost'."
+            )
+        positions[TP(topic, number)] = next_offset
+    return positions
 
 
-async def _read(connection: Connection, tp: TP) -> tuple[str, str, int, int]:
+async def _read(connection: Connection, tp: TP) -> int:
     cursor = await connection.execute(_SQL["read"], {"topic": tp.topic, "partition": tp.partition})
-    row: tuple[str, str, int, int] | None = await cursor.fetchone()
+    row: tuple[int] | None = await cursor.fetchone()
     assert row is not None  # noqa: S101 - restore began every partition that is read
 
-    return row
+    return row[0]

@@ -1,10 +1,23 @@
 -- name: begin
 INSERT INTO ingest.positions (topic, partition, cluster, topic_id, partitions, next_offset)
-VALUES (%(topic)s, %(partition)s, %(cluster)s, %(topic_id)s, %(partitions)s, %(beginning)s)
+SELECT *
+FROM unnest(
+    %(topics)s::text[], %(numbers)s::integer[], %(clusters)s::text[], %(topic_ids)s::text[],
+    %(partitions)s::integer[], %(beginnings)s::bigint[]
+) AS begun (topic, partition, cluster, topic_id, partitions, beginning)
+ORDER BY topic, partition
 ON CONFLICT (topic, partition) DO NOTHING
 
+-- name: begun
+SELECT topic, partition, cluster, topic_id, partitions, next_offset
+FROM ingest.positions
+WHERE (topic, partition) IN (
+    SELECT topic, partition
+    FROM unnest(%(topics)s::text[], %(numbers)s::integer[]) AS begun (topic, partition)
+)
+
 -- name: read
-SELECT cluster, topic_id, partitions, next_offset
+SELECT next_offset
 FROM ingest.positions
 WHERE topic = %(topic)s AND partition = %(partition)s
 

@@ -136,8 +136,9 @@ class Tracker:
             unfinished = await _ids(connection, "unfinished", held)
             unpublished = await _ids(connection, "unpublished", held)
             moved_on = await _ids(connection, "moved_on", held)
+            lately = await _ids(connection, "lately_moved", held)
         metrics.IMPORTS_UNFINISHED.set(len(unfinished))
-        return unfinished | unpublished | moved_on
+        return unfinished | unpublished | moved_on | lately
 
     def _held(self) -> list[int]:
         return sorted({tp.partition for tp in self._assignment()})
@@ -225,12 +226,18 @@ async def _facts(
 
 def _checked(event: Record) -> Record:
     """The event as PostgreSQL can store it; raises ValueError for one that no producer of ours sends."""
-    UUID(event["import_id"])
+    import_id = UUID(event["import_id"])
     name, body = event["event"]
+    if body.get("parent") is not None and UUID(body["parent"]) == import_id:
+        raise ValueError("an import is not its own parent")
     import_type = body.get("import_type", "ENTREPRISE")
     if import_type not in IMPORT_TYPES:
         raise ValueError(f"there is no import type {import_type[:40]!r}")
-    counts = [body.get("total_rows", 0), *body.get("warnings_by_code", {}).values()]
+    counts = [
+        body.get("total_rows", 0),
+        body.get("stopped_after") or 0,
+        *body.get("warnings_by_code", {}).values(),
+    ]
     if not all(0 <= count <= _INT_MAX for count in counts):
         raise ValueError("a count is negative or beyond 32 bits")
     return {**event, "event": (name, _without_nul(body))}
@@ -263,6 +270,8 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
         case "ReadingFailed":
             values["error"] = Jsonb({"code": body["code"], "message": body["message"]})
             await connection.execute(_SQL["reading_failed"], values)
+        case "Cancel" | "Pause" | "Resume" | "Settled" as what:
+            await connection.execute(_SQL[what.lower()], values)
         case _:
             pass  # Progress only wakes the tracker: the figures themselves stand in PostgreSQL
 
@@ -275,7 +284,7 @@ def _is_news(facts: dict[str, Any], state: State, known: State | None) -> bool:
         known is None or known["waiting_for"] != state["waiting_for"]
     ):
         return True
-    moved = any(facts[name] != state[name] for name in (*OUTCOMES, "released"))
+    moved = any(facts[name] != state[name] for name in (*OUTCOMES, "released", "settles"))
     return moved and (state["completed_at"] or facts["now"] - facts["changed_at"] >= QUIET)
 
 

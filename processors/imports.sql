@@ -1,23 +1,40 @@
 -- name: submitted
 INSERT INTO ingest.imports (
     id, partition, import_type, file_name, file_sha256, uploaded_by, generate_ai_content,
-    header, options, created_at
+    header, options, created_at, parent
 )
 VALUES (
     %(id)s, %(partition)s, %(import_type)s, %(file_name)s, %(file_sha256)s, %(uploaded_by)s,
-    %(generate_ai_content)s, %(header)s, %(options)s, %(at)s
+    %(generate_ai_content)s, %(header)s, %(options)s, %(at)s, %(parent)s
 )
 ON CONFLICT (id) DO NOTHING
 
 -- name: reading_finished
 UPDATE ingest.imports
-SET total_rows = %(total_rows)s, warnings_by_code = %(warnings_by_code)s, error = NULL
+SET total_rows = greatest(total_rows, %(total_rows)s), warnings_by_code = %(warnings_by_code)s,
+    error = NULL,
+    -- A cancel stops two readers of one file at two places: the farther one counts.
+    stopped_after = CASE WHEN total_rows >= %(total_rows)s THEN stopped_after
+        ELSE %(stopped_after)s::integer END
 WHERE id = %(id)s
 
 -- name: reading_failed
 UPDATE ingest.imports
 SET error = %(error)s
 WHERE id = %(id)s AND total_rows IS NULL
+
+-- name: cancel
+UPDATE ingest.imports
+SET cancelled_at = now(), cancelled_by = %(by)s
+WHERE id = %(id)s AND completed_at IS NULL AND cancelled_at IS NULL
+
+-- name: pause
+UPDATE ingest.imports
+SET paused_at = now()
+WHERE id = %(id)s AND completed_at IS NULL AND paused_at IS NULL
+
+-- name: resume
+UPDATE ingest.imports SET paused_at = NULL WHERE id = %(id)s
 
 -- name: unfinished
 SELECT id FROM ingest.imports WHERE completed_at IS NULL AND partition = ANY(%(partitions)s)
@@ -30,14 +47,24 @@ WHERE parked > 0 AND completed_at IS NOT NULL AND partition = ANY(%(partitions)s
     SELECT coalesce(sum(p.parked), 0) FROM ingest.progress p WHERE p.import_id = i.id
 )
 
+-- name: settled
+UPDATE ingest.imports SET settled_at = now() WHERE id = %(id)s
+
+-- name: lately_moved
+-- Imports that may have ended and move all the same: rows of a cancelled one still come, or a worker
+-- that heard of settled rejects died before it said what that makes of the state.
+SELECT id FROM ingest.imports
+WHERE (cancelled_at > now() - interval '1 hour' OR settled_at > now() - interval '1 hour')
+    AND partition = ANY(%(partitions)s)
+
 -- name: facts
 SELECT i.*, now() AS now,
     coalesce(p.inserted, 0) AS now_inserted, coalesce(p.updated, 0) AS now_updated,
     coalesce(p.unchanged, 0) AS now_unchanged, coalesce(p.duplicate, 0) AS now_duplicate,
     coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,
     coalesce(p.parked, 0) AS now_parked, coalesce(p.cancelled, 0) AS now_cancelled,
-    coalesce(p.released, 0) AS now_released,
-    p.began, p.moved,
+    coalesce(p.released, 0) AS now_released, coalesce(p.settles, 0) AS now_settles,
+    p.began, p.moved, p.watermarks,
     (
         SELECT min(halted) FROM ingest.positions
         WHERE topic = %(topics)s::jsonb ->> i.import_type
@@ -48,7 +75,8 @@ LEFT JOIN LATERAL (
         sum(unchanged)::integer AS unchanged, sum(duplicate)::integer AS duplicate,
         sum(stale)::integer AS stale, sum(rejected)::integer AS rejected,
         sum(parked)::integer AS parked, sum(cancelled)::integer AS cancelled,
-        sum(released)::integer AS released,
+        sum(released)::integer AS released, sum(settles)::integer AS settles,
+        jsonb_object_agg(partition, watermark) FILTER (WHERE watermark > 0) AS watermarks,
         min(started_at) AS began, max(updated_at) AS moved
     FROM ingest.progress WHERE import_id = i.id
 ) p ON true
@@ -62,6 +90,7 @@ SET status = %(status)s, started_at = %(started_at)s, completed_at = %(completed
     inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
     duplicate = %(duplicate)s, stale = %(stale)s, rejected = %(rejected)s,
     parked = %(parked)s, cancelled = %(cancelled)s, released = %(released)s,
+    settles = %(settles)s,
     version = %(version)s, changed_at = now()
 WHERE id = %(id)s
 
@@ -78,7 +107,7 @@ VALUES (
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object('row', line, 'error', faults -> 0 ->> 'message')), '[]')
         FROM (
-            SELECT line, faults FROM ingest.rejects WHERE import_id = %(id)s ORDER BY line LIMIT 50
+            SELECT line, faults FROM ingest.rejects WHERE import_id = %(id)s AND settled_by IS NULL ORDER BY line LIMIT 50
         ) firsts
     ),
     %(created_at)s, %(started_at)s, %(completed_at)s

@@ -22,6 +22,14 @@ FUTURE_MS = 5 * 60 * 1000
 """How far an observation may lie ahead of the time at which Kafka appended its record."""
 
 
+class Settles(NamedTuple):
+    """The reject of another import that a row of a retry or a correction stands for."""
+
+    import_id: str
+    line: int
+    sheet: str | None
+
+
 class Row(NamedTuple):
     """A valid row. `number` is 0 and `import_id` None for a row of an upstream system."""
 
@@ -35,10 +43,15 @@ class Row(NamedTuple):
     policy: str
     observed_ms: int
     values: tuple[Any, ...]  # in the order of the import type's fields
+    settles: Settles | None = None
 
 
 class Reject(NamedTuple):
-    """A record that cannot be written, and why. `foreseen`: the reader of its file found it."""
+    """A record that is not written, and why.
+
+    `foreseen`: the reader of its file found it. `cancelled`: nothing is wrong with it but that its
+    import was cancelled.
+    """
 
     record: ConsumerRecord
     import_id: str | None
@@ -47,6 +60,8 @@ class Reject(NamedTuple):
     sheet: str | None
     faults: Sequence[Fault]
     foreseen: bool = False
+    settles: Settles | None = None
+    cancelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,8 +166,17 @@ def _stray(values: Sequence[Record]) -> list[int]:
             or not 1 <= tie["number"] <= _INT_MAX
             or not 1 <= tie["line"] <= _INT_MAX
             or "\0" in (tie["sheet"] or "")
+            or (tie["settles"] is not None and not _names_a_line(tie["settles"]))
         )
     ]
+
+
+def _names_a_line(settles: Record) -> bool:
+    return (
+        _is_canonical(settles["id"])
+        and 1 <= settles["line"] <= _INT_MAX
+        and "\0" not in (settles["sheet"] or "")
+    )
 
 
 # Of Avro's int and PostgreSQL's integer; Avro readers take larger numbers without a word.
@@ -248,6 +272,7 @@ def _rows(
             [tie["policy"] for tie in ties],
             [_observed_ms(v, record) for v, record in zip(values, records, strict=True)],
             zip(*columns, strict=True),
+            [tie["settles"] and Settles(*tie["settles"].values()) for tie in ties],
         )
     )
 
@@ -260,6 +285,7 @@ _UPSTREAM: Mapping[str, Any] = {
     "policy": "merge",
     "sheet": None,
     "faults": (),
+    "settles": None,
 }
 
 
@@ -281,4 +307,5 @@ def _reject(record: ConsumerRecord, tie: Record | None, faults: Iterable[Fault])
         tied["sheet"],
         list(faults),
         foreseen=bool(tied["faults"]),
+        settles=tied["settles"] and Settles(*tied["settles"].values()),
     )

@@ -3,26 +3,32 @@
 Rejects stand in PostgreSQL until Kafka has acknowledged them, so a worker that dies in between
 leaves them to its successor. One may then be published twice, under the same `ingest.reject_id`.
 Progress is not kept: the tracker reads it from PostgreSQL, sooner for having been told.
+
+A reject that was settled leaves the reports by a marker on the same topic: the key of the reject,
+no value, and its id in the header `ingest.settles`.
 """
 
 import asyncio
 import json
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
 from psycopg.rows import dict_row
 
-from processors.database.pool import Pool, connected
+from processors.database.pool import Pool, connected, transaction
 from processors.database.queries import load
 from processors.sending import Send
+from processors.writing import children, progress
 from processors.writing.sqlstate import passes
 from processors.writing.transaction import Written
-from schemas.codec import Encoder
+from schemas.codec import NAMESPACE, Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
 
 log = structlog.get_logger(__name__)
@@ -54,13 +60,13 @@ class Outbox:
 
     def tell(self, topic: str, partition: int, written: Written) -> None:
         """Takes up what a commit brought; the newest progress of an import replaces the one before."""
-        for progress in written.progress:
-            self._progress[progress.import_id, topic, partition] = {
+        for moved in written.progress:
+            self._progress[moved.import_id, topic, partition] = {
                 "topic": topic,
                 "partition": partition,
-                "revision": progress.revision,
-                "watermark": progress.watermark,
-                "accounted": progress.accounted,
+                "revision": moved.revision,
+                "watermark": moved.watermark,
+                "accounted": moved.accounted,
             }
         if written.progress or written.rejects:
             self._news.set()
@@ -76,7 +82,8 @@ class Outbox:
             self._news.clear()
             try:
                 await self._publish_progress()
-                while await self._publish_rejects():
+                await self._settle_late()
+                while await self._publish_rejects() or await self._tell_settled():
                     pass
             except Exception as error:  # must not take the writing of rows with it
                 if passes(error):
@@ -85,19 +92,9 @@ class Outbox:
                     log.exception("publishing failed", action="outbox_failed")
 
     async def _publish_progress(self) -> None:
-        progress, self._progress = self._progress, {}
-        for (import_id, _, _), body in progress.items():
-            event = {
-                "import_id": import_id,
-                "at": datetime.now(UTC),
-                "event": ("fr.foxreviews.foxstream.Progress", body),
-            }
-            await self._send(
-                self._prefix + IMPORT_EVENTS.name,
-                import_id.encode(),
-                self._events.encode(event),
-                [],
-            )
+        news, self._progress = self._progress, {}
+        for (import_id, _, _), body in news.items():
+            await self._publish_event(import_id, "Progress", body)
 
     async def _publish_rejects(self) -> bool:
         """Publishes some; whether there were any."""
@@ -115,6 +112,52 @@ class Outbox:
         async with connected(self._pool) as connection:
             await connection.execute(_SQL["published"], {"ids": [row["id"] for row in rejects]})
         return True
+
+    async def _settle_late(self) -> None:
+        async with transaction(self._pool) as connection:
+            for topic, moves in (await children.settle_late(connection)).items():
+                await progress.add(connection, TP(topic, 0), {}, {}, moves)
+
+    async def _tell_settled(self) -> bool:
+        """Tells the readers of rejects, and the trackers of their imports, of some; whether of any."""
+        held = list(self._assignment())
+        async with connected(self._pool) as connection:
+            cursor = await connection.execute(
+                _SQL["untold"],
+                {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+            )
+            settled: list[tuple[UUID, UUID, UUID]] = await cursor.fetchall()
+        if not settled:
+            return False
+        await asyncio.gather(
+            *(
+                self._send(
+                    self._prefix + REJECTS.name,
+                    str(import_id).encode(),
+                    None,
+                    [("ingest.settles", str(reject_id).encode())],
+                )
+                for reject_id, import_id, _ in settled
+            )
+        )
+        about = Counter(import_id for _, *both in settled for import_id in both)
+        for import_id, rejects in about.items():
+            await self._publish_event(str(import_id), "Settled", {"rejects": rejects})
+        # Last: whoever dies before it leaves all of it to a successor.
+        async with connected(self._pool) as connection:
+            await connection.execute(
+                _SQL["told"], {"ids": [reject_id for reject_id, *_ in settled]}
+            )
+        return True
+
+    async def _publish_event(self, import_id: str, name: str, body: Mapping[str, Any]) -> None:
+        event = {
+            "import_id": import_id,
+            "at": datetime.now(UTC),
+            "event": (f"{NAMESPACE}.{name}", body),
+        }
+        value = self._events.encode(event)
+        await self._send(self._prefix + IMPORT_EVENTS.name, import_id.encode(), value, [])
 
     async def _publish_reject(self, row: Mapping[str, Any]) -> None:
         topic, key, told = self._prefix + REJECTS.name, _key(row), list(headers(row))

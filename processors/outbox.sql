@@ -8,5 +8,19 @@ WHERE published_at IS NULL AND (topic, partition) IN (
 ORDER BY topic, partition, "offset"
 LIMIT 1000
 
+-- name: untold
+-- Settled rejects whose readers do not know it yet. What was not published is first.
+SELECT id, import_id, settled_by
+FROM ingest.rejects
+WHERE settled_by IS NOT NULL AND NOT settled_told AND published_at IS NOT NULL
+    AND (topic, partition) IN (
+        SELECT topic, partition
+        FROM unnest(%(topics)s::text[], %(partitions)s::integer[]) AS assigned (topic, partition)
+    )
+LIMIT 1000
+
+-- name: told
+UPDATE ingest.rejects SET settled_told = true WHERE id = ANY(%(ids)s)
+
 -- name: published
 UPDATE ingest.rejects SET published_at = now() WHERE id = ANY(%(ids)s)

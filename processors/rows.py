@@ -151,5 +151,5 @@ def count(kind: str, written: Written) -> None:
     for outcome in OUTCOMES:
         if total[outcome] > 0:
             metrics.ROWS.labels(kind, outcome).inc(total[outcome])
-    for reject in written.rejects:
+    for reject in (reject for reject in written.rejects if not reject.cancelled):
         metrics.REJECTS.labels(kind, reject.faults[0].code).inc()

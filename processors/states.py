@@ -1,7 +1,7 @@
 """The state of an import: what its events and its progress make of it."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 State = dict[str, Any]
@@ -23,10 +23,15 @@ def state_of(facts: Mapping[str, Any]) -> State:
     success = sum(counts[name] for name in SUCCESSES)
     accounted = sum(counts.values())
     status = _status(facts, accounted, success)
-    ended = status not in ("PENDING", "PROCESSING")
+    ended = status not in _OPEN
     completed_at = (facts["completed_at"] or facts["now"]) if ended else None
     started_at = facts["started_at"] or facts["began"]
     total = facts["total_rows"]
+    unread = ended and total is None
+    if unread and status == "CANCELLED":
+        total = accounted
+    # Settled by a child, an import moves long after it ended.
+    moved = min(filter(None, (facts["moved"], facts["completed_at"])), default=None)
     return {
         "id": str(facts["id"]),
         "version": facts["version"],
@@ -42,10 +47,12 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "error_rows": sum(counts[name] for name in ERRORS),
         "success_rate": _rate_of(success, total),
         **counts,
+        "parent": facts["parent"] and str(facts["parent"]),
+        "settles": facts["now_settles"],
         "warnings_by_code": facts["warnings_by_code"],
-        "rows_per_second": _rate(accounted, started_at, facts["moved"]),
+        "rows_per_second": _rate(accounted, started_at, moved),
         "released": facts["now_released"],
-        "waiting_for": _waiting_for(ended=ended, halted=facts["halted"], parked=counts["parked"]),
+        "waiting_for": _waiting_for(facts, ended=ended),
         "generate_ai_content": facts["generate_ai_content"],
         "ai_generation_started": False,
         "ai_generation_completed": False,
@@ -55,28 +62,76 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "duration": (
             (completed_at - started_at).total_seconds() if completed_at and started_at else None
         ),
-        "error": facts["error"],
+        "error": facts["error"] or (_cut_short(facts) if status == "CANCELLED" else None),
+        "watermarks": (facts["watermarks"] or {}) if unread else {},
+        "stopped_after": facts["stopped_after"],
     }
+
+
+_OPEN = ("PENDING", "PROCESSING", "PAUSED")
+
+READER_GONE = timedelta(seconds=10)
+"""After a cancel: the reader of the file says within this time how far it came, or it is dead.
+Counted from the cancel, and anew from each batch of rows that comes."""
 
 
 def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:
     if facts["error"] is not None:
         return "ERROR"
+    if _is_over(facts, accounted):
+        return "CANCELLED" if _is_cut(facts) else _result(facts, success)
+    if facts["paused_at"] is not None and facts["cancelled_at"] is None:
+        return "PAUSED"
+    return "PROCESSING" if accounted else "PENDING"
+
+
+def _is_over(facts: Mapping[str, Any], accounted: int) -> bool:
     total = facts["total_rows"]
-    if total is None or accounted < total:
-        return "PROCESSING" if accounted else "PENDING"
+    if total is not None and accounted >= total:
+        return True
+    if facts["cancelled_at"] is None:
+        return False
+    if facts["completed_at"] is not None:
+        return True
+    last = max(filter(None, (facts["cancelled_at"], facts["moved"])))
+    return total is None and bool(facts["now"] - last >= READER_GONE)
+
+
+def _is_cut(facts: Mapping[str, Any]) -> bool:
+    """Whether a cancel left rows out: they wait for a retry, or were never published."""
+    if facts["cancelled_at"] is None:
+        return False
+    unread = facts["total_rows"] is None or facts["stopped_after"] is not None
+    return unread or bool(facts["now_cancelled"])
+
+
+def _cut_short(facts: Mapping[str, Any]) -> dict[str, str]:
+    by = f" par {facts['cancelled_by']}" if facts["cancelled_by"] else ""
+    if facts["stopped_after"] is not None:
+        where = f" : la lecture s'est arrêtée après la ligne {facts['stopped_after']}"
+    elif facts["total_rows"] is None:
+        where = " : le fichier n'a pas été lu jusqu'au bout"
+    else:
+        where = ""
+    return {"code": "cancelled", "message": f"L'import a été annulé{by}{where}."}
+
+
+def _waiting_for(facts: Mapping[str, Any], *, ended: bool) -> str | None:
+    """An import that has ended says that its last rows wait; before, they are no reason to wait."""
+    if ended:
+        return "parent" if facts["now_parked"] else None
+    if facts["halted"]:
+        return "operator"
+    return "cancel" if facts["cancelled_at"] is not None else None
+
+
+def _result(facts: Mapping[str, Any], success: int) -> str:
+    total = facts["total_rows"]
     if facts["now_parked"]:
         return "PARTIAL"
     if success == 0:
         return "ERROR"
     return "SUCCESS" if success == total else "PARTIAL"
-
-
-def _waiting_for(*, ended: bool, halted: str | None, parked: int) -> str | None:
-    """An import that has ended says that its last rows wait; before, they are no reason to wait."""
-    if ended:
-        return "parent" if parked else None
-    return "operator" if halted else None
 
 
 def _rate_of(success: int, total: int | None) -> float | None:

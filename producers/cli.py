@@ -7,9 +7,10 @@ and openpyxl would be there.
 import gc
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from getpass import getuser
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -20,13 +21,15 @@ from producers.exits import INTERRUPTED, PARTIAL, REFUSED, USAGE, explained, fai
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 if TYPE_CHECKING:
-    from producers.importing import Order, Reading
+    from producers.importing import Desk, Order, Reading
     from producers.reading import Options
     from producers.states import Reject, State
+    from producers.watching import ReadingView
 
 _FIRST_REJECTS = 5
 _SHOWN_REJECTS = 20
 _KAFKA_SECONDS = 8.0
+_MOVES_SECONDS = 5.0
 
 # Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds
 # a fifth of the time of a large import goes into looking for circles among them.
@@ -58,6 +61,11 @@ File = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="Identifiant de l'import.")]
 Type = Annotated[str, typer.Option("--type", help=f"Type d'import : {', '.join(IMPORT_TYPES)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Un document JSON sur la sortie standard.")]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Attendre la fin de l'import.")]
+Original = Annotated[
+    Path | None,
+    typer.Option("--file", help="Le fichier d'origine, s'il n'est plus là où il a été importé."),
+]
 Encoding = Annotated[str | None, typer.Option(help="Encodage, s'il est mal reconnu.")]
 Delimiter = Annotated[str | None, typer.Option(help="Séparateur de colonnes (\\t : tabulation).")]
 Sheet = Annotated[str | None, typer.Option(help="Feuille du classeur.")]
@@ -71,9 +79,7 @@ Column = Annotated[
 def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
     file: File,
     type_: Type,
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Attendre la fin de l'import.")
-    ] = True,
+    follow: Follow = True,
     as_json: Json = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -150,7 +156,7 @@ def list_(as_json: Json = False) -> None:
             total = "?" if state["total_rows"] is None else number(state["total_rows"])
             print(
                 f"{state['created_at']:%Y-%m-%d %H:%M}  {state['id']}  {state['import_type']:<14}"
-                f"{state['status']:<11}{total:>10} lignes  {state['file_name']}"
+                f"{state['status']:<11}{total:>10} lignes  {state['file_name']}{_parent(state)}"
             )
         if not states:
             print("Aucun import.")
@@ -162,8 +168,12 @@ def errors(
     output: Annotated[
         Path | None, typer.Option(help="Fichier .csv, .xlsx ou .jsonl à écrire.")
     ] = None,
+    file: Original = None,
 ) -> None:
-    """Montre les lignes rejetées d'un import, ou les écrit dans un fichier à corriger."""
+    """Montre les lignes rejetées d'un import, ou les écrit dans un fichier à corriger.
+
+    Avec elles, celles qu'une annulation a laissées de côté.
+    """
     from producers.reports import FORMATS
 
     with explained():
@@ -181,12 +191,71 @@ def errors(
                         f"foxstream errors {import_id} --output erreurs.csv"
                     )
             else:
-                count = _write_report(output, state, rejects)
-        if count < state["rejected"]:
+                count = _write_report(output, state, rejects, file)
+        late = state["rejected"] + state["cancelled"] - count
+        if late > 0:
             tell(
-                f"{state['rejected'] - count} lignes rejetées ne sont pas encore publiées : "
-                "recommencez dans un instant."
+                f"{late} lignes rejetées ne sont pas encore publiées : recommencez dans un instant."
             )
+
+
+@app.command()
+def retry(
+    import_id: Id,
+    file: Original = None,
+    follow: Follow = True,
+    as_json: Json = False,
+) -> None:
+    """Reprend les lignes rejetées, annulées ou jamais lues d'un import, dans un nouvel import."""
+    with explained(as_json=as_json):
+        if file is not None:
+            _readable(file)
+        from producers.retrying import retry as retry_import
+
+        _publish(
+            lambda desk, view: retry_import(import_id, file, desk, view.watch, tell),
+            follow=follow,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def cancel(import_id: Id, as_json: Json = False) -> None:
+    """Annule un import : les lignes qui ne sont pas encore écrites ne le seront pas."""
+    _ask("Cancel", import_id, as_json=as_json)
+
+
+@app.command()
+def pause(import_id: Id, as_json: Json = False) -> None:
+    """Suspend un import : la suite de son fichier attend."""
+    _ask("Pause", import_id, as_json=as_json)
+
+
+@app.command()
+def resume(import_id: Id, as_json: Json = False) -> None:
+    """Reprend un import suspendu."""
+    _ask("Resume", import_id, as_json=as_json)
+
+
+@app.command()
+def template(
+    type_: Annotated[
+        str, typer.Argument(metavar="TYPE", help=f"Type d'import : {', '.join(IMPORT_TYPES)}.")
+    ],
+    output: Annotated[Path | None, typer.Option(help="Fichier .csv ou .xlsx à écrire.")] = None,
+) -> None:
+    """Donne un fichier à remplir : toutes les colonnes d'un type d'import, dans l'ordre."""
+    from producers.templates import FORMATS, header_line, write
+
+    with explained():
+        import_type = _import_type(type_)
+        if output is None:
+            print(header_line(import_type))
+            return
+        if output.suffix.lower() not in FORMATS:
+            fail(USAGE, "usage", f"--output : un fichier {', '.join(FORMATS)}.")
+        write(output, import_type)
+        print(f"Modèle écrit dans {output}")
 
 
 # --- what was asked for
@@ -326,7 +395,15 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
-    from producers.importing import Desk, read_file
+    from producers.importing import read_file
+
+    _publish(lambda desk, view: read_file(order, desk, view.watch), follow=follow, as_json=as_json)
+
+
+def _publish(
+    publish: "Callable[[Desk, ReadingView], Reading]", *, follow: bool, as_json: bool
+) -> NoReturn:
+    from producers.importing import Desk
     from producers.progress import screen, summary
     from producers.settings import settings
     from producers.states import TERMINAL
@@ -339,7 +416,7 @@ def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
         try:
             with Desk(settings(), tick=view.show) as desk:
                 view.desk = desk
-                reading = read_file(order, desk, view.watch)
+                reading = publish(desk, view)
                 if follow:
                     state = follow_import(desk, reading.import_id, shown)
                 else:
@@ -348,7 +425,7 @@ def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
             shown.say(_interrupted(view.reading, finished=reading is not None))
             raise typer.Exit(INTERRUPTED) from None
     _show(state, summary(state), as_json=as_json)
-    if state["error_rows"] and not as_json:
+    if state["rejected"] and not as_json:
         _show_first_rejects(state)
     if state["status"] not in TERMINAL:
         tell(f"Suite : foxstream status {state['id']}")
@@ -369,7 +446,44 @@ def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
     return "Interrompu avant la première ligne : rien n'est importé."
 
 
+# --- cancel, pause, resume
+
+
+def _ask(what: str, import_id: str, *, as_json: bool) -> None:
+    from producers.asking import ask, is_published_on
+    from producers.importing import Desk
+    from producers.progress import summary
+    from producers.settings import settings
+
+    with explained(as_json=as_json), Desk(settings()) as desk:
+        state = ask(what, import_id, desk, _user())
+        _show(state, summary(state), as_json=as_json)
+        if what == "Cancel" and state["waiting_for"] == "cancel":
+            tell(
+                "L'annulation est demandée ; des lignes déjà confiées à Kafka attendent un worker. "
+                f"Suite : foxstream status {import_id}"
+            )
+        if what == "Resume" and not is_published_on(desk, state, _MOVES_SECONDS):
+            path = state["options"].get("path", state["file_name"])
+            tell(
+                "Aucune commande ne lit plus le fichier de cet import : relancez « foxstream "
+                f"import {path} --type {state['import_type'].lower()} » avec les mêmes options, "
+                "l'import continuera où il en était."
+            )
+
+
+def _user() -> str | None:
+    try:
+        return getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return None
+
+
 # --- states and rejects
+
+
+def _parent(state: "State") -> str:
+    return f"  (reprise de {state['parent']})" if state["parent"] else ""
 
 
 def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
@@ -399,21 +513,30 @@ def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[R
 
     with RejectLog(settings()) as log:
         log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
-        yield log.read(state["id"], state["rejected"], patience_seconds)
+        expected = state["rejected"] + state["cancelled"]
+        yield log.read(state["id"], expected, patience_seconds)
 
 
-def _write_report(path: Path, state: "State", rejects: "Iterator[Reject]") -> int:
+def _write_report(
+    path: Path, state: "State", rejects: "Iterator[Reject]", file: Path | None
+) -> int:
     from producers.reports import report, write
+    from producers.retrying import Rest, unread_rows
     from producers.settings import settings
     from schemas.codec import Decoder
     from schemas.registry import Registry
 
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
+    rest = Rest.of(state, file)
+    if rest.trouble:
+        tell(rest.trouble)
     with Registry(settings().schema_registry_url) as registry:
-        content = report(state, rejects, Decoder(record, registry))
-    write(path, content, state["options"].get("delimiter") or ",")
-    print(f"{len(content.rows)} lignes rejetées écrites dans {path}")
-    return len(content.rows)
+        content = report(
+            state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)
+        )
+    count = write(path, content, state["options"].get("delimiter") or ",")
+    print(f"{count} lignes à corriger ou à reprendre écrites dans {path}")
+    return count
 
 
 def _show_first_rejects(state: "State") -> None:

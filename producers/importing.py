@@ -7,12 +7,15 @@ The order is the guarantee (docs/guarantees.md):
 4. The rows are published, numbered from 1 without holes.
 5. When Kafka has acknowledged every one of them, ReadingFinished is published.
 A run that dies anywhere is made good by doing it all again under the same id: workers drop the
-rows that they have already settled.
+rows that they have already settled. A cancel ends step 4 early.
+
+A report of rejected lines that comes back is imported as a child of the import that it is of.
 """
 
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -23,11 +26,27 @@ from uuid import UUID, uuid5
 from producers.cluster import NotReadyError
 from producers.occurrences import Occurrences
 from producers.publisher import MESSAGE_MAX_BYTES, Publisher
-from producers.reading import READER_VERSION, Options, RefusedError, Row, Source, open_source
+from producers.reading import (
+    READER_VERSION,
+    Correction,
+    Options,
+    RefusedError,
+    Row,
+    Source,
+    open_source,
+)
 from producers.settings import Settings
-from producers.states import TERMINAL, ImportLog, ProgressLog, State, new_state
+from producers.states import (
+    TERMINAL,
+    ImportLog,
+    ProgressLog,
+    Reject,
+    RejectLog,
+    State,
+    new_state,
+)
 from producers.window import SMALL_FILE_BYTES, Window
-from schemas.codec import Encoder, load
+from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, load
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.registry import Registry, SchemaUnknownError
@@ -68,7 +87,8 @@ class AlreadyImportedError(RefusedError):
 class Reading:
     """How far the reading of an import is; updated as it goes.
 
-    `waiting`: it goes on when workers have written more of what is published. `failure` is what
+    `waiting`: it goes on when workers have written more of what is published; `paused`: when
+    somebody resumes it. `stopped_after` is the line after which a cancel stopped it, `failure` what
     broke the file off after rows of it were published.
     """
 
@@ -77,6 +97,9 @@ class Reading:
     finished: bool = False
     resumed: bool = False
     waiting: bool = False
+    paused: bool = False
+    last_line: int = 0
+    stopped_after: int | None = None
     failure: RefusedError | None = None
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -118,13 +141,20 @@ class Desk:
         """As producers.cluster.partition_counts."""
         return self.publisher.partition_counts([topic.name for topic in topics], _KAFKA_SECONDS)
 
-    def window(self, state: State, file_bytes: int) -> Window:
-        """For rows of an import, before the first of them is published."""
+    def window(self, state: State, *, small: bool) -> Window:
+        """For rows of an import, before anybody hears of it."""
         progress = ProgressLog(self._settings, self.registry, state["id"])
-        window = Window(progress, self.log, state["id"])
-        if file_bytes > SMALL_FILE_BYTES:
+        follows = not small or state["status"] == "PAUSED"
+        if follows:
             progress.start_now(_KAFKA_SECONDS)
-        return window
+        return Window(progress, self.log, state, follows=follows)
+
+    def rejects(self, state: State, patience_seconds: float) -> list[Reject]:
+        """The lines of an import that were not written and that no other import has settled."""
+        with RejectLog(self._settings) as log:
+            log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
+            expected = state["rejected"] + state["cancelled"]
+            return list(log.read(state["id"], expected, patience_seconds))
 
     def encoder(self, topic: Topic, record: str) -> Encoder:
         """For values of a topic.
@@ -163,66 +193,61 @@ def earlier(states: dict[str, State], ids: list[str]) -> State | None:
 def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Reading:
     """Publishes a file, or finds that this is done already.
 
-    `watch` is called when the import is known, and after every 1,000 rows at most. Raises RefusedError, with nothing published;
-    OSError, ClusterError and RegistryUnavailableError, after which the same call goes on.
+    `watch` is called when the import is known, and after every 1,000 rows at most. Raises
+    RefusedError, with nothing published; OSError, ClusterError and RegistryUnavailableError, after
+    which the same call goes on.
     """
     before = order.path.stat()
     source = open_source(order.path, order.import_type, order.options)
     chunks = source.chunks()
     first: list[Row] = next(chunks, [])
 
-    rows_topic = order.import_type.topic
-    counts = desk.partition_counts(rows_topic, IMPORT_EVENTS, IMPORT_LOG)
-    row_encoder = desk.encoder(rows_topic, str(rows_topic.record))
-    events = _Events(desk.publisher, desk.encoder(IMPORT_EVENTS, "import_event"))
+    outlet = Outlet(desk, order.import_type)
     desk.log.start(timeout_seconds=_KAFKA_SECONDS)
     ids = import_ids(source, order.policy)
-    options = _pinned(source, order.policy, counts[rows_topic.name])
-    reading = _begin(earlier(desk.log.read(set(ids)), ids), ids, order, source, options)
+    corrects = source.corrects if isinstance(source, Correction) else None
+    states = desk.log.read({*ids, corrects} if corrects else set(ids))
+    options = pinned(source, order, outlet.partitions)
+    submission = _submission(order, source, options, corrects)
+    if corrects:
+        _check_parent(states.get(corrects), corrects, order.import_type)
+    reading = begin(earlier(states, ids), ids, submission, force=order.force)
     watch(reading)
     if reading.finished:
         return reading
-
-    events.submitted(reading.state)
-    desk.publisher.flush()
-    encode = _RowEncoder(row_encoder, reading, order)
-    with desk.window(reading.state, before.st_size) as window:
-        try:
-            for chunk in chain([first], chunks):
-                desk.publisher.publish(rows_topic.name, encode(chunk))
-                watch(reading)
-                for _ in window.full(reading.file_rows):
-                    reading.waiting = True
-                    desk.publisher.serve()
-                    watch(reading)
-                reading.waiting = False
-            _check_unchanged(order.path, before)
-        except RefusedError as refusal:
-            reading.failure = refusal
-    desk.publisher.flush()
-    events.finished(reading)
-    desk.publisher.flush()
-    reading.finish()
+    rows: Iterable[list[Row]] = chain([first], chunks)
+    if corrects:
+        rows = _still_broken(rows, desk.rejects(states[corrects], 0.0), outlet.decoder)
+    small = before.st_size <= SMALL_FILE_BYTES
+    outlet.publish(
+        reading, _unchanged(order.path, before, rows), order.policy, small=small, watch=watch
+    )
     return reading
 
 
-def _begin(
-    known: State | None, ids: list[str], order: Order, source: Source, options: dict[str, str]
-) -> Reading:
+def begin(known: State | None, ids: list[str], submission: State, *, force: bool) -> Reading:
+    """What is to be read, `known` being the latest import of the same. Raises RefusedError."""
     if known is None:
-        return Reading(_submission(ids[0], order, source, options))
+        return Reading({**submission, "id": ids[0]})
     if known["status"] in TERMINAL:
-        if not order.force:
+        if not force:
             raise AlreadyImportedError(known)
         number = ids.index(known["id"]) + 1
         if number == len(ids):
             raise RefusedError(
                 "already-imported", f"Ce fichier a déjà été importé {number} fois avec --force."
             )
-        return Reading(_submission(ids[number], order, source, options))
+        return Reading({**submission, "id": ids[number]})
     if known["total_rows"] is not None:
         return Reading(known, known["total_rows"], finished=True, resumed=True)
-    differing = [name for name in options if options[name] != known["options"].get(name)]
+    if known["waiting_for"] == "cancel":
+        raise RefusedError(
+            "being-cancelled",
+            f"L'import {known['id']} de ce fichier est en cours d'annulation : attendez un "
+            f"instant (foxstream status {known['id']}), puis recommencez.",
+        )
+    options = submission["options"]
+    differing = [name for name in _PINNED if options.get(name) != known["options"].get(name)]
     if differing:
         raise RefusedError(
             "changed-since",
@@ -231,6 +256,67 @@ def _begin(
             f"Annulez-le (foxstream cancel {known['id']}), puis importez avec --force.",
         )
     return Reading(known, resumed=True)
+
+
+def _check_parent(parent: State | None, corrects: str, import_type: ImportType) -> None:
+    if parent is None:
+        raise RefusedError(
+            "unknown-import",
+            f"Ce fichier corrige l'import {corrects}, que le journal des imports ne connaît pas : "
+            "reprenez le fichier que « foxstream errors » a écrit.",
+        )
+    if parent["import_type"] != import_type.name:
+        raise RefusedError(
+            "wrong-type",
+            f"Ce fichier corrige un import {parent['import_type']} : choisissez ce type.",
+        )
+    if parent["status"] not in TERMINAL:
+        raise RefusedError(
+            "unfinished-import",
+            f"L'import {corrects} que ce fichier corrige n'est pas terminé : attendez sa fin "
+            f"(foxstream status {corrects}).",
+        )
+
+
+# Faults of the line itself, which the cells of a report do not show any more.
+_OF_THE_LINE = frozenset({"missing-cell", "extra-cell", "unbalanced-quote", "cell-too-large"})
+
+
+def _still_broken(
+    chunks: Iterable[list[Row]], rejects: Iterable[Reject], decoder: Decoder
+) -> Iterator[list[Row]]:
+    """The rows of a correction: a line that could not be split and is as it was, still cannot."""
+    broken = {
+        (reject.line, reject.sheet): reject
+        for reject in rejects
+        if any(error["code"] in _OF_THE_LINE for error in reject.errors)
+    }
+    for rows in chunks:
+        for row in rows:
+            reject = row.origin and broken.get((row.origin.line, row.origin.sheet))
+            if reject and _bare(row.cells) == _bare(cells_of(reject, decoder)):
+                row.faults = [
+                    Fault(error["column"], str(error["code"]), str(error["message"]))
+                    for error in reject.errors
+                ]
+        yield rows
+
+
+def cells_of(reject: Reject, decoder: Decoder) -> list[str] | None:
+    """The cells as its reader found them; None where that found no fault."""
+    try:
+        tie = decoder.decode(reject.value)["import"]
+    except DecodeError:
+        return None
+    cells: list[str] | None = tie and tie["cells"]
+    return cells
+
+
+def _bare(cells: list[str] | None) -> list[str] | None:
+    cells = cells and list(cells)
+    while cells and not cells[-1].strip():
+        cells.pop()
+    return cells
 
 
 # What must be the same when a file is read again, so that every row gets the number and the
@@ -246,7 +332,9 @@ _PINNED = {
 }
 
 
-def _pinned(source: Source, policy: str, partitions: int) -> dict[str, str]:
+def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
+    """The options of an import: what must be the same, then what finds and reads its file again."""
+    told = order.options
     return {
         "reader": READER_VERSION,
         "partitions": str(partitions),
@@ -254,13 +342,15 @@ def _pinned(source: Source, policy: str, partitions: int) -> dict[str, str]:
         "delimiter": source.delimiter or "",
         "sheet": source.sheet or "",
         "columns": json.dumps(source.mapping, ensure_ascii=False),
-        "policy": policy,
+        "policy": order.policy,
+        "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
+        "told": json.dumps({**vars(told), "columns": dict(told.columns)}, ensure_ascii=False),
     }
 
 
-def _submission(import_id: str, order: Order, source: Source, options: dict[str, str]) -> State:
+def _submission(order: Order, source: Source, options: dict[str, str], parent: str | None) -> State:
     return new_state(
-        id=import_id,
+        parent=parent,
         import_type=order.import_type.name,
         file_name=source.file_name,
         file_sha256=source.sha256,
@@ -272,7 +362,9 @@ def _submission(import_id: str, order: Order, source: Source, options: dict[str,
     )
 
 
-def _check_unchanged(path: Path, before: Any) -> None:
+def _unchanged(path: Path, before: Any, chunks: Iterable[list[Row]]) -> Iterator[list[Row]]:
+    """The chunks. Raises RefusedError at their end where the file has been written to meanwhile."""
+    yield from chunks
     after = path.stat()
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise RefusedError(
@@ -282,15 +374,72 @@ def _check_unchanged(path: Path, before: Any) -> None:
         )
 
 
+class Outlet:
+    """Where the rows of an import type go. Raises NotReadyError, RegistryUnavailableError."""
+
+    def __init__(self, desk: Desk, import_type: ImportType) -> None:
+        self._desk = desk
+        self._topic = import_type.topic
+        self._routing = import_type.routing
+        counts = desk.partition_counts(self._topic, IMPORT_EVENTS, IMPORT_LOG)
+        self.partitions = counts[self._topic.name]
+        self.decoder = Decoder(str(self._topic.record), desk.registry)
+        self._encoder = desk.encoder(self._topic, str(self._topic.record))
+        self._events = Events(desk)
+
+    def publish(
+        self,
+        reading: Reading,
+        chunks: Iterable[list[Row]],
+        policy: str,
+        *,
+        small: bool,
+        watch: Callable[[Reading], None],
+    ) -> None:
+        """Publishes all that there is to an import, from Submitted to ReadingFinished.
+
+        `small`: it takes a moment, and nobody waits for it. Raises OSError and ClusterError.
+        """
+        publisher = self._desk.publisher
+        encode = _RowEncoder(self._encoder, reading, policy, self._routing)
+        with self._desk.window(reading.state, small=small) as window:
+            self._events.submitted(reading.state)
+            publisher.flush()
+            chunks = iter(chunks)
+            try:
+                for chunk in chunks:
+                    publisher.publish(self._topic.name, encode(chunk))
+                    watch(reading)
+                    self._wait(window, reading, watch)
+                    if window.cancelled and next(chunks, None) is not None:
+                        reading.stopped_after = reading.last_line
+                        break
+            except RefusedError as refusal:
+                reading.failure = refusal
+        publisher.flush()
+        self._events.finished(reading)
+        publisher.flush()
+        reading.finish()
+
+    def _wait(self, window: Window, reading: Reading, watch: Callable[[Reading], None]) -> None:
+        for _ in window.full(reading.file_rows):
+            reading.waiting, reading.paused = True, window.paused
+            self._desk.publisher.serve()
+            watch(reading)
+        reading.waiting = reading.paused = False
+
+
 class _RowEncoder:
     """Rows to (key, value), numbered on and on."""
 
-    def __init__(self, encoder: Encoder, reading: Reading, order: Order) -> None:
+    def __init__(
+        self, encoder: Encoder, reading: Reading, policy: str, routing: Callable[[str], str]
+    ) -> None:
         self._encoder = encoder
         self._reading = reading
-        self._routing = order.import_type.routing
+        self._routing = routing
         self._occurrences = Occurrences()
-        self._import: dict[str, Any] = {"id": reading.import_id, "policy": order.policy}
+        self._import: dict[str, Any] = {"id": reading.import_id, "policy": policy}
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
         reading = self._reading
@@ -308,9 +457,11 @@ class _RowEncoder:
                 yield key, value
             # Only what was taken counts: a resumed or failed reading goes by this number.
             reading.file_rows += 1
+            reading.last_line = row.line
 
     def _line(self, number: int, row: Row) -> dict[str, Any]:
         line = {**self._import, "number": number, "line": row.line, "sheet": row.sheet}
+        line["settles"] = row.origin and row.origin._asdict()
         if row.faults:
             faults = [fault._asdict() for fault in row.faults]
             return {**line, "occurrence": 0, "cells": row.cells, "faults": faults}
@@ -327,12 +478,15 @@ class _RowEncoder:
         return self._encoder.encode({**dict.fromkeys(record), "import": line})
 
 
-class _Events:
-    def __init__(self, publisher: Publisher, encoder: Encoder) -> None:
-        self._publisher = publisher
-        self._encoder = encoder
+class Events:
+    """What happens to imports, to their topic. Raises as Desk.encoder."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._publisher = desk.publisher
+        self._encoder = desk.encoder(IMPORT_EVENTS, "import_event")
 
     def submitted(self, state: State) -> None:
+        """A file was accepted."""
         names = (
             "import_type",
             "file_name",
@@ -341,21 +495,31 @@ class _Events:
             "generate_ai_content",
             "header",
             "options",
+            "parent",
         )
         self._send(state["id"], "Submitted", {name: state[name] for name in names})
 
     def finished(self, reading: Reading) -> None:
+        """Its rows are with Kafka, all that there will be."""
         if failure := reading.failure:
             why = {"code": failure.code, "message": failure.message}
             self._send(reading.import_id, "ReadingFailed", why)
         else:
-            totals = {"total_rows": reading.file_rows, "warnings_by_code": dict(reading.warnings)}
+            totals = {
+                "total_rows": reading.file_rows,
+                "warnings_by_code": dict(reading.warnings),
+                "stopped_after": reading.stopped_after,
+            }
             self._send(reading.import_id, "ReadingFinished", totals)
+
+    def asked(self, import_id: str, what: str, by: str | None) -> None:
+        """Somebody asks for "Cancel", "Pause" or "Resume"."""
+        self._send(import_id, what, {"by": by})
 
     def _send(self, import_id: str, name: str, event: dict[str, Any]) -> None:
         record = {
             "import_id": import_id,
             "at": datetime.now(UTC),
-            "event": (f"fr.foxreviews.foxstream.{name}", event),
+            "event": (f"{NAMESPACE}.{name}", event),
         }
         self._publisher.publish(IMPORT_EVENTS.name, [(import_id, self._encoder.encode(record))])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, Self
 
-from producers.states import State
+from producers.states import State, accounted
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -19,6 +19,7 @@ _WAITING = {
     "database": "la base de données ne répond pas, l'import attend son retour",
     "operator": "l'écriture est arrêtée, prévenez l'exploitation (voir fox_partitions_halted)",
     "parent": "des lignes attendent leur ligne parente",
+    "cancel": "annulation en cours",
 }
 
 
@@ -38,12 +39,6 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def accounted(state: State) -> int:
-    """Rows that have an outcome."""
-    done: int = state["success_rows"] + state["error_rows"] + state["cancelled"]
-    return done
-
-
 def reading_line(read: int, acknowledged: int, elapsed: float) -> str:
     """While the file is read and published."""
     rate = acknowledged / elapsed if elapsed > 0 else 0.0
@@ -59,6 +54,8 @@ def writing_line(state: State) -> str:
     if state["waiting_for"]:
         waiting = _WAITING.get(state["waiting_for"], f"en attente de {state['waiting_for']}")
         return f"{number(done)} lignes traitées : {waiting}"
+    if state["status"] == "PAUSED":
+        return f"{number(done)} lignes traitées : import suspendu (foxstream resume {state['id']})"
     rate = state["rows_per_second"] or 0.0
     parts = [f"Écriture : {number(done)}"]
     if total:
@@ -189,6 +186,9 @@ def summary(state: State) -> str:
     if state["rows_per_second"]:
         head += f" ({number(round(state['rows_per_second']))} lignes/s)"
     lines = [head, f"  import {state['id']}"]
+    if state["parent"]:
+        settled = number(state["settles"])
+        lines.append(f"  reprise de l'import {state['parent']}, dont {settled} lignes sont réglées")
     if state["error"]:
         lines.append(f"  {state['error']['message']}")
     counts = [f"{number(state[name])} {word}" for name, word in _OUTCOMES.items() if state[name]]

@@ -1,29 +1,27 @@
 """The rejected lines of an import as a file that is corrected and imported again.
 
 Columns: those of the original file, then `_line`, `_column`, `_code`, `_message` (several faults
-of a line joined by " | "), and `_sheet` where the lines come from sheets.
+of a line joined by " | "), `_sheet` where the lines come from sheets, and `_import`, the id, by which
+producers.reading.correction knows the file when it comes back.
 
-A spreadsheet must not run what a file holds: in .csv and .xlsx a cell that starts with = + - @, a
-tab or a carriage return gets an apostrophe before it (OWASP, "CSV Injection"). Signed numbers and
-phone numbers such as -12.5 and +33 6 12 34 56 78 stay as they are: digits and signs call nothing.
-In .jsonl every value is as it was.
+In .csv and .xlsx no cell starts a formula (producers/guarding.py). In .jsonl every value is as it was.
 """
 
 import csv
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from producers.guarding import safe
+from producers.reading import UNREAD, Row
 from producers.states import Reject, State
 from schemas.codec import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
 
 FORMATS = (".csv", ".xlsx", ".jsonl")
 
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
-_HARMLESS = re.compile(r"[+-][0-9 .,()/+-]*(?:[eE][+-]?[0-9]+)?")
 _SEPARATOR = " | "
 
 
@@ -31,34 +29,53 @@ class Report(NamedTuple):
     """`rows` are as long as `header`, in the order of the file."""
 
     header: list[str]
-    rows: list[list[str]]
+    rows: Iterable[list[str]]
 
 
-def report(state: State, rejects: Iterable[Reject], decoder: Decoder) -> Report:
-    """The rejects of one import. `decoder` is that of the import's rows."""
+def report(
+    state: State,
+    rejects: Iterable[Reject],
+    decoder: Decoder,
+    unread: Callable[[], Iterable[Row]] = tuple,
+) -> Report:
+    """The rejects of one import, then its lines that were never published.
+
+    `decoder` is that of the import's rows. `unread` is called twice.
+    """
     ordered = sorted(rejects, key=lambda reject: (reject.sheet or "", reject.line or 0))
     header, cells_of = _originals(state, decoder)
     originals = [cells_of(reject) for reject in ordered]
     # A line may have more cells than the header has names.
-    width = max(map(len, [header, *originals]))
+    width = max(map(len, chain([header], originals, (row.cells for row in unread()))))
     header = [*header, *(f"_cell_{number + 1}" for number in range(len(header), width))]
-    with_sheets = any(reject.sheet for reject in ordered)
+    with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
+
+    def line(cells: Sequence[str], place: Reject | Row, why: Iterable[str]) -> list[str]:
+        number = "" if place.line is None else str(place.line)
+        sheet = [place.sheet or ""] * with_sheets
+        return [*cells, *[""] * (width - len(cells)), number, *why, *sheet, state["id"]]
+
     return Report(
-        [*header, "_line", "_column", "_code", "_message", *["_sheet"] * with_sheets],
         [
-            [
-                *cells,
-                *[""] * (width - len(cells)),
-                *_why(reject),
-                *[reject.sheet or ""] * with_sheets,
-            ]
-            for reject, cells in zip(ordered, originals, strict=True)
+            *header,
+            *("_line", "_column", "_code", "_message"),
+            *["_sheet"] * with_sheets,
+            "_import",
         ],
+        chain(
+            (
+                line(cells, reject, _why(reject))
+                for reject, cells in zip(ordered, originals, strict=True)
+            ),
+            (line(row.cells, row, ("", UNREAD, _UNREAD)) for row in unread()),
+        ),
     )
 
 
+_UNREAD = "L'import a été annulé avant la lecture de cette ligne."
+
+
 def _why(reject: Reject) -> Iterator[str]:
-    yield "" if reject.line is None else str(reject.line)
     for name in ("column", "code", "message"):
         yield _SEPARATOR.join(error.get(name) or "" for error in reject.errors)
 
@@ -73,6 +90,8 @@ def _originals(state: State, decoder: Decoder) -> tuple[list[str], Callable[[Rej
     header: list[str] = state["header"] or fields
     mapping: dict[str, str] = json.loads(state["options"].get("columns") or "{}")
     sources = [mapping.get(column, column) for column in header]
+    # Of a city list: one column that holds both.
+    listed = "nom" in sources and "code_postal_principal" in {*fields} - {*sources}
 
     def cells(reject: Reject) -> list[str]:
         try:
@@ -81,6 +100,8 @@ def _originals(state: State, decoder: Decoder) -> tuple[list[str], Callable[[Rej
             return []
         line = record["import"]
         if line is None or line["cells"] is None:
+            if listed:
+                record["nom"] = f"{record['nom']} ({record['code_postal_principal']})"
             return [_written(record.get(name)) for name in sources]
         read: list[str] = line["cells"]
         return read
@@ -99,38 +120,55 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-def safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    if cell.startswith(_DANGEROUS) and not _HARMLESS.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+def write(path: Path, content: Report, delimiter: str) -> int:
+    """Writes a file of one of FORMATS; how many rows. `delimiter` is for .csv. Raises OSError."""
+    written = 0
 
+    def counted() -> Iterator[list[str]]:
+        nonlocal written
+        for row in content.rows:
+            yield row
+            written += 1
 
-def write(path: Path, content: Report, delimiter: str) -> None:
-    """Writes a file of one of FORMATS. `delimiter` is for .csv. Raises OSError."""
+    counting = Report(content.header, counted())
     match path.suffix.lower():
         case ".csv":
-            _write_csv(path, content, delimiter)
+            _write_csv(path, counting, delimiter)
         case ".xlsx":
-            _write_xlsx(path, content)
+            _write_xlsx(path, counting)
         case ".jsonl":
-            _write_jsonl(path, content)
+            _write_jsonl(path, counting)
         case other:
             raise ValueError(other)
+    return written
 
 
 def _write_csv(path: Path, content: Report, delimiter: str) -> None:
     # Excel takes a file without a byte order mark for one of the local code page.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        writer.writerows([safe(cell) for cell in row] for row in (content.header, *content.rows))
+        rows = chain([content.header], content.rows)
+        writer.writerows([safe(cell) for cell in row] for row in rows)
 
 
 def _write_jsonl(path: Path, content: Report) -> None:
+    names = _distinct(content.header)
     with path.open("w", encoding="utf-8") as file:
         for row in content.rows:
-            line = dict(zip(content.header, row, strict=True))
+            line = dict(zip(names, row, strict=True))
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _distinct(header: Sequence[str]) -> list[str]:
+    """Names as keys: two columns of one name, or of none, are two keys."""
+    names: dict[str, None] = {}
+    for name in header:
+        number, key = 1, name
+        while key in names or (number == 1 and not key):
+            number += 1
+            key = f"{name}_{number}"
+        names[key] = None
+    return list(names)
 
 
 def _write_xlsx(path: Path, content: Report) -> None:
@@ -147,6 +185,6 @@ def _write_xlsx(path: Path, content: Report) -> None:
         cell.data_type, cell.number_format = "s", "@"
         return cell
 
-    for row in (content.header, *content.rows):
+    for row in chain([content.header], content.rows):
         sheet.append([text(value) for value in row])
     book.save(path)

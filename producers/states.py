@@ -5,7 +5,7 @@ Both topics are read without a consumer group: every reader sees all of it, and 
 
 import json
 import logging
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from time import monotonic
@@ -14,7 +14,6 @@ from warnings import catch_warnings, simplefilter
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -54,6 +53,12 @@ def document(state: State) -> dict[str, Any]:
     }
 
 
+def accounted(state: State) -> int:
+    """Rows that have an outcome."""
+    done: int = state["success_rows"] + state["error_rows"] + state["cancelled"]
+    return done
+
+
 class _Reader:
     """All partitions of a topic, or one of them, from the beginning."""
 
@@ -82,9 +87,12 @@ class _Reader:
         self._consumer.close()
 
     def start(
-        self, *, timeout_seconds: float, key: str | None = None, offset: int = OFFSET_BEGINNING
+        self, *, timeout_seconds: float, key: str | None = None, from_now: bool = False
     ) -> None:
-        """Raises UnreachableError and NotReadyError. With a `key`, only its partition is read."""
+        """Raises UnreachableError and NotReadyError. With a `key`, only its partition is read.
+
+        `from_now`: what is published after this call returns, and nothing before it.
+        """
         counts = partition_counts(
             self._consumer, self._settings, [self._topic.name], timeout_seconds=timeout_seconds
         )
@@ -92,7 +100,26 @@ class _Reader:
         numbers = range(count) if key is None else [murmur2(key.encode(), count)]
         name = self._settings.topic(self._topic.name)
         self._partitions = set(numbers)
-        self._consumer.assign([TopicPartition(name, n, offset) for n in numbers])
+        self._consumer.assign(
+            [
+                TopicPartition(
+                    name, n, self._end(name, n, timeout_seconds) if from_now else OFFSET_BEGINNING
+                )
+                for n in numbers
+            ]
+        )
+
+    def _end(self, topic: str, partition: int, timeout_seconds: float) -> int:
+        # OFFSET_END would be looked up by the first fetch, some time later.
+        try:
+            end: int = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=timeout_seconds
+            )[1]
+        except KafkaException as error:
+            raise UnreachableError(
+                f"Kafka ne donne pas {topic} : {error.args[0].str()}."
+            ) from error
+        return end
 
     def poll(self, timeout_seconds: float) -> Message | None:
         """The next record, or None when there is none in time."""
@@ -179,7 +206,8 @@ class ProgressLog(_Reader):
     """How many rows of one import have an outcome, as the row writers tell it after each commit.
 
     Sooner than the import log, which the tracker writes once a second, but only a hint: what a
-    writer that died had still to tell is told with its successor's next commit.
+    writer that died had still to tell is told with its successor's next commit. `cancelled` and
+    `paused` are what was asked for since the start; None: nothing.
     """
 
     def __init__(self, settings: Settings, schemas: SchemaSource, import_id: str) -> None:
@@ -187,10 +215,12 @@ class ProgressLog(_Reader):
         self._decoder = Decoder("import_event", schemas)
         self._import_id = import_id
         self._accounted: dict[tuple[str, int], int] = {}
+        self.cancelled = False
+        self.paused: bool | None = None
 
     def start_now(self, timeout_seconds: float) -> None:
         """Reads from the end of the topic on. Raises UnreachableError and NotReadyError."""
-        self.start(timeout_seconds=timeout_seconds, key=self._import_id, offset=OFFSET_END)
+        self.start(timeout_seconds=timeout_seconds, key=self._import_id, from_now=True)
 
     def accounted(self, timeout_seconds: float) -> int:
         """Rows that have an outcome, of the partitions heard of. Waits for news until the time-out."""
@@ -206,8 +236,13 @@ class ProgressLog(_Reader):
             name, event = self._decoder.decode(message.value())["event"]
         except DecodeError:
             return  # the tracker rejects it
-        if name == f"{NAMESPACE}.Progress":
-            self._accounted[event["topic"], event["partition"]] = event["accounted"]
+        match name.removeprefix(f"{NAMESPACE}."):
+            case "Progress":
+                self._accounted[event["topic"], event["partition"]] = event["accounted"]
+            case "Cancel":
+                self.cancelled = True
+            case "Pause" | "Resume" as asked:
+                self.paused = asked == "Pause"
 
 
 class Reject(NamedTuple):
@@ -226,26 +261,32 @@ class RejectLog(_Reader):
         super().__init__(settings, REJECTS)
 
     def read(self, import_id: str, expected: int, patience_seconds: float) -> Iterator[Reject]:
-        """The rejects, each once.
+        """The rejects that no other import has settled, each once.
 
         Workers publish them a moment after they count them: at the end of the topic this waits for
-        the `expected` number, as long as there is patience.
+        the `expected` number, until nothing comes for as long as there is patience.
         """
-        seen: set[bytes] = set()
-        for message in chain(self.up_to_now(), self._late(seen, expected, patience_seconds)):
+        open_: dict[bytes, Reject] = {}
+        settled: set[bytes] = set()
+        for message in chain(self.up_to_now(), self._late(open_, expected, patience_seconds)):
             if message.key() != import_id.encode():
                 continue
             headers = dict(message.headers() or ())
-            reject_id = headers["ingest.reject_id"]
-            if reject_id not in seen:
-                seen.add(reject_id)
-                yield _reject(headers, message.value())
+            if "ingest.settles" in headers:
+                settled.add(headers["ingest.settles"])
+                open_.pop(headers["ingest.settles"], None)
+            elif headers["ingest.reject_id"] not in settled:
+                open_.setdefault(headers["ingest.reject_id"], _reject(headers, message.value()))
+        yield from open_.values()
 
-    def _late(self, seen: set[bytes], expected: int, patience_seconds: float) -> Iterator[Message]:
-        until = monotonic() + patience_seconds
-        while len(seen) < expected and monotonic() < until:
+    def _late(
+        self, open_: Mapping[bytes, Reject], expected: int, patience_seconds: float
+    ) -> Iterator[Message]:
+        heard = monotonic()
+        while len(open_) != expected and monotonic() - heard < patience_seconds:
             message = self.poll(0.1)
             if message is not None:
+                heard = monotonic()
                 yield message
 
 

@@ -10,6 +10,7 @@ from producers.states import TERMINAL, State, absent_workers
 
 _KAFKA_AWAY = "Kafka ne répond plus : l'import attend son retour."
 _WAITING = " ; la suite attend que les workers aient écrit"
+_PAUSED = " ; l'import est suspendu : foxstream resume "
 _STALL_SECONDS = 5.0
 _WORKER_SECONDS = 2.0
 _WORKER_AGAIN_SECONDS = 15.0
@@ -24,12 +25,16 @@ class ReadingView:
         self.reading: Reading | None = None
         self._begun = self._moved_at = monotonic()
         self._acknowledged = 0
+        self._paused = False
 
     def watch(self, reading: Reading) -> None:
         """A step of `producers.importing.read_file`."""
         if self.reading is None and reading.resumed:
             self.screen.say(f"Cet import était commencé : il reprend ({reading.import_id}).")
         self.reading = reading
+        if reading.paused and not self._paused:
+            self.screen.say(f"L'import est suspendu : foxstream resume {reading.import_id}")
+        self._paused = reading.paused
         self.show()
 
     def show(self) -> None:
@@ -43,7 +48,8 @@ class ReadingView:
             self._acknowledged, self._moved_at = acknowledged, now
         if self.reading.waiting:
             self._moved_at = now
-            self.screen.line(f"{reading_line(read, acknowledged, now - self._begun)}{_WAITING}")
+            why = f"{_PAUSED}{self.reading.import_id}" if self.reading.paused else _WAITING
+            self.screen.line(f"{reading_line(read, acknowledged, now - self._begun)}{why}")
         elif now - self._moved_at > _STALL_SECONDS:
             self.screen.line(_KAFKA_AWAY)
         else:

@@ -1,4 +1,6 @@
-"""How far publishing runs ahead of writing: a large file leaves room for a small one behind it.
+"""How far publishing runs ahead of writing, and whether it goes on at all.
+
+A large file leaves room for a small one behind it.
 
 Rows of all imports share the row topics. Without a limit a file of millions of rows would stand
 before whatever is uploaded after it, until the last of them is written.
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Self
 
-from producers.states import ImportLog, ProgressLog
+from producers.states import ImportLog, ProgressLog, State, accounted
 
 WINDOW_ROWS = 50_000
 """Published rows that may wait to be written, of one import. Smaller imports never wait."""
@@ -20,13 +22,33 @@ _LOG_SECONDS = 1.0
 
 
 class Window:
-    """The window of one import. What the writers tell counts, and the import log behind it."""
+    """The window of one import. What the writers tell counts, and the import log behind it.
 
-    def __init__(self, progress: ProgressLog, log: ImportLog, import_id: str) -> None:
+    `follows`: the progress log is started. A file that is published in a moment needs no window,
+    and leaves no time to cancel or pause it.
+    """
+
+    def __init__(
+        self, progress: ProgressLog, log: ImportLog, state: State, *, follows: bool
+    ) -> None:
         self._progress = progress
         self._log = log
-        self._import_id = import_id
+        self._import_id: str = state["id"]
+        self._version: int = state["version"]
+        self._follows = follows
         self._accounted = 0
+        self._was_paused = state["status"] == "PAUSED"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether no more rows are to be published."""
+        return self._progress.cancelled
+
+    @property
+    def paused(self) -> bool:
+        """Whether rows are to be published later."""
+        asked = self._progress.paused
+        return not self.cancelled and (self._was_paused if asked is None else asked)
 
     def __enter__(self) -> Self:
         return self
@@ -37,17 +59,36 @@ class Window:
     def full(self, published: int) -> Iterator[None]:
         """Yields ten times a second while more than WINDOW_ROWS of so many rows are not written.
 
-        After a crash an import is published from its beginning: rows that were written before
-        count as written, so they pass at once.
+        So it does while the import is paused, and never when it is cancelled. After a crash an
+        import is published from its beginning: rows that were written before count as written, so
+        they pass at once.
         """
+        if not self._follows:
+            return
+        self._look(0.0)
         asked = monotonic()
-        while published - self._accounted > WINDOW_ROWS:
-            self._accounted = max(self._accounted, self._progress.accounted(0.1))
+        while self._holds(published):
+            self._look(0.1)
             if monotonic() - asked > _LOG_SECONDS:
                 asked = monotonic()
-                state = self._log.follow(self._import_id, 0.0)
-                if state is not None:
-                    written = state["success_rows"] + state["error_rows"]
-                    self._accounted = max(self._accounted, written)
-            if published - self._accounted > WINDOW_ROWS:
+                self._ask_log()
+            if self._holds(published):
                 yield
+
+    def _holds(self, published: int) -> bool:
+        return self.paused or (not self.cancelled and published - self._accounted > WINDOW_ROWS)
+
+    def _look(self, timeout_seconds: float) -> None:
+        self._accounted = max(self._accounted, self._progress.accounted(timeout_seconds))
+
+    def _ask_log(self) -> None:
+        state = self._log.follow(self._import_id, 0.0)
+        if state is None or state["version"] <= self._version:
+            return
+        self._version = state["version"]
+        self._accounted = max(self._accounted, accounted(state))
+        # For what was asked before the progress log was started.
+        self._was_paused = state["status"] == "PAUSED"
+        self._progress.cancelled |= (
+            state["waiting_for"] == "cancel" or state["status"] == "CANCELLED"
+        )

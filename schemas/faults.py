@@ -16,7 +16,7 @@ class Fault(NamedTuple):
     message: str
 
 
-_FORMS = {
+FORMS = {
     "siren": "9 chiffres",
     "siret": "14 chiffres",
     "postal_code": "5 chiffres",
@@ -34,6 +34,7 @@ _FORMS = {
     "slugged": "un nom qui contient au moins une lettre latine ou un chiffre",
     "text": "un texte",
 }
+"""What the value of a field of each kind must be, in French."""
 
 
 def fault(field: Field, code: str, column: str | None = None, value: object = None) -> Fault:
@@ -44,7 +45,7 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
     shown = f" « {text[:60]} »" if text else ""
     match code:
         case "missing-value":
-            message = f"La colonne {name} est obligatoire : indiquez {_FORMS[field.kind]}."
+            message = f"La colonne {name} est obligatoire : indiquez {FORMS[field.kind]}."
         case "too-long":
             message = (
                 f"La valeur{shown} de la colonne {name} dépasse {field.max_length} caractères : "
@@ -71,7 +72,7 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
                 "calculée : corrigez-la dans le classeur, puis enregistrez-le."
             )
         case "malformed":
-            message = f"La valeur{shown} de la colonne {name} doit être {_FORMS[field.kind]}."
+            message = f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."
         case _:
             raise AssertionError(code)
     return Fault(column if column is not None else field.name, code, message)

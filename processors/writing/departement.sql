@@ -3,7 +3,7 @@ SELECT code, nom FROM location_departement
 
 -- name: merge
 WITH found AS (
-    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated,
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.told,
         coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
         t.nom AS before,
         ingest.pick(s.policy, s.nom, t.nom, '') AS nom
@@ -41,10 +41,10 @@ WITH found AS (
     SELECT id, now(), now(), code, nom, observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
-SELECT import_id, outcome, sum(counted), sum(repeated)
+SELECT import_id, outcome, sum(counted), sum(repeated), told
 FROM (
-    SELECT import_id, outcome, counted, repeated FROM judged
+    SELECT import_id, outcome, counted, repeated, told FROM judged
     UNION ALL
-    SELECT import_id, 'i', counted, repeated FROM fresh
+    SELECT import_id, 'i', counted, repeated, told FROM fresh
 ) settled
-GROUP BY import_id, outcome
+GROUP BY import_id, outcome, told

@@ -5,7 +5,7 @@ FROM enterprise_entreprise
 
 -- name: merge
 WITH found AS (
-    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated,
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.told,
         coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
         ROW(t.nom, t.siret, t.nom_commercial, t.adresse, t.code_postal, t.ville_nom, t.naf_code,
             t.naf_libelle, t.telephone, t.email_contact, t.site_web, t.is_active) AS before,
@@ -70,10 +70,10 @@ WITH found AS (
         observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
-SELECT import_id, outcome, sum(counted), sum(repeated)
+SELECT import_id, outcome, sum(counted), sum(repeated), told
 FROM (
-    SELECT import_id, outcome, counted, repeated FROM judged
+    SELECT import_id, outcome, counted, repeated, told FROM judged
     UNION ALL
-    SELECT import_id, 'i', counted, repeated FROM fresh
+    SELECT import_id, 'i', counted, repeated, told FROM fresh
 ) settled
-GROUP BY import_id, outcome
+GROUP BY import_id, outcome, told

@@ -32,7 +32,7 @@ CREATE TEMPORARY TABLE staging ON COMMIT DROP AS
 SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
     NULL::text AS policy, NULL::timestamptz AS observed_at, NULL::uuid AS import_id,
     NULL::integer AS line, NULL::bigint AS offset_, NULL::integer AS counted,
-    NULL::integer AS repeated
+    NULL::integer AS repeated, NULL::bigint AS told
 FROM ({columns}) columns WITH NO DATA
 """)
 _OWN_COLUMNS = (
@@ -46,6 +46,7 @@ _OWN_COLUMNS = (
     "offset_",
     "counted",
     "repeated",
+    "told",
 )
 
 
@@ -90,6 +91,11 @@ class Staged(NamedTuple):
 
     round_: int
     rows: tuple[Row, ...]
+
+    @property
+    def settles(self) -> bool:
+        """Whether a row stands for a reject of another import: its own outcome is asked for."""
+        return any(row.settles for row in self.rows)
 
 
 def stage(rows: Sequence[Row]) -> list[Staged]:
@@ -163,15 +169,17 @@ def _take(
 ) -> list[int]:
     """Adds what a merge statement did; the offsets of the rows that it left for another pass."""
     again: list[int] = []
-    for import_id, outcome, counted, repeated, *offsets in answer:
+    for import_id, outcome, counted, repeated, told, *offsets in answer:
         if outcome == _AGAIN:
             again += offsets[0]
         elif outcome == _PARKED:
             for offset in offsets[0]:
                 merged.parked += by_offset[offset]
         else:
-            told = None if import_id is None else str(import_id)
-            merged.outcomes.add(told, outcome, counted, repeated)
+            known = None if import_id is None else str(import_id)
+            merged.outcomes.add(known, outcome, counted, repeated)
+            if told is not None:
+                merged.outcomes.tell(by_offset[told], outcome)
     return again
 
 
@@ -201,6 +209,7 @@ def _lines(target: Target, origin: Origin, staged: Sequence[Staged]) -> str:
         [str(row.offset) for row in lasts],
         list(map(str, counted)),
         [str(len(item.rows) - count) for item, count in zip(staged, counted, strict=True)],
+        [str(item.rows[-1].offset) if item.settles else NULL for item in staged],
     ]
     if target.import_type.parent:
         routing = target.import_type.routing

@@ -1,15 +1,22 @@
 """What became of rows, counted by import."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from processors.judging import Row
 
 _NAMES = {"i": "inserted", "u": "updated", "=": "unchanged", "s": "stale"}
 
 
 class Outcomes:
-    """Counters by import id (None: rows of upstream systems) and outcome."""
+    """Counters by import id (None: rows of upstream systems) and outcome.
+
+    `by_row`: the rows that stand for rejects of other imports, each with its outcome.
+    """
 
     def __init__(self) -> None:
         self.by_import: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+        self.by_row: list[tuple[Row, str]] = []
 
     def add(self, import_id: str | None, outcome: str, counted: int, repeated: int) -> None:
         """`outcome` as the merge statements spell it; `repeated` are later rows of a key.
@@ -20,9 +27,18 @@ class Outcomes:
         self.by_import[import_id][name] += counted
         self.by_import[import_id]["stale" if name == "stale" else "duplicate"] += repeated
 
+    def tell(self, rows: Sequence[Row], outcome: str) -> None:
+        """Takes up one by one the outcomes of rows that were written as one."""
+        name = _NAMES[outcome]
+        again = "stale" if name == "stale" else "duplicate"
+        self.by_row += [
+            (row, name if row.occurrence == 1 else again) for row in rows if row.settles
+        ]
+
     def update(self, other: "Outcomes") -> None:
         for import_id, counter in other.by_import.items():
             self.by_import[import_id].update(counter)
+        self.by_row += other.by_row
 
     def total(self) -> Counter[str]:
         """Over all imports."""

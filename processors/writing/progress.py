@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from faust.types import TP
 from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
@@ -33,37 +34,51 @@ class Progress(NamedTuple):
     accounted: int
 
 
-async def watermarks(connection: Connection, batch: Batch, imports: set[str]) -> dict[str, int]:
-    """The highest settled row number of each import in the batch's partition."""
+async def watermarks(
+    connection: Connection, batch: Batch, imports: set[str]
+) -> tuple[dict[str, int], set[str]]:
+    """The highest settled row number of each import in the batch's partition; which are cancelled."""
     cursor = await connection.execute(
         _SQL["watermarks"],
         {"topic": batch.topic, "partition": batch.partition, "imports": sorted(imports)},
     )
-    rows: list[tuple[object, int]] = await cursor.fetchall()
-    return {str(import_id): watermark for import_id, watermark in rows}
+    rows: list[tuple[object, int, bool]] = await cursor.fetchall()
+    return (
+        {str(import_id): watermark for import_id, watermark, _ in rows},
+        {str(import_id) for import_id, _, cancelled in rows if cancelled},
+    )
 
 
 async def add(
     connection: Connection,
-    batch: Batch,
+    tp: TP,
     highest: Mapping[str, int],
     outcomes: Mapping[str | None, Counter[str]],
+    moves: Mapping[str, Counter[str]],
 ) -> list[Progress]:
-    """Adds the outcomes of a batch; `highest` are its highest row numbers, by import.
+    """Adds the outcomes of a batch of the partition; `highest` are its highest row numbers, by import.
 
     `released` among the outcomes are rows of other imports that waited for those of this one.
+    `moves` are changes besides, of other imports as well: counters of one partition may be negative.
     """
     changes = [
         {
             "import_id": import_id,
-            "watermark": number,
-            **{name: outcomes.get(import_id, Counter())[name] for name in (*OUTCOMES, "released")},
+            "watermark": highest.get(import_id, 0),
+            **_sum(outcomes.get(import_id, _NOTHING), moves.get(import_id, _NOTHING)),
         }
-        for import_id, number in highest.items()
+        for import_id in {**highest, **moves}
     ]
     cursor = await connection.execute(
         _SQL["add"],
-        {"topic": batch.topic, "partition": batch.partition, "changes": Jsonb(changes)},
+        {"topic": tp.topic, "partition": tp.partition, "changes": Jsonb(changes)},
     )
     rows: list[tuple[str, int, int, int]] = await cursor.fetchall()
     return [Progress(*row) for row in rows]
+
+
+_NOTHING: Counter[str] = Counter()
+
+
+def _sum(outcomes: Counter[str], moves: Counter[str]) -> dict[str, int]:
+    return {name: outcomes[name] + moves[name] for name in (*OUTCOMES, "released", "settles")}

@@ -1,19 +1,23 @@
 -- name: watermarks
-SELECT import_id, watermark
-FROM ingest.progress
-WHERE topic = %(topic)s AND partition = %(partition)s AND import_id = ANY(%(imports)s::uuid[])
+SELECT asked.id, coalesce(p.watermark, 0), i.cancelled_at IS NOT NULL
+FROM unnest(%(imports)s::uuid[]) AS asked (id)
+LEFT JOIN ingest.progress p
+    ON p.import_id = asked.id AND p.topic = %(topic)s AND p.partition = %(partition)s
+LEFT JOIN ingest.imports i ON i.id = asked.id
 
 -- name: add
 INSERT INTO ingest.progress AS stored (
     import_id, topic, partition, revision, watermark,
-    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released
+    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released,
+    settles
 )
 SELECT import_id, %(topic)s, %(partition)s, 1, watermark,
-    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released
+    inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released,
+    settles
 FROM jsonb_to_recordset(%(changes)s) AS change (
     import_id uuid, watermark integer, inserted integer, updated integer, unchanged integer,
     duplicate integer, stale integer, rejected integer, parked integer, cancelled integer,
-    released integer
+    released integer, settles integer
 )
 ORDER BY import_id
 ON CONFLICT (import_id, topic, partition) DO UPDATE SET
@@ -28,6 +32,7 @@ ON CONFLICT (import_id, topic, partition) DO UPDATE SET
     parked = stored.parked + EXCLUDED.parked,
     cancelled = stored.cancelled + EXCLUDED.cancelled,
     released = stored.released + EXCLUDED.released,
+    settles = stored.settles + EXCLUDED.settles,
     updated_at = now()
 RETURNING import_id::text, revision, watermark,
     inserted + updated + unchanged + duplicate + stale + rejected + parked + cancelled

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import LiteralString
 from uuid import UUID, uuid5
@@ -12,19 +12,44 @@ from processors.judging import Reject
 
 _NAMESPACE = UUID("f3a0a1de-4c53-5b5e-8f0d-3f6f3b0d8a57")
 
+# Many in a statement: a cancelled import brings rows by the thousand.
 _INSERT: LiteralString = """
 INSERT INTO ingest.rejects (
-    id, topic, partition, "offset", appended_at, key, value, headers, import_id, line, sheet, faults
+    id, topic, partition, "offset", appended_at, key, value, headers, import_id, line, sheet, faults,
+    cancelled, settles_import, settles_line, settles_sheet
 )
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT *
+FROM unnest(
+    %s::uuid[], %s::text[], %s::integer[], %s::bigint[], %s::timestamptz[], %s::bytea[],
+    %s::bytea[], %s::text[]::json[], %s::uuid[], %s::integer[], %s::text[], %s::text[]::jsonb[],
+    %s::boolean[], %s::uuid[], %s::integer[], %s::text[]
+)
 ON CONFLICT (id) DO NOTHING
 """
 
 
 async def store(connection: Connection, topic_id: str, rejects: Sequence[Reject]) -> None:
     """Keeps what is not kept yet: a log that is read again gives the same rejects again."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(_INSERT, [_columns(topic_id, reject) for reject in rejects])
+    for some in _portions(rejects):
+        rows = [_columns(topic_id, reject) for reject in some]
+        await connection.execute(_INSERT, list(map(list, zip(*rows, strict=True))))
+
+
+_STATEMENT_BYTES = 8 << 20
+
+
+def _portions(rejects: Sequence[Reject]) -> Iterator[list[Reject]]:
+    """As many as a statement may hold, most often all."""
+    some: list[Reject] = []
+    size = 0
+    for reject in rejects:
+        some.append(reject)
+        size += len(reject.record.value or b"")
+        if size > _STATEMENT_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
@@ -47,4 +72,8 @@ def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
         reject.line,
         reject.sheet,
         json.dumps(faults, ensure_ascii=False),
+        reject.cancelled,
+        reject.settles and UUID(reject.settles.import_id),
+        reject.settles and reject.settles.line,
+        reject.settles and reject.settles.sheet,
     )

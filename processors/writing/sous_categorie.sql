@@ -130,23 +130,23 @@ WITH given AS MATERIALIZED (
     RETURNING ingest_offset AS offset_
 )
 -- Rows without an outcome come again. By groups, as joins of such lists would be quadratic here.
-SELECT import_id, outcome, sum(counted)::integer, sum(repeated)::integer,
+SELECT import_id, outcome, sum(counted)::integer, sum(repeated)::integer, told,
     CASE WHEN outcome IN ('~', 'p') THEN array_agg(offset_) END
 FROM (
     SELECT offset_, max(import_id) AS import_id, sum(counted) AS counted,
-        sum(repeated) AS repeated, coalesce(max(outcome), '~') AS outcome
+        sum(repeated) AS repeated, max(told) AS told, coalesce(max(outcome), '~') AS outcome
     FROM (
-        SELECT offset_, import_id::text, counted, repeated, NULL AS outcome FROM given
+        SELECT offset_, import_id::text, counted, repeated, told, NULL AS outcome FROM given
         UNION ALL
-        SELECT offset_, NULL, 0, 0, outcome::text FROM judged
+        SELECT offset_, NULL, 0, 0, NULL, outcome::text FROM judged
         UNION ALL
-        SELECT offset_, NULL, 0, 0, 'i' FROM inserted
+        SELECT offset_, NULL, 0, 0, NULL, 'i' FROM inserted
         UNION ALL
-        SELECT offset_, NULL, 0, 0, 'p' FROM given WHERE waits
+        SELECT offset_, NULL, 0, 0, NULL, 'p' FROM given WHERE waits
     ) parts
     GROUP BY offset_
 ) settled
-GROUP BY import_id, outcome
+GROUP BY import_id, outcome, told
 
 -- name: freed
 -- Categories for which rows wait although they are there.

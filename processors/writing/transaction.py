@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import psycopg
+from aiokafka import ConsumerRecord
 
 from processors.database.pool import Connection, Pool, transaction
 from processors.draining import Batch, BatchTooLargeError
 from processors.judging import Judged, Reject, Row
-from processors.writing import parking, positions, progress, rejects
+from processors.writing import children, parking, positions, progress, rejects
 from processors.writing.isolate import Merge, merge_all, merge_isolating
 from processors.writing.limit import RejectLimit
 from processors.writing.merge import Merged, Origin, stage
@@ -93,8 +94,10 @@ async def _write(
         # Step 2. Leave out what an earlier run of a producer has already settled.
         imports = judged.imports()
         if imports:
-            settled = await progress.watermarks(connection, batch, imports)
+            settled, cancelled = await progress.watermarks(connection, batch, imports)
             judged = judged.without_replays(settled)
+            if cancelled:
+                judged = _stopped(batch, judged, cancelled)
         # Step 3. Write the rows, and what waited for them.
         merged, freed = Merged(), None
         if judged.rows:
@@ -104,18 +107,22 @@ async def _write(
         outcomes = merged.outcomes
         # Step 4. Keep what cannot be written, or not yet.
         rejected = [*judged.rejects, *_refused(batch, merged.refused)]
-        surprising = sum(not reject.foreseen for reject in rejected)
+        surprising = sum(not (reject.foreseen or reject.cancelled) for reject in rejected)
         limit.check(len(batch.records), surprising)
         await _keep(connection, topic_id, target, batch, rejected, merged)
-        # Step 5. Account for all of it.
+        # Step 5. Settle the rejects that written rows stand for.
+        moves = await _settled(connection, outcomes)
+        # Step 6. Account for all of it.
         if freed is not None:
             _credit(outcomes, judged.rows, freed)
         highest = _highest(judged)
         moved = (
-            await progress.add(connection, batch, highest, outcomes.by_import) if highest else []
+            await progress.add(connection, batch.tp, highest, outcomes.by_import, moves)
+            if highest
+            else []
         )
         released = None if freed is None else await _account(connection, freed)
-    # Step 6. Leaving the block has committed.
+    # Step 7. Leaving the block has committed.
     limit.count(len(batch.records), surprising)
     return Written(outcomes, rejected, moved, released)
 
@@ -146,17 +153,17 @@ async def _write_waiting(
 
 async def _release(
     connection: Connection,
-    children: Waiting | None,
+    waiting: Waiting | None,
     partition: int,
     rows: Sequence[Row],
     merge: Merge,
 ) -> Released | None:
-    if children is None:
+    if waiting is None:
         return None
     try:
         async with connection.transaction():
             keys = {row.key for row in rows}
-            return await parking.release(connection, children, partition, keys, merge)
+            return await parking.release(connection, waiting, partition, keys, merge)
     except BatchTooLargeError:
         return None  # the parents are written, and the sweep finds who waits for them
 
@@ -182,8 +189,11 @@ async def _account(connection: Connection, freed: Released) -> Written:
         outcomes.by_import[row.import_id]["parked"] -= 1
         if row.import_id is not None:
             highest[row.import_id] = max(row.number, highest.get(row.import_id, 0))
+    moves = await _settled(connection, outcomes)
     moved = (
-        await progress.add(connection, freed.batch, highest, outcomes.by_import) if highest else []
+        await progress.add(connection, freed.batch.tp, highest, outcomes.by_import, moves)
+        if highest
+        else []
     )
     return Written(outcomes, rejected, moved, left=freed.left)
 
@@ -200,8 +210,14 @@ async def _keep(
         await rejects.store(connection, topic_id, rejected)
     if merged.parked:
         await parking.park(connection, topic_id, target, batch, merged.parked)
-    _add(merged.outcomes, "rejected", rejected)
+    _add(merged.outcomes, "rejected", [each for each in rejected if not each.cancelled])
+    _add(merged.outcomes, "cancelled", [each for each in rejected if each.cancelled])
     _add(merged.outcomes, "parked", merged.parked)
+
+
+async def _settled(connection: Connection, outcomes: Outcomes) -> children.Moves:
+    """What moves where rows of a retry or a correction were written."""
+    return await children.settle(connection, outcomes.by_row) if outcomes.by_row else {}
 
 
 def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
@@ -211,10 +227,32 @@ def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
 
 def _refused(batch: Batch, refused: Sequence[tuple[Row, Fault]]) -> list[Reject]:
     records = {record.offset: record for record in batch.records} if refused else {}
-    return [
-        Reject(records[row.offset], row.import_id, row.number, row.line, row.sheet, [fault])
-        for row, fault in refused
+    return [_rejected(records[row.offset], row, fault) for row, fault in refused]
+
+
+def _rejected(record: ConsumerRecord, row: Row, fault: Fault) -> Reject:
+    return Reject(
+        record, row.import_id, row.number, row.line, row.sheet, [fault], settles=row.settles
+    )
+
+
+CANCELLED = Fault(
+    None,
+    "cancelled",
+    "L'import a été annulé avant l'écriture de cette ligne : « foxstream retry » la reprend.",
+)
+
+
+def _stopped(batch: Batch, judged: Judged, cancelled: set[str]) -> Judged:
+    """Rows of cancelled imports are kept, not written. What is wrong with a row is told before that."""
+    records = {record.offset: record for record in batch.records}
+    stopped = [
+        _rejected(records[row.offset], row, CANCELLED)._replace(cancelled=True)
+        for row in judged.rows
+        if row.import_id in cancelled
     ]
+    rows = [row for row in judged.rows if row.import_id not in cancelled]
+    return Judged(rows, [*judged.rejects, *stopped])
 
 
 def _highest(judged: Judged) -> dict[str, int]:

@@ -1,8 +1,19 @@
 """Uploaded files to rows: recognise a text file, a workbook or an archive of them, and read it."""
 
+from producers.reading.correction import UNREAD, Correction, open_source
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
-from producers.reading.rows import Row
-from producers.reading.source import READER_VERSION, Source, open_source
+from producers.reading.rows import Origin, Row
+from producers.reading.source import READER_VERSION, Source
 
-__all__ = ["READER_VERSION", "Options", "RefusedError", "Row", "Source", "open_source"]
+__all__ = [
+    "READER_VERSION",
+    "UNREAD",
+    "Correction",
+    "Options",
+    "Origin",
+    "RefusedError",
+    "Row",
+    "Source",
+    "open_source",
+]

@@ -10,6 +10,9 @@ from producers.reading import cities
 from producers.reading.refusals import quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
 
+OURS = ("_line", "_column", "_code", "_message", "_sheet", "_import")
+"""What error reports add to the columns of the file."""
+
 _LIKENESS = 0.75
 _WITHIN = 20
 
@@ -53,7 +56,12 @@ class Header:
 
 
 def fold(name: str) -> str:
-    """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal"."""
+    """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal".
+
+    Nothing of the columns that our reports add: "_code" is no code.
+    """
+    if name in OURS:
+        return ""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold())))
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from producers.reading.blocks import Block
 from producers.reading.header import Header
 
-Format = Literal["csv", "xlsx", "xls", "ods"]
+Format = Literal["csv", "xlsx", "xls", "ods", "jsonl"]
 
 
 @dataclass(frozen=True)

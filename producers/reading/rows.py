@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from producers.normalise import Column, normalise
 from producers.reading import cities
@@ -11,6 +11,14 @@ from producers.reading.header import Header
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
+
+
+class Origin(NamedTuple):
+    """The rejected line that a row is a correction or a retry of. `id` is its import, a UUID."""
+
+    id: str
+    line: int
+    sheet: str | None
 
 
 @dataclass(slots=True)
@@ -29,6 +37,7 @@ class Row:
     key: str | None
     faults: list[Fault]
     warnings: list[str]
+    origin: Origin | None = None
 
 
 def filled(rows: Sequence[Sequence[str]]) -> list[int]:

@@ -32,6 +32,10 @@ ties = st.none() | st.fixed_dictionaries(
             ),
             max_size=3,
         ),
+        "settles": st.none()
+        | st.fixed_dictionaries(
+            {"id": st.text(max_size=40), "line": st.integers(0, 2**20), "sheet": texts}
+        ),
     }
 )
 values: dict[str, st.SearchStrategy[Any]] = {

@@ -170,7 +170,7 @@ _DRAINING = "processors.draining:BatchConsumer"
 _TRANSACTION = "processors.writing.transaction"
 _OUTBOX = "processors.outbox:Outbox"
 _IMPORTS = "processors.imports"
-_EVENTS = "producers.importing:_Events"
+_EVENTS = "producers.importing:Events"
 _PUBLISHER = "producers.publisher:Publisher"
 
 POINTS: dict[str, Point] = {

@@ -127,9 +127,13 @@ def test_nothing_in_it(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "inner", [zipped({"a.csv": TEXT}), *(c(TEXT) for c in COMPRESSIONS.values())]
+    "inner",
+    [zipped({"a.csv": TEXT}), *(c(TEXT) for c in COMPRESSIONS.values())],
+    ids=["zip", *COMPRESSIONS],
 )
-@pytest.mark.parametrize("outer", [lambda c: zipped({"a": c}), *COMPRESSIONS.values()])
+@pytest.mark.parametrize(
+    "outer", [lambda c: zipped({"a": c}), *COMPRESSIONS.values()], ids=["zip", *COMPRESSIONS]
+)
 def test_nested(write: Write, inner: bytes, outer: Callable[[bytes], bytes]) -> None:
     """An archive within an archive is refused."""
     assert refused(write(outer(inner))) == "nested-archive"

@@ -3,19 +3,28 @@
 import csv
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
-from producers.reports import Report, report, safe, write
+from producers.guarding import original, safe
+from producers.reports import Report, report, write
 from producers.states import Reject, new_state
 from schemas.codec import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.registry import Schema
 
 EMPTY = {field["name"]: None for field in load("entreprise_row")["fields"]}
+
+
+class Content(NamedTuple):
+    """A report whose rows were all taken."""
+
+    header: list[str]
+    rows: list[list[str]]
 
 
 class Schemas:
@@ -54,15 +63,17 @@ def reported(
     *rejects: Reject,
     header: tuple[str, ...] = ("SIREN", "Raison sociale"),
     options: dict[str, str] | None = None,
-) -> Report:
+) -> Content:
     """The report of an import with these rejects."""
     mapping = {"SIREN": "siren", "Raison sociale": "nom"}
     state = new_state(
+        id="i",
         import_type=ENTREPRISE.name,
         header=list(header),
         options={"columns": json.dumps(mapping)} if options is None else options,
     )
-    return report(state, rejects, Decoder("entreprise_row", Schemas()))
+    content = report(state, rejects, Decoder("entreprise_row", Schemas()))
+    return Content(content.header, list(content.rows))
 
 
 MISSING = ("SIREN", "missing-value", "Le SIREN manque.")
@@ -73,9 +84,10 @@ def test_original_columns_come_first() -> None:
     """The cells as read, then what is wrong with them."""
     content = reported(rejected(7, [MISSING], cells=["", " Ma  société "]))
 
-    assert content.header == ["SIREN", "Raison sociale", "_line", "_column", "_code", "_message"]
+    ours = ["_line", "_column", "_code", "_message", "_import"]
+    assert content.header == ["SIREN", "Raison sociale", *ours]
     assert content.rows == [
-        ["", " Ma  société ", "7", "SIREN", "missing-value", "Le SIREN manque."]
+        ["", " Ma  société ", "7", "SIREN", "missing-value", "Le SIREN manque.", "i"]
     ]
 
 
@@ -88,6 +100,7 @@ def test_several_faults_of_a_line_share_its_row() -> None:
         "SIREN | Raison sociale",
         "missing-value | too-long",
         "Le SIREN manque. | Le nom est trop long.",
+        "i",
     ]
 
 
@@ -134,8 +147,8 @@ def test_sheets_are_told_where_there_are_any() -> None:
         rejected(9, [MISSING], cells=["", ""], sheet="Nord"),
     )
 
-    assert content.header[-1] == "_sheet"
-    assert [(row[2], row[-1]) for row in content.rows] == [("9", "Nord"), ("2", "Sud")]
+    assert content.header[-2:] == ["_sheet", "_import"]
+    assert [(row[2], row[-2]) for row in content.rows] == [("9", "Nord"), ("2", "Sud")]
 
 
 def test_a_value_that_cannot_be_read_still_has_its_line() -> None:
@@ -152,11 +165,18 @@ def test_formulas_are_disarmed(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["-12.5", "+33 6 12 34 56 78", "-1,5", "+33(0)6", "-1e5", "a=1", "", "'=1", "12"]
+    "cell", ["-12.5", "+33 6 12 34 56 78", "-1,5", "+33(0)6", "-1e5", "a=1", "", "'a", "12"]
 )
 def test_numbers_and_phones_stay_as_they_are(cell: str) -> None:
     """They would not import again with an apostrophe before them."""
     assert cell == safe(cell)
+
+
+@given(st.text("=+-@\t\r'a1 ", max_size=6))
+def test_guards_are_taken_off_again(cell: str) -> None:
+    """Whatever a cell is, it comes back as it was; and a guarded cell starts no formula."""
+    assert original(safe(cell)) == cell
+    assert not safe(cell).startswith(("=", "@", "\t", "\r"))
 
 
 CELLS = st.lists(

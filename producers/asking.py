@@ -1,0 +1,65 @@
+"""Cancel, pause and resume: what is asked of an import, and what it answers within seconds."""
+
+from time import monotonic
+
+from producers.importing import Desk, Events
+from producers.reading import RefusedError
+from producers.states import TERMINAL, State, accounted
+
+_KAFKA_SECONDS = 8.0
+_ANSWER_SECONDS = 20.0
+
+_ALLOWED = {
+    "Cancel": ("PENDING", "PROCESSING", "PAUSED"),
+    "Pause": ("PENDING", "PROCESSING"),
+    "Resume": ("PAUSED",),
+}
+_REFUSED = {
+    "Cancel": "est terminé : il n'y a plus rien à annuler",
+    "Pause": "ne peut pas être suspendu",
+    "Resume": "n'est pas suspendu",
+}
+
+
+def ask(what: str, import_id: str, desk: Desk, by: str | None) -> State:
+    """Asks for "Cancel", "Pause" or "Resume"; the state when that is done, or some seconds later.
+
+    Raises RefusedError where the import is not in a state for it.
+    """
+    events = Events(desk)
+    desk.log.start(timeout_seconds=_KAFKA_SECONDS)
+    state = desk.log.read({import_id}).get(import_id)
+    if state is None:
+        raise RefusedError("unknown-import", f"Aucun import n'a l'identifiant {import_id}.")
+    if state["status"] not in _ALLOWED[what]:
+        raise RefusedError(
+            "not-possible", f"L'import {import_id} ({state['status']}) {_REFUSED[what]}."
+        )
+    events.asked(import_id, what, by)
+    desk.publisher.flush()
+    until = monotonic() + _ANSWER_SECONDS
+    while not _is_done(what, state) and monotonic() < until:
+        state = desk.log.follow(import_id, 0.2) or state
+    return state
+
+
+def _is_done(what: str, state: State) -> bool:
+    if state["status"] in TERMINAL:
+        return True
+    match what:
+        case "Pause":
+            return bool(state["status"] == "PAUSED")
+        case "Resume":
+            return bool(state["status"] != "PAUSED")
+    return False
+
+
+def is_published_on(desk: Desk, state: State, seconds: float) -> bool:
+    """Whether an import moves within some seconds: else nobody reads its file any more."""
+    until = monotonic() + seconds
+    before = accounted(state)
+    while monotonic() < until:
+        state = desk.log.follow(state["id"], 0.2) or state
+        if state["total_rows"] is not None or accounted(state) > before:
+            return True
+    return False

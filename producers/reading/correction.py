@@ -1,0 +1,263 @@
+"""Our own error reports, sent back with corrections: CSV and XLSX as any file, and JSONL.
+
+A file whose header has `_import` and `_line` is a correction. The columns that the report added are
+taken off; `_line` and `_sheet` tell which reject a row stands for. Rows without `_line` were added
+by hand.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from producers.guarding import original
+from producers.reading import cities, header, source
+from producers.reading.blocks import CHUNK, Block
+from producers.reading.options import Options
+from producers.reading.parts import Part
+from producers.reading.refusals import RefusedError
+from producers.reading.rows import Origin, Row, filled, rows_of
+from producers.reading.source import Source
+from schemas.faults import Fault
+from schemas.import_types import ImportType
+
+UNREAD = "unread"
+"""What a report says in `_code` of a line that was never published: nothing was rejected."""
+
+_EXTRA_CELL = re.compile(r"_cell_[0-9]+")
+_HEAD_BYTES = 1 << 20
+_SAMPLE = 200
+
+
+@dataclass
+class Correction(Source):
+    """A report that came back. `corrects` is the import that all its lines name, a UUID.
+
+    `places` are where the report's own columns stand, `undo` gives a cell as it was.
+    """
+
+    corrects: str = ""
+    places: Mapping[str, int] = field(default_factory=dict)
+    extra: Sequence[int] = ()
+    kept: Sequence[int] = ()
+    undo: Callable[[str], str] = original
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """As of any file, with the reject that each row stands for."""
+        self.blank_lines = 0
+        for block in _blocks(self):
+            at = filled(block.rows)
+            self.blank_lines += len(block.rows) - len(at)
+            if at:
+                stripped, origins = self._stripped(block, at)
+                rows = rows_of(self.import_type, self.columns, stripped, at, self.luhn)
+                for row in rows:
+                    row.origin = origins.get(row.line)
+                yield rows
+
+    def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, Origin]]:
+        """The block with the original columns alone, and origins by line."""
+        rows = list(block.rows)
+        broken = dict(block.broken)
+        origins: dict[int, Origin] = {}
+        for i in at:
+            cells = block.rows[i]
+            if i not in broken and len(cells) < len(self.places) + len(self.kept):
+                broken[i] = _SHORT
+            if i in broken:
+                continue
+            fault = self._trace(cells, block.lines[i], origins)
+            if fault is not None:
+                broken[i] = fault
+            rows[i] = [self.undo(cells[column]) for column in self.kept] + self._beyond(cells)
+        place = {column: number for number, column in enumerate(self.kept)}
+        numeric = {place[c]: found for c, found in block.numeric.items() if c in place}
+        return replace(block, rows=rows, broken=broken, numeric=numeric), origins
+
+    def _trace(self, cells: list[str], line: int, origins: dict[int, Origin]) -> Fault | None:
+        told = self._told(cells, "_line")
+        if not told or self._told(cells, "_code") == UNREAD:
+            return None
+        if not (told.isascii() and told.isdigit() and 0 < int(told) < 2**31):
+            return _NO_LINE
+        origins[line] = Origin(self.corrects, int(told), self._told(cells, "_sheet") or None)
+        return None
+
+    def _told(self, cells: list[str], name: str) -> str:
+        return cells[self.places[name]].strip() if name in self.places else ""
+
+    def _beyond(self, cells: list[str]) -> list[str]:
+        """Cells that the line had beyond its header, where they are not emptied."""
+        extra = [self.undo(cells[column]) for column in self.extra]
+        while extra and not extra[-1].strip():
+            extra.pop()
+        return extra
+
+
+_SHORT = Fault(
+    None,
+    "missing-cell",
+    "La ligne a moins de cellules que l'en-tête du rapport : ajoutez celles qui manquent, même "
+    "vides.",
+)
+_NO_LINE = Fault(
+    "_line",
+    "malformed",
+    "La colonne _line doit être le numéro d'origine de la ligne, ou vide pour une ligne ajoutée.",
+)
+
+
+def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
+    """As producers.reading.source.open_source; a Correction where the file is one of our reports."""
+    names = _json_names(path)
+    if names is not None:
+        return _correction(_open_jsonl(path, names, import_type, options), undo=str)
+    return _correction(source.open_source(path, import_type, options), undo=original)
+
+
+def _correction(found: Source, undo: Callable[[str], str]) -> Source:
+    names = found.columns.names
+    places = {name: names.index(name) for name in header.OURS if name in names}
+    if not {"_import", "_line"} <= places.keys():
+        return found
+    extra = [at for at, name in enumerate(names) if _EXTRA_CELL.fullmatch(name)]
+    ours = {*places.values(), *extra}
+    kept = [at for at in range(len(names)) if at not in ours]
+    own = {**vars(found), "parts": [_own(part, kept, undo) for part in found.parts]}
+    corrects = _named(found, places["_import"])
+    return Correction(**own, corrects=corrects, places=places, extra=extra, kept=kept, undo=undo)
+
+
+def _blocks(found: Source) -> Iterator[Block]:
+    return chain.from_iterable(part.blocks() for part in found.parts)
+
+
+def _own(part: Part, kept: Sequence[int], undo: Callable[[str], str]) -> Part:
+    """The part with the original columns in its header; its blocks still have all."""
+    return replace(part, columns=_without(part.columns, kept, undo))
+
+
+def _without(
+    columns: header.Header, kept: Sequence[int], undo: Callable[[str], str]
+) -> header.Header:
+    place = {column: number for number, column in enumerate(kept)}
+    return replace(
+        columns,
+        names=[undo(columns.names[column]) for column in kept],
+        sources={
+            name: tuple(tuple(place[column] for column in one) for one in sources)
+            for name, sources in columns.sources.items()
+        },
+        cities=None if columns.cities is None else place[columns.cities],
+        coordinates=None if columns.coordinates is None else place[columns.coordinates],
+    )
+
+
+def _named(found: Source, column: int) -> str:
+    """The import that the lines name. Raises RefusedError where it is none, or several."""
+    named = {
+        cells[column].strip()
+        for block in _blocks(found)
+        for cells in block.rows
+        if column < len(cells)
+    } - {""}
+    if len(named) > 1:
+        raise RefusedError(
+            "several-imports",
+            "Les lignes de ce rapport viennent de plusieurs imports (colonne _import) : corrigez "
+            "chaque rapport dans son propre fichier.",
+        )
+    if not named or not _is_id(*named):
+        raise RefusedError(
+            "unknown-import",
+            "La colonne _import de ce rapport ne nomme aucun import : reprenez le fichier que "
+            "« foxstream errors » a écrit.",
+        )
+    return named.pop()
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+# --- .jsonl
+
+
+def _json_names(path: Path) -> list[str] | None:
+    """The keys of the first line where the file is one of our .jsonl reports."""
+    with path.open("rb") as file:
+        if file.read(1) != b"{":
+            return None
+        file.seek(0)
+        first = file.readline(_HEAD_BYTES)
+    try:
+        names = list(json.loads(first))
+    except ValueError:
+        return None
+    return names if {"_import", "_line"} <= set(names) else None
+
+
+def _open_jsonl(path: Path, names: list[str], import_type: ImportType, options: Options) -> Source:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def blocks() -> Iterator[Block]:
+        return _jsonl_blocks(path, names)
+
+    sample = [cells for block in islice(blocks(), 1) for cells in block.rows[:_SAMPLE]]
+    columns = header.recognise(import_type, names, options.columns, city_list=cities.column(sample))
+    whole = Part(None, "jsonl", 1, replace(columns, names=names), blocks, encoding="utf-8")
+    return Source(path, import_type, sha256, None, [whole], [], options.luhn)
+
+
+def _jsonl_blocks(path: Path, names: Sequence[str]) -> Iterator[Block]:
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        line = 1
+        while texts := list(islice(file, CHUNK)):
+            broken: dict[int, Fault] = {}
+            rows = []
+            for at, text in enumerate(texts):
+                cells = _cells(text, names)
+                if cells is None:
+                    broken[at] = _NO_OBJECT
+                rows.append([text.strip()] if cells is None else cells)
+            yield Block(range(line, line + len(texts)), rows, broken=broken)
+            line += len(texts)
+
+
+_NO_OBJECT = Fault(
+    None,
+    "malformed",
+    "La ligne n'est pas un objet JSON avec les clés de la première ligne : reprenez sa forme.",
+)
+
+
+def _cells(text: str, names: Sequence[str]) -> list[str] | None:
+    if not text.strip():
+        return []
+    try:
+        given = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(given, dict) or not given.keys() <= set(names):
+        return None
+    return [_text(given.get(name)) for name in names]
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return "oui" if value else "non"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,165 @@
+"""Our reports when they come back: the same cells, and which reject each line stands for."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from producers.reading import Correction, Options, RefusedError, Row, open_source
+from producers.reports import FORMATS, Report, write
+from schemas.import_types import ENTREPRISE, IMPORT_TYPES
+
+IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
+OURS = ["_line", "_column", "_code", "_message", "_sheet", "_import"]
+
+
+def saved(path: Path, cells: list[list[str]], header: list[str], sheet: str = "") -> Path:
+    """A report of lines 2, 3, ... of an import."""
+    rows = [
+        [*row, str(line), "siren", "malformed", "Faux.", sheet, IMPORT]
+        for line, row in enumerate(cells, start=2)
+    ]
+    write(path, Report([*header, *OURS], rows), ";")
+    return path
+
+
+def rows_of(path: Path) -> list[Row]:
+    source = open_source(path, ENTREPRISE)
+    assert isinstance(source, Correction)
+    assert source.corrects == IMPORT
+    return [row for chunk in source.chunks() for row in chunk]
+
+
+# Not what no line or cell of these formats can hold: control characters, halves of characters.
+TEXTS = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Cn")) | st.sampled_from("=+-@\t'\"; 1a"),
+    max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=60)  # it writes files
+@given(
+    cells=st.lists(st.lists(TEXTS, min_size=3, max_size=3), min_size=1, max_size=4),
+    suffix=st.sampled_from(FORMATS),
+)
+def test_a_report_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[list[str]], suffix: str
+) -> None:
+    """Every cell is as it was in the file of which the report is, whatever guards it had."""
+    path = saved(
+        tmp_path_factory.mktemp("r") / f"e{suffix}", cells, ["siren", "nom", "note"], "Sud"
+    )
+
+    rows = rows_of(path)
+
+    assert [row.cells for row in rows] == cells
+    assert [row.origin for row in rows] == [
+        (IMPORT, line, "Sud") for line in range(2, len(cells) + 2)
+    ]
+
+
+def test_our_columns_are_no_columns(tmp_path: Path) -> None:
+    """They are neither unknown nor fields, wherever they stand."""
+    path = tmp_path / "e.csv"
+    path.write_text(f"_import,_code,siren,_line,nom\n{IMPORT},x,123456782,7,Un\n", encoding="utf-8")
+    source = open_source(path, ENTREPRISE)
+
+    [[row]] = source.chunks()
+
+    assert (source.header, source.unknown_columns) == (["siren", "nom"], [])
+    assert (row.cells, row.faults) == (["123456782", "Un"], [])
+    assert row.origin == (IMPORT, 7, None)
+    assert (row.record["siren"], row.record["nom"]) == ("123456782", "Un")
+
+
+def test_numbers_of_a_workbook_are_told(tmp_path: Path) -> None:
+    """A SIREN that Excel turned into a number gets its zeros back, in a correction too."""
+    from openpyxl import Workbook
+
+    path = tmp_path / "e.xlsx"
+    book = Workbook()
+    book.worksheets[0].append(["_line", "siren", "nom", "_import"])
+    book.worksheets[0].append([7, 5520135, "Un", IMPORT])
+    book.save(path)
+
+    [row] = rows_of(path)
+
+    assert (row.record["siren"], row.origin) == ("005520135", (IMPORT, 7, None))
+
+
+def test_other_lines(tmp_path: Path) -> None:
+    """A line without _line was added, one with another is wrong; blank ones are skipped."""
+    path = saved(tmp_path / "e.csv", [["123456782", "Un"]], ["siren", "nom"])
+    text = path.read_text(encoding="utf-8-sig")
+    first = text.splitlines()[1]
+    added = first.replace(f";2;siren;malformed;Faux.;;{IMPORT}", ";;;;;;")
+    wrong = first.replace(";2;", ";deux;")
+    unread = first.replace("malformed", "unread").replace(";2;", ";9;")
+    path.write_text("\n".join([text.strip(), added, ";;;;;;;", wrong, unread]), encoding="utf-8")
+
+    rows = rows_of(path)
+
+    assert [row.origin and row.origin.line for row in rows] == [2, None, None, None]
+    assert [[fault.column for fault in row.faults] for row in rows] == [[], [], ["_line"], []]
+
+
+def test_cells_beyond_the_header(tmp_path: Path) -> None:
+    """They are wrong as long as something stands in them."""
+    path = saved(
+        tmp_path / "e.csv",
+        [["123456782", "Un", "x"], ["123456782", "Un", " "]],
+        ["siren", "nom", "_cell_3"],
+    )
+
+    rows = rows_of(path)
+
+    assert [[fault.code for fault in row.faults] for row in rows] == [["extra-cell"], []]
+    assert rows[0].cells == ["123456782", "Un", "x"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("nonsense", "malformed"), ("[1]", "malformed"), ('{"other": 1}', "malformed")],
+)
+def test_lines_that_are_no_objects(tmp_path: Path, line: str, code: str) -> None:
+    """A line of a .jsonl report that its editor broke is a reject, and the others go on."""
+    path = saved(tmp_path / "e.jsonl", [["123456782", "Un"]], ["siren", "nom"])
+    path.write_text(f"{path.read_text(encoding='utf-8')}{line}\n", encoding="utf-8")
+
+    rows = rows_of(path)
+
+    assert [[fault.code for fault in row.faults] for row in rows] == [[], [code]]
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    """As keys of JSON they stay apart."""
+    path = saved(
+        tmp_path / "e.jsonl", [["123456782", "Un", "a", "b", "c"]], ["siren", "nom", "", "x", "x"]
+    )
+
+    assert list(json.loads(path.read_text(encoding="utf-8")))[2:5] == ["_2", "x", "x_2"]
+    assert rows_of(path)[0].cells == ["123456782", "Un", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("named", [["x"], [IMPORT, IMPORT.replace("6", "7")], [""]])
+def test_reports_of_no_one_import(tmp_path: Path, named: list[str]) -> None:
+    """A file that names no import, or several, is refused as a whole."""
+    path = tmp_path / "e.csv"
+    lines = [f"123456782,Un,{line},{name}" for line, name in enumerate(named, start=2)]
+    path.write_text("\n".join(["siren,nom,_line,_import", *lines]), encoding="utf-8")
+
+    with pytest.raises(RefusedError):
+        open_source(path, ENTREPRISE)
+
+
+def test_other_files_are_no_corrections(tmp_path: Path) -> None:
+    """JSON of somebody else is no report of ours, nor is a file that has one of the columns."""
+    path = tmp_path / "e.csv"
+    path.write_text("siren,nom,_line\n123456782,Un,7\n", encoding="utf-8")
+
+    assert not isinstance(open_source(path, ENTREPRISE, Options()), Correction)
+    path.write_text('{"siren": "123456782", "nom": "Un"}\n', encoding="utf-8")
+    with pytest.raises(RefusedError):
+        open_source(path, IMPORT_TYPES["ENTREPRISE"])

@@ -6,7 +6,7 @@ partitions of another. One process may run several.
 
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.imports import Tracker
 from processors.lag import Lag
+from processors.naf import Naf
 from processors.outbox import Outbox
+from processors.resolving import resolve
 from processors.rows import Family, Judge, RowWriter
 from processors.sending import sender
 from processors.settings import Settings
@@ -31,9 +33,16 @@ from processors.writing.parking import Waiting
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
 from schemas.codec import Decoder, Encoder, load
-from schemas.import_types import CATEGORIE, SOUS_CATEGORIE
+from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.registry import Registry
-from schemas.topics import CATEGORIES, IMPORT_EVENTS, IMPORT_LOG, REJECT_MAX_BYTES, Topic
+from schemas.topics import (
+    CATEGORIES,
+    IMPORT_EVENTS,
+    IMPORT_LOG,
+    REFERENCE_NAF,
+    REJECT_MAX_BYTES,
+    Topic,
+)
 
 SESSION_SECONDS = 10
 """After this long without a heartbeat a worker is taken for dead, and its partitions move on.
@@ -106,11 +115,15 @@ def rows(world: World) -> faust.App:
         judges[SOUS_CATEGORIE.name],
     )
     app.task(Sweep(world.pool, waiting, outbox, lambda: app.consumer.assignment()).run)
+    naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
+    companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_label)
+    app.task(partial(resolve, world.pool))
     families = {
+        ENTREPRISE.name: Family(naf=naf),
         CATEGORIE.name: Family(waiting, categories),
         SOUS_CATEGORIE.name: Family(None, categories),
     }
-    for name, target in TARGETS.items():
+    for name, target in {**TARGETS, ENTREPRISE.name: companies}.items():
         writer = RowWriter(
             target,
             judges[name],

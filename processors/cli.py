@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from processors import cluster, logs, replaying, tracing
+from processors import cluster, jobs, logs, reference, replaying, tracing
 from processors.app import KINDS
 from processors.database.migrate import migrate as apply_migrations
 from processors.errors import WorkerError
@@ -33,6 +34,8 @@ rejects_app = typer.Typer(
     help="Rejects of upstream systems: look, send again, give up.", no_args_is_help=True
 )
 app.add_typer(rejects_app, name="rejects")
+reference_app = typer.Typer(help="Reference data of the workers.", no_args_is_help=True)
+app.add_typer(reference_app, name="reference")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -228,6 +231,57 @@ def discard_rejects(
         chosen = replaying.identifiers(ids)
         done = replaying.discard(settings, chosen, by=getpass.getuser(), why=reason)
     typer.echo(f"{len(done)} of {len(chosen)} discarded")
+
+
+@reference_app.callback()
+def reference_commands() -> None:
+    """Reference data of the workers."""
+
+
+@reference_app.command("load")
+def load_reference(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="CSV with naf_code, libelle, sous_categorie. None: the shipped one."),
+    ] = None,
+) -> None:
+    """Load the NAF nomenclature and the sub-category that each activity is."""
+    with _settings() as settings, Registry(settings.schema_registry_url) as registry:
+        activities = reference.read(file or reference.shipped())
+        removed = reference.publish(settings, registry, activities)
+    typer.echo(f"{len(activities)} activities loaded, {removed} removed")
+
+
+@app.command()
+def job(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(jobs.JOBS)}.")],
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Rows in a transaction.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Run a job once, now."""
+    if name not in jobs.JOBS:
+        raise typer.BadParameter(f"unknown: {name}; there are {', '.join(jobs.JOBS)}")
+    with _settings() as settings:
+        counts = jobs.run(settings, name, batch)
+    if as_json:
+        typer.echo(json.dumps(counts))
+    else:
+        typer.echo(", ".join(f"{count} {what}" for what, count in counts.items()))
+
+
+@app.command()
+def pages(
+    limit: Annotated[int, typer.Option(min=1, help="Most companies.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
+    with _settings() as settings:
+        found = jobs.unresolved(settings, limit)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, default=str))
+    else:
+        lines = ("  ".join(str(value) for value in row.values()) for row in found)
+        typer.echo("\n".join(lines) or "no company waits for its page")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ LAG_SECONDS = Gauge(
     "Age of the oldest record that is not written. Rising without end: the partition is stuck.",
     ("topic", "partition"),
 )
+PAGES_UNRESOLVED = Gauge(
+    "fox_pages_unresolved",
+    "Companies without a page for want of a mapping, a sub-category or a city. Rising: load them.",
+    ("reason",),
+)
 IMPORTS_FINISHED = Counter("fox_imports_total", "Imports that ended.", ("type", "status"))
 IMPORTS_UNFINISHED = Gauge(
     "fox_imports_unfinished", "Imports that have not ended, of the partitions of this worker."

@@ -13,6 +13,7 @@ from processors.categories import Categories
 from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer
 from processors.judging import Judged, judge
+from processors.naf import Naf
 from processors.outbox import Outbox
 from processors.settling import settle
 from processors.writing.limit import RejectLimit
@@ -52,10 +53,11 @@ class Judge:
 
 @dataclass(frozen=True)
 class Family:
-    """What a type has to do with others: those whose rows wait for its rows, and the categories."""
+    """What a type has to do with others: those whose rows wait for its rows, and what it looks up."""
 
     children: Waiting | None = None
     categories: Categories | None = None
+    naf: Naf | None = None
 
 
 class RowWriter:
@@ -120,7 +122,8 @@ class RowWriter:
         judged = await self._judge(batch)
         categories = self._family.categories
         if categories is None:
-            return await write(self._pool, self._target, batch, judged, self._limit)
+            kin = Kin(pages=self._family.naf is not None and self._family.naf.loaded)
+            return await write(self._pool, self._target, batch, judged, self._limit, kin)
         keys = set(map(self._target.import_type.routing, {row.key for row in judged.rows}))
         known: Mapping[str, str] = {}
         if self._target.import_type.parent is not None:

@@ -168,4 +168,4 @@ def lines(found: Trace) -> Iterator[str]:
         codes = ", ".join(fault["code"] for fault in reject["faults"])
         yield f"  rejected {reject['rejected_at']}: {codes} (reject {reject['id']})"
     for row in found["parked"]:
-        yield f"  waits for {row['parent_type']} {row['parent_key']} since {row['parked_at']}"
+        yield f"  waits for {row['parent_name']} ({row['parent_key']}) since {row['parked_at']}"

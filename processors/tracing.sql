@@ -14,7 +14,7 @@ SELECT to_jsonb(p) AS page FROM enterprise_prolocalisation p
 WHERE p.entreprise_id = %(id)s ORDER BY p.created_at LIMIT 20
 
 -- name: parked
-SELECT topic, partition, "offset", import_id, line, sheet, parent_type, parent_key, parked_at
+SELECT topic, partition, "offset", import_id, line, sheet, parent_name, parent_key, parked_at
 FROM ingest.parked
 WHERE topic = %(topic)s AND parent_key = %(key)s
 ORDER BY parked_at

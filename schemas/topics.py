@@ -62,6 +62,7 @@ CATEGORIES = Topic(
     # The changelog of a table of the workers (processors/categories.py), beside the rows that use it.
     "categories", None, "slugify(name of the category)", ROW_PARTITIONS, "compact", None
 )  # fmt: skip
+REFERENCE_NAF = Topic("reference.naf", "naf_reference", "NAF code", 1, "compact", None)
 REJECTS = Topic(
     "rejects",
     None,
@@ -83,4 +84,4 @@ CO_PARTITIONED = (
 )
 """The row topics and what lies beside them: one number of partitions for all."""
 
-TOPICS = (*CO_PARTITIONED, REJECTS, IMPORT_EVENTS, IMPORT_LOG)
+TOPICS = (*CO_PARTITIONED, REFERENCE_NAF, REJECTS, IMPORT_EVENTS, IMPORT_LOG)

@@ -100,7 +100,7 @@ class Site:
     def execute(self, sql: str, *values: object) -> None:
         """Changes what PostgreSQL holds."""
         with psycopg.connect(self.database_url) as connection:
-            connection.execute(sql.encode(), values)
+            connection.execute(sql.encode(), values or None)
 
     def messages(self, topic: str) -> list[Message]:
         """All committed records of a topic of this site, by partition."""

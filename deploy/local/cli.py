@@ -30,7 +30,12 @@ DOWN_TIMEOUT_S = 40.0
 POLL_S = 0.1
 WORKER = "worker"
 # What a worker needs before its first start; each command can be repeated.
-WORKER_PREPARATION = (("migrate",), ("schemas", "register"), ("topics",))
+WORKER_PREPARATION = (
+    ("migrate",),
+    ("schemas", "register"),
+    ("topics",),
+    ("reference", "load"),
+)
 
 app = typer.Typer(
     help="Kafka, a schema registry and PostgreSQL on this machine.", add_completion=False

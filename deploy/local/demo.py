@@ -56,7 +56,7 @@ def _tell(stack: Stack, began: float) -> int:
         say(f"   {name} {address}")
     say(f"   ready after {monotonic() - began:.1f} s\n")
     say("[bold]2. Worker[/]  tables, topics and schemas, then `foxstream-worker run`")
-    for words in (["migrate"], ["topics"], ["schemas", "register"]):
+    for words in (["migrate"], ["topics"], ["schemas", "register"], ["reference", "load"]):
         stack.complete(words[0], [sys.executable, "-m", "processors.cli", *words])
     stack.spawn("worker", [sys.executable, "-m", "processors.cli", "run"])
     wrong: list[str] = []

@@ -1,6 +1,7 @@
 -- name: columns
 SELECT siren, nom, siret, nom_commercial, adresse, code_postal, ville_nom, naf_code, naf_libelle,
-    telephone, email_contact, site_web, is_active
+    telephone, email_contact, site_web, is_active,
+    NULL::text AS own_libelle -- the nomenclature's label of naf_code
 FROM enterprise_entreprise
 
 -- name: merge
@@ -16,7 +17,11 @@ WITH found AS (
         ingest.pick(s.policy, s.code_postal, t.code_postal, '') AS code_postal,
         ingest.pick(s.policy, s.ville_nom, t.ville_nom, '') AS ville_nom,
         ingest.pick(s.policy, s.naf_code, t.naf_code, '') AS naf_code,
-        ingest.pick(s.policy, s.naf_libelle, t.naf_libelle, '') AS naf_libelle,
+        -- A label that nobody gives follows its code; one that stands there for it is left.
+        ingest.pick(s.policy, coalesce(s.naf_libelle, CASE
+            WHEN s.policy = 'overwrite' OR t.naf_libelle = '' OR t.naf_code <> s.naf_code
+            THEN s.own_libelle
+        END), t.naf_libelle, '') AS naf_libelle,
         ingest.pick(s.policy, s.telephone, t.telephone, '') AS telephone,
         ingest.pick(s.policy, s.email_contact, t.email_contact, '') AS email_contact,
         ingest.pick(s.policy, s.site_web, t.site_web, '') AS site_web,
@@ -65,7 +70,7 @@ WITH found AS (
     )
     SELECT id, now(), now(), siren, nom, siret, coalesce(nom_commercial, ''),
         coalesce(adresse, ''), coalesce(code_postal, ''), coalesce(ville_nom, ''),
-        coalesce(naf_code, ''), coalesce(naf_libelle, ''), coalesce(telephone, ''),
+        coalesce(naf_code, ''), coalesce(naf_libelle, own_libelle, ''), coalesce(telephone, ''),
         coalesce(email_contact, ''), coalesce(site_web, ''), coalesce(is_active, true),
         observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh

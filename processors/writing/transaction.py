@@ -3,7 +3,7 @@
 The order of its steps is what promises 1 to 3 of docs/guarantees.md stand on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import psycopg
@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 from processors.database.pool import Connection, Pool, transaction
 from processors.draining import Batch, BatchTooLargeError
 from processors.judging import Judged, Reject, Row
-from processors.writing import children, parking, positions, progress, rejects
+from processors.writing import children, pages, parking, positions, progress, rejects
 from processors.writing.isolate import Merge, merge_all, merge_isolating
 from processors.writing.limit import RejectLimit
 from processors.writing.merge import Merged, Origin, stage
@@ -22,6 +22,7 @@ from processors.writing.progress import Progress
 from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
 from schemas.faults import Fault
+from schemas.import_types import SOUS_CATEGORIE, VILLE, ImportType
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,12 @@ class Kin:
     """What rows have to do with rows of another type.
 
     `parents` are ids of parents by key, as far as they are known: those that are not are looked up
-    by the merge. `children` wait for these rows.
+    by the merge. `children` wait for these rows. `pages`: they are companies, and may have pages.
     """
 
     parents: Mapping[str, str] = field(default_factory=dict)
     children: Waiting | None = None
+    pages: bool = False
 
 
 ALONE = Kin()
@@ -98,12 +100,15 @@ async def _write(
             judged = judged.without_replays(settled)
             if cancelled:
                 judged = _stopped(batch, judged, cancelled)
-        # Step 3. Write the rows, and what waited for them.
+        # Step 3. Write the rows, what waited for them, and the pages that they bring about.
         merged, freed = Merged(), None
         if judged.rows:
             origin = Origin(batch.topic, batch.partition, kin.parents)
             merged = await merge(connection, target, origin, stage(judged.rows))
             freed = await _release(connection, kin.children, batch.partition, judged.rows, merge)
+            if kin.pages:
+                await pages.of_batch(connection, batch, [row.key for row in judged.rows])
+            await _announce(connection, target.import_type, judged.rows)
         outcomes = merged.outcomes
         # Step 4. Keep what cannot be written, or not yet.
         rejected = [*judged.rejects, *_refused(batch, merged.refused)]
@@ -151,6 +156,26 @@ async def _write_waiting(
         return freed and await _account(connection, freed)
 
 
+async def _announce(connection: Connection, import_type: ImportType, rows: Sequence[Row]) -> None:
+    """Notes cities and sub-categories, which pages may wait for."""
+    if import_type is VILLE:
+        await pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
+    elif import_type is SOUS_CATEGORIE:
+        await pages.arrived(connection, "sous-categorie", [None])
+
+
+def _postal_codes(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        yield row.values[_MAIN_CODE]
+        yield from row.values[_ALL_CODES] or ()
+
+
+_MAIN_CODE, _ALL_CODES = (
+    [field.name for field in VILLE.fields].index(name)
+    for name in ("code_postal_principal", "codes_postaux")
+)
+
+
 async def _release(
     connection: Connection,
     waiting: Waiting | None,
@@ -181,6 +206,7 @@ async def _account(connection: Connection, freed: Released) -> Written:
     rejected = [*freed.rejects, *_refused(freed.batch, freed.merged.refused)]
     if rejected:
         await rejects.store(connection, freed.topic_id, rejected)
+    await pages.arrived(connection, "sous-categorie", [None])
     outcomes = freed.merged.outcomes
     _add(outcomes, "parked", freed.merged.parked)
     _add(outcomes, "rejected", rejected)

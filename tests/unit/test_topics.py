@@ -13,6 +13,7 @@ from schemas.topics import (
     DAY_MS,
     IMPORT_EVENTS,
     IMPORT_LOG,
+    REFERENCE_NAF,
     REJECTS,
     TOPICS,
     Topic,
@@ -50,7 +51,7 @@ def test_cleanup(topic: Topic) -> None:
     """Only what holds states by key is compacted and kept for ever; all else ends after its time."""
     configuration = dict(topic.configuration())
 
-    if topic in (IMPORT_LOG, CATEGORIES):
+    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF):
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration
     else:

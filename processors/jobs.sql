@@ -1,0 +1,49 @@
+-- name: turn
+SELECT pg_try_advisory_xact_lock(hashtextextended('foxstream job ' || %(job)s, 0))
+
+-- name: drift
+SELECT i.id::text, i.total_rows - sum(p.inserted + p.updated + p.unchanged + p.duplicate + p.stale
+    + p.rejected + p.parked + p.cancelled) AS drift
+FROM ingest.imports i LEFT JOIN ingest.progress p ON p.import_id = i.id
+WHERE i.completed_at IS NOT NULL AND i.total_rows IS NOT NULL AND i.error IS NULL
+GROUP BY i.id
+HAVING i.total_rows IS DISTINCT FROM sum(p.inserted + p.updated + p.unchanged + p.duplicate + p.stale
+    + p.rejected + p.parked + p.cancelled)
+ORDER BY i.id
+
+-- name: repair
+-- One batch of codes. A sub-category stands for the code that its description or its name ends with
+-- names; where several do, none is touched.
+WITH codes AS (
+    SELECT * FROM unnest(%(codes)s::text[], %(names)s::text[], %(slugs)s::text[], %(descriptions)s::text[])
+        AS given (code, nom, slug, description)
+), standing AS (
+    SELECT s.id, s.nom AS old_nom, s.slug AS old_slug, s.description AS old_description, c.*,
+        count(*) OVER (PARTITION BY c.code) AS standing
+    FROM codes c
+    JOIN subcategory_souscategorie s
+        ON substring(s.description FROM '^NAF ([0-9]{2}\.[0-9]{2}[A-Z]) :') = c.code
+        OR substring(s.nom FROM ' \(([0-9]{2}\.[0-9]{2}[A-Z])\)$') = c.code
+), wanted AS (
+    SELECT id, nom, description,
+        CASE WHEN old_slug <> '' AND NOT EXISTS (
+            SELECT FROM subcategory_souscategorie o WHERE o.slug = old_slug AND o.id <> standing.id
+        ) THEN old_slug ELSE slug END AS slug,
+        old_nom, old_slug, old_description
+    FROM standing
+    WHERE standing.standing = 1
+), repaired AS (
+    UPDATE subcategory_souscategorie s
+    SET nom = w.nom, slug = w.slug, description = w.description, updated_at = now()
+    FROM wanted w
+    WHERE s.id = w.id AND (w.nom, w.slug, w.description) <> (w.old_nom, w.old_slug, w.old_description)
+        AND NOT EXISTS (
+            SELECT FROM subcategory_souscategorie o
+            WHERE o.id <> s.id AND (o.slug = w.slug OR (o.categorie_id = s.categorie_id AND o.nom = w.nom))
+        )
+    RETURNING (w.nom <> w.old_nom)::integer AS nom, (w.slug <> w.old_slug)::integer AS slug,
+        (w.description <> w.old_description)::integer AS description
+)
+SELECT (SELECT count(DISTINCT code) FROM standing), (SELECT count(*) FROM repaired),
+    (SELECT coalesce(sum(nom), 0) FROM repaired), (SELECT coalesce(sum(slug), 0) FROM repaired),
+    (SELECT coalesce(sum(description), 0) FROM repaired)

@@ -1,0 +1,56 @@
+"""The activities of the NAF nomenclature, as a Faust table that every worker holds whole.
+
+Its changelog is the topic `reference.naf` itself, which `foxstream-worker reference load` fills: what
+is loaded reaches running workers by itself, and rows need no look-up in PostgreSQL.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from schemas.codec import DecodeError, Decoder
+from schemas.import_types import ENTREPRISE
+
+_CODE, _LABEL = (
+    [field.name for field in ENTREPRISE.fields].index(name) for name in ("naf_code", "naf_libelle")
+)
+
+
+class Naf:
+    """The table of one worker; `app` must not have been started."""
+
+    def __init__(self, app: Any, topic: str, decoder: Decoder) -> None:
+        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}  # fmt: skip
+        self._table = app.GlobalTable(
+            "naf",
+            partitions=1,
+            recovery_buffer_size=1,
+            key_type=bytes,
+            value_type=bytes,
+            changelog_topic=app.topic(
+                topic, partitions=1, acks=False, internal=True, compacting=True, **raw
+            ),
+        )
+        # The assignor of Faust 0.15.3 asks for the changelog by the name that it would have itself.
+        self._table._changelog_topic_name = lambda: topic
+        self._decoder = decoder
+        self._label_in = lru_cache(maxsize=4096)(self._read)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether there is a mapping at all: without one no page can be made."""
+        return bool(self._table.data)
+
+    def own_label(self, values: Sequence[Any]) -> tuple[str | None]:
+        """The label of a company's activity where its row gives the code only."""
+        if values[_CODE] is None or values[_LABEL] is not None:
+            return (None,)
+        stored = self._table.data.get(values[_CODE].encode())
+        return (stored and self._label_in(stored),)
+
+    def _read(self, value: bytes) -> str | None:
+        try:
+            label: str = self._decoder.decode(value)["libelle"]
+        except DecodeError:
+            return None  # of somebody else's making
+        return label

@@ -1,0 +1,125 @@
+"""The reference of activities: from a file that an operator can edit to PostgreSQL and to the workers."""
+
+import csv
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+from confluent_kafka import KafkaException, Producer
+
+from processors.cluster import TIMEOUT_SECONDS, unreachable
+from processors.database.queries import load
+from processors.errors import ConfigurationError, UnreachableError
+from processors.settings import Settings
+from schemas.codec import Encoder
+from schemas.codec import load as load_schema
+from schemas.registry import Registry
+from schemas.topics import REFERENCE_NAF
+
+_SQL = load("processors", "reference.sql")
+
+HEADER = ("naf_code", "libelle", "sous_categorie")
+
+_CODE = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Activity(NamedTuple):
+    """An activity's label, and the slug of the sub-category that it is on the site."""
+
+    label: str
+    slug: str
+
+
+def shipped() -> Path:
+    """The 732 activities of NAF rev. 2 (INSEE) with the site's trades."""
+    return Path(str(resources.files("schemas"))) / "reference" / "naf.csv"
+
+
+def read(path: Path) -> Mapping[str, Activity]:
+    """Activities by code. Raises ConfigurationError that names the line of what is wrong."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            if tuple(next(rows, ())) != HEADER:
+                raise ConfigurationError(f"{path}, line 1: the columns are {', '.join(HEADER)}")
+            found: dict[str, Activity] = {}
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                code, activity = _checked(where, row)
+                if code in found:
+                    raise ConfigurationError(f"{where}: {code} is there twice")
+                found[code] = activity
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    if not found:
+        raise ConfigurationError(f"{path} has no activity")
+    return found
+
+
+def _checked(where: str, row: list[str]) -> tuple[str, Activity]:
+    if len(row) != len(HEADER):
+        raise ConfigurationError(f"{where}: {len(row)} cells, not {len(HEADER)}")
+    code, label, slug = map(str.strip, row)
+    if not _CODE.fullmatch(code):
+        raise ConfigurationError(f"{where}: {code!r} is no NAF code such as 62.01Z")
+    if not label or "\0" in label:
+        raise ConfigurationError(f"{where}: {code} has no label")
+    if not _SLUG.fullmatch(slug):
+        raise ConfigurationError(f"{where}: {slug!r} is no slug of a sub-category")
+    return code, Activity(label, slug)
+
+
+def publish(settings: Settings, registry: Registry, activities: Mapping[str, Activity]) -> int:
+    """Has PostgreSQL and the topic hold these and no others; how many were removed.
+
+    The topic first: whoever is interrupted in between does it again.
+    """
+    try:
+        with psycopg.connect(
+            settings.database_url.get_secret_value(), connect_timeout=5
+        ) as connection:
+            stored = {code for (code,) in connection.execute(_SQL["stored"])}
+            removed = stored - activities.keys()
+            _send(settings, registry, activities, removed)
+            connection.execute(
+                _SQL["store"],
+                {
+                    "codes": list(activities),
+                    "labels": [activity.label for activity in activities.values()],
+                    "slugs": [activity.slug for activity in activities.values()],
+                },
+            )
+            connection.execute(_SQL["remove"], {"codes": list(activities)})
+            connection.execute(_SQL["arrived"])
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    return len(removed)
+
+
+def _send(
+    settings: Settings, registry: Registry, activities: Mapping[str, Activity], removed: set[str]
+) -> None:
+    topic, record = settings.topic_prefix + REFERENCE_NAF.name, str(REFERENCE_NAF.record)
+    encoder = Encoder(record, registry.schema_id(f"{topic}-value", load_schema(record)))
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "log_level": 0,
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+        }
+    )
+    try:
+        for code, activity in activities.items():
+            value = encoder.encode({"libelle": activity.label, "sous_categorie": activity.slug})
+            producer.produce(topic, value, code)
+        for code in removed:
+            producer.produce(topic, None, code)
+    except KafkaException as error:
+        raise unreachable(settings.kafka_bootstrap, error) from error
+    if producer.flush(3 * TIMEOUT_SECONDS):
+        raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} did not take the reference")

@@ -1,0 +1,96 @@
+"""Public pages (pro-localisations): one of each company whose trade and city are known.
+
+They are made in the transaction that writes the companies. What cannot be resolved is a state of its
+own and never a guess (docs/import-guide.md); it is looked at again when a city, a sub-category or
+the mapping arrives. A look waits until every transaction that did not see the arrival has ended,
+so none is missed whatever their order.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from processors.database.pool import TRANSACTION_SECONDS, Connection, Pool, connected, transaction
+from processors.database.queries import load
+from processors.draining import Batch
+
+_SQL = load("processors.writing", "pages.sql")
+
+SETTLED = f"{TRANSACTION_SECONDS + 2} seconds"
+CHUNK = 1000
+
+REASONS = ("naf", "sous-categorie", "ville")
+"""What a page lacks: the mapping of the activity, the sub-category or a city that fits."""
+
+
+class Made(NamedTuple):
+    """Pages made, and taken off the site; companies unresolved, and not unresolved any more."""
+
+    made: int
+    retired: int
+    unresolved: int
+    settled: int
+
+
+async def of_batch(connection: Connection, batch: Batch, sirens: Sequence[str]) -> Made:
+    """Makes the pages of companies that the batch wrote; `sirens` are those of its rows."""
+    cursor = await connection.execute(
+        _SQL["of_batch"] + _SQL["make"],
+        {
+            "sirens": list(set(sirens)),
+            "partition": batch.partition,
+            "start": batch.start,
+            # What a row changed a later one of its company may have left as it was.
+            "unchanged": len(set(sirens)) < len(sirens),
+        },
+    )
+    return Made(*(await cursor.fetchone() or (0, 0, 0, 0)))
+
+
+async def arrived(connection: Connection, reason: str, codes: Sequence[str | None]) -> None:
+    """Notes that something came that unresolved pages may lack; `codes` are cities' postal codes."""
+    await connection.execute(_SQL["arrived"], {"reason": reason, "codes": list(codes)})
+
+
+async def resolve_some(pool: Pool, settled: str = SETTLED) -> Made | None:
+    """Looks at some of what has arrived, in one transaction; None where nothing is left to look at."""
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(_SQL["due"], {"settled": settled})
+        due: list[tuple[int, str, str | None, UUID | None]] = await cursor.fetchall()
+        if not due:
+            return None
+        numbers, codes = [number for number, *_ in due], [code for _, _, code, _ in due]
+        _, reason, _, after = due[0]
+        cursor = await connection.execute(
+            _SQL["waiting"],
+            {
+                "reason": reason,
+                "codes": None if None in codes else codes,
+                "after": after,
+                "limit": CHUNK,
+            },
+        )
+        ids = [entreprise_id for (entreprise_id,) in await cursor.fetchall()]
+        made = Made(0, 0, 0, 0)
+        if ids:
+            cursor = await connection.execute(_SQL["chosen"] + _SQL["make"], {"ids": ids})
+            made = Made(*(await cursor.fetchone() or made))
+        if len(ids) < CHUNK:
+            await connection.execute(_SQL["done"], {"ids": numbers})
+        else:
+            await connection.execute(_SQL["looked"], {"ids": numbers, "after": ids[-1]})
+    return made
+
+
+async def look_at_all(pool: Pool) -> None:
+    """Has every unresolved page looked at again."""
+    async with transaction(pool) as connection:
+        for reason in REASONS:
+            await arrived(connection, reason, [None])
+
+
+async def counted(pool: Pool) -> dict[str, int]:
+    """Unresolved pages by reason."""
+    async with connected(pool) as connection:
+        cursor = await connection.execute(_SQL["counted"])
+        return dict(await cursor.fetchall())

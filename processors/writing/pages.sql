@@ -1,0 +1,137 @@
+-- name: of_batch
+-- The companies that the batch at hand inserted or changed.
+WITH companies AS MATERIALIZED (
+    SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
+    FROM enterprise_entreprise t
+    WHERE t.siren = ANY(%(sirens)s) AND t.ingest_partition = %(partition)s
+        AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
+        AND t.naf_code <> ''
+    ORDER BY t.id
+)
+
+-- name: chosen
+WITH companies AS MATERIALIZED (
+    SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
+    FROM enterprise_entreprise t
+    WHERE t.id = ANY(%(ids)s) AND t.naf_code <> ''
+    ORDER BY t.id
+)
+
+-- name: make
+-- After either of the two above.
+, given AS MATERIALIZED (
+    SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key
+    FROM (SELECT DISTINCT code_postal, ville_nom FROM companies WHERE is_active) pairs
+), fitting AS (
+    SELECT g.code_postal, g.ville_nom, v.id
+    FROM given g
+    JOIN location_ville v ON v.code_postal_principal = g.code_postal
+        AND (g.key = '' OR v.ingest_key = g.key)
+    UNION
+    SELECT g.code_postal, g.ville_nom, v.id
+    FROM given g
+    JOIN location_ville v ON jsonb_array_length(v.codes_postaux) > 1
+        AND v.codes_postaux @> to_jsonb(g.code_postal) AND (g.key = '' OR v.ingest_key = g.key)
+), places AS MATERIALIZED (
+    -- Never a guess: one city that fits, or none.
+    SELECT code_postal, ville_nom, (array_agg(id))[1] AS ville_id
+    FROM fitting
+    GROUP BY code_postal, ville_nom
+    HAVING count(*) = 1
+), resolved AS MATERIALIZED (
+    SELECT c.id, c.naf_code, c.code_postal, c.ville_nom, p.ville_id,
+        s.id AS sous_categorie_id,
+        CASE
+            WHEN n.code IS NULL THEN 'naf'
+            WHEN s.id IS NULL THEN 'sous-categorie'
+            WHEN p.ville_id IS NULL THEN 'ville'
+        END AS missing
+    FROM companies c
+    LEFT JOIN places p ON p.code_postal = c.code_postal AND p.ville_nom = c.ville_nom
+    LEFT JOIN ingest.naf n ON n.code = c.naf_code
+    LEFT JOIN subcategory_souscategorie s ON s.slug = n.sous_categorie
+    WHERE c.is_active
+), made AS (
+    INSERT INTO enterprise_prolocalisation AS stored (
+        id, created_at, updated_at, entreprise_id, sous_categorie_id, ville_id, ingest_made
+    )
+    SELECT md5(id::text || sous_categorie_id || ville_id)::uuid, now(), now(), id,
+        sous_categorie_id, ville_id, true
+    FROM resolved
+    WHERE missing IS NULL
+    ORDER BY id
+    ON CONFLICT (entreprise_id, sous_categorie_id, ville_id) DO UPDATE
+        SET is_active = true, ingest_retired = NULL, updated_at = now()
+        WHERE stored.ingest_retired
+    RETURNING 1
+), retired AS (
+    -- The company has moved, or does something else: the page that an import made of it goes, unless
+    -- somebody wrote for it.
+    UPDATE enterprise_prolocalisation p
+    SET is_active = false, ingest_retired = true, updated_at = now()
+    FROM resolved r
+    WHERE p.entreprise_id = r.id AND r.missing IS NULL AND p.is_active AND p.ingest_made
+        AND (p.sous_categorie_id, p.ville_id) <> (r.sous_categorie_id, r.ville_id)
+        AND p.texte_long_entreprise = '' AND p.zone_description = '' AND p.meta_description = ''
+    RETURNING 1
+), unresolved AS (
+    INSERT INTO ingest.unresolved_pages AS stored (
+        entreprise_id, reason, naf_code, code_postal, ville_nom
+    )
+    SELECT id, missing, naf_code, code_postal, ville_nom
+    FROM resolved
+    WHERE missing IS NOT NULL
+    ORDER BY id
+    ON CONFLICT (entreprise_id) DO UPDATE
+        SET reason = EXCLUDED.reason, naf_code = EXCLUDED.naf_code,
+            code_postal = EXCLUDED.code_postal, ville_nom = EXCLUDED.ville_nom
+    RETURNING 1
+), settled AS (
+    DELETE FROM ingest.unresolved_pages u
+    USING companies c LEFT JOIN resolved r USING (id)
+    WHERE u.entreprise_id = c.id AND r.missing IS NULL
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM retired),
+    (SELECT count(*) FROM unresolved), (SELECT count(*) FROM settled)
+
+-- name: arrived
+INSERT INTO ingest.pages_due (reason, code_postal)
+SELECT %(reason)s, code_postal FROM unnest(%(codes)s::text[]) AS given (code_postal)
+
+-- name: due
+-- Older than a transaction may be: nobody adds to what it is about any more.
+WITH first AS (
+    SELECT reason, after FROM ingest.pages_due
+    WHERE at < clock_timestamp() - %(settled)s::interval
+    ORDER BY id LIMIT 1
+)
+SELECT d.id, d.reason, d.code_postal, d.after
+FROM ingest.pages_due d JOIN first f ON d.reason = f.reason AND d.after IS NOT DISTINCT FROM f.after
+WHERE d.at < clock_timestamp() - %(settled)s::interval
+ORDER BY d.id
+LIMIT 500
+FOR UPDATE OF d SKIP LOCKED
+
+-- name: waiting
+SELECT entreprise_id
+FROM ingest.unresolved_pages
+WHERE reason = %(reason)s AND (%(codes)s::text[] IS NULL OR code_postal = ANY(%(codes)s))
+    AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
+ORDER BY entreprise_id
+LIMIT %(limit)s
+
+-- name: looked
+UPDATE ingest.pages_due SET after = %(after)s WHERE id = ANY(%(ids)s)
+
+-- name: done
+DELETE FROM ingest.pages_due WHERE id = ANY(%(ids)s)
+
+-- name: counted
+SELECT reason, count(*) FROM ingest.unresolved_pages GROUP BY reason
+
+-- name: unresolved
+SELECT e.siren, e.nom, u.reason, u.naf_code, u.code_postal, u.ville_nom, u.since
+FROM ingest.unresolved_pages u JOIN enterprise_entreprise e ON e.id = u.entreprise_id
+ORDER BY u.reason, u.code_postal, e.siren
+LIMIT %(limit)s

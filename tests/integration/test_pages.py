@@ -1,0 +1,296 @@
+"""Public pages: made with their companies where trade and city are known, later where they are not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from processors.database.pool import open_pool
+from processors.reference import publish, read, shipped
+from processors.settings import Settings
+from processors.writing.pages import resolve_some
+from schemas.registry import Registry
+from tests.fix_stack import Site, eventually
+
+CITIES = (
+    ("Saint-Étienne", "42000", ["42000", "42100"]),
+    ("Rennes", "35000", ["35000"]),
+    ("Paris 01", "75001", ["75001"]),
+    ("Vitry-le-François", "51300", ["51300"]),
+    ("Blacy", "51300", ["51300"]),
+    ("Rennes", "51300", ["51300"]),
+)
+
+
+@pytest.fixture
+def reference(site: Site) -> Site:
+    """A site whose NAF reference is loaded."""
+    settings = Settings(
+        kafka_bootstrap=site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
+        schema_registry_url=site.stack.environment["FOX_SCHEMA_REGISTRY_URL"],
+        database_url=SecretStr(site.database_url),
+        topic_prefix=site.prefix,
+    )
+    with Registry(settings.schema_registry_url) as registry:
+        publish(settings, registry, read(shipped()))
+    return site
+
+
+def cities(site: Site, folder: Path, *wanted: int) -> None:
+    """Imports some of CITIES, all where none is named."""
+    chosen = [CITIES[at] for at in wanted or range(len(CITIES))]
+    lines = [f"{name};{code};{','.join(codes)}" for name, code, codes in chosen]
+    path = folder / f"villes{'-'.join(map(str, wanted))}.csv"
+    path.write_text("\n".join(["nom;code_postal;codes_postaux", *lines]), "utf-8")
+    assert site.foxstream("import", path, "--type", "ville").code == 0
+
+
+def trades(site: Site, folder: Path) -> None:
+    """Imports the category and the sub-category of developers."""
+    (folder / "c.csv").write_text("nom\nInformatique\n", "utf-8")
+    (folder / "s.csv").write_text("nom,categorie\nDéveloppement web,Informatique\n", "utf-8")
+    assert site.foxstream("import", folder / "c.csv", "--type", "categorie").code == 0
+    assert site.foxstream("import", folder / "s.csv", "--type", "sous_categorie").code == 0
+
+
+def companies(site: Site, folder: Path, *lines: str, naf: str = "62.01Z") -> dict[str, Any]:
+    """Imports companies, `siren;code postal;ville` each."""
+    number = len(list(folder.glob("e*.csv")))
+    path = folder / f"e{number}.csv"
+    rows = [f"{line.split(';')[0]};Nom;{naf};{line.split(';', 1)[1]}" for line in lines]
+    path.write_text("\n".join(["siren;nom;naf_code;code_postal;ville_nom", *rows]), "utf-8")
+    done = site.foxstream("import", path, "--type", "entreprise", "--json")
+    return done.json()
+
+
+def pages(site: Site) -> set[tuple[str, str, bool]]:
+    """SIREN, city and whether it is on the site, of each page."""
+    return set(
+        site.query(
+            "SELECT e.siren, v.slug, p.is_active FROM enterprise_prolocalisation p"
+            " JOIN enterprise_entreprise e ON e.id = p.entreprise_id"
+            " JOIN location_ville v ON v.id = p.ville_id"
+        )
+    )
+
+
+def unresolved(site: Site) -> dict[str, str]:
+    """What pages lack, by SIREN, as the command tells it."""
+    found = json.loads(site.foxstream_worker("pages", "--json").stdout)
+    return {row["siren"]: row["reason"] for row in found}
+
+
+def resolve_now(site: Site) -> dict[str, int]:
+    done = site.foxstream_worker("job", "resolve-pages", "--json")
+    assert done.code == 0, done.stderr
+    counts: dict[str, int] = json.loads(done.stdout)
+    return counts
+
+
+def test_b52_a_city_is_found_by_code_and_name_and_never_guessed(
+    reference: Site, tmp_path: Path
+) -> None:
+    """Spelling, St and arrondissements do not matter; a name that disagrees leaves the page open."""
+    site = reference
+    site.worker()
+    cities(site, tmp_path)
+    trades(site, tmp_path)
+
+    companies(
+        site,
+        tmp_path,
+        "100000001;42000;ST ETIENNE",
+        "100000002;42100;Saint Etienne Cedex 2",  # one of its other codes
+        "100000003;75001;PARIS 1ER ARRONDISSEMENT",
+        "100000004;51300;vitry le francois",
+        "100000005;51300;",  # three communes have this code
+        "100000006;35000;",  # one has
+        "100000007;35000;Brest",  # and is not called so
+        "100000008;99999;Rennes",  # a namesake elsewhere is no answer
+    )
+
+    assert pages(site) == {
+        ("100000001", "saint-etienne-42000", True),
+        ("100000002", "saint-etienne-42000", True),
+        ("100000003", "paris-01-75001", True),
+        ("100000004", "vitry-le-francois-51300", True),
+        ("100000006", "rennes-35000", True),
+    }
+    assert unresolved(site) == dict.fromkeys(["100000005", "100000007", "100000008"], "ville")
+    [(label,)] = site.query("SELECT DISTINCT naf_libelle FROM enterprise_entreprise")
+    assert label == "Programmation informatique"
+
+
+def test_pages_are_made_when_what_they_lack_arrives(reference: Site, tmp_path: Path) -> None:
+    """Sub-category and city come after the company; the worker resolves what waited by itself."""
+    site = reference
+    site.worker()
+    companies(site, tmp_path, "100000001;35000;Rennes", "100000002;42000;Saint-Étienne")
+    assert unresolved(site) == dict.fromkeys(["100000001", "100000002"], "sous-categorie")
+
+    trades(site, tmp_path)
+    eventually(lambda: set(unresolved(site).values()) == {"ville"})
+    cities(site, tmp_path, 0, 1)
+
+    eventually(lambda: len(pages(site)) == 2)
+    assert unresolved(site) == {}
+    assert site.query("SELECT count(*) FROM ingest.pages_due") == [(0,)]
+
+
+def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_path: Path) -> None:
+    """An edited file is loaded while a worker runs: companies of a code removed have no page to make."""
+    site = reference
+    site.worker()
+    cities(site, tmp_path)
+    trades(site, tmp_path)
+    edited = tmp_path / "naf.csv"
+    lines = shipped().read_text("utf-8").splitlines()
+    edited.write_text("\n".join(line for line in lines if not line.startswith("62.01Z")), "utf-8")
+
+    loaded = site.foxstream_worker("reference", "load", edited)
+    assert loaded.stdout == "731 activities loaded, 1 removed\n"
+    companies(site, tmp_path, "100000001;35000;Rennes")
+    assert (pages(site), unresolved(site)) == (set(), {"100000001": "naf"})
+
+    assert site.foxstream_worker("reference", "load").code == 0
+    assert resolve_now(site)["made"] == 1
+    assert pages(site) == {("100000001", "rennes-35000", True)}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("6201Z,Programmation,developpement-web", "no NAF code"),
+        ("62.01Z,,developpement-web", "no label"),
+        ("62.01Z,Programmation,Développement web", "no slug"),
+        ("62.01Z,Programmation", "2 cells"),
+        ("62.02A,Conseil,conseil\n62.02A,Conseil,conseil", "twice"),
+    ],
+)
+def test_a_reference_with_a_fault_is_refused(
+    site: Site, tmp_path: Path, line: str, told: str
+) -> None:
+    """Whole, with the line that is at fault."""
+    path = tmp_path / "naf.csv"
+    path.write_text(f"naf_code,libelle,sous_categorie\n01.11Z,Blé,agriculteur\n{line}\n", "utf-8")
+
+    done = site.foxstream_worker("reference", "load", path)
+
+    assert done.code == 2
+    assert told in done.stderr
+    assert "line 3" in done.stderr or "line 4" in done.stderr
+    assert site.query("SELECT count(*) FROM ingest.naf") == [(0,)]
+
+
+def test_a_company_that_moves(reference: Site, tmp_path: Path) -> None:
+    """Its new page is made and its old one goes, unless somebody wrote for it; back again, it returns."""
+    site = reference
+    site.worker()
+    cities(site, tmp_path)
+    trades(site, tmp_path)
+    companies(site, tmp_path, "100000001;35000;Rennes", "100000002;35000;Rennes")
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute(
+            "UPDATE enterprise_prolocalisation SET texte_long_entreprise = 'x' WHERE entreprise_id ="
+            " (SELECT id FROM enterprise_entreprise WHERE siren = '100000002')"
+        )
+
+    companies(site, tmp_path, "100000001;75001;Paris", "100000002;75001;Paris")
+    moved = pages(site)
+    companies(site, tmp_path, "100000001;35000;Rennes")
+
+    assert moved == {
+        ("100000001", "rennes-35000", False),
+        ("100000001", "paris-01-75001", True),
+        ("100000002", "rennes-35000", True),
+        ("100000002", "paris-01-75001", True),
+    }
+    assert {page for page in pages(site) if page[0] == "100000001"} == {
+        ("100000001", "rennes-35000", True),
+        ("100000001", "paris-01-75001", False),
+    }
+
+
+def test_b54_no_page_twice_and_none_without_its_company(reference: Site, tmp_path: Path) -> None:
+    """The same companies again, by force and by two workers of which one dies, leave the same pages."""
+    site = reference
+    killed = site.worker()
+    site.worker()
+    cities(site, tmp_path, 1)
+    trades(site, tmp_path)
+    path = tmp_path / "many.csv"
+    lines = [f"{200_000_000 + n};Nom;62.01Z;35000;Rennes" for n in range(5_000)]
+    path.write_text("\n".join(["siren;nom;naf_code;code_postal;ville_nom", *lines]), "utf-8")
+    command = site.start("import", path, "--type", "entreprise")
+    eventually(lambda: site.query("SELECT 1 FROM enterprise_entreprise LIMIT 1"))
+    killed.kill()
+    assert command.wait(120) == 0
+    before = site.query("SELECT id, updated_at FROM enterprise_prolocalisation ORDER BY id")
+
+    assert site.foxstream("import", path, "--type", "entreprise", "--force").code == 0
+
+    assert len(before) == 5_000
+    again = site.query("SELECT id, updated_at FROM enterprise_prolocalisation ORDER BY id")
+    assert again == before
+
+
+async def test_what_has_just_arrived_is_looked_at_a_little_later(site: Site) -> None:
+    """Not before every transaction that may not have seen it has ended."""
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute("INSERT INTO ingest.pages_due (reason) VALUES ('naf')")
+
+    async with open_pool(site.database_url, 1) as pool:
+        assert await resolve_some(pool) is None
+        assert await resolve_some(pool, "0 seconds") is not None
+
+
+def test_the_repair_of_sub_categories(site: Site) -> None:
+    """The 732 that stand for NAF codes get the names, slugs and descriptions that they need, once."""
+    activities = read(shipped())
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute(
+            "INSERT INTO category_categorie (id, created_at, updated_at, nom, slug)"
+            " VALUES (gen_random_uuid(), now(), now(), 'A', 'a')"
+        )
+        for code, activity in activities.items():
+            connection.execute(
+                "INSERT INTO subcategory_souscategorie"
+                " (id, created_at, updated_at, categorie_id, nom, slug, description)"
+                " SELECT gen_random_uuid(), now(), now(), id, %s, %s, %s FROM category_categorie",
+                (code, f"x-{code}", f"NAF {code} : {activity.label}"),
+            )
+        connection.execute("UPDATE subcategory_souscategorie SET slug = '' WHERE slug = 'x-62.01Z'")
+
+    def repair() -> dict[str, int]:
+        done = site.foxstream_worker("job", "repair-sous-categories", "--json")
+        assert done.code == 0, done.stderr
+        counts: dict[str, int] = json.loads(done.stdout)
+        return counts
+
+    assert repair() == {
+        "checked": 732, "repaired": 732, "names": 732, "slugs": 1, "descriptions": 0,
+    }  # fmt: skip
+    assert repair()["repaired"] == 0
+    names = dict(site.query("SELECT left(description, 10), nom FROM subcategory_souscategorie"))
+    assert names["NAF 62.01Z"] == "Programmation informatique"
+    assert sum(name.endswith(")") and len(name) > 90 for name in names.values()) >= 15
+    assert site.query(
+        "SELECT slug FROM subcategory_souscategorie WHERE description LIKE 'NAF 62.01Z%%'"
+    ) == [("programmation-informatique-6201z",)]
+
+
+def test_accounts_are_checked(site: Site, tmp_path: Path) -> None:
+    """Rows that add up are no drift; one that went missing is, with its import."""
+    site.worker()
+    done = companies(site, tmp_path, "100000001;35000;Rennes")
+
+    assert site.foxstream_worker("job", "check-accounts").code == 0
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute("UPDATE ingest.progress SET inserted = inserted - 1")
+    drifted = site.foxstream_worker("job", "check-accounts")
+
+    assert drifted.code == 1
+    assert f"{done['id']} (1)" in drifted.stderr

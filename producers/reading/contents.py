@@ -109,6 +109,8 @@ def _members(path: Path) -> list[Content] | None:
     parts = [part for part in parts if not _is_litter(part.filename)]
     # zipfile never yields more than the directory states.
     _check_size(sum(part.file_size for part in parts), path.stat().st_size)
+    if len({part.filename for part in parts}) < len(parts):
+        raise refusal("broken-archive")  # a row would not say which file it is of
     if any(part.flag_bits & 1 for part in parts):
         raise refusal("encrypted-archive")
     return [_member(path, part) for part in parts]

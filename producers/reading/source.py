@@ -202,7 +202,11 @@ def _candidates(
             raise
         yield _Candidate(content.name, content.name, partial(_raise, reason))
         return
-    for sheet, visible in book.sheets():
+    sheets = book.sheets()
+    if len({sheet for sheet, _ in sheets}) < len(sheets):
+        # By its name the first would be read for each, and the rows of the others be lost.
+        raise refusal("broken-workbook")
+    for sheet, visible in sheets:
         name = _Name(sheet, f"{content.name}/{sheet}" if content.name else sheet)
         recognise = partial(_sheet_part, content, book, name, import_type, options)
         yield _Candidate(name.shown, content.name, recognise, visible)

@@ -139,6 +139,17 @@ def test_nested(write: Write, inner: bytes, outer: Callable[[bytes], bytes]) -> 
     assert refused(write(outer(inner))) == "nested-archive"
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name(write: Write) -> None:
+    """An archive with two files of one name is refused: their rows could not be told apart."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a.csv", TEXT)
+        archive.writestr("a.csv", TEXT)
+
+    assert refused(write(target.getvalue())) == "broken-archive"
+
+
 def test_tar(write: Write) -> None:
     """A tar within gzip is an archive within an archive."""
     tar = b"a.csv".ljust(257, b"\0") + b"ustar\0" + bytes(500)

@@ -301,6 +301,16 @@ class TestBombs:
 
         assert refused(write(zipped(members))).code == "broken-workbook"
 
+    def test_two_sheets_of_one_name(self, write: Write) -> None:
+        """Two sheets of one name are refused: their rows could not be told apart."""
+        rows = ods_rows([["siren", "nom"], [SIREN, "A"]])
+        content = ods({"F": rows, "G": rows})
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members["content.xml"] = members["content.xml"].replace(b'"G"', b'"F"')
+
+        assert refused(write(zipped(members))).code == "broken-workbook"
+
     def test_shared_texts(self, write: Write) -> None:
         """A long text that many cells share is refused before each gets a copy of it."""
         content = as_xlsx(lambda sheet: None, ["siren", "nom"], [SIREN, "A"])

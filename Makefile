@@ -27,7 +27,7 @@ demo: $(VENV)/ready ## start everything, import the sample files, check every co
 test: $(VENV)/ready ## the whole test suite, against real embedded servers
 	$(BIN)/pytest
 
-up: $(VENV)/ready ## embedded servers and a worker, kept running
+up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 	@$(BIN)/foxstream-local up --detach --with-worker
 
 down: $(VENV)/ready ## stop what `make up` started

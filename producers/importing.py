@@ -59,7 +59,10 @@ _KAFKA_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Order:
-    """What an operator asks for. `policy` is one of the symbols of schemas/avro/import_line.avsc."""
+    """What an operator asks for. `policy` is one of the symbols of schemas/avro/import_line.avsc.
+
+    `import_id` was promised to whoever uploaded the file, under the name `file_name`.
+    """
 
     path: Path
     import_type: ImportType
@@ -68,6 +71,8 @@ class Order:
     generate_ai_content: bool = False
     force: bool = False
     uploaded_by: str | None = None
+    import_id: str | None = None
+    file_name: str | None = None
 
 
 class AlreadyImportedError(RefusedError):
@@ -185,6 +190,19 @@ def import_ids(source: Source, policy: str) -> list[str]:
     ]
 
 
+def upload_ids(
+    import_type: ImportType, sha256: str, options: Options, policy: str
+) -> Iterator[str]:
+    """As `import_ids`, before anything is known of a file but its bytes.
+
+    These follow from what the options say.
+    """
+    told = [import_type.name, sha256, options.encoding, options.delimiter, options.sheet]
+    columns = sorted(options.columns.items())
+    for number in range(_FORCED_AT_MOST):
+        yield str(uuid5(_NAMESPACE, json.dumps(["upload", *told, columns, policy, number])))
+
+
 def earlier(states: dict[str, State], ids: list[str]) -> State | None:
     """The latest import of this file, None if there is none."""
     return next((states[import_id] for import_id in reversed(ids) if import_id in states), None)
@@ -204,7 +222,7 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
 
     outlet = Outlet(desk, order.import_type)
     desk.log.start(timeout_seconds=_KAFKA_SECONDS)
-    ids = import_ids(source, order.policy)
+    ids = [order.import_id] if order.import_id else import_ids(source, order.policy)
     corrects = source.corrects if isinstance(source, Correction) else None
     states = desk.log.read({*ids, corrects} if corrects else set(ids))
     options = pinned(source, order, outlet.partitions)
@@ -223,6 +241,28 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
         reading, _unchanged(order.path, before, rows), order.policy, small=small, watch=watch
     )
     return reading
+
+
+def publish_refusal(order: Order, desk: Desk, sha256: str, refusal: RefusedError) -> None:
+    """Ends an import whose id was promised and whose file cannot be read, or not to its end.
+
+    Raises as `read_file`.
+    """
+    desk.partition_counts(IMPORT_EVENTS)
+    events = Events(desk)
+    state = new_state(
+        id=order.import_id,
+        import_type=order.import_type.name,
+        file_name=order.file_name,
+        file_sha256=sha256,
+        uploaded_by=order.uploaded_by,
+        generate_ai_content=order.generate_ai_content,
+        header=[],
+        options={"policy": order.policy},
+    )
+    events.submitted(state)
+    events.finished(Reading(state, failure=refusal))
+    desk.publisher.flush()
 
 
 def begin(known: State | None, ids: list[str], submission: State, *, force: bool) -> Reading:
@@ -352,7 +392,7 @@ def _submission(order: Order, source: Source, options: dict[str, str], parent: s
     return new_state(
         parent=parent,
         import_type=order.import_type.name,
-        file_name=source.file_name,
+        file_name=order.file_name or source.file_name,
         file_sha256=source.sha256,
         uploaded_by=order.uploaded_by,
         generate_ai_content=order.generate_ai_content,

@@ -1,8 +1,11 @@
 """What the environment says; docs/operations.md lists every setting."""
 
+import os
 from functools import cache
+from pathlib import Path
+from typing import TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.rules import Luhn
@@ -27,11 +30,66 @@ class Settings(BaseSettings):
         return self.topic_prefix + name
 
 
+class GatewaySettings(BaseSettings):
+    """`large_...` are those of resumable uploads. Limits per minute are of one account."""
+
+    model_config = SettingsConfigDict(env_prefix="FOX_GATEWAY_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    spool: Path = Path("spool")
+    secret: SecretStr | None = None
+    trusted_proxies: str = "127.0.0.1"
+
+    max_file_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
+    max_rows: int = Field(default=50_000, gt=0)
+    large_max_file_bytes: int = Field(default=16 * 1024**3, gt=0)
+    large_upload_hours: float = Field(default=24, gt=0)
+    uploads_at_once: int = Field(default=40, gt=0)
+    idle_seconds: float = Field(default=30, gt=0)
+
+    imports_per_minute: int = Field(default=10, gt=0)
+    checks_per_minute: int = Field(default=30, gt=0)
+    requests_per_minute: int = Field(default=1200, gt=0)
+    logins_per_minute: int = Field(default=10, gt=0)
+    followers: int = Field(default=500, gt=0)
+
+    publishers: int = Field(default=4, gt=0)
+    large_publishers: int = Field(default=2, gt=0)
+    tries: int = Field(default=4, gt=0)
+    retry_seconds: float = Field(default=5, ge=0)
+    soft_limit_seconds: float = Field(default=1800, gt=0)
+    hard_limit_seconds: float = Field(default=2000, gt=0)
+    check_seconds: float = Field(default=60, gt=0)
+    file_days: float = Field(default=30, gt=0)
+    session_hours: float = Field(default=12, gt=0)
+
+
 @cache
 def settings() -> Settings:
     """Read once per process. Raises SettingsError."""
+    return _read(Settings, "FOX_")
+
+
+@cache
+def gateway_settings() -> GatewaySettings:
+    """Read once per process; FOX_GATEWAY_SECRET_FILE names a file with the secret. Raises SettingsError."""
+    file = os.environ.get("FOX_GATEWAY_SECRET_FILE")
+    if not file:
+        return _read(GatewaySettings, "FOX_GATEWAY_")
     try:
-        return Settings()
+        secret = SecretStr(Path(file).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"FOX_GATEWAY_SECRET_FILE ne se lit pas : {error}.") from error
+    return _read(GatewaySettings, "FOX_GATEWAY_").model_copy(update={"secret": secret})
+
+
+Kind = TypeVar("Kind", bound=BaseSettings)
+
+
+def _read(kind: type[Kind], prefix: str) -> Kind:
+    try:
+        return kind()
     except ValidationError as error:
-        wrong = ", ".join(f"FOX_{problem['loc'][0]}".upper() for problem in error.errors())
+        wrong = ", ".join(f"{prefix}{problem['loc'][0]}".upper() for problem in error.errors())
         raise SettingsError(f"Réglage invalide dans l'environnement : {wrong}.") from error

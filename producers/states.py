@@ -59,7 +59,7 @@ def accounted(state: State) -> int:
     return done
 
 
-class _Reader:
+class Reader:
     """All partitions of a topic, or one of them, from the beginning."""
 
     def __init__(self, settings: Settings, topic: Topic) -> None:
@@ -154,7 +154,7 @@ class _Reader:
                 )
 
 
-class ImportLog(_Reader):
+class ImportLog(Reader):
     """The states of imports. Of two states of one import the higher version holds."""
 
     def __init__(self, settings: Settings, schemas: SchemaSource) -> None:
@@ -183,6 +183,20 @@ class ImportLog(_Reader):
                 break
         return self._states.get(import_id)
 
+    def changed(self, timeout_seconds: float) -> dict[str, State | None]:
+        """States that are newer, None where an import was forgotten; waits for the first of them.
+
+        To be called after `read`, by whoever follows all imports.
+        """
+        changed: dict[str, State | None] = {}
+        message = self.poll(timeout_seconds)
+        while message is not None:
+            if self._take(message, None):
+                import_id = (message.key() or b"").decode(errors="replace")
+                changed[import_id] = self._states.get(import_id)
+            message = self.poll(0)
+        return changed
+
     def _take(self, message: Message, wanted: Container[str] | None) -> bool:
         key = message.key()
         import_id = key.decode(errors="replace") if key else ""
@@ -202,7 +216,7 @@ class ImportLog(_Reader):
         return True
 
 
-class ProgressLog(_Reader):
+class ProgressLog(Reader):
     """How many rows of one import have an outcome, as the row writers tell it after each commit.
 
     Sooner than the import log, which the tracker writes once a second, but only a hint: what a
@@ -254,7 +268,7 @@ class Reject(NamedTuple):
     value: bytes | None
 
 
-class RejectLog(_Reader):
+class RejectLog(Reader):
     """The rejects of one import."""
 
     def __init__(self, settings: Settings) -> None:

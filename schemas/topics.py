@@ -84,4 +84,15 @@ CO_PARTITIONED = (
 )
 """The row topics and what lies beside them: one number of partitions for all."""
 
-TOPICS = (*CO_PARTITIONED, REFERENCE_NAF, REJECTS, IMPORT_EVENTS, IMPORT_LOG)
+GATEWAY_TOKENS = Topic("gateway.tokens", "gateway_token", "token id", 1, "compact", None)
+GATEWAY_AUDIT = Topic("gateway.audit", "gateway_audit", "account", 1, retention_ms=90 * DAY_MS)
+
+TOPICS = (
+    *CO_PARTITIONED,
+    REFERENCE_NAF,
+    REJECTS,
+    IMPORT_EVENTS,
+    IMPORT_LOG,
+    GATEWAY_TOKENS,
+    GATEWAY_AUDIT,
+)

@@ -21,7 +21,7 @@ import typer
 
 from deploy.local import state
 from deploy.local.errors import DirectoryInUseError, LocalStackError
-from deploy.local.ports import accepts
+from deploy.local.ports import LOOPBACK, accepts, free_port
 from deploy.local.stack import Stack
 
 EXIT_UNREACHABLE = 5
@@ -29,6 +29,11 @@ EXIT_INTERRUPTED = 130
 DOWN_TIMEOUT_S = 40.0
 POLL_S = 0.1
 WORKER = "worker"
+GATEWAY = "gateway"
+GATEWAY_PORT = 8080
+HOW_TO_SIGN_IN = (
+    "a token for the gateway's pages: foxstream-gateway token create --name YOU --scope admin"
+)
 # What a worker needs before its first start; each command can be repeated.
 WORKER_PREPARATION = (
     ("migrate",),
@@ -50,7 +55,9 @@ DEFAULT_DIRECTORY = Path(".local")
 def up(
     directory: Directory = DEFAULT_DIRECTORY,
     detach: Annotated[bool, typer.Option(help="Return when ready and keep it running.")] = False,
-    with_worker: Annotated[bool, typer.Option(help="Run a worker beside the servers.")] = False,
+    with_worker: Annotated[
+        bool, typer.Option(help="Run a worker and the gateway beside the servers.")
+    ] = False,
 ) -> None:
     """Start the servers that the environment does not point to already."""
     directory = directory.resolve()
@@ -113,6 +120,7 @@ def _run(directory: Path, with_worker: bool) -> None:
         with Stack(directory, keep_schemas=True, report=_say) as stack:
             if with_worker:
                 _start_worker(stack)
+                _start_gateway(stack)
             _list(state.read(directory))
             _say("ready; Ctrl-C stops everything")
             while not threading.Event().wait(1.0):
@@ -127,6 +135,24 @@ def _start_worker(stack: Stack) -> None:
     for step in WORKER_PREPARATION:
         stack.complete(f"worker-{step[0]}", [*command, *step])
     stack.spawn(WORKER, [*command, "run"])
+
+
+def _start_gateway(stack: Stack) -> None:
+    """At its usual port, or a free one where that is taken."""
+    port = free_port() if accepts(LOOPBACK, GATEWAY_PORT) else GATEWAY_PORT
+    settings = {
+        "FOX_GATEWAY_PORT": str(port),
+        "FOX_GATEWAY_SPOOL": str(stack.directory / "spool"),
+    }
+    gateway = stack.spawn(
+        GATEWAY,
+        [sys.executable, "-m", "producers.gateway.cli", "run"],
+        settings,
+        f"http://{LOOPBACK}:{port}",
+    )
+    while gateway.running and not accepts(LOOPBACK, port):
+        threading.Event().wait(POLL_S)
+    _say(HOW_TO_SIGN_IN)
 
 
 def _detach(directory: Path, with_worker: bool) -> None:
@@ -151,6 +177,8 @@ def _detach(directory: Path, with_worker: bool) -> None:
         supervisor.wait()
     if supervisor.poll() is None:
         _list(state.read(directory))
+        if with_worker:
+            _say(HOW_TO_SIGN_IN)
         _say(f"ready; `foxstream-local down --directory {directory}` stops it")
         return
     typer.echo(log.read_text(encoding="utf-8"), nl=False, err=True)
@@ -163,7 +191,10 @@ def _announced(directory: Path, pid: int, with_worker: bool) -> bool:
         found is not None
         and found.pid == pid
         and found.ready
-        and (not with_worker or any(entry.name == WORKER for entry in found.entries))
+        and (
+            not with_worker
+            or any(entry.name == GATEWAY and _is_up(entry) for entry in found.entries)
+        )
     )
 
 

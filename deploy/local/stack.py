@@ -57,6 +57,7 @@ class Stack:
         self._abandoned = threading.Event()
         self._servers: list[Server] = []
         self._spawned: list[GuardedProcess] = []
+        self._addresses: dict[str, str] = {}
         self._claim: Claim | None = None
         self._ready = False
 
@@ -114,17 +115,22 @@ class Stack:
             self._claim = None
 
     def spawn(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        url: str = "",
     ) -> GuardedProcess:
         """Starts a process that ends before the servers do and writes to `logs/NAME.log`.
 
-        It gets this process's environment, the addresses and `env`. On `stop` it has 12 s between
-        SIGTERM and SIGKILL. Raises ServerError when it cannot be run.
+        It gets this process's environment, the addresses and `env`; `url` is where it listens. On
+        `stop` it has 12 s between SIGTERM and SIGKILL. Raises ServerError when it cannot be run.
         """
         merged = {**own_environment(), **self.environment, **(env or {})}
         launch = Launch(argv, merged, self.directory / "logs" / f"{name}.log")
         process = GuardedProcess(name, launch)
         self._spawned.append(process)
+        self._addresses[name] = url
         self.publish()
         return process
 
@@ -161,7 +167,8 @@ class Stack:
 
     def _process_entries(self) -> Iterable[Entry]:
         for process in self._spawned:
-            yield Entry(process.name, "", process.pid if process.running else None, ours=True)
+            pid = process.pid if process.running else None
+            yield Entry(process.name, self._addresses[process.name], pid, ours=True)
 
     def _external(self) -> dict[str, str]:
         wanted = [server.variable for server in SERVERS if server.name in self._wanted]

@@ -24,7 +24,7 @@ CLAIM_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A server or a process of the stack; `url` is empty for a process, `pid` None if it is not ours or down."""
+    """A server or a process of the stack; `url` is empty for a process that does not listen, `pid` None if it is not ours or down."""
 
     name: str
     url: str

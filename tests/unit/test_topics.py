@@ -11,6 +11,7 @@ from schemas.topics import (
     CATEGORIES,
     CO_PARTITIONED,
     DAY_MS,
+    GATEWAY_TOKENS,
     IMPORT_EVENTS,
     IMPORT_LOG,
     REFERENCE_NAF,
@@ -51,7 +52,7 @@ def test_cleanup(topic: Topic) -> None:
     """Only what holds states by key is compacted and kept for ever; all else ends after its time."""
     configuration = dict(topic.configuration())
 
-    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF):
+    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF, GATEWAY_TOKENS):
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration
     else:

@@ -1,0 +1,136 @@
+"""What people may do with an import, and in which of its states."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from producers.gateway import tasks
+from producers.gateway.children import ChildDiedError
+from producers.gateway.gateway import Gateway
+from producers.gateway.problems import Problem
+from producers.reading import RefusedError
+from producers.states import State, new_state
+
+_LOGGER = logging.getLogger(__name__)
+
+_ASK_SECONDS = 60.0
+
+T = TypeVar("T")
+
+Action = Callable[[Gateway, State, str], Awaitable[State]]
+"""Given the gateway, the import and the account's name; returns the import that goes on."""
+
+ALLOWED = {
+    "cancel": ("PENDING", "PROCESSING", "PAUSED"),
+    "pause": ("PENDING", "PROCESSING"),
+    "resume": ("PAUSED",),
+    "retry": ("ERROR", "PARTIAL", "CANCELLED"),
+    "generate_ai": ("SUCCESS", "PARTIAL"),
+}
+
+LABELS = {
+    "cancel": "Annuler l'import",
+    "pause": "Mettre en pause",
+    "resume": "Reprendre",
+    "retry": "Réessayer les lignes en erreur",
+    "generate_ai": "Générer les contenus IA",
+}
+
+
+def allowed(state: State) -> list[str]:
+    """The actions that this gateway has and that the state allows."""
+    return [name for name in AVAILABLE if _allows(name, state)]
+
+
+def _allows(name: str, state: State) -> bool:
+    if name == "generate_ai" and state["import_type"] == "VILLE":
+        return False
+    return state["status"] in ALLOWED[name]
+
+
+async def act(gateway: Gateway, name: str, state: State, account: str) -> State:
+    """Does it. Raises Problem 409 where the state forbids it, 501 where it is not built."""
+    if not _allows(name, state):
+        raise Problem(
+            409,
+            "not-allowed-now",
+            f"« {LABELS[name]} » n'est pas possible : l'import est {state['status']}.",
+            import_status=state["status"],
+        )
+    action = AVAILABLE.get(name)
+    if action is None:
+        raise Problem(501, "not-available", f"« {LABELS[name]} » n'est pas encore disponible.")
+    return await action(gateway, state, account)
+
+
+def _asking(what: str) -> Action:
+    async def ask(gateway: Gateway, state: State, account: str) -> State:
+        found: State = await _child(
+            gateway.children.run(
+                tasks.ask, gateway.settings, state["id"], what, account, seconds=_ASK_SECONDS
+            )
+        )
+        return found
+
+    return ask
+
+
+async def _retry(gateway: Gateway, state: State, account: str) -> State:
+    """Answers when the child has an id; its publishing goes on. Where this gateway dies in the
+    middle of it, the same retry again goes on with the same child."""
+    named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def listen(import_id: str) -> None:
+        if not named.done():
+            named.set_result(import_id)
+
+    publishing = asyncio.create_task(
+        gateway.children.run(
+            tasks.retry,
+            gateway.settings,
+            gateway.spool.folder,
+            state["id"],
+            seconds=gateway.limits.hard_limit_seconds,
+            listen=listen,
+        )
+    )
+    gateway.retries.add(publishing)
+    publishing.add_done_callback(gateway.retries.discard)
+    publishing.add_done_callback(_logged)
+    await asyncio.wait({publishing, named}, return_when=asyncio.FIRST_COMPLETED)
+    child = named.result() if named.done() else await _child(publishing)
+    kept = ("import_type", "file_name", "file_sha256", "generate_ai_content")
+    return new_state(
+        **{name: state[name] for name in kept},
+        id=child,
+        parent=state["id"],
+        uploaded_by=account,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _logged(publishing: "asyncio.Task[str]") -> None:
+    if not publishing.cancelled() and (error := publishing.exception()) is not None:
+        _LOGGER.warning("retry not published", extra={"action": "retry", "error": str(error)})
+
+
+async def _child(answer: Awaitable[T]) -> T:
+    """What a child process answers. Raises Problem 409 or 503."""
+    try:
+        return await answer
+    except RefusedError as refusal:
+        raise Problem(409, refusal.code, refusal.message) from refusal
+    except (tasks.AwayError, ChildDiedError, TimeoutError) as error:
+        raise Problem(
+            503, "kafka-away", "Kafka ne répond pas : réessayez dans un instant."
+        ) from error
+
+
+AVAILABLE: dict[str, Action] = {
+    "cancel": _asking("Cancel"),
+    "pause": _asking("Pause"),
+    "resume": _asking("Resume"),
+    "retry": _retry,
+}

@@ -1,0 +1,181 @@
+"""The application: routes, what every answer carries, and how errors are said."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from producers.gateway import api, documents, metrics, pages, problems, resumable
+from producers.gateway.gateway import Gateway
+from producers.gateway.problems import Problem
+from producers.settings import GatewaySettings, Settings
+
+_LOGGER = logging.getLogger(__name__)
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
+    """The application; its gateway starts and stops with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        gateway = app.state.gateway = Gateway(settings, limits)
+        gateway.start()
+        yield
+        await gateway.stop()
+
+    app = FastAPI(
+        title="foxstream",
+        version="1",
+        description="Imports of files into FOX-Reviews: upload, watch, correct.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=problems.RESPONSES,
+        redirect_slashes=False,
+    )
+    app.include_router(resumable.router)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
+    _add_health(app)
+    _add_errors(app)
+    _describe(app)
+    app.add_middleware(Envelope)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> Response:
+        gateway: Gateway = request.app.state.gateway
+        why = gateway.obstacles()
+        return JSONResponse({"ready": not why, "waiting_for": why}, 503 if why else 200)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def prometheus(request: Request) -> Response:
+        gateway: Gateway = request.app.state.gateway
+        metrics.READY.set(not gateway.obstacles())
+        metrics.UNPUBLISHED.set(gateway.publishing.unfinished)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_errors(app: FastAPI) -> None:
+    def respond(request: Request, problem: Problem) -> Response:
+        if _wants_page(request):
+            return pages.respond(request, problem)
+        return problems.respond(request, problem)
+
+    @app.exception_handler(Problem)
+    async def on_problem(request: Request, error: Problem) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return respond(request, problems.from_http(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, problems.from_validation(error))
+
+    @app.exception_handler(pages.SignInNeeded)
+    async def on_nobody(request: Request, error: pages.SignInNeeded) -> Response:
+        return pages.sign_in_first(request)
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> Response:
+        _LOGGER.error("request failed", exc_info=error, extra={"path": request.url.path})
+        detail = "Une erreur interne est survenue : prévenez l'exploitation."
+        return respond(request, Problem(500, "internal", detail))
+
+
+def _wants_page(request: Request) -> bool:
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get(
+        "accept", ""
+    )
+
+
+def _describe(app: FastAPI) -> None:
+    """Adds to the description of the API what is checked outside of the framework."""
+    made: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not made:
+            made.update(FastAPI.openapi(app))
+            parts = made["components"]
+            parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            models = (problems.ProblemDocument, documents.Accepted)
+            for model in models:
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                parts["schemas"] |= schema.pop("$defs", {})
+                parts["schemas"][model.__name__] = schema
+            for methods in made["paths"].values():
+                for method, call in methods.items():
+                    if method != "options":
+                        call["security"] = [{"bearer": []}]
+        return made
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+class Envelope:
+    """Security headers, rate limits and times of every answer. Plain ASGI: it holds no body."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope.setdefault("state", {})
+        begun = monotonic()
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(scope, MutableHeaders(scope=message))
+                _count(scope, message["status"], monotonic() - begun)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _add_headers(scope: Any, headers: MutableHeaders) -> None:
+    for name, value in (scope["state"].get("rate_limit") or {}).items():
+        headers[name] = value
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    if scope["path"].startswith("/static/"):
+        headers.setdefault("Cache-Control", "public, max-age=300")
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+
+
+def _count(scope: Any, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "other")
+    metrics.REQUESTS.labels(route, scope["method"], str(status)).observe(seconds)

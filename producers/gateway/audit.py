@@ -1,0 +1,73 @@
+"""Who did what, on the topic gateway.audit and in the log."""
+
+import logging
+from datetime import UTC, datetime
+
+from confluent_kafka import KafkaException, Producer
+from fastapi import Request
+
+from producers.cluster import configuration
+from producers.gateway.access import Account
+from producers.settings import Settings
+from schemas.codec import Encoder, load
+from schemas.registry import Registry, RegistryUnavailableError, SchemaUnknownError
+from schemas.topics import GATEWAY_AUDIT
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Audit:
+    """Writes without waiting: librdkafka sends in the background, and Kafka away holds nobody up."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topic(GATEWAY_AUDIT.name)
+        self._producer = Producer(
+            {
+                **configuration(settings),
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "queue.buffering.max.messages": 10_000,
+            }
+        )
+        self._encoder: Encoder | None = None
+
+    def prepare(self) -> None:
+        """Asks the registry for the schema's id; blocks. Raises what the registry does."""
+        with Registry(self._settings.schema_registry_url) as registry:
+            schema_id = registry.schema_id(f"{self._topic}-value", load("gateway_audit"))
+        self._encoder = Encoder("gateway_audit", schema_id)
+
+    def write(
+        self,
+        request: Request,
+        account: Account | None,
+        action: str,
+        import_id: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """One line."""
+        record = {
+            "at": datetime.now(UTC),
+            "account": account.name if account else "",
+            "token_id": account.token_id if account else None,
+            "action": action,
+            "import_id": import_id,
+            "detail": detail,
+            "address": request.client.host if request.client else None,
+        }
+        _LOGGER.info("audit", extra={key: value for key, value in record.items() if key != "at"})
+        if self._encoder is None:
+            return  # the log has it; the topic is not there yet
+        try:
+            self._producer.produce(self._topic, self._encoder.encode(record), record["account"])
+            self._producer.poll(0)
+        except (BufferError, KafkaException) as error:
+            _LOGGER.warning("audit only in the log", extra={"error": str(error)})
+
+    def close(self) -> None:
+        """Waits a little for Kafka to have it all."""
+        self._producer.flush(2.0)
+
+
+UNPREPARED = (RegistryUnavailableError, SchemaUnknownError)

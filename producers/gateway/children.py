@@ -1,0 +1,139 @@
+"""Child processes for what takes long, so that the event loop always answers.
+
+They are forked from a server process that has loaded everything (multiprocessing's forkserver):
+a child is there in hundredths of a second, its memory ends with it, it can be killed, and where
+the gateway dies it dies too.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import connection, forkserver, get_context, parent_process
+from typing import Any
+
+from producers.reading import RefusedError
+
+_NICENESS = 10
+_KILL_SECONDS = 10.0
+
+
+class ChildDiedError(Exception):
+    """The child ended without an answer, `code` as of a process, or raised what nobody expects."""
+
+    def __init__(self, code: int | None, why: str = "") -> None:
+        super().__init__(why or f"the process ended with {code}")
+        self.code = code
+
+
+class Children:
+    """`most` children at a time; more wait for their turn."""
+
+    def __init__(self, most: int) -> None:
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(["__main__", "producers.gateway.tasks"])
+        # One thread a child: it waits for what the child says.
+        self._threads = ThreadPoolExecutor(most, "child")
+        self._starting = threading.Lock()
+
+    async def warm_up(self) -> None:
+        """Loads everything now rather than for the first child."""
+        await asyncio.to_thread(forkserver.ensure_running)
+
+    async def run(
+        self,
+        task: Callable[..., Any],
+        *arguments: object,
+        seconds: float,
+        listen: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
+        """What `task` returns.
+
+        Raises what it raises of RefusedError and tasks.AwayError, ChildDiedError, and TimeoutError
+        after `seconds`, when the child is gone.
+        """
+        loop = asyncio.get_running_loop()
+        ours, theirs = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_main, args=(theirs, task, arguments), daemon=False)
+
+        def follow() -> tuple[str, Any]:
+            with self._starting:
+                process.start()
+            theirs.close()
+            started.set()
+            if abandoned.is_set():
+                process.kill()
+            try:
+                while True:
+                    kind, what = ours.recv()
+                    if kind != "told":
+                        return kind, what
+                    loop.call_soon_threadsafe(listen, what)
+            except EOFError:
+                process.join(_KILL_SECONDS)
+                return "died", process.exitcode
+
+        started, abandoned = threading.Event(), threading.Event()
+        answer = loop.run_in_executor(self._threads, follow)
+        try:
+            async with asyncio.timeout(seconds):
+                kind, what = await asyncio.shield(answer)
+        finally:
+            abandoned.set()
+            if not answer.done():
+                answer.cancel()  # where it has not begun
+            if started.is_set():
+                await asyncio.shield(loop.run_in_executor(None, _end, process))
+        return _unpacked(kind, what)
+
+    def close(self) -> None:
+        """Begins no more children; those that run are killed by whoever cancels their `run`."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _end(process: Any) -> None:
+    process.kill()
+    process.join(_KILL_SECONDS)
+
+
+def _unpacked(kind: str, what: Any) -> Any:
+    match kind:
+        case "done":
+            return what
+        case "refused":
+            raise RefusedError(*what)
+        case "away":
+            from producers.gateway.tasks import AwayError  # loads what only children need
+
+            raise AwayError(what)
+        case "raised":
+            raise ChildDiedError(None, what)
+    raise ChildDiedError(what)
+
+
+def _main(pipe: connection.Connection, task: Callable[..., Any], arguments: Any) -> None:
+    from producers.gateway.tasks import AwayError
+
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    try:
+        message = ("done", task(lambda what: pipe.send(("told", what)), *arguments))
+    except RefusedError as error:
+        message = ("refused", (error.code, error.message))
+    except AwayError as error:
+        message = ("away", str(error))
+    except Exception as error:  # noqa: BLE001 - the parent logs it and decides
+        message = ("raised", f"{type(error).__name__}: {error}")
+    with contextlib.suppress(BrokenPipeError):
+        pipe.send(message)
+    pipe.close()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,132 @@
+"""foxstream-gateway: the HTTP API and the admin pages, and the tokens that open them.
+
+What takes time to load is loaded where it is used: child processes load this module again.
+"""
+
+import gc
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from producers.exits import USAGE, explained, fail
+
+app = typer.Typer(
+    name="foxstream-gateway",
+    help="L'API HTTP et les pages d'administration de foxstream.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+token = typer.Typer(help="Les jetons d'accès.", no_args_is_help=True)
+app.add_typer(token, name="token")
+
+
+@app.callback()
+def main(context: typer.Context) -> None:
+    """Sans commande : « run »."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run() -> None:
+    """Sert jusqu'à Ctrl-C ou SIGTERM."""
+    import uvicorn
+
+    from producers.gateway.app import create_app
+    from producers.settings import gateway_settings, settings
+
+    gc.set_threshold(50_000, 20, 50)
+    with explained():
+        limits = gateway_settings()
+        application = create_app(settings(), limits)
+        config = uvicorn.Config(
+            application,
+            host=limits.host,
+            port=limits.port,
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            proxy_headers=True,
+            forwarded_allow_ips=limits.trusted_proxies,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=10,
+            h11_max_incomplete_event_size=64 << 10,
+        )
+        from producers.gateway.serving import serve
+
+        serve(uvicorn.Server(config), application)
+
+
+@token.command()
+def create(
+    name: Annotated[str, typer.Option(help="À qui est le jeton ; nomme l'auteur des imports.")],
+    scope: Annotated[str, typer.Option(help="read, import ou admin.")] = "import",
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Durée de validité ; sans elle, sans fin.")
+    ] = 365,
+) -> None:
+    """Crée un jeton et l'affiche, cette fois seulement."""
+    from producers.gateway.access import SCOPES, new_token
+
+    with explained():
+        if scope not in SCOPES:
+            fail(USAGE, "usage", f"--scope {scope} : {', '.join(SCOPES)}.")
+        if not 1 <= len(name.strip()) <= 100:
+            fail(USAGE, "usage", "--name : de 1 à 100 caractères.")
+        ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
+        text, record = new_token(name.strip(), scope, ends)
+        _publish(record)
+        print(text)
+
+
+@token.command("list")
+def list_() -> None:
+    """Liste les jetons, sans leur texte."""
+    with explained():
+        for record in sorted(_tokens().values(), key=lambda record: record["created_at"]):
+            ends = f"{record['expires_at']:%Y-%m-%d}" if record["expires_at"] else "sans fin"
+            state = "révoqué" if record["revoked_at"] else f"jusqu'au {ends}"
+            print(f"{record['id']}  {record['scope']:<7}{state:<24}{record['name']}")
+
+
+@token.command()
+def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Révoque un jeton et ses sessions, aussitôt."""
+    with explained():
+        record = _tokens().get(token_id)
+        if record is None:
+            fail(USAGE, "unknown-token", f"Aucun jeton n'a l'identifiant {token_id}.")
+        _publish({**record, "revoked_at": datetime.now(UTC)})
+        print(f"Jeton {token_id} révoqué.")
+
+
+def _tokens() -> dict[str, dict[str, Any]]:
+    from producers.gateway.following import TokenLog
+    from producers.settings import settings
+    from schemas.registry import Registry
+
+    with (
+        Registry(settings().schema_registry_url) as registry,
+        TokenLog(settings(), registry) as log,
+    ):
+        log.start(timeout_seconds=8.0)
+        return log.read()
+
+
+def _publish(record: dict[str, Any]) -> None:
+    from producers.importing import Desk
+    from producers.settings import settings
+    from schemas.topics import GATEWAY_TOKENS
+
+    with Desk(settings()) as desk:
+        desk.partition_counts(GATEWAY_TOKENS)
+        encoder = desk.encoder(GATEWAY_TOKENS, "gateway_token")
+        desk.publisher.publish(GATEWAY_TOKENS.name, [(record["id"], encoder.encode(record))])
+        desk.publisher.flush()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,142 @@
+"""What the API answers, for its description: docs and generated clients read these."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FileError(BaseModel):
+    """Why a file as a whole failed; `message` in French."""
+
+    code: str
+    message: str
+
+
+class Import(BaseModel):
+    """The state of an import (schemas/avro/import_state.avsc) and its labels in French."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int
+    import_type: str
+    import_type_display: str
+    status: str
+    status_display: str
+    file_name: str
+    file_sha256: str
+    uploaded_by: str | None
+    total_rows: int | None
+    success_rows: int
+    error_rows: int
+    success_rate: float | None
+    inserted: int
+    updated: int
+    unchanged: int
+    duplicate: int
+    stale: int
+    rejected: int
+    parked: int
+    cancelled: int
+    rows_per_second: float | None
+    waiting_for: str | None
+    generate_ai_content: bool
+    ai_generation_started: bool
+    ai_generation_completed: bool
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    duration: float | None
+    error: FileError | None
+
+
+class Page(BaseModel):
+    """Fifty imports; `next` and `previous` are addresses."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[Import]
+
+
+class Accepted(BaseModel):
+    """An upload that will be imported."""
+
+    id: str
+    message: str
+    status: str
+
+
+class Stats(BaseModel):
+    """Sums over all imports; `average_success_rate` is that of all rows together, in percent."""
+
+    total_imports: int
+    by_status: dict[str, int]
+    by_type: dict[str, int]
+    total_rows_processed: int
+    total_success_rows: int
+    total_error_rows: int
+    average_success_rate: float
+
+
+class Verdict(BaseModel):
+    """What an import of a file would give, as `foxstream check --json`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file_name: str
+    import_type: str
+    refusal: FileError | None
+    format: str | None
+    encoding: str | None
+    delimiter: str | None
+    sheet: str | None
+    header_line: int | None
+    mapping: dict[str, str]
+    unknown_columns: list[str]
+    total_rows: int
+    valid_rows: int
+    rejected_rows: int
+    duplicate_rows: int
+    blank_lines: int
+    errors_by_code: dict[str, int]
+    warnings_by_code: dict[str, int]
+    examples: list[dict[str, Any]]
+    preview: list[dict[str, Any]]
+    already_imported: dict[str, Any] | None
+
+
+class Errors(BaseModel):
+    """The first faults of an import and how many lines have which code."""
+
+    by_code: dict[str, int]
+    first: list[dict[str, Any]]
+
+
+UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "import_type"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "import_type": {"type": "string"},
+                        "policy": {"type": "string", "default": "merge"},
+                        "generate_ai_content": {"type": "boolean", "default": False},
+                        "force": {"type": "boolean", "default": False},
+                        "encoding": {"type": "string"},
+                        "delimiter": {"type": "string"},
+                        "sheet": {"type": "string"},
+                        "columns": {
+                            "type": "string",
+                            "description": "A JSON object: field by column.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}

@@ -1,0 +1,226 @@
+"""What the gateway knows of imports and tokens, by threads that follow Kafka's topics."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Self
+
+from confluent_kafka import KafkaException
+
+from producers.cluster import ClusterError
+from producers.settings import Settings
+from producers.states import ImportLog, Reader, State, new_state
+from schemas.codec import NAMESPACE, DecodeError, Decoder
+from schemas.registry import Registry, RegistryUnavailableError
+from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS
+
+_LOGGER = logging.getLogger(__name__)
+
+_KAFKA_SECONDS = 8.0
+_POLL_SECONDS = 0.5
+_AGAIN_SECONDS = 3.0
+
+
+class States:
+    """The newest state of every import. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, State] = {}
+        self.revision = 0
+        self._events: dict[str, set[asyncio.Event]] = {}
+
+    def take(self, changed: dict[str, State | None]) -> None:
+        """Newer states; None for an import that is forgotten."""
+        for import_id, state in changed.items():
+            if state is None:
+                self.by_id.pop(import_id, None)
+            else:
+                known = self.by_id.get(import_id)
+                if known is not None and known["version"] > state["version"]:
+                    continue
+                self.by_id[import_id] = state
+            for event in self._events.get(import_id, ()):
+                event.set()
+        self.revision += 1
+
+    def take_new(self, states: Iterable[State]) -> None:
+        """Imports that were submitted just now, of which the log may say nothing yet."""
+        self.take({state["id"]: state for state in states if state["id"] not in self.by_id})
+
+    def subscribe(self, import_id: str) -> "Subscription":
+        """An event that is set whenever the import's state changes."""
+        return Subscription(self._events, import_id)
+
+
+class Subscription:
+    """A context in which `event` is set by every change."""
+
+    def __init__(self, events: dict[str, set[asyncio.Event]], import_id: str) -> None:
+        self._events = events
+        self._import_id = import_id
+        self.event = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._events.setdefault(self._import_id, set()).add(self.event)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        waiting = self._events[self._import_id]
+        waiting.discard(self.event)
+        if not waiting:
+            del self._events[self._import_id]
+
+
+class TokenLog(Reader):
+    """The tokens, by id."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        super().__init__(settings, GATEWAY_TOKENS)
+        self._decoder = Decoder("gateway_token", registry)
+        self.tokens: dict[str, dict[str, Any]] = {}
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The tokens now."""
+        for message in self.up_to_now():
+            self._take(message)
+        return self.tokens
+
+    def changed(self, timeout_seconds: float) -> dict[str, Any]:
+        """Tokens that changed, after `read`; waits for the first of them."""
+        changed: dict[str, Any] = {}
+        message = self.poll(timeout_seconds)
+        while message is not None:
+            token = self._take(message)
+            if token is not None:
+                changed[token["id"]] = token
+            message = self.poll(0)
+        return changed
+
+    def _take(self, message: Any) -> dict[str, Any] | None:
+        try:
+            token: dict[str, Any] = self._decoder.decode(message.value())
+        except DecodeError:
+            _LOGGER.warning("token skipped", extra={"action": "decode"})
+            return None
+        self.tokens[token["id"]] = token
+        return token
+
+
+class _Submissions(Reader):
+    """Imports that are submitted from now on."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        super().__init__(settings, IMPORT_EVENTS)
+        self._decoder = Decoder("import_event", registry)
+
+    def changed(self, timeout_seconds: float) -> list[State]:
+        """The states that they begin with; waits for the first."""
+        found: list[State] = []
+        message = self.poll(timeout_seconds)
+        while message is not None:
+            with suppress(DecodeError):
+                event = self._decoder.decode(message.value())
+                name, body = event["event"]
+                if name == f"{NAMESPACE}.Submitted":
+                    found.append(new_state(id=event["import_id"], created_at=event["at"], **body))
+            message = self.poll(0)
+        return found
+
+
+class Follower:
+    """Runs `follow` in a thread, again and again until it is stopped.
+
+    `follow` is given a registry client, what to call when everything up to now is known, and when
+    to end. `why` says what is in the way, None where nothing is.
+    """
+
+    def __init__(self, name: str, follow: Callable[["Follower", Registry], None], url: str) -> None:
+        self._follow = follow
+        self._url = url
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.why: str | None = "Les topics de Kafka ne sont pas encore lus."
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def join(self) -> None:
+        self._thread.join(5.0)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether to end."""
+        return self._stopped.is_set()
+
+    def ready(self) -> None:
+        """Everything up to now is known."""
+        self.why = None
+
+    def _run(self) -> None:
+        while not self.stopped:
+            try:
+                with Registry(self._url) as registry:
+                    self._follow(self, registry)
+            except (ClusterError, RegistryUnavailableError, KafkaException) as error:
+                self.why = str(error)
+                _LOGGER.warning("followed again", extra={"action": "follow", "error": str(error)})
+            except Exception as error:
+                self.why = str(error)
+                _LOGGER.exception("followed again", extra={"action": "follow"})
+            self._stopped.wait(_AGAIN_SECONDS)
+
+
+def follow_states(
+    settings: Settings, states: States, loop: asyncio.AbstractEventLoop
+) -> list[Follower]:
+    """Followers that keep `states` up to date."""
+
+    def imports(follower: Follower, registry: Registry) -> None:
+        with ImportLog(settings, registry) as log:
+            log.start(timeout_seconds=_KAFKA_SECONDS)
+            _post(loop, states.take, dict(log.read()))
+            follower.ready()
+            while not follower.stopped:
+                changed = log.changed(_POLL_SECONDS)
+                if changed:
+                    _post(loop, states.take, changed)
+
+    def events(follower: Follower, registry: Registry) -> None:
+        with _Submissions(settings, registry) as submissions:
+            submissions.start(timeout_seconds=_KAFKA_SECONDS, from_now=True)
+            follower.ready()
+            while not follower.stopped:
+                new = submissions.changed(_POLL_SECONDS)
+                if new:
+                    _post(loop, states.take_new, new)
+
+    url = settings.schema_registry_url
+    return [Follower("imports", imports, url), Follower("events", events, url)]
+
+
+def follow_tokens(
+    settings: Settings, take: Callable[[dict[str, Any]], None], loop: asyncio.AbstractEventLoop
+) -> Follower:
+    """A follower that gives `take` the tokens that change."""
+
+    def tokens(follower: Follower, registry: Registry) -> None:
+        with TokenLog(settings, registry) as log:
+            log.start(timeout_seconds=_KAFKA_SECONDS)
+            _post(loop, take, log.read())
+            follower.ready()
+            while not follower.stopped:
+                changed = log.changed(_POLL_SECONDS)
+                if changed:
+                    _post(loop, take, changed)
+
+    return Follower("tokens", tokens, settings.schema_registry_url)
+
+
+def _post(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], what: Any) -> None:
+    with suppress(RuntimeError):  # the loop is closed: the gateway ends
+        loop.call_soon_threadsafe(take, what)

@@ -1,0 +1,153 @@
+"""What all routes share: one object, made when the gateway starts."""
+
+import asyncio
+import logging
+
+from fastapi import Request
+
+from producers.gateway import access, following
+from producers.gateway.audit import UNPREPARED, Audit
+from producers.gateway.children import Children
+from producers.gateway.limits import Limits
+from producers.gateway.problems import unknown_import
+from producers.gateway.publishing import Publishing
+from producers.gateway.receiving import Receiving
+from producers.gateway.spool import Job, Spool
+from producers.settings import GatewaySettings, Settings
+from producers.states import State, new_state
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Gateway:
+    """The parts, and their threads and tasks between `start` and `stop`."""
+
+    def __init__(self, settings: Settings, limits: GatewaySettings) -> None:
+        self.settings = settings
+        self.limits = limits
+        self.spool = Spool(limits.spool)
+        self.states = following.States()
+        self.tokens = access.Tokens()
+        secret = limits.secret.get_secret_value().encode() if limits.secret else self.spool.secret()
+        self.access = access.Access(
+            self.tokens,
+            access.Sessions(secret, limits.session_hours),
+            Limits(
+                {
+                    "import": limits.imports_per_minute,
+                    "check": limits.checks_per_minute,
+                    "request": limits.requests_per_minute,
+                    "login": limits.logins_per_minute,
+                    "piece": limits.requests_per_minute,
+                }
+            ),
+        )
+        self.receiving = Receiving(
+            self.spool, limits.max_file_bytes, limits.uploads_at_once, limits.idle_seconds
+        )
+        self.publishing = Publishing(self.spool, settings, limits)
+        self.children = Children(4)
+        self.audit = Audit(settings)
+        self.stats: dict[str, int] = {}
+        self.followers = 0
+        self.retries: set[asyncio.Task[str]] = set()
+        self.stopping = asyncio.Event()
+        self._threads: list[following.Follower] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begins to follow and to publish."""
+        loop = asyncio.get_running_loop()
+        jobs = map(self.spool.job, self.spool.pending())
+        self.states.take_new(submitted(job) for job in jobs if job is not None)
+        self._threads = following.follow_states(self.settings, self.states, loop)
+        self._threads.append(following.follow_tokens(self.settings, self.tokens.take, loop))
+        for thread in self._threads:
+            thread.start()
+        self._tasks = [
+            asyncio.create_task(self.publishing.run()),
+            asyncio.create_task(self._prepare_audit()),
+            asyncio.create_task(self.children.warm_up()),
+        ]
+
+    async def stop(self) -> None:
+        """Ends everything; what is not published stays in the spool."""
+        for thread in self._threads:
+            thread.stop()
+        ending = [*self._tasks, *self.retries]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self.children.close()
+        await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        self.audit.close()
+
+    async def _prepare_audit(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.audit.prepare)
+                return
+            except UNPREPARED as error:
+                _LOGGER.warning("audit only in the log", extra={"error": str(error)})
+            await asyncio.sleep(5.0)
+
+    def obstacles(self) -> list[str]:
+        """Why the gateway is not ready; empty where it is."""
+        return [thread.why for thread in self._threads if thread.why is not None]
+
+    def known(self, import_id: str) -> State | None:
+        """The state of an import, of the log or, before that, of the spool."""
+        state = self.states.by_id.get(import_id)
+        if state is None:
+            job = self.spool.job(import_id)
+            state = None if job is None else submitted(job)
+        if state is None or state["status"] != "PENDING":
+            return state
+        return {**state, "waiting_for": "kafka"} if import_id in self.publishing.waiting else state
+
+    def state(self, import_id: str) -> State:
+        """As `known`. Raises Problem 404."""
+        state = self.known(import_id)
+        if state is None:
+            raise unknown_import(import_id)
+        return state
+
+    def accepted(self, job: Job) -> None:
+        """A file came to the spool: it is published, and listed at once."""
+        self.states.take_new([submitted(job)])
+        self.publishing.look()
+
+
+def submitted(job: Job) -> State:
+    """The state of an import of which Kafka knows nothing yet."""
+    return new_state(
+        id=job.id,
+        import_type=job.import_type,
+        file_name=job.file_name,
+        file_sha256=job.sha256,
+        uploaded_by=job.uploaded_by,
+        generate_ai_content=job.generate_ai_content,
+        options={"policy": job.policy},
+        created_at=job.when,
+    )
+
+
+def of(request: Request) -> Gateway:
+    """The gateway of the application."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+class Needs:
+    """A dependency: the account, which has `scope` and is within its limit of `kind`."""
+
+    def __init__(self, scope: str, kind: str = "request") -> None:
+        self._scope = scope
+        self._kind = kind
+
+    async def __call__(self, request: Request) -> access.Account:
+        return of(request).access.require(request, self._scope, self._kind)

@@ -1,0 +1,66 @@
+"""Whether name, announced type and content of a file fit each other."""
+
+from pathlib import PurePosixPath
+
+from producers.gateway.problems import Problem
+
+_TEXT = frozenset({".csv", ".txt", ".tsv", ".jsonl"})
+_BINARY = frozenset({".xlsx", ".xls", ".ods", ".zip", ".gz", ".bz2", ".zst"})
+EXTENSIONS = _TEXT | _BINARY
+
+# Announced types that no table has. Browsers announce what the office suite of the machine claims
+# (Excel: application/vnd.ms-excel for .csv), so that the others say nothing.
+_FOREIGN = ("image/", "audio/", "video/", "font/", "application/pdf", "text/html")
+
+_SIGNATURES = {
+    b"PK\x03\x04": ("un classeur ou une archive ZIP", frozenset({".xlsx", ".ods", ".zip"})),
+    b"PK\x05\x06": ("une archive ZIP vide", frozenset()),
+    b"\xd0\xcf\x11\xe0": ("un document d'un ancien format Office", frozenset({".xls"})),
+    b"%PDF": ("un document PDF", frozenset()),
+    b"\x1f\x8b": ("une archive gzip", frozenset({".gz"})),
+    b"BZh": ("une archive bzip2", frozenset({".bz2"})),
+    b"\x28\xb5\x2f\xfd": ("une archive zstd", frozenset({".zst"})),
+    b"Rar!": ("une archive RAR", frozenset()),
+    b"7z\xbc\xaf": ("une archive 7-Zip", frozenset()),
+    b"\x89PNG": ("une image", frozenset()),
+    b"\xff\xd8\xff": ("une image", frozenset()),
+    b"GIF8": ("une image", frozenset()),
+    b"\x7fELF": ("un programme", frozenset()),
+}
+
+
+def safe_name(name: str) -> str:
+    """The last part of a file name, in printable characters, at most 255 of them."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    clean = "".join(letter if letter.isprintable() else "\ufffd" for letter in last).strip()
+    if len(clean) > 255:
+        suffix = PurePosixPath(clean).suffix[:20]
+        clean = clean[: 255 - len(suffix)] + suffix
+    return clean or "sans nom"
+
+
+def check(name: str, content_type: str, head: bytes) -> str:
+    """The extension. Raises Problem 415 where it is unknown or the content is something else."""
+    extension = PurePosixPath(name).suffix.lower()
+    if extension not in EXTENSIONS:
+        raise _unfit(
+            f"Un fichier {extension or 'sans extension'} ne peut pas être importé : enregistrez-le "
+            f"au format CSV, Excel ou LibreOffice ({', '.join(sorted(EXTENSIONS))})."
+        )
+    if content_type.strip().lower().startswith(_FOREIGN):
+        raise _unfit(f"Le fichier est annoncé comme {content_type[:60]} : ce n'est pas un tableau.")
+    for signature, (found, extensions) in _SIGNATURES.items():
+        if head.startswith(signature):
+            if extension in extensions:
+                return extension
+            raise _unfit(f"Le fichier s'appelle {extension} mais contient {found}.")
+    if extension in _BINARY:
+        raise _unfit(
+            f"Le fichier s'appelle {extension} mais n'en est pas un : enregistrez-le à nouveau."
+        )
+    return extension
+
+
+def _unfit(message: str) -> Problem:
+    error = {"field": "file", "code": "unsupported-media-type", "message": message}
+    return Problem(415, "unsupported-media-type", message, errors=[error])

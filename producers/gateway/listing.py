@@ -1,0 +1,93 @@
+"""Imports as the API shows them: one, a page of many, and what they come to."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from producers.states import TERMINAL, State, document
+from schemas.import_types import IMPORT_TYPES
+
+PAGE = 50
+
+STATUS_LABELS = {
+    "PENDING": "En attente",
+    "PROCESSING": "En cours",
+    "PAUSED": "Suspendu",
+    "SUCCESS": "Succès",
+    "PARTIAL": "Partiel (avec erreurs)",
+    "ERROR": "Erreur",
+    "CANCELLED": "Annulé",
+}
+TYPE_LABELS = {name: known.label for name, known in IMPORT_TYPES.items()}
+
+ORDERINGS = (
+    "created_at", "-created_at", "completed_at", "-completed_at", "file_name", "-file_name",
+    "total_rows", "-total_rows",
+)  # fmt: skip
+
+
+def shown(state: State) -> dict[str, Any]:
+    """A state as JSON, with labels in French."""
+    return {
+        **document(state),
+        "import_type_display": TYPE_LABELS.get(state["import_type"], state["import_type"]),
+        "status_display": STATUS_LABELS.get(state["status"], state["status"]),
+    }
+
+
+def selected(
+    states: Iterable[State],
+    *,
+    import_type: str | None = None,
+    status: str | None = None,
+    search: str = "",
+    ordering: str = "-created_at",
+) -> list[State]:
+    """States that fit; those without a value to order by come last."""
+    words = search.casefold().split()
+    found = [
+        state
+        for state in states
+        if (import_type is None or state["import_type"] == import_type)
+        and (status is None or state["status"] == status)
+        and _has(state, words)
+    ]
+    name = ordering.removeprefix("-")
+    down = ordering.startswith("-")
+    valued = [state for state in found if state[name] is not None]
+    valued.sort(key=lambda state: (state[name], state["id"]), reverse=down)
+    return valued + [state for state in found if state[name] is None]
+
+
+def _has(state: State, words: list[str]) -> bool:
+    if not words:
+        return True
+    text = f"{state['file_name']} {state['uploaded_by'] or ''} {state['id']}".casefold()
+    return all(word in text for word in words)
+
+
+def statistics(states: Iterable[State]) -> dict[str, Any]:
+    """What all imports come to; the mean success rate is that of all rows together."""
+    by_status: Counter[str] = Counter(dict.fromkeys(STATUS_LABELS, 0))
+    by_type: Counter[str] = Counter(dict.fromkeys(TYPE_LABELS, 0))
+    total = success = errors = 0
+    for state in states:
+        by_status[state["status"]] += 1
+        by_type[state["import_type"]] += 1
+        total += state["total_rows"] or 0
+        success += state["success_rows"]
+        errors += state["error_rows"]
+    return {
+        "total_imports": by_status.total(),
+        "by_status": dict(by_status),
+        "by_type": dict(by_type),
+        "total_rows_processed": total,
+        "total_success_rows": success,
+        "total_error_rows": errors,
+        "average_success_rate": round(100 * success / total, 2) if total else 0,
+    }
+
+
+def running(state: Mapping[str, Any]) -> bool:
+    """Whether the import may still change by itself."""
+    return state["status"] not in TERMINAL

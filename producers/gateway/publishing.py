@@ -1,0 +1,201 @@
+"""Publishes what the spool holds, in the background, whatever dies.
+
+A failed try is made again, 3 times and 5 seconds apart (FOX_GATEWAY_TRIES, ..._RETRY_SECONDS).
+Where Kafka is away the file then waits and is tried again every half minute; where it is the file's
+doing, such as a crash of its reader, the import ends as ERROR.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from producers.gateway import tasks
+from producers.gateway.children import ChildDiedError, Children
+from producers.gateway.spool import Job, Spool
+from producers.settings import GatewaySettings, Settings
+
+_LOGGER = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 5.0
+_AWAY_SECONDS = 30.0
+_CLEAN_SECONDS = 3600.0
+
+
+class TimeLimitError(Exception):
+    """Reading and publishing took longer than the hard limit; the child is gone."""
+
+
+class Publishing:
+    """`waiting` tells of imports of this spool why they are not published."""
+
+    def __init__(self, spool: Spool, settings: Settings, limits: GatewaySettings) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._limits = limits
+        self._children = Children(limits.publishers + limits.large_publishers)
+        self._slots = asyncio.Semaphore(limits.publishers)
+        self._large_slots = asyncio.Semaphore(limits.large_publishers)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._look = asyncio.Event()
+        self.waiting: dict[str, str] = {}
+
+    @property
+    def unfinished(self) -> int:
+        """Files that this gateway publishes, or waits to."""
+        return len(self._tasks)
+
+    def look(self) -> None:
+        """There is something new in the spool."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        cleaned = -_CLEAN_SECONDS
+        try:
+            while True:
+                self._look.clear()
+                for import_id in await asyncio.to_thread(self._spool.pending):
+                    if import_id not in self._tasks:
+                        task = asyncio.create_task(self._publish(import_id))
+                        self._tasks[import_id] = task
+                        task.add_done_callback(partial(self._done, import_id))
+                if monotonic() - cleaned > _CLEAN_SECONDS:
+                    cleaned = monotonic()
+                    removed = await asyncio.to_thread(self._spool.clean, self._limits.file_days)
+                    _LOGGER.info("spool cleaned", extra={"action": "clean", "removed": removed})
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._look.wait(), _LOOK_SECONDS)
+        finally:
+            await self._stop()
+
+    def _done(self, import_id: str, _: "asyncio.Task[None]") -> None:
+        del self._tasks[import_id]
+
+    async def _stop(self) -> None:
+        tasks_left = list(self._tasks.values())
+        for task in tasks_left:
+            task.cancel()
+        await asyncio.gather(*tasks_left, return_exceptions=True)
+        self._children.close()
+
+    async def _publish(self, import_id: str) -> None:
+        job = await asyncio.to_thread(self._spool.job, import_id)
+        if job is None:
+            return
+        slots = self._slots if job.max_rows is not None else self._large_slots
+        try:
+            async with slots:
+                away = await self._tries(job)
+            if away is not None:
+                self.waiting[import_id] = away
+                await asyncio.sleep(_AWAY_SECONDS)
+            else:
+                self.waiting.pop(import_id, None)
+        except Exception:
+            _LOGGER.exception("not published", extra={"action": "publish", "import_id": import_id})
+            await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _tries(self, job: Job) -> str | None:
+        """None when nothing is left to do, else why Kafka cannot take it now."""
+        why, away = "", None
+        for number in range(self._limits.tries):
+            if number:
+                await asyncio.sleep(self._limits.retry_seconds)
+            try:
+                outcome = await self._once(job)
+            except tasks.AwayError as error:
+                away = self.waiting[job.id] = str(error)
+            except ChildDiedError as error:
+                why, away = str(error), None
+            except TimeLimitError:
+                return await self._give_up(job, "time-limit", _TOO_SLOW)
+            else:
+                _tell(job, outcome)
+                return None
+            _LOGGER.warning(
+                "published later",
+                extra={"action": "retry", "import_id": job.id, "error": away or why},
+            )
+        if away is not None:
+            return away
+        return await self._give_up(job, "publishing-failed", _FAILED)
+
+    async def _once(self, job: Job) -> str:
+        watch = _Watch()
+        child = asyncio.create_task(
+            self._children.run(
+                tasks.publish,
+                self._settings,
+                self._spool.folder,
+                job.id,
+                tasks.Limit(self._limits.soft_limit_seconds),
+                seconds=1e9,
+                listen=watch.listen,
+            )
+        )
+        try:
+            while not (await asyncio.wait({child}, timeout=1.0))[0]:
+                if watch.spent() > self._limits.hard_limit_seconds:
+                    raise TimeLimitError
+        finally:
+            if not child.done():
+                child.cancel()
+                with suppress(asyncio.CancelledError):
+                    await child
+        outcome: str = child.result()
+        return outcome
+
+    async def _give_up(self, job: Job, code: str, message: str) -> str | None:
+        try:
+            outcome = await self._children.run(
+                tasks.give_up,
+                self._settings,
+                self._spool.folder,
+                job.id,
+                code,
+                message,
+                seconds=60.0,
+            )
+        except (tasks.AwayError, ChildDiedError, TimeoutError) as error:
+            return str(error)
+        _tell(job, f"{outcome}: {code}")
+        return None
+
+
+class _Watch:
+    """How long a child has read and published, by what it told and the time since."""
+
+    def __init__(self) -> None:
+        self._at = monotonic()
+        self._spent = 0.0
+        self._waiting = False
+
+    def listen(self, told: Any) -> None:
+        kind, self._spent = told
+        self._waiting = kind == "waiting"
+        self._at = monotonic()
+
+    def spent(self) -> float:
+        return self._spent + (0.0 if self._waiting else monotonic() - self._at)
+
+
+_TOO_SLOW = (
+    "La lecture du fichier a dépassé la durée permise et a été interrompue : découpez le fichier, "
+    "ou prévenez l'exploitation si cela se répète."
+)
+_FAILED = (
+    "Le fichier n'a pas pu être lu, plusieurs essais ont échoué : prévenez l'exploitation, qui "
+    "trouvera pourquoi dans le journal de la passerelle."
+)
+
+
+def _tell(job: Job, outcome: str) -> None:
+    if outcome == "held":
+        return  # another gateway publishes it
+    _LOGGER.info(
+        "upload published",
+        extra={"action": "publish", "import_id": job.id, "outcome": outcome, "bytes": job.size},
+    )

@@ -1,0 +1,264 @@
+"""A multipart body, streamed to the spool: counted and hashed as it comes, and copied once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from producers.gateway.problems import Problem
+from producers.gateway.spool import Receiver, Spool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BLOCK = 256 << 10
+_HEAD = 1024
+_FIELD_BYTES = 64 << 10
+_FIELDS = 32
+_DRAIN_BYTES = 64 << 20
+_DRAIN_SECONDS = 20.0
+_ENVELOPE_BYTES = 1 << 20
+
+
+@dataclass
+class Upload:
+    """What came: the form's fields, and the file, on the disk where `sha256` is set.
+
+    `received_at` (monotonic) is when the last byte was here.
+    """
+
+    fields: dict[str, str] = field(default_factory=dict)
+    file_name: str | None = None
+    content_type: str = ""
+    head: bytes = b""
+    sha256: str = ""
+    received_at: float = 0.0
+
+
+class Receiving:
+    """At most `most` at once; whoever sends nothing for `idle_seconds` is let go."""
+
+    def __init__(self, spool: Spool, max_bytes: int, most: int, idle_seconds: float) -> None:
+        self._spool = spool
+        self._max_bytes = max_bytes
+        self._most = most
+        self._idle_seconds = idle_seconds
+        self._now = 0
+        self._threads = ThreadPoolExecutor(16, "spool")
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs what waits for the disk."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of those who send. Raises Problem where there are too many."""
+        if self._now >= self._most:
+            raise Problem(
+                503,
+                "busy",
+                "Trop de fichiers arrivent en même temps : recommencez dans quelques secondes.",
+                headers={"Retry-After": "5"},
+            )
+        self._now += 1
+        try:
+            yield
+        finally:
+            self._now -= 1
+
+    @asynccontextmanager
+    async def receive(self, request: Request) -> AsyncIterator[tuple[Upload, Receiver]]:
+        """The upload and its file, which is removed after the block unless it was moved away.
+
+        Raises Problem.
+        """
+        async with self.place():
+            boundary = _boundary(request)
+            if int(request.headers.get("content-length") or 0) > self._max_bytes + _ENVELOPE_BYTES:
+                await _drain(self.blocks(request))
+                raise self._too_large()
+            receiver = await self.in_thread(self._spool.receive)
+            try:
+                yield await self._receive(request, boundary, receiver), receiver
+            finally:
+                await self.in_thread(receiver.close)
+
+    async def blocks(self, request: Request) -> AsyncIterator[bytes]:
+        """The body. Raises Problem where the client falls silent."""
+        stream = request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_seconds):
+                    block = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise _silent(self._idle_seconds) from None
+            except ClientDisconnect:
+                raise _gone() from None
+            if block:
+                yield block
+
+    async def _receive(self, request: Request, boundary: bytes, receiver: Receiver) -> Upload:
+        form = _Form()
+        parser = MultipartParser(boundary, form.callbacks())
+        try:
+            stream = self.blocks(request)
+            async for block in stream:
+                parser.write(block)
+                if receiver.size + form.waiting > self._max_bytes:
+                    await _drain(stream)
+                    raise self._too_large()
+                if form.waiting >= _BLOCK:
+                    await self.in_thread(receiver.write, form.taken())
+            form.upload.received_at = monotonic()
+            parser.finalize()
+        except FormParserError as error:
+            raise Problem(400, "malformed-form", "Le formulaire est mal formé.") from error
+        return await self._finished(form, receiver)
+
+    async def _finished(self, form: "_Form", receiver: Receiver) -> Upload:
+        if not form.complete:
+            raise Problem(400, "malformed-form", "Le formulaire s'arrête avant sa fin.")
+        upload = form.upload
+        if upload.file_name is None:
+            missing = {"field": "file", "code": "missing", "message": "Joignez un fichier."}
+            raise Problem(422, "missing-file", "Aucun fichier n'est joint.", errors=[missing])
+
+        def end() -> str:
+            receiver.write(form.taken())
+            return receiver.finish()
+
+        upload.sha256 = await self.in_thread(end)
+        if not receiver.size:
+            raise Problem(
+                422,
+                "empty-file",
+                "Le fichier est vide : exportez-le à nouveau ou choisissez-en un autre.",
+            )
+        return upload
+
+    def _too_large(self) -> Problem:
+        return Problem(
+            413,
+            "too-large",
+            f"Le fichier dépasse {self._max_bytes / (1 << 20):.0f} Mio : découpez-le, ou envoyez-le "
+            "comme grand fichier (envoi reprenable, /api/imports/uploads/).",
+            headers={"Connection": "close"},
+            max_bytes=self._max_bytes,
+        )
+
+
+async def _drain(stream: AsyncIterator[bytes]) -> None:
+    """Reads some of what is not wanted: a client that still sends would not see the answer."""
+    drained = 0
+    with suppress(TimeoutError, Problem):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for block in stream:
+                drained += len(block)
+                if drained > _DRAIN_BYTES:
+                    return
+
+
+class _Form:
+    """The parts of a form, as the parser calls. Of several files the first counts."""
+
+    def __init__(self) -> None:
+        self.upload = Upload()
+        self.complete = False
+        self.waiting = 0
+        self._blocks: list[bytes] = []
+        self._headers: dict[str, str] = {}
+        self._header = [b"", b""]
+        self._name = ""
+        self._is_file = False
+        self._value = bytearray()
+
+    def callbacks(self) -> Any:
+        """What the parser calls, by its names."""
+        return {
+            "on_part_begin": self._headers.clear,
+            "on_header_field": lambda data, start, end: self._on_header(0, data[start:end]),
+            "on_header_value": lambda data, start, end: self._on_header(1, data[start:end]),
+            "on_header_end": self._header_ended,
+            "on_headers_finished": self._part_begins,
+            "on_part_data": self._part_goes_on,
+            "on_part_end": self._part_ended,
+            "on_end": self._ended,
+        }
+
+    def taken(self) -> bytes:
+        """The bytes of the file since the last call."""
+        block = b"".join(self._blocks)
+        self._blocks.clear()
+        self.waiting = 0
+        return block
+
+    def _on_header(self, part: int, data: bytes) -> None:
+        self._header[part] += data
+
+    def _header_ended(self) -> None:
+        name, value = self._header
+        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+        self._header = [b"", b""]
+
+    def _part_begins(self) -> None:
+        disposition = self._headers.get("content-disposition", "").encode()
+        _, options = parse_options_header(disposition)
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._is_file = (
+            self._name == "file" and b"filename" in options and self.upload.file_name is None
+        )
+        self._value.clear()
+        if self._is_file:
+            self.upload.file_name = options[b"filename"].decode("utf-8", "replace")
+            self.upload.content_type = self._headers.get("content-type", "")
+
+    def _part_goes_on(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            block = data[start:end]
+            if len(self.upload.head) < _HEAD:
+                self.upload.head += block[: _HEAD - len(self.upload.head)]
+            self._blocks.append(block)
+            self.waiting += len(block)
+            return
+        self._value += data[start:end]
+        if len(self._value) > _FIELD_BYTES or len(self.upload.fields) > _FIELDS:
+            raise Problem(413, "too-large", "Le formulaire est trop grand.")
+
+    def _part_ended(self) -> None:
+        if not self._is_file:
+            self.upload.fields[self._name] = self._value.decode("utf-8", "replace")
+
+    def _ended(self) -> None:
+        self.complete = True
+
+
+def _boundary(request: Request) -> bytes:
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise Problem(
+            415, "not-a-form", "Envoyez le fichier en multipart/form-data, dans le champ « file »."
+        )
+    return boundary
+
+
+def _silent(seconds: float) -> Problem:
+    return Problem(
+        408, "silent", f"Rien n'est arrivé pendant {seconds:.0f} s : recommencez l'envoi.",
+        headers={"Connection": "close"},
+    )  # fmt: skip
+
+
+def _gone() -> Problem:
+    return Problem(400, "gone", "L'envoi a été interrompu.")

@@ -1,0 +1,311 @@
+"""Uploaded files on disk, and which of them are not published yet.
+
+    incoming/ID.part       being received; its receiver holds a lock on it
+    imports/ID/            the file, job.json (a Job) and lock, which its publisher holds
+    pending/ID             while the import's file is not published
+    large/ID/              a resumable upload: data and info.json
+    keys/HASH.json         what an Idempotency-Key was used for
+
+A folder in imports/ appears at once and whole, by a rename; what a dead process leaves elsewhere
+is known by a lock that nobody holds. Several gateways can share a spool whose file system has
+flock and atomic renames.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+_SYNC_BYTES = 2 << 20
+_ORPHAN_SECONDS = 3600.0
+_JUST_SECONDS = 60.0
+_KEY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be published. `options` are producers.reading.Options by name, `data` names the file."""
+
+    id: str
+    import_type: str
+    file_name: str
+    sha256: str
+    size: int
+    uploaded_by: str
+    created_at: str
+    data: str = "data"
+    options: dict[str, Any] = field(default_factory=dict)
+    policy: str = "merge"
+    generate_ai_content: bool = False
+    force: bool = False
+    max_rows: int | None = None
+
+    @property
+    def when(self) -> datetime:
+        """When it was uploaded, UTC."""
+        return datetime.fromisoformat(self.created_at)
+
+
+class TakenError(Exception):
+    """The spool holds this import already."""
+
+
+class Receiver:
+    """A file that is being received. `write` and `finish` block: call them off the event loop.
+
+    What is written goes to the disk as it comes, so that the end has little left to wait for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("xb")
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # but for a moment, who cleans, nobody has it
+        self._hash = hashlib.sha256()
+        self._unsynced = 0
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError, as where the disk is full."""
+        self._hash.update(data)
+        self._file.write(data)
+        self.size += len(data)
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNC_BYTES:
+            self._sync()
+
+    def finish(self) -> str:
+        """The SHA-256 of the file, which is on the disk now."""
+        self._sync()
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Gives up what was not moved away. May be called twice."""
+        self.path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+        self._unsynced = 0
+
+
+class Spool:
+    """One folder; created where it is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._incoming = self.folder / "incoming"
+        self._imports = self.folder / "imports"
+        self._pending = self.folder / "pending"
+        self.large = self.folder / "large"
+        self._keys = self.folder / "keys"
+        for needed in (self._incoming, self._imports, self._pending, self.large, self._keys):
+            needed.mkdir(parents=True, exist_ok=True)
+
+    def receive(self) -> Receiver:
+        """A new file."""
+        return Receiver(self._incoming / f"{uuid4()}.part")
+
+    def scratch(self, suffix: str) -> Path:
+        """A path for a file that whoever asks removes; an orphan goes after an hour."""
+        return self._incoming / f"{uuid4()}{suffix}"
+
+    def accept(self, job: Job, data: Path) -> None:
+        """Makes a received file an import that is published whatever happens. Raises TakenError.
+
+        When this returns, all of it is on the disk.
+        """
+        folder = self._imports / f".{uuid4()}"
+        folder.mkdir()
+        try:
+            data.rename(folder / job.data)
+            _write(folder / "job.json", json.dumps(asdict(job), ensure_ascii=False))
+            _sync_folder(folder)
+            # Before the import: one without its mark would never be published.
+            (self._pending / job.id).touch()
+            _sync_folder(self._pending)
+            folder.rename(self.import_folder(job.id))
+            _sync_folder(self._imports)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if self.import_folder(job.id).exists():
+                raise TakenError(job.id) from error
+            raise
+
+    def import_folder(self, import_id: str) -> Path:
+        """Where an import's file is, or would be."""
+        return self._imports / import_id
+
+    def job(self, import_id: str) -> Job | None:
+        """None where this spool does not hold the import."""
+        if not _is_id(import_id):
+            return None
+        try:
+            text = (self.import_folder(import_id) / "job.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return Job(**json.loads(text))
+
+    def data(self, job: Job) -> Path:
+        """The uploaded file."""
+        return self.import_folder(job.id) / job.data
+
+    def pending(self) -> list[str]:
+        """Imports that are to be published, the oldest first."""
+        marks = []
+        for mark in self._pending.iterdir():
+            with suppress(FileNotFoundError):
+                marks.append((mark.stat().st_mtime_ns, mark.name))
+        return [name for _, name in sorted(marks) if (self._imports / name).is_dir()]
+
+    def is_pending(self, import_id: str) -> bool:
+        """Whether the import is still to be published."""
+        return (self._pending / import_id).exists()
+
+    def published(self, import_id: str) -> None:
+        """The import needs nothing more. Its file stays for a while."""
+        (self._pending / import_id).unlink(missing_ok=True)
+        _sync_folder(self._pending)
+
+    @contextmanager
+    def lease(self, import_id: str) -> Iterator[bool]:
+        """Holds the import's lock for the block, or gives False: another process publishes it."""
+        with (self.import_folder(import_id) / "lock").open("a") as lock:
+            yield _locked(lock.fileno())
+
+    def key_file(self, account: str, key: str) -> Path:
+        """Where an account's Idempotency-Key is remembered."""
+        return self._keys / hashlib.sha256(f"{account}\0{key}".encode()).hexdigest()
+
+    def clean(self, file_days: float, now: float | None = None) -> int:
+        """Removes files that are published and older, orphans, and keys of yesterday; how many."""
+        now = time() if now is None else now
+        return sum(_remove(path, now - age) for path, age in self._removable(file_days * 86_400))
+
+    def _removable(self, file_seconds: float) -> Iterator[tuple[Path, float]]:
+        """What may go, and from which age on, in seconds."""
+        for folder in self._imports.iterdir():
+            half_made = folder.name.startswith(".")
+            if half_made or not self.is_pending(folder.name):
+                yield folder, _ORPHAN_SECONDS if half_made else file_seconds
+        for mark in self._pending.iterdir():
+            if not (self._imports / mark.name).exists():
+                yield mark, _ORPHAN_SECONDS
+        for part in self._incoming.iterdir():
+            received = part.suffix == ".part"
+            if not (received and _is_held(part)):
+                yield part, _JUST_SECONDS if received else _ORPHAN_SECONDS
+        yield from ((upload, 0.0) for upload in self.large.iterdir() if _has_ended(upload))
+        yield from ((key, _KEY_SECONDS) for key in self._keys.iterdir())
+
+    def secret(self) -> bytes:
+        """Random bytes that all gateways of this spool share; made where there are none."""
+        path = self.folder / "secret"
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            return path.read_bytes()
+        with os.fdopen(descriptor, "wb") as file:
+            made = os.urandom(32)
+            file.write(made)
+        return made
+
+
+class Key:
+    """An Idempotency-Key in use: `known` is what it was used for before, None the first time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        text = file.read()
+        self.known: dict[str, Any] | None = json.loads(text) if text else None
+
+    def remember(self, what: dict[str, Any]) -> None:
+        """Writes what this key stands for."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(json.dumps(what).encode())
+        self._file.flush()
+
+
+@contextmanager
+def key(path: Path) -> Iterator[Key | None]:
+    """The key for the block; None while another request with it is not answered."""
+    with path.open("a+b") as file:
+        if not _locked(file.fileno()):
+            yield None
+            return
+        file.seek(0)
+        found = Key(file)
+        yield found
+        if found.known is None and not os.fstat(file.fileno()).st_size:
+            path.unlink(missing_ok=True)
+
+
+def new_job_time() -> str:
+    """Now, as Job.created_at."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _has_ended(upload: Path) -> bool:
+    try:
+        info = json.loads((upload / "info.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    return datetime.fromisoformat(info["ends_at"]) < datetime.now(UTC)
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 36 and all(letter in "0123456789abcdef-" for letter in text)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return not _locked(file.fileno())
+    except FileNotFoundError:
+        return True
+
+
+def _remove(path: Path, before: float) -> bool:
+    """Removes what is older; whether it did."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_mtime >= before:
+            return False
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+        return True
+    return False
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,63 @@
+"use strict";
+// One import: its stream of events says when to fetch what moves.
+
+const moving = document.getElementById("moving");
+const errors = document.getElementById("errors");
+const spoken = document.getElementById("spoken");
+const id = moving.dataset.import;
+let rejectedShown = "0";
+let busy = false;
+let again = false;
+
+const state = () => document.getElementById("state").dataset;
+
+async function refresh() {
+  if (busy) { again = true; return; }
+  busy = true;
+  try {
+    const text = await fox.piece(`/imports/${id}?fragment=true`);
+    if (text !== null) fox.replace(moving, text);
+    if (spoken.textContent !== state().spoken) spoken.textContent = state().spoken;
+    await showErrors();
+  } catch { /* the gateway is away: the stream comes back with it */ }
+  busy = false;
+  if (again) { again = false; setTimeout(refresh, 300); }
+}
+
+async function showErrors() {
+  const now = state();
+  // While it runs the first errors are enough; all are counted at the end.
+  if (now.rejected === "0" || now.rejected === rejectedShown) return;
+  if (now.ended === "no" && rejectedShown !== "0") return;
+  const text = await fox.piece(errors.dataset.address);
+  if (text === null) return;
+  rejectedShown = now.rejected;
+  fox.replace(errors, text);
+}
+
+function follow() {
+  if (state().ended === "yes") return;
+  const stream = new EventSource(`/api/imports/${id}/events`);
+  stream.addEventListener("state", refresh);
+  stream.addEventListener("end", () => { stream.close(); refresh(); });
+}
+
+moving.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-action]");
+  if (button === null) return;
+  if (button.dataset.ask && !confirm(button.dataset.ask)) return;
+  button.disabled = true;
+  const answer = await fetch(`/api/imports/${id}/${button.dataset.action}/`, {
+    method: "POST",
+    headers: { "X-CSRF-Token": fox.csrf() },
+  });
+  const told = await answer.json();
+  spoken.textContent = answer.ok ? told.message : told.detail;
+  if (!answer.ok) alert(told.detail);
+  else if (told.id !== id) location.assign(`/imports/${told.id}`);
+  else if (state().ended === "yes") setTimeout(() => location.reload(), 1000);
+  else refresh();
+});
+
+showErrors();
+follow();

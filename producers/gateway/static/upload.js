@@ -1,0 +1,252 @@
+"use strict";
+// The upload page: a file is checked at once, and imported when the person says so.
+// Whatever comes from a file is put on the page as text, never as markup.
+
+const form = document.getElementById("upload");
+if (form !== null) {
+  const at = (name) => document.getElementById(name);
+  const fields = JSON.parse(form.dataset.fields);
+  const labels = JSON.parse(form.dataset.codes); // of codes
+  const changed = {}; // field by column, where the person chose one
+  let file = null;
+  let checks = 0;
+  let verdict = null;
+
+  const number = (value) => value.toLocaleString("fr-FR");
+  const rows = (count) => `${number(count)} ligne${count > 1 ? "s" : ""}`;
+
+  function make(tag, text, more = {}) {
+    const made = document.createElement(tag);
+    if (text !== null) made.textContent = text;
+    for (const [name, value] of Object.entries(more)) made.setAttribute(name, value);
+    return made;
+  }
+
+  function step(now) {
+    for (const item of document.querySelectorAll("[data-step]")) {
+      if (item.dataset.step === String(now)) item.setAttribute("aria-current", "step");
+      else item.removeAttribute("aria-current");
+    }
+  }
+
+  function problem(text, link = null) {
+    const place = at("problem");
+    place.hidden = text === null;
+    place.textContent = text ?? "";
+    if (link !== null) place.append(" ", make("a", "Voir cet import", { href: link }));
+  }
+
+  function body(withType) {
+    const data = new FormData();
+    if (withType) data.set("import_type", at("import_type").value);
+    for (const name of ["encoding", "delimiter", "policy"]) {
+      if (at(name).value) data.set(name, at(name).value);
+    }
+    if (Object.keys(changed).length) data.set("columns", JSON.stringify(changed));
+    data.set("file", file, file.name);
+    return data;
+  }
+
+  async function send(address, data, headers = {}) {
+    const answer = await fetch(address, {
+      method: "POST",
+      body: data,
+      headers: { "X-CSRF-Token": fox.csrf(), ...headers },
+    });
+    const told = await answer.json();
+    return { ok: answer.ok, told };
+  }
+
+  async function check(withType) {
+    const mine = ++checks;
+    problem(null);
+    at("import").disabled = true;
+    at("doing").textContent = `Vérification de ${file.name}…`;
+    let found;
+    try {
+      found = await send("/api/imports/preview/", body(withType));
+    } catch {
+      found = { ok: false, told: { detail: "La passerelle ne répond pas : vérifiez le réseau, puis recommencez." } };
+    }
+    if (mine !== checks) return; // a later check runs
+    at("doing").textContent = "";
+    if (!found.ok) {
+      verdict = null;
+      problem(found.told.detail);
+      at("checked").hidden = !withType;
+      return;
+    }
+    verdict = found.told;
+    show();
+  }
+
+  function show() {
+    step(2);
+    const first = at("checked").hidden;
+    at("checked").hidden = false;
+    at("import_type").value = verdict.import_type;
+    form.querySelector('[data-for="csv"]').hidden = verdict.format === "xlsx";
+    showVerdict();
+    showReadAs();
+    showMapping();
+    showExamples();
+    showPreview();
+    if (first) at("checked").focus({ preventScroll: true });
+  }
+
+  function showVerdict() {
+    const place = at("verdict");
+    place.replaceChildren();
+    const say = (kind, text) => place.append(make("p", text, { class: `notice ${kind}` }));
+    const can = verdict.refusal === null && verdict.valid_rows > 0;
+    if (verdict.refusal !== null) say("bad", verdict.refusal.message);
+    else if (verdict.rejected_rows === 0) say("good", `${rows(verdict.valid_rows)} à importer, aucune erreur.`);
+    else say(can ? "fair" : "bad", `${rows(verdict.valid_rows)} à importer, ${number(verdict.rejected_rows)} en erreur qui ne le seront pas. Vous pourrez les télécharger, les corriger et les envoyer ensuite.`);
+    if (verdict.duplicate_rows) say("fair", `${rows(verdict.duplicate_rows)} en double : la dernière valeur l'emporte.`);
+    const known = verdict.already_imported;
+    at("again").hidden = known === null;
+    if (known !== null) {
+      const told = make("p", `Ce fichier a déjà été importé (${known.status}). `, { class: "notice fair" });
+      told.append(make("a", "Voir cet import", { href: `/imports/${known.id}` }));
+      place.append(told);
+    }
+    ready(can);
+  }
+
+  function ready(can) {
+    const known = verdict.already_imported !== null && !at("force").checked;
+    at("import").disabled = !can || known;
+    at("import").textContent = can ? `Importer ${rows(verdict.valid_rows)}` : "Importer";
+    at("why-not").textContent = !can
+      ? "Corrigez d'abord ce qui est dit en rouge."
+      : known ? "Cochez « Importer à nouveau » pour recommencer." : "";
+  }
+
+  function showReadAs() {
+    const names = { ";": "point-virgule", ",": "virgule", "\t": "tabulation", "|": "barre" };
+    const parts = [];
+    if (verdict.format) parts.push(verdict.format === "xlsx" ? "classeur Excel" : "fichier CSV");
+    if (verdict.sheet) parts.push(`feuille ${verdict.sheet}`);
+    if (verdict.encoding) parts.push(`encodage ${verdict.encoding}`);
+    if (verdict.delimiter) parts.push(`séparateur ${names[verdict.delimiter] ?? verdict.delimiter}`);
+    if (verdict.header_line) parts.push(`en-tête à la ligne ${verdict.header_line}`);
+    if (verdict.blank_lines) parts.push(`${rows(verdict.blank_lines)} vide${verdict.blank_lines > 1 ? "s" : ""}`);
+    at("read-as").textContent = parts.length ? `Reconnu : ${parts.join(", ")}.` : "";
+  }
+
+  function showMapping() {
+    const place = at("mapping");
+    place.replaceChildren();
+    const columns = [...Object.keys(verdict.mapping), ...verdict.unknown_columns];
+    if (!columns.length) place.append(make("p", "Aucune colonne n'a été reconnue.", { class: "hint" }));
+    columns.forEach((column, index) => {
+      const line = make("div", null);
+      const chosen = verdict.mapping[column] ?? "";
+      const select = make("select", null, { id: `column-${index}` });
+      select.append(make("option", "(ne pas importer)", { value: "" }));
+      for (const [name, required] of fields[verdict.import_type]) {
+        const option = make("option", required ? `${name} (obligatoire)` : name, { value: name });
+        option.selected = name === chosen;
+        select.append(option);
+      }
+      select.addEventListener("change", () => {
+        if (select.value) changed[column] = select.value;
+        else delete changed[column];
+        check(true);
+      });
+      line.append(make("label", column || "(sans nom)", { for: select.id }), select);
+      place.append(line);
+    });
+  }
+
+  function table(names, lines) {
+    const made = make("table", null, { class: "list" });
+    const head = made.createTHead().insertRow();
+    for (const name of names) head.append(make("th", name, { scope: "col" }));
+    const inside = made.createTBody();
+    for (const line of lines) {
+      const row = inside.insertRow();
+      line.forEach((cell, index) => row.append(make("td", cell, { "data-label": names[index] })));
+    }
+    return made;
+  }
+
+  function showExamples() {
+    const place = at("examples");
+    place.replaceChildren();
+    at("faults-card").hidden = !verdict.examples.length;
+    if (!verdict.examples.length) return;
+    const codes = Object.entries(verdict.errors_by_code).map(([code, count]) => `${labels[code] ?? code} : ${number(count)}`);
+    place.append(make("p", codes.join(" · "), { class: "hint" }));
+    place.append(table(
+      ["Ligne", "Colonne", "Valeur", "Ce qui ne va pas"],
+      verdict.examples.map((found) => [found.line, found.column ?? "–", found.value ?? "", found.message]),
+    ));
+  }
+
+  function showPreview() {
+    const place = at("preview");
+    place.replaceChildren();
+    const used = fields[verdict.import_type].map(([name]) => name)
+      .filter((name) => verdict.preview.some((row) => row[name] !== null && row[name] !== undefined));
+    if (!used.length) { place.append(make("p", "Aucune ligne valide.", { class: "hint" })); return; }
+    place.append(table(used, verdict.preview.map((row) => used.map((name) => row[name] ?? ""))));
+  }
+
+  function choose(chosen) {
+    if (!chosen) return;
+    file = chosen;
+    verdict = null;
+    for (const column of Object.keys(changed)) delete changed[column];
+    at("encoding").value = "";
+    at("delimiter").value = "";
+    at("force").checked = false;
+    at("checked").hidden = true;
+    step(1);
+    if (file.size > Number(form.dataset.maxBytes)) {
+      problem(`${file.name} dépasse ${Math.round(form.dataset.maxBytes / 1048576)} Mio : découpez-le, ou confiez-le à l'exploitation (foxstream import).`);
+      return;
+    }
+    check(false);
+  }
+
+  at("file").addEventListener("change", () => choose(at("file").files[0]));
+  const drop = at("drop");
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    choose(event.dataTransfer.files[0]);
+  });
+  at("import_type").addEventListener("change", () => {
+    for (const column of Object.keys(changed)) delete changed[column];
+    check(true);
+  });
+  for (const name of ["encoding", "delimiter"]) at(name).addEventListener("change", () => check(true));
+  at("force").addEventListener("change", () => ready(verdict !== null && verdict.refusal === null && verdict.valid_rows > 0));
+
+  let key = null;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (verdict === null || at("import").disabled) return;
+    step(3);
+    at("import").disabled = true;
+    at("doing").textContent = "Envoi…";
+    const data = body(true);
+    if (at("generate_ai_content").checked) data.set("generate_ai_content", "true");
+    if (at("force").checked) data.set("force", "true");
+    key ??= crypto.getRandomValues(new Uint32Array(4)).join("-");
+    try {
+      const { ok, told } = await send("/api/imports/upload/", data, { "Idempotency-Key": key });
+      if (ok) { location.assign(`/imports/${told.id}`); return; }
+      key = null;
+      problem(told.detail, told.import_id ? `/imports/${told.import_id}` : null);
+      if (told.import_id) at("again").hidden = false;
+    } catch {
+      problem("La passerelle ne répond pas : recommencez, le fichier ne sera pas importé deux fois.");
+    }
+    at("doing").textContent = "";
+    at("import").disabled = false;
+  });
+}

@@ -1,0 +1,274 @@
+"""What child processes of the gateway do: everything that reads a file or runs through a topic.
+
+Each task takes `tell`, by which it says how it goes, and returns something that can be pickled.
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+from producers import asking, retrying
+from producers.checking import verdict
+from producers.cluster import ClusterError
+from producers.gateway.spool import Job, Spool
+from producers.importing import (
+    AlreadyImportedError,
+    Desk,
+    Order,
+    Reading,
+    publish_refusal,
+    read_file,
+)
+from producers.progress import number
+from producers.reading import Options, RefusedError, open_source
+from producers.reading.rows import filled
+from producers.reports import report, write
+from producers.settings import Settings
+from producers.states import RejectLog, State
+from schemas.codec import Decoder
+from schemas.import_types import IMPORT_TYPES
+from schemas.registry import Registry, RegistryUnavailableError
+
+Tell = Callable[[Any], None]
+
+_KAFKA_SECONDS = 8.0
+_PATIENCE_SECONDS = 3.0
+_SHOWN_REJECTS = 50
+
+
+class AwayError(Exception):
+    """Kafka or the schema registry is away, or not set up; the message says it in French."""
+
+
+class TooManyRowsError(RefusedError):
+    """More rows than the gateway takes."""
+
+    def __init__(self, rows: int, limit: int) -> None:
+        super().__init__(
+            "too-many-rows",
+            f"Le fichier a {number(rows)} lignes, plus que les {number(limit)} acceptées ici : découpez-le, ou "
+            "envoyez-le comme grand fichier.",
+        )
+
+
+class Limit(NamedTuple):
+    """`soft_seconds` of reading and publishing; waiting for the workers does not count."""
+
+    soft_seconds: float
+    clock: Callable[[], float] = monotonic
+
+
+def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
+    """Publishes an upload; answers published, refused, or held where another process does it.
+
+    Raises AwayError, after which it is to be tried again.
+    """
+    gc.set_threshold(200_000, 20, 50)  # as producers.cli
+    spool = Spool(folder)
+    with spool.lease(import_id) as mine:
+        job = spool.job(import_id) if mine and spool.is_pending(import_id) else None
+        if job is None:
+            return "held"
+        order = _order(spool, job)
+        outcome = "published"
+        try:
+            with Desk(settings) as desk:
+                try:
+                    if job.max_rows is not None:
+                        _check_rows(order, job.max_rows)
+                    reading = read_file(order, desk, _Watch(tell, limit))
+                    if reading.failure is not None:
+                        outcome = "refused"
+                except AlreadyImportedError as known:
+                    # Of a run that died before it could say so; else somebody was faster.
+                    if known.state["id"] != import_id:
+                        publish_refusal(order, desk, job.sha256, known)
+                        outcome = "refused"
+                except RefusedError as refusal:
+                    publish_refusal(order, desk, job.sha256, refusal)
+                    outcome = "refused"
+        except (ClusterError, RegistryUnavailableError) as error:
+            raise AwayError(str(error)) from error
+        spool.published(import_id)
+        return outcome
+
+
+def give_up(
+    tell: Tell, settings: Settings, folder: Path, import_id: str, code: str, message: str
+) -> str:
+    """Ends an upload that cannot be published; answers as `publish`, and raises as it."""
+    spool = Spool(folder)
+    with spool.lease(import_id) as mine:
+        job = spool.job(import_id) if mine and spool.is_pending(import_id) else None
+        if job is None:
+            return "held"
+        try:
+            with Desk(settings) as desk:
+                publish_refusal(_order(spool, job), desk, job.sha256, RefusedError(code, message))
+        except (ClusterError, RegistryUnavailableError) as error:
+            raise AwayError(str(error)) from error
+        spool.published(import_id)
+        return "refused"
+
+
+def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> State:
+    """Asks for "Cancel", "Pause" or "Resume"; the state then. Raises AwayError, RefusedError."""
+    try:
+        with Desk(settings) as desk:
+            return asking.ask(what, import_id, desk, by)
+    except (ClusterError, RegistryUnavailableError) as error:
+        raise AwayError(str(error)) from error
+
+
+def retry(tell: Tell, settings: Settings, folder: Path, import_id: str) -> str:
+    """Publishes what is left of an import as its child; tells its id as soon as it has one.
+
+    The file is that of the spool, where it is still there. Raises AwayError, RefusedError.
+    """
+    spool = Spool(folder)
+    job = spool.job(import_id)
+    file = spool.data(job) if job is not None else None
+    told: set[str] = set()
+
+    def watch(reading: Reading) -> None:
+        if not told:
+            told.add(reading.import_id)
+            tell(reading.import_id)
+
+    try:
+        with Desk(settings) as desk:
+            return retrying.retry(
+                import_id, file if file and file.exists() else None, desk, watch, lambda _: None
+            ).import_id
+    except (ClusterError, RegistryUnavailableError) as error:
+        raise AwayError(str(error)) from error
+
+
+def _order(spool: Spool, job: Job) -> Order:
+    return Order(
+        spool.data(job),
+        IMPORT_TYPES[job.import_type],
+        Options(**job.options),
+        job.policy,
+        job.generate_ai_content,
+        job.force,
+        job.uploaded_by,
+        import_id=job.id,
+        file_name=job.file_name,
+    )
+
+
+def _check_rows(order: Order, limit: int) -> None:
+    """Raises TooManyRowsError, before anything is published."""
+    source = open_source(order.path, order.import_type, order.options)
+    rows = sum(len(filled(block.rows)) for part in source.parts for block in part.blocks())
+    if rows > limit:
+        raise TooManyRowsError(rows, limit)
+
+
+class _Watch:
+    """Tells how the reading goes, and ends it where it takes too long."""
+
+    def __init__(self, tell: Tell, limit: Limit) -> None:
+        self._tell = tell
+        self._limit = limit
+        self._at = limit.clock()
+        self._spent = 0.0
+        self._told = 0.0
+
+    def __call__(self, reading: Reading) -> None:
+        now = self._limit.clock()
+        if not reading.waiting:
+            self._spent += now - self._at
+        self._at = now
+        if self._spent > self._limit.soft_seconds:
+            raise RefusedError(
+                "time-limit",
+                f"La lecture du fichier a pris plus de {self._limit.soft_seconds:.0f} secondes et "
+                "a été arrêtée : découpez le fichier ou réessayez quand le système est moins "
+                "chargé.",
+            )
+        if now - self._told > 0.2:
+            self._told = now
+            self._tell(("waiting" if reading.waiting else "reading", self._spent))
+
+
+def check(
+    tell: Tell, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
+) -> dict[str, Any]:
+    """The verdict of a check, for the first of `types` that fits the file.
+
+    Raises RefusedError where it has too many rows.
+    """
+    found = [verdict(path, IMPORT_TYPES[name], Options(**options)) for name in types[:1]]
+    for name in types[1:]:
+        if found[-1]["refusal"] is None:
+            break
+        found.append(verdict(path, IMPORT_TYPES[name], Options(**options)))
+    best = found[-1] if found[-1]["refusal"] is None else min(found, key=_unlike)
+    if best["total_rows"] > max_rows:
+        raise TooManyRowsError(best["total_rows"], max_rows)
+    best["header"] = [*best["mapping"], *best["unknown_columns"]]
+    return best
+
+
+def _unlike(found: Mapping[str, Any]) -> int:
+    """A refusal that names what lacks says more than one that knows no column."""
+    codes = ("missing-label", "duplicate-label")
+    code = found["refusal"]["code"]
+    return codes.index(code) if code in codes else len(codes)
+
+
+def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path: Path) -> int:
+    """Writes the rejected lines of an import, and those never read; how many. Raises AwayError.
+
+    The latter where the spool still holds the file.
+    """
+    spool = Spool(folder)
+    job = spool.job(state["id"])
+    rest = retrying.Rest.of(state, spool.data(job) if job is not None else None)
+    record = str(IMPORT_TYPES[state["import_type"]].topic.record)
+    try:
+        with Registry(settings.schema_registry_url) as registry, RejectLog(settings) as log:
+            log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
+            rejects = log.read(
+                state["id"], state["rejected"] + state["cancelled"], _PATIENCE_SECONDS
+            )
+            content = report(
+                state,
+                rejects,
+                Decoder(record, registry),
+                unread=lambda: retrying.unread_rows(rest),
+            )
+            return write(path, content, state["options"].get("delimiter") or ",")
+    except (ClusterError, RegistryUnavailableError) as error:
+        raise AwayError(str(error)) from error
+
+
+def first_errors(tell: Tell, settings: Settings, state: State) -> dict[str, Any]:
+    """The first rejected lines of an import, and how many have which code. Raises AwayError."""
+    codes: Counter[str] = Counter()
+    lines: list[dict[str, Any]] = []
+    try:
+        with RejectLog(settings) as log:
+            log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
+            for reject in log.read(
+                state["id"], state["rejected"] + state["cancelled"], _PATIENCE_SECONDS
+            ):
+                codes.update({str(error["code"]) for error in reject.errors})
+                lines += [
+                    {"line": reject.line, "sheet": reject.sheet, **error} for error in reject.errors
+                ]
+                if len(lines) > 4 * _SHOWN_REJECTS:
+                    lines = _first(lines)
+    except ClusterError as error:
+        raise AwayError(str(error)) from error
+    return {"by_code": dict(codes.most_common()), "first": _first(lines)}
+
+
+def _first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list(islice(sorted(lines, key=lambda line: line["line"] or 0), _SHOWN_REJECTS))

@@ -1,0 +1,211 @@
+"""The pages in a real Chromium, on the real stack."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.fix_gateway import Served, companies
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--lang=fr",
+]
+WAIT_MS = 60_000
+
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="NO CHROMIUM: the pages are not tested. On Debian: apt-get install chromium",
+    ),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """A page of nobody; fails the test where the browser complains of anything."""
+    context = browser.new_context(base_url=served.url, locale="fr-FR")
+    context.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    made = context.new_page()
+    complaints: list[str] = []
+    made.on("pageerror", lambda error: complaints.append(str(error)))
+    made.on(
+        "console",
+        lambda message: complaints.append(message.text) if "Policy" in message.text else None,
+    )
+    yield made
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def user(page: Page, served: Served) -> Page:
+    """Somebody who is signed in."""
+    page.goto("/login")
+    page.get_by_label("Jeton d'accès").fill(served.token)
+    page.get_by_role("button", name="Se connecter").click()
+    expect(page.get_by_role("heading", name="Imports")).to_be_visible()
+    return page
+
+
+def written(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def is_accessible(page: Page) -> None:
+    """No serious fault that axe knows."""
+    found = Axe().run(page).response["violations"]
+    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+    assert serious == [], [(f["id"], [n["html"] for n in f["nodes"]]) for f in serious]
+
+
+def test_a_bad_token_and_a_login(page: Page, served: Served) -> None:
+    """A page that needs a login leads there; a bad token is said; a good one leads back."""
+    page.goto("/apercu")
+    expect(page.get_by_role("heading", name="Connexion")).to_be_visible()
+    is_accessible(page)
+    page.get_by_label("Jeton d'accès").fill("fox_0_0")
+    page.get_by_label("Jeton d'accès").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("pas valable")
+    page.get_by_label("Jeton d'accès").fill(served.token)
+    page.get_by_label("Jeton d'accès").press("Enter")
+    expect(page.get_by_role("heading", name="Vue d'ensemble")).to_be_visible()
+    is_accessible(page)
+    page.get_by_role("button", name="Se déconnecter").click()
+    expect(page.get_by_role("heading", name="Connexion")).to_be_visible()
+    page.goto("/imports")
+    expect(page.get_by_role("heading", name="Connexion")).to_be_visible()
+
+
+def test_upload_with_preview_to_the_error_file(user: Page, tmp_path: Path) -> None:
+    """Checked at once, imported on demand, followed to its end, and the rejected lines come down."""
+    path = written(tmp_path, "société.csv", companies(610_000_000, 2_000, faulty=3))
+    user.get_by_role("link", name="Envoyer un fichier").first.click()
+    is_accessible(user)
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    verdict = user.locator("#verdict")
+    expect(verdict).to_contain_text("2 000 lignes à importer".replace(" ", "\u202f", 1))
+    expect(verdict).to_contain_text("3 en erreur")
+    expect(user.locator("#examples")).to_contain_text("9 chiffres")
+    expect(user.locator("#preview")).to_contain_text("Entreprise 0")
+    expect(user.get_by_label("code_postal")).to_have_value("code_postal")
+    is_accessible(user)
+
+    user.get_by_role("button", name="Importer").click()
+
+    expect(user.locator("#state")).to_have_attribute("data-ended", "yes")
+    expect(user.locator("#state")).to_contain_text("3 en erreur")
+    expect(user.get_by_role("heading", name="Premières erreurs")).to_be_visible()
+    expect(user.locator("#errors")).to_contain_text("2002")
+    is_accessible(user)
+    with user.expect_download() as download:
+        user.get_by_role("link", name="Lignes rejetées (Excel)").click()
+    assert download.value.suggested_filename == "société-erreurs.xlsx"
+    user.get_by_role("link", name="Tous les imports").click()
+    expect(user.get_by_role("row", name="société.csv")).to_contain_text("99,85")
+    is_accessible(user)
+
+
+def test_a_column_is_mapped_by_hand(user: Page, tmp_path: Path) -> None:
+    """A column with a name of its own is given its meaning by a menu, and the check runs again."""
+    path = written(
+        tmp_path, "a.csv", b"siren;nom;boite\n610500000;Un;01000\n610500001;Deux;01001\n"
+    )
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#verdict")).to_contain_text("2 lignes à importer")
+    user.get_by_label("boite").select_option("code_postal")
+    expect(user.locator("#preview")).to_contain_text("01001")
+    user.get_by_label("Type d'import").select_option("VILLE")
+    expect(user.locator("#verdict")).to_contain_text("import")
+    expect(user.get_by_role("button", name="Importer")).to_be_disabled()
+
+
+def test_the_keyboard_alone(user: Page, tmp_path: Path, served: Served) -> None:
+    """From the list to a finished import without a mouse."""
+    path = written(tmp_path, "clavier.csv", companies(620_000_000, 50))
+    user.keyboard.press("Tab")
+    expect(user.get_by_role("link", name="Aller au contenu")).to_be_focused()
+    reach(user, "Envoyer un fichier")
+    user.keyboard.press("Enter")
+    expect(user.get_by_role("heading", name="Envoyer un fichier")).to_be_visible()
+    user.get_by_label("Choisissez un fichier").focus()
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#verdict")).to_contain_text("50 lignes à importer")
+    reach(user, "Importer 50 lignes")
+    user.keyboard.press("Enter")
+    expect(user.locator("#state")).to_contain_text("Tout est importé")
+
+
+def reach(page: Page, name: str) -> None:
+    """Tab until the element with this text has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused: Any = page.evaluate("document.activeElement.textContent")
+        if focused and focused.strip() == name:
+            return
+    pytest.fail(f"{name} cannot be reached with Tab")
+
+
+def test_the_list_moves_by_itself(user: Page, served: Served) -> None:
+    """An import that somebody else sends appears, and its badge turns, without a reload."""
+    import_id = served.upload("ailleurs.csv", companies(630_000_000, 10)).json()["id"]
+    row = user.get_by_role("row", name="ailleurs.csv")
+    expect(row).to_be_visible()
+    expect(row).to_contain_text("Succès")
+    expect(row.get_by_role("link")).to_have_attribute("href", f"/imports/{import_id}")
+
+
+def test_cells_are_text(user: Page, served: Served, tmp_path: Path) -> None:
+    """Markup and formulas in a file are shown as they are: in the preview, the errors and the name."""
+    script = "<img src=x onerror=document.title=1>"
+    content = f"siren;nom;{script}\n{script};{script};x\n640000000;{script};y\n".encode()
+    path = written(tmp_path, "a <b>b.csv", content)
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#preview")).to_contain_text(script)
+    expect(user.locator("#examples")).to_contain_text(script)
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_have_attribute("data-ended", "yes")
+    expect(user.locator("#errors")).to_contain_text("<img")
+    assert user.locator("main img").count() == 0
+    assert user.title() != "1"
+
+
+def test_a_phone(browser: Browser, served: Served) -> None:
+    """Nothing is wider than the screen of a telephone."""
+    context = browser.new_context(base_url=served.url, viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto("/login")
+    page.get_by_label("Jeton d'accès").fill(served.token)
+    page.get_by_role("button", name="Se connecter").click()
+    for address in ("/imports", "/envoyer", "/apercu"):
+        page.goto(address)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 360, address
+        is_accessible(page)
+    context.close()

@@ -7,7 +7,7 @@ from producers.reading import RefusedError
 from producers.states import TERMINAL, State, accounted
 
 _KAFKA_SECONDS = 8.0
-_ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 20.0
 
 _ALLOWED = {
     "Cancel": ("PENDING", "PROCESSING", "PAUSED"),
@@ -21,8 +21,10 @@ _REFUSED = {
 }
 
 
-def ask(what: str, import_id: str, desk: Desk, by: str | None) -> State:
-    """Asks for "Cancel", "Pause" or "Resume"; the state when that is done, or some seconds later.
+def ask(
+    what: str, import_id: str, desk: Desk, by: str | None, seconds: float = ANSWER_SECONDS
+) -> State:
+    """Asks for "Cancel", "Pause" or "Resume"; the state when that is done, or so much later.
 
     Raises RefusedError where the import is not in a state for it.
     """
@@ -37,7 +39,7 @@ def ask(what: str, import_id: str, desk: Desk, by: str | None) -> State:
         )
     events.asked(import_id, what, by)
     desk.publisher.flush()
-    until = monotonic() + _ANSWER_SECONDS
+    until = monotonic() + seconds
     while not _is_done(what, state) and monotonic() < until:
         state = desk.log.follow(import_id, 0.2) or state
     return state

@@ -38,6 +38,7 @@ Tell = Callable[[Any], None]
 _KAFKA_SECONDS = 8.0
 _PATIENCE_SECONDS = 3.0
 _SHOWN_REJECTS = 50
+_KNOWN_SECONDS = 30.0
 
 
 class AwayError(Exception):
@@ -116,10 +117,19 @@ def give_up(
 
 
 def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> State:
-    """Asks for "Cancel", "Pause" or "Resume"; the state then. Raises AwayError, RefusedError."""
+    """Asks for "Cancel", "Pause" or "Resume"; the state then. Raises AwayError, RefusedError.
+
+    An upload is known here before it is in the log of imports: that is waited for.
+    """
+    until = monotonic() + _KNOWN_SECONDS
     try:
-        with Desk(settings) as desk:
-            return asking.ask(what, import_id, desk, by)
+        while True:
+            try:
+                with Desk(settings) as desk:
+                    return asking.ask(what, import_id, desk, by, seconds=0.0)
+            except RefusedError as refusal:
+                if refusal.code != "unknown-import" or monotonic() > until:
+                    raise
     except (ClusterError, RegistryUnavailableError) as error:
         raise AwayError(str(error)) from error
 

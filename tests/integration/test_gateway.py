@@ -13,6 +13,7 @@ import httpx
 import pytest
 from openpyxl import Workbook, load_workbook
 
+from schemas.import_types import IMPORT_TYPES
 from tests.fix_gateway import Served, companies
 from tests.fix_stack import eventually
 
@@ -67,7 +68,7 @@ def test_a_file_from_upload_to_its_errors(gateway: Callable[..., Served]) -> Non
                 "ERROR": 0,
                 "CANCELLED": 0,
             },
-            "by_type": {"ENTREPRISE": 1, "VILLE": 0},
+            "by_type": {**dict.fromkeys(IMPORT_TYPES, 0), "ENTREPRISE": 1},
             "total_rows_processed": 1003,
             "total_success_rows": 1000,
             "total_error_rows": 3,
@@ -416,7 +417,7 @@ def test_a_preview_is_the_verdict_of_a_check(served: Served) -> None:
 def test_templates(served: Served) -> None:
     """Each type has a file to fill in, which a check takes for its type."""
     with served.client() as client:
-        for name in ("ENTREPRISE", "VILLE"):
+        for name in IMPORT_TYPES:
             for extension in ("csv", "xlsx"):
                 answer = client.get(f"{IMPORTS}templates/{name}.{extension}")
                 assert answer.status_code == 200
@@ -425,6 +426,55 @@ def test_templates(served: Served) -> None:
                     f"{IMPORTS}preview/", data={"import_type": name}, files=file
                 ).json()
                 assert found["refusal"]["code"] == "no-rows"
+
+
+def act(served: Served, import_id: str, action: str) -> httpx.Response:
+    with served.client() as client:
+        return client.post(f"{IMPORTS}{import_id}/{action}/")
+
+
+def test_an_import_is_paused_resumed_cancelled_and_retried(
+    gateway: Callable[..., Served],
+) -> None:
+    """Where its state allows it; the retry is a child import, and the parent's counters follow it."""
+    served = gateway(FOX_GATEWAY_MAX_ROWS="200000")
+    served.site.worker("imports")  # nobody writes rows yet: the import cannot end
+    first = served.upload("a.csv", companies(1, 60_000)).json()["id"]
+    eventually(lambda: served.state(first)["status"] == "PENDING")
+    problem(act(served, first, "resume"), 409, "not-allowed-now")
+
+    assert act(served, first, "pause").status_code == 202
+    eventually(lambda: served.state(first)["status"] == "PAUSED")
+    assert act(served, first, "resume").status_code == 202
+    eventually(lambda: served.state(first)["status"] == "PENDING")
+    assert act(served, first, "cancel").status_code == 202
+    served.site.worker("rows")
+    cancelled = served.ended(first)
+    assert cancelled["status"] == "CANCELLED"
+    assert cancelled["cancelled"] > 0
+
+    answer = act(served, first, "retry")
+    assert answer.status_code == 202
+    child = served.ended(answer.json()["id"])
+
+    assert (child["parent"], child["status"]) == (first, "SUCCESS")
+    assert child["settles"] > 0
+    eventually(
+        lambda: served.site.query("SELECT count(*) FROM enterprise_entreprise") == [(60_000,)]
+    )
+    eventually(lambda: served.state(first)["cancelled"] == 0)
+    problem(act(served, child["id"], "retry"), 409, "not-allowed-now")
+    problem(act(served, first, "generate_ai"), 409, "not-allowed-now")
+
+
+def test_a_retry_with_nothing_to_retry(served: Served) -> None:
+    """Of a file that could not be read at all there is no line to send again: a reason, no import."""
+    refused = served.upload("a.csv", b"foo;bar;baz\n1;2;3\n").json()["id"]
+    served.ended(refused)
+
+    document = problem(act(served, refused, "retry"), 409, "nothing-to-retry")
+
+    assert refused in document["detail"]
 
 
 def test_cells_are_never_markup(served: Served) -> None:

@@ -25,13 +25,17 @@ from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from processors.errors import PositionLostError, UnreachableError
+from processors.errors import PositionLostError, UnreachableError, WorkerError
 
 log = structlog.get_logger(__name__)
 
 SEEK_TIMEOUT_SECONDS = 20.0
 """Longest seek after a rebalance. Above it Faust would time out itself (broker_request_timeout)
 and leave a member of the group that reads nothing."""
+
+RECOVERY_SECONDS = 60.0
+"""Longest recovery of tables after a rebalance. Faust can wait for the end of one that has ended (its
+signal is cleared before the waiter looks), and would keep the partitions without reading them."""
 
 SEEK_AGAIN_SECONDS = 1.0
 """Between two seeks while a server cannot be reached."""
@@ -151,6 +155,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._expected: dict[TP, int] = {}
         self._turns: dict[TP, object] = {}
         self._written: dict[TP, int] = {}
+        self._dropped: set[TP] = set()
+        self._sought = -1  # the generation of the last seek after a rebalance
         self.halted: set[TP] = set()
         self._handed: dict[TP, deque[tuple[int, float]]] = defaultdict(deque)
 
@@ -204,26 +210,43 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.halted.clear()
         await super().on_partitions_revoked(revoked)
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.add_future(self._end_unless_sought(generation_id))
+
+    async def _end_unless_sought(self, generation: int) -> None:
+        await self.sleep(RECOVERY_SECONDS)
+        if self.should_stop or self.app.consumer_generation_id != generation:
+            return
+        if self.assignment() and self._sought != generation:
+            await self.app.crash(WorkerError("tables do not recover: the worker has to start anew"))
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
+        self._sought = self.app.consumer_generation_id
         # Changelogs of tables are sought and read by Faust's own recovery.
         return await self._seek_or_crash(
             {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
         )
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        # A fetch that followed a seek and was not handed out, as it came before this side knew of
+        # the seek. It would not come again by itself: here no other is under way.
+        if self.flow_active and (lost := self._dropped & self._turns.keys()):
+            await self._seek_or_crash(lost)
         fetches, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         for tp, fetched in (fetches or {}).items():
-            if active is not None and tp not in active:
-                continue
             changelog = self._is_changelog_tp(tp)
             for item in fetched.records if changelog else (fetched,):
                 if (
                     self.should_stop
                     or not self.flow_active
                     or self.app.consumer_generation_id != generation
+                    or (active is not None and tp not in active)
                 ):
-                    return  # a seek follows, and brings what is dropped here again
+                    if not changelog:  # which Faust reads anew by itself
+                        self._dropped.add(tp)
+                    break
                 message = (
                     self._to_message(tp, item) if changelog else await self._batched(tp, fetched)
                 )
@@ -260,8 +283,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _follows(self, tp: TP, fetched: _Fetched) -> bool:
         """Whether a fetch begins where the last one handed out ended."""
         expected = self._expected.get(tp)
-        if expected is None:
-            return False  # not sought yet
+        if expected is None:  # not sought yet
+            self._dropped.add(tp)
+            return False
         if fetched.start != expected or fetched.records[0].offset < expected:
             await self._seek_or_crash({tp})
             return False
@@ -308,6 +332,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         beginnings = await self.earliest_offsets(*tps)
         stored = await self._positions.restore(beginnings)
         await self._check_held(stored, beginnings)
+        self._dropped -= tps
         await self.seek_wait(stored)
         self._expected.update(stored)
         self._written.update(stored)

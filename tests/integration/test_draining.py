@@ -19,6 +19,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from deploy.local.process import GuardedProcess
@@ -236,6 +237,50 @@ async def test_no_batch_before_the_seek(topic: Topic) -> None:
 
         assert reader.values == [5, 6, 7, 8, 9]
         assert contiguous(reader.batches, 5, 10)
+
+
+async def test_a_fetch_while_the_seek_is_answered(topic: Topic) -> None:
+    """What was fetched after the seek, and before this side knew of it, is fetched again.
+
+    No later record may be needed for it to come.
+    """
+    topic.put(0, 9)
+    positions = Positions({topic.tp(): 5})
+    positions.opened.clear()
+
+    async with reading(topic, positions=positions) as reader:
+        await until(lambda: positions.asked)
+        seek, sought = reader.consumer.seek_wait, []
+
+        async def answered_late(partitions: Mapping[TP, int]) -> None:
+            await seek(partitions)
+            sought.append(partitions)
+            if len(sought) == 1:
+                reader.consumer.resume_partitions({topic.tp()})
+                reader.consumer.resume_flow()
+                await _taken(reader, 10)
+
+        reader.consumer.seek_wait = answered_late
+        positions.opened.set()
+        await until(lambda: len(reader.records) >= 5)
+
+        assert reader.values == [5, 6, 7, 8, 9]
+        assert contiguous(reader.batches, 5, 10)
+        assert len(sought) == 2
+
+
+async def test_a_recovery_without_an_end(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose tables do not recover ends, and keeps no partition that it does not read."""
+
+    async def for_ever(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(draining, "RECOVERY_SECONDS", 1.0)
+    monkeypatch.setattr(Recovery, "_resume_streams", for_ever)
+    async with reading(topic) as reader:
+        await until(reader.crashed)
+
+        assert "tables do not recover" in str(reader.crashed())
 
 
 async def _taken(reader: Reader, end: int) -> None:

@@ -25,7 +25,7 @@ demo: $(VENV)/ready ## start everything, import the sample files, check every co
 	@$(BIN)/python -m deploy.local.demo
 
 test: $(VENV)/ready ## the whole test suite, against real embedded servers
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 	@$(BIN)/foxstream-local up --detach --with-worker

@@ -102,13 +102,15 @@ async def _retry(gateway: Gateway, state: State, account: str) -> State:
     await asyncio.wait({publishing, named}, return_when=asyncio.FIRST_COMPLETED)
     child = named.result() if named.done() else await _child(publishing)
     kept = ("import_type", "file_name", "file_sha256", "generate_ai_content")
-    return new_state(
+    submitted = new_state(
         **{name: state[name] for name in kept},
         id=child,
         parent=state["id"],
         uploaded_by=account,
         created_at=datetime.now(UTC),
     )
+    gateway.states.take_new([submitted])
+    return submitted
 
 
 def _logged(publishing: "asyncio.Task[str]") -> None:

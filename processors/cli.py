@@ -1,15 +1,19 @@
 """`foxstream-worker`: runs the agents and prepares what they need."""
 
 import asyncio
-import getpass
 import json
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
+from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
 
 from processors import cluster, jobs, logs, reference, replaying, tracing
@@ -20,6 +24,7 @@ from processors.running import run as run_worker
 from processors.settings import Settings
 from processors.widening import widen
 from schemas.codec import load
+from schemas.import_types import IMPORT_TYPES
 from schemas.registry import IncompatibleSchemaError, Registry, RegistryUnavailableError
 from schemas.topics import TOPICS
 
@@ -58,6 +63,16 @@ def _settings() -> Iterator[Settings]:
     except RegistryUnavailableError as error:
         typer.echo(f"foxstream-worker: {error}", err=True)
         raise typer.Exit(5) from None
+    except psycopg.OperationalError as error:
+        typer.echo(f"foxstream-worker: PostgreSQL: {str(error).strip()}", err=True)
+        raise typer.Exit(5) from None
+    except (UndefinedTable, UndefinedColumn, InvalidSchemaName) as error:
+        told = error.diag.message_primary
+        typer.echo(f"foxstream-worker: {told}: run 'foxstream-worker migrate'", err=True)
+        raise typer.Exit(2) from None
+    except UnicodeEncodeError as error:
+        typer.echo(f"foxstream-worker: no UTF-8: {error.object!a}", err=True)
+        raise typer.Exit(2) from None
 
 
 @app.command()
@@ -140,8 +155,11 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Tell a row's way: file and line, topic, partition and offset, what the table holds."""
+    import_type = type_ and type_.upper().replace("-", "_")
+    if import_type not in (None, *IMPORT_TYPES):
+        raise typer.BadParameter(f"unknown: {type_}; there are {', '.join(IMPORT_TYPES)}")
     with _settings() as settings:
-        found = tracing.trace(settings, key, type_ and type_.upper().replace("-", "_"))
+        found = tracing.trace(settings, key, import_type)
     if not found:
         typer.echo(f"foxstream-worker: nothing is known by {key!r}", err=True)
         raise typer.Exit(4)
@@ -187,7 +205,7 @@ def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None
         record = replaying.decoded(found, settings.topic_prefix, registry)
     document = {
         **found.document(),
-        "headers": [[n, v.decode(errors="replace")] for n, v in found.own_headers],
+        "headers": [[n, replaying.readable(v)] for n, v in found.own_headers],
         "record": record,
         "value": found.value and found.value.hex(),
     }
@@ -206,19 +224,26 @@ def replay_rejects(
     force: Annotated[
         bool, typer.Option("--force", help="Also what came back three times.")
     ] = False,
+    rate: Annotated[int, typer.Option(min=1, help="Most rejects a second.")] = 500,
 ) -> None:
     """Send rejects to their topic again as they were, once what refused them is mended."""
     if bool(ids) == every:
         raise typer.BadParameter("name rejects, or --all")
+    if ids and (topic or code):
+        raise typer.BadParameter("--topic and --code go with --all")
     with _settings() as settings:
-        wanted = replaying.Wanted(topic=topic, code=code, limit=limit)
-        chosen = (
-            [reject.id for reject in replaying.listed(settings, wanted)]
-            if every
-            else replaying.identifiers(ids or [])
-        )
-        sent = replaying.replay(settings, chosen, force=force)
-    typer.echo(f"{len(sent)} of {len(chosen)} sent again")
+        chosen = replaying.identifiers(ids or [])
+        left = 0
+        if every:
+            wanted = replaying.Wanted(topic=topic, code=code, limit=limit)
+            found = replaying.listed(settings, wanted)
+            chosen = [r.id for r in found if force or r.attempt < replaying.MOST_ATTEMPTS]
+            left = len(found) - len(chosen)
+        pause = threading.Event().wait
+        sent = replaying.replay(settings, chosen, force=force, rate=rate, pause=pause)
+    typer.echo(f"{len(sent)} sent again")
+    if left:
+        typer.echo(f"{left} not: they came back {replaying.MOST_ATTEMPTS} times (--force)")
 
 
 @rejects_app.command("discard")
@@ -229,8 +254,15 @@ def discard_rejects(
     """Give rejects up; their bytes stay until the retention ends."""
     with _settings() as settings:
         chosen = replaying.identifiers(ids)
-        done = replaying.discard(settings, chosen, by=getpass.getuser(), why=reason)
-    typer.echo(f"{len(done)} of {len(chosen)} discarded")
+        replaying.discard(settings, chosen, by=_user(), why=reason)
+    typer.echo(f"{len(chosen)} discarded")
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 @reference_app.callback()

@@ -21,6 +21,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 FUTURE_MS = 5 * 60 * 1000
 """How far an observation may lie ahead of the time at which Kafka appended its record."""
 
+APPENDED_AT = "ingest.appended_at"
+"""Header of a record that was sent again: when Kafka appended it first, ISO 8601."""
+
 
 class Settles(NamedTuple):
     """The reject of another import that a row of a retry or a correction stands for."""
@@ -292,9 +295,24 @@ _UPSTREAM: Mapping[str, Any] = {
 def _observed_ms(value: Record, record: ConsumerRecord) -> int:
     observed: datetime | None = value["observed_at"]
     if observed is None:
-        appended: int = record.timestamp
-        return appended
+        return appended_ms(record.headers, record.timestamp)
     return (observed - EPOCH) // _MILLISECOND  # exact, as a float of seconds is not
+
+
+def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> int:
+    """When Kafka appended a record first, of which this one of `timestamp` may be a replay.
+
+    Anybody can write the header: only a moment before this record's own is believed.
+    """
+    for name, value in headers:
+        if name == APPENDED_AT:
+            try:
+                first = (datetime.fromisoformat((value or b"").decode()) - EPOCH) // _MILLISECOND
+            except (ValueError, TypeError):  # no time, or none of a zone
+                continue
+            if 0 <= first <= timestamp:
+                return first
+    return timestamp
 
 
 def _reject(record: ConsumerRecord, tie: Record | None, faults: Iterable[Fault]) -> Reject:

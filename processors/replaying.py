@@ -6,10 +6,10 @@ here they would be dropped, since their numbers are settled.
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -17,17 +17,26 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from psycopg.rows import class_row
 
-from processors.cluster import TIMEOUT_SECONDS, unreachable
+from processors.cluster import TIMEOUT_SECONDS
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
+from processors.judging import APPENDED_AT, appended_ms
 from processors.settings import Settings
 from schemas.codec import DecodeError, Decoder, SchemaSource
+from schemas.compiled import EPOCH
+from schemas.registry import RegistryUnavailableError
 from schemas.topics import TOPICS
 
 _SQL = load("processors", "replaying.sql")
 
 MOST_ATTEMPTS = 3
 """A record that was rejected so often comes back for ever: somebody has to say so to go on."""
+
+PORTION = 100
+"""Rejects that are sent and noted at once: a record may be of a mebibyte."""
+
+Pause = Callable[[float], object]
+"""Waits for so many seconds."""
 
 ATTEMPT = "ingest.attempt"
 REJECT_ID = "ingest.reject_id"
@@ -44,7 +53,7 @@ class RefusedReplayError(WorkerError):
 
 @dataclass(frozen=True)
 class Stored:
-    """A reject as PostgreSQL keeps it (processors/database/migrations)."""
+    """A reject as PostgreSQL keeps it (processors/database/migrations); lists leave `value` out."""
 
     id: UUID
     topic: str
@@ -79,7 +88,7 @@ class Stored:
     def predecessor(self) -> str | None:
         """Id of the reject that was sent again as this one."""
         told = dict(self.own_headers).get(REJECT_ID)
-        return told.decode(errors="replace") if told else None
+        return readable(told) if told else None
 
     def document(self) -> dict[str, Any]:
         """For JSON, without the value: `show` decodes that."""
@@ -88,7 +97,7 @@ class Stored:
             "topic": self.topic,
             "partition": self.partition,
             "offset": self.offset,
-            "key": self.key and self.key.decode(errors="replace"),
+            "key": self.key and readable(self.key),
             "import_id": self.import_id and str(self.import_id),
             "line": self.line,
             "faults": self.faults,
@@ -135,66 +144,83 @@ def one(settings: Settings, reject_id: UUID) -> Stored:
 
 
 def decoded(reject: Stored, prefix: str, schemas: SchemaSource) -> Any:
-    """The value as a record, None where it is none of its topic's."""
+    """The value as a record; None where it is none of its topic's, or the registry does not answer."""
     record = next((t.record for t in TOPICS if prefix + t.name == reject.topic), None)
     if record is None:
         return None
     try:
         return Decoder(record, schemas).decode(reject.value)
-    except DecodeError:
+    except (DecodeError, RegistryUnavailableError):
         return None
 
 
-def replay(settings: Settings, ids: Iterable[UUID], *, force: bool) -> list[Stored]:
-    """Sends rejects to their topics again, key and value byte for byte; returns those sent.
+def replay(
+    settings: Settings, ids: Sequence[UUID], *, force: bool, rate: int, pause: Pause
+) -> list[UUID]:
+    """Sends rejects to their topics again, key and value byte for byte; the ids of those sent.
 
-    Their headers are those of the sender, `ingest.attempt` and `ingest.reject_id`. Noted when Kafka
-    has acknowledged all: who is interrupted in between sends them again, which the stale-write guard
-    makes harmless. Raises RefusedReplayError, with nothing sent, where one of them must not be.
+    In the order of their offsets, at most `rate` a second. Their headers are those of the sender,
+    `ingest.attempt`, `ingest.reject_id`, and `ingest.appended_at`, so that a row without
+    `observed_at` stays as old as it was. Each is noted when Kafka has acknowledged it: one whose
+    note is lost may be sent twice, which the stale-write guard makes harmless, and none is lost.
+    Raises RefusedReplayError, with nothing sent, where one of them must not be.
     """
+    sent: list[UUID] = []
     with _connect(settings) as connection:
-        rejects = _query(connection, "locked", {"ids": list(ids)})
-        for reject in rejects:
-            _check(reject)
-            if reject.attempt >= MOST_ATTEMPTS and not force:
-                raise RefusedReplayError(
-                    f"{reject.id} was rejected {reject.attempt} times: mend what sends it, or --force"
-                )
-        _send(settings.kafka_bootstrap, rejects)
-        connection.execute(_SQL["replayed"], {"ids": [reject.id for reject in rejects]})
-    return rejects
+        rejects = _query(connection, "chosen", {"ids": ids})
+        _check(ids, rejects)
+        _check_attempts(rejects, force=force)
+        producer = _producer(settings.kafka_bootstrap)
+        for start in range(0, len(rejects), PORTION):
+            if start:
+                pause(PORTION / rate)
+            portion = [reject.id for reject in rejects[start : start + PORTION]]
+            with connection.transaction():
+                locked = _query(connection, "locked", {"ids": portion})
+                _check(portion, locked)
+                failures = _send(producer, locked)
+                done = [reject.id for reject in locked if reject.id not in failures]
+                connection.execute(_SQL["replayed"], {"ids": done})
+            sent += done
+            for failed, error in failures.items():
+                raise _failed(failed, error, len(sent))
+    return sent
 
 
-def discard(settings: Settings, ids: Iterable[UUID], *, by: str, why: str) -> list[Stored]:
-    """Notes that nobody will send these again. The bytes stay until the retention ends."""
-    with _connect(settings) as connection:
-        rejects = _query(connection, "locked", {"ids": list(ids)})
-        for reject in rejects:
-            _check(reject)
-        told = {"ids": [reject.id for reject in rejects], "by": by, "why": why}
-        connection.execute(_SQL["discarded"], told)
-    return rejects
+def discard(settings: Settings, ids: Sequence[UUID], *, by: str, why: str) -> None:
+    """Notes that nobody will send these again. The bytes stay until the retention ends.
+
+    Raises RefusedReplayError, with nothing noted, where one of them must not be.
+    """
+    with _connect(settings) as connection, connection.transaction():
+        _check(ids, _query(connection, "locked", {"ids": ids}))
+        connection.execute(_SQL["discarded"], {"ids": ids, "by": by, "why": why})
 
 
-def _check(reject: Stored) -> None:
-    if reject.import_id is not None:
-        raise RefusedReplayError(
-            f"{reject.id} is a line of an import: foxstream retry {reject.import_id}"
-        )
-    if reject.replayed_at is not None:
-        raise RefusedReplayError(f"{reject.id} was sent again at {reject.replayed_at:%F %T}")
-    if reject.discarded_at is not None:
-        raise RefusedReplayError(f"{reject.id} was discarded at {reject.discarded_at:%F %T}")
+def _check(ids: Sequence[UUID], rejects: Sequence[Stored]) -> None:
+    for missing in set(ids) - {reject.id for reject in rejects}:
+        raise RefusedReplayError(f"there is no reject {missing}")
+    for reject in rejects:
+        if reject.import_id is not None:
+            raise RefusedReplayError(
+                f"{reject.id} is a line of an import: foxstream retry {reject.import_id}"
+            )
+        if reject.replayed_at is not None:
+            raise RefusedReplayError(f"{reject.id} was sent again at {reject.replayed_at:%F %T}")
+        if reject.discarded_at is not None:
+            raise RefusedReplayError(f"{reject.id} was discarded at {reject.discarded_at:%F %T}")
 
 
-def _send(bootstrap: str, rejects: Sequence[Stored]) -> None:
-    failures: list[KafkaError] = []
+def _check_attempts(rejects: Iterable[Stored], *, force: bool) -> None:
+    for reject in rejects:
+        if reject.attempt >= MOST_ATTEMPTS and not force:
+            raise RefusedReplayError(
+                f"{reject.id} was rejected {reject.attempt} times: mend what sends it, or --force"
+            )
 
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failures.append(error)
 
-    producer = Producer(
+def _producer(bootstrap: str) -> Producer:
+    return Producer(
         {
             "bootstrap.servers": bootstrap,
             "log_level": 0,
@@ -204,25 +230,56 @@ def _send(bootstrap: str, rejects: Sequence[Stored]) -> None:
             "delivery.timeout.ms": int(3 * TIMEOUT_SECONDS * 1000),
         }
     )
-    try:
-        for reject in rejects:
-            headers = [
-                *(h for h in reject.own_headers if h[0] not in (ATTEMPT, REJECT_ID)),
-                (ATTEMPT, str(reject.attempt + 1).encode()),
-                (REJECT_ID, str(reject.id).encode()),
-            ]
+
+
+def _send(producer: Producer, rejects: Sequence[Stored]) -> dict[UUID, KafkaError]:
+    """Those that Kafka has not acknowledged, and why."""
+    failures = {reject.id: KafkaError(KafkaError._MSG_TIMED_OUT, "no answer") for reject in rejects}
+
+    def delivered(error: KafkaError | None, _: Message, reject_id: UUID) -> None:
+        if error is None:
+            del failures[reject_id]
+        else:
+            failures[reject_id] = error
+
+    for reject in rejects:
+        try:
             producer.produce(
-                reject.topic, reject.value, reject.key, headers=headers, on_delivery=delivered
+                reject.topic,
+                reject.value,
+                reject.key,
+                headers=_headers(reject),
+                on_delivery=partial(delivered, reject_id=reject.id),
             )
-            producer.poll(0)
-    except BufferError as error:
-        raise RefusedReplayError("too many at once: name fewer, or --limit") from error
-    except KafkaException as error:
-        raise unreachable(bootstrap, error) from error
-    left = producer.flush(4 * TIMEOUT_SECONDS)
-    if left or failures:
-        reason = failures[0].str() if failures else "no answer"
-        raise UnreachableError(f"Kafka did not take all of them ({reason}): send them again")
+        except KafkaException as error:
+            failures[reject.id] = error.args[0]
+    producer.flush(4 * TIMEOUT_SECONDS)
+    return failures
+
+
+def _headers(reject: Stored) -> list[tuple[str, bytes]]:
+    appended = (reject.appended_at - EPOCH) // timedelta(milliseconds=1)
+    first = EPOCH + timedelta(milliseconds=appended_ms(reject.own_headers, appended))
+    ours = {
+        ATTEMPT: str(reject.attempt + 1),
+        REJECT_ID: str(reject.id),
+        APPENDED_AT: first.isoformat(timespec="milliseconds"),
+    }
+    return [
+        *((name, value) for name, value in reject.own_headers if name not in ours),
+        *((name, text.encode()) for name, text in ours.items()),
+    ]
+
+
+def _failed(reject_id: UUID, error: KafkaError, sent: int) -> WorkerError:
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return RefusedReplayError(
+            f"{reject_id} is with its new headers larger than its topic takes: its sender has to "
+            f"send it again ({sent} others sent)"
+        )
+    return UnreachableError(
+        f"Kafka has not acknowledged {reject_id}: {error.str()} ({sent} others sent); again, please"
+    )
 
 
 _ANY: Mapping[str, Any] = {
@@ -254,24 +311,28 @@ def _query(connection: psycopg.Connection, name: str, values: Mapping[str, Any])
 
 
 def _connect(settings: Settings) -> psycopg.Connection:
-    try:
-        return psycopg.connect(settings.database_url.get_secret_value(), connect_timeout=5)
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    return psycopg.connect(
+        settings.database_url.get_secret_value(), connect_timeout=5, autocommit=True
+    )
 
 
 def identifiers(texts: Sequence[str]) -> list[UUID]:
-    """Raises ConfigurationError for what is no id of a reject."""
+    """Each once. Raises ConfigurationError for what is no id of a reject."""
     try:
-        return [UUID(text) for text in texts]
+        return list(dict.fromkeys(UUID(text) for text in texts))
     except ValueError as error:
         raise ConfigurationError(f"no id of a reject: {error}") from error
+
+
+def readable(value: bytes) -> str:
+    """Bytes that most often are text; those that are not stay distinguishable."""
+    return value.decode(errors="backslashreplace")
 
 
 def told(reject: Stored) -> str:
     """One line of a list."""
     codes = json.dumps([fault["code"] for fault in reject.faults])
-    key = (reject.key or b"").decode(errors="replace")
+    key = readable(reject.key or b"")
     return (
         f"{reject.rejected_at:%Y-%m-%d %H:%M:%S}  {reject.id}  {reject.topic}[{reject.partition}]"
         f"@{reject.offset}  attempt {reject.attempt}  {codes}  {key!r}"

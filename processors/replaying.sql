@@ -1,5 +1,7 @@
 -- name: listed
-SELECT id, topic, partition, "offset", appended_at, key, value, headers, import_id, line, sheet,
+-- The value only of one that is asked for: there may be thousands of a mebibyte.
+SELECT id, topic, partition, "offset", appended_at, key,
+    CASE WHEN %(id)s::uuid IS NOT NULL THEN value END AS value, headers, import_id, line, sheet,
     faults, rejected_at, replayed_at, discarded_at, discarded_by, discarded_why
 FROM ingest.rejects
 WHERE (%(id)s::uuid IS NULL OR id = %(id)s)
@@ -11,6 +13,14 @@ WHERE (%(id)s::uuid IS NULL OR id = %(id)s)
         ELSE import_id = %(import)s END
 ORDER BY rejected_at DESC, topic, partition, "offset" DESC
 LIMIT %(limit)s
+
+-- name: chosen
+-- As locked, without values and locks.
+SELECT id, topic, partition, "offset", appended_at, key, NULL::bytea AS value, headers, import_id,
+    line, sheet, faults, rejected_at, replayed_at, discarded_at, discarded_by, discarded_why
+FROM ingest.rejects
+WHERE id = ANY(%(ids)s)
+ORDER BY topic, partition, "offset"
 
 -- name: locked
 -- In the order of their offsets: so they are sent again.

@@ -9,7 +9,6 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from processors.database.queries import load
-from processors.errors import UnreachableError
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES, ImportType
 from schemas.slugs import slugify
@@ -38,17 +37,14 @@ def trace(settings: Settings, key: str, import_type: str | None = None) -> list[
     A key of which only rejects or waiting rows are known gives a trace whose `row` is None.
     """
     types = [each for each in IMPORT_TYPES.values() if import_type in (None, each.name)]
-    try:
-        with psycopg.connect(
-            settings.database_url.get_secret_value(), connect_timeout=5, row_factory=dict_row
-        ) as connection:
-            return [
-                found
-                for each in types
-                for found in _of_type(connection, settings.topic_prefix, each, key.strip())
-            ]
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    with psycopg.connect(
+        settings.database_url.get_secret_value(), connect_timeout=5, row_factory=dict_row
+    ) as connection:
+        return [
+            found
+            for each in types
+            for found in _of_type(connection, settings.topic_prefix, each, key.strip())
+        ]
 
 
 def _of_type(
@@ -61,7 +57,12 @@ def _of_type(
             "type": import_type.name,
             "row": {name: value for name, value in row.items() if not name.startswith("ingest_")},
             "last": _last(connection, topic, row),
-            **_around(connection, topic, _natural_key(row, key)),
+            **_around(
+                connection,
+                topic,
+                _natural_key(row, key),
+                (row["ingest_import_id"], row["ingest_line"]),
+            ),
             "pages": _pages(connection, row["id"]) if import_type.name == "ENTREPRISE" else [],
         }
     if not rows and any((around := _around(connection, topic, key)).values()):
@@ -80,7 +81,9 @@ def _rows(
             sql.SQL("{} = ANY(%(keys)s)").format(sql.Identifier(name)) for name in names
         ),
     )
-    found = connection.execute(query, {"keys": [key, slugify(key)]}).fetchall()
+    # A SIREN or SIRET is often written in groups.
+    keys = [key, slugify(key), "".join(key.split())]
+    found = connection.execute(query, {"keys": keys}).fetchall()
     return [each["row"] for each in found]
 
 
@@ -109,9 +112,15 @@ def _last(
 
 
 def _around(
-    connection: psycopg.Connection[dict[str, Any]], topic: str, key: str
+    connection: psycopg.Connection[dict[str, Any]],
+    topic: str,
+    key: str,
+    place: tuple[str | None, int | None] = (None, None),
 ) -> dict[str, list[dict[str, Any]]]:
-    rejects = connection.execute(_SQL["rejects"], {"topic": topic, "key": key.encode()})
+    """What is not in the table: records of this key, or of this line of this import."""
+    import_id, line = place
+    told = {"topic": topic, "key": key.encode(), "import": import_id, "line": line}
+    rejects = connection.execute(_SQL["rejects"], told)
     around = {"rejects": list(map(_plain, rejects.fetchall())), "parked": []}
     if _is_there(connection, "ingest.parked"):
         parked = connection.execute(_SQL["parked"], {"topic": topic, "key": slugify(key)})
@@ -143,7 +152,12 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lines(found: Trace) -> Iterator[str]:
-    """A trace for a terminal."""
+    """A trace for a terminal, which characters of a row do not steer."""
+    for line in _lines(found):
+        yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def _lines(found: Trace) -> Iterator[str]:
     yield f"{found['type']}"
     if found["row"] is None:
         yield "  no row of the table has this key"

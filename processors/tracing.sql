@@ -5,7 +5,8 @@ FROM ingest.imports WHERE id = %(id)s
 -- name: rejects
 SELECT id, topic, partition, "offset", import_id, line, sheet, faults, rejected_at
 FROM ingest.rejects
-WHERE key = %(key)s AND topic = %(topic)s
+WHERE topic = %(topic)s
+    AND (key = %(key)s OR (import_id = %(import)s::uuid AND line = %(line)s::integer))
 ORDER BY rejected_at DESC
 LIMIT 20
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fix_companies import Companies
 from tests.fix_stack import Finished, Site, eventually
-from tests.integration.test_strange_records import COMPANIES, Upstream, siren
+from tests.integration.test_strange_records import COMPANIES, Upstream, settled, siren, stored
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_reject_is_sent_again_once_what_refused_it_is_mended(
     [refused] = open_rejects(site, "--code", "out-of-range")
 
     again = rejects(site, "replay", refused["id"])
-    assert (again.code, again.stdout) == (0, "1 of 1 sent again\n")
+    assert (again.code, again.stdout) == (0, "1 sent again\n")
     [second] = eventually(lambda: open_rejects(site, "--code", "out-of-range"))
     assert (second["attempt"], second["predecessor"]) == (2, refused["id"])
     site.execute("ALTER TABLE enterprise_entreprise DROP CONSTRAINT no_sevens")
@@ -88,12 +88,129 @@ def test_a_record_that_always_comes_back(site: Site, upstream: Upstream) -> None
     assert rejects(site, "discard", found["id"], "--reason", "again").code == 4
 
 
+def test_what_was_true_when_it_was_refused_overwrites_nothing_newer(
+    site: Site, upstream: Upstream
+) -> None:
+    """A row without observed_at is as old as its first record, however often it is sent again."""
+    site.worker()
+    site.execute("ALTER TABLE enterprise_entreprise ADD CONSTRAINT no CHECK (nom <> 'refused')")
+    seen: set[str] = set()
+    upstream.send_company(1, nom="refused")
+    upstream.flush()
+    first = next_reject(site, seen)
+    upstream.send_company(1, nom="newer")
+    upstream.flush()
+    eventually(lambda: site.query("SELECT 1 FROM enterprise_entreprise"))
+    assert rejects(site, "replay", first["id"]).code == 0
+    eventually(lambda: len(site.messages(COMPANIES)) == 3)
+    site.execute("ALTER TABLE enterprise_entreprise DROP CONSTRAINT no")
+    assert rejects(site, "replay", "--all", "--force").code == 0
+
+    upstream.send_company(2)
+    upstream.flush()
+    eventually(lambda: settled(site))
+
+    assert stored(site, 1) == ("newer",)
+
+
+def test_one_that_cannot_be_sent_holds_up_no_other(site: Site, upstream: Upstream) -> None:
+    """Neither one that comes back for ever nor one that its topic takes no more."""
+    site.worker()
+    upstream.send("wrong", upstream.company(1), headers={"ingest.attempt": b"3"})
+    upstream.send("large", b"x" * 1_048_480)
+    upstream.send("other", upstream.company(2))
+    upstream.flush()
+    found = {reject["key"]: reject for reject in all_of(site, 3)}
+
+    done = rejects(site, "replay", "--all")
+
+    assert done.code == 4
+    assert f"{found['large']['id']} is with its new headers larger" in done.stderr
+    remaining = {reject["key"]: reject for reject in all_of(site, 3)}
+    assert remaining["large"]["id"] == found["large"]["id"]
+    assert remaining["wrong"]["id"] == found["wrong"]["id"]
+    assert remaining["other"]["predecessor"] == found["other"]["id"]
+    assert rejects(site, "discard", found["large"]["id"], "--reason", "too large").code == 0
+    assert "1 not: they came back 3 times" in rejects(site, "replay", "--all").stdout
+
+
+def all_of(site: Site, number: int) -> list[dict[str, Any]]:
+    """The open rejects, when they are so many."""
+
+    def found() -> list[dict[str, Any]]:
+        some = open_rejects(site)
+        return some if len(some) == number else []
+
+    return eventually(found)
+
+
+STRANGE: list[dict[str, Any]] = [
+    {"key": b"\xff\xfe\0", "value": None},
+    {"key": None, "value": b"", "headers": [("", None), ("", b""), ("\x1b[31m", b"\0\xff")]},
+    {"key": "\x1b]0;title\x07", "value": b"\0" * 5},
+    {"key": "a", "value": b"a", "headers": [("ingest.attempt", b"-1")]},
+    {"key": "b", "value": b"b", "headers": [("ingest.attempt", "²".encode())]},
+    {"key": "c", "value": b"c", "headers": [("ingest.attempt", b"9" * 5000)]},
+    {"key": "d", "value": b"d", "headers": [("ingest.attempt", b"2")] * 3},
+    {"key": "e", "value": b"e", "headers": [("ingest.reject_id", b"\xff\x1b")]},
+    {"key": "f", "value": b"f", "headers": [("ingest.appended_at", b"0001-01-01T00:00+14:00")]},
+]
+
+
+def test_strange_records_are_shown_and_sent_again(site: Site, upstream: Upstream) -> None:
+    """Bytes that are no text, headers that foxstream would have written otherwise: all of them."""
+    site.worker()
+    for record in STRANGE:
+        upstream.send(**record)
+    upstream.flush()
+    found = all_of(site, len(STRANGE))
+
+    for reject in found:
+        if reject["key"] in (None, "e", "\\xff\\xfe\0"):
+            assert "\x1b" not in rejects(site, "show", reject["id"]).stdout
+    assert "\x1b" not in rejects(site, "list").stdout
+    assert rejects(site, "replay", "--all").stdout == f"{len(STRANGE)} sent again\n"
+
+    again = all_of(site, len(STRANGE))
+    assert {reject["predecessor"] for reject in again} == {reject["id"] for reject in found}
+    assert sorted(reject["attempt"] for reject in again) == [2] * 8 + [3]
+    sent = [(message.key(), message.value()) for message in site.messages(COMPANIES)]
+    assert all(sent.count((as_bytes(one["key"]), one["value"])) == 2 for one in STRANGE)
+    for message in site.messages(COMPANIES):
+        names = [name for name, _ in message.headers() or []]
+        assert names.count("ingest.reject_id") <= 1
+    assert site.foxstream_worker("trace", "\x1b]0;title\x07").code == 0
+
+
+def as_bytes(key: str | bytes | None) -> bytes | None:
+    return key.encode() if isinstance(key, str) else key
+
+
 def test_rejects_that_are_not_there(site: Site) -> None:
-    """An id that is none, one that nobody has, and a Kafka that is away are each told in a line."""
+    """An id that is none, one that nobody has, and words of no use are each told in a line."""
+    nobody = str(uuid4())
     assert rejects(site, "show", "x").code == 2
-    assert rejects(site, "show", str(uuid4())).code == 4
+    for words in (["show", nobody], ["replay", nobody], ["discard", nobody, "--reason", "x"]):
+        done = rejects(site, *words)
+        assert (done.code, done.stderr) == (4, f"foxstream-worker: there is no reject {nobody}\n")
     assert rejects(site, "replay").code == 2
+    assert rejects(site, "replay", nobody, "--code", "malformed").code == 2
     assert rejects(site, "list").stdout == "no open rejects\n"
+    assert rejects(site, "replay", "--all").stdout == "0 sent again\n"
+    assert site.foxstream_worker("trace", "1", "--type", "nothing").code == 2
+    assert site.foxstream_worker("trace", "\udcff").code == 2
+
+
+def test_a_server_that_is_away_or_not_prepared(site: Site) -> None:
+    """A line says so, for each command that looks into the database."""
+    for words in (["rejects", "list"], ["trace", "1"]):
+        site.settings = {"FOX_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+        away = site.foxstream_worker(*words)
+        site.settings = {"FOX_DATABASE_URL": site.stack.environment["FOX_DATABASE_URL"]}
+        bare = site.foxstream_worker(*words)
+
+        assert (away.code, away.stderr.count("Traceback")) == (5, 0)
+        assert (bare.code, "foxstream-worker migrate" in bare.stderr) == (2, True), bare.stderr
 
 
 def test_lines_of_an_import_go_back_by_retry(site: Site, companies: Companies) -> None:

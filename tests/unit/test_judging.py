@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
 from processors.draining import Batch
-from processors.judging import FUTURE_MS, Judged, Reject, Row, judge
+from processors.judging import APPENDED_AT, FUTURE_MS, Judged, Reject, Row, judge
 from schemas.codec import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from schemas.registry import RegistryUnavailableError, Schema, SchemaUnknownError
@@ -163,6 +163,28 @@ def test_moment_of_observation(microseconds: int) -> None:
     [row] = judged(company(observed_at=observed)).rows
 
     assert row.observed_ms == 1_709_251_199_000 + microseconds // 1000
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([b"2025-03-01T08:29:00.000+00:00"], -60),
+        ([b"2025-03-01T08:31:00.000+00:00"], 0),
+        ([b"2025-03-01T08:29:00"], 0),
+        ([b"0001-01-01T00:00:00+14:00"], 0),
+        ([b"\xff"], 0),
+        ([None], 0),
+        ([b"nothing", b"2025-03-01T08:28:00Z"], -120),
+    ],
+)
+def test_a_row_that_is_sent_again(headers: list[bytes | None], seconds: int) -> None:
+    """It is as old as its first record says, unless that is no moment before its own."""
+    again = company()
+    again.headers = tuple((APPENDED_AT, value) for value in headers)
+
+    [row] = judged(again).rows
+
+    assert row.observed_ms == APPENDED_MS + 1000 * seconds
 
 
 @pytest.mark.parametrize("ms", [-1_086_553_255_067, -1, 0, 1])

@@ -34,6 +34,7 @@ def verdict(path: Path, import_type: ImportType, options: Options = Options()) -
         "ai_estimate": None,
         **dict.fromkeys(("compression", "encoding_hint", "delimiter_confidence")),
         "skipped_sheets": [],
+        "skipped_rows": 0,
         **dict.fromkeys(_HIDDEN, 0),
     }
     try:
@@ -94,6 +95,7 @@ def _counted(source: Source) -> dict[str, Any]:
         "rejected_rows": rejected,
         "duplicate_rows": duplicate,
         "blank_lines": source.blank_lines,
+        "skipped_rows": source.skipped_rows,
         "errors_by_code": dict(errors),
         "warnings_by_code": dict(warnings),
         "examples": examples,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType, Kind
-from schemas.naf import labels
+from schemas.naf import codes
 from schemas.rules import Luhn, Problem, problems
 
 Texts = list[str | None]
@@ -73,7 +73,7 @@ def normalise(
     taken = _taken(import_type, columns, warnings)
     found = _telling(import_type, [*found, *problems(import_type, columns, luhn)], taken, given)
     if "naf_code" in given:
-        _activities(columns, warnings)
+        _unknown_activities(columns["naf_code"], warnings)
 
     faults: dict[int, list[Fault]] = {}
     for problem in found:
@@ -174,19 +174,12 @@ def _telling(
     return kept
 
 
-def _activities(columns: dict[str, list[Any]], warnings: dict[int, list[str]]) -> None:
-    """Labels activities that have none; warns of those that the nomenclature lacks."""
-    codes, known = columns["naf_code"], labels()
-    for code in set(codes).difference(known, (None,)):
-        if _ACTIVITY.fullmatch(code):
-            for row in (row for row, other in enumerate(codes) if other == code):
+def _unknown_activities(given: Sequence[str | None], warnings: dict[int, list[str]]) -> None:
+    """Warns of activities that the nomenclature lacks."""
+    for code in set(given).difference(codes(), (None,)):
+        if code is not None and _ACTIVITY.fullmatch(code):
+            for row in (row for row, other in enumerate(given) if other == code):
                 warnings.setdefault(row, []).append(UNKNOWN_NAF)
-    own = columns["naf_libelle"]
-    if None not in own:
-        return
-    columns["naf_libelle"] = [
-        label or (known.get(code) if code else None) for label, code in zip(own, codes, strict=True)
-    ]
 
 
 def _main_first(columns: dict[str, list[Any]]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from producers.guarding import original
-from producers.reading import cities, header, source
+from producers.reading import header, shapes, source
 from producers.reading.blocks import CHUNK, Block
 from producers.reading.options import Options
 from producers.reading.parts import Part
@@ -155,6 +155,8 @@ def _without(
         },
         cities=None if columns.cities is None else place[columns.cities],
         coordinates=None if columns.coordinates is None else place[columns.coordinates],
+        parents=tuple(place[column] for column in columns.parents),
+        activity=None if columns.activity is None else place[columns.activity],
     )
 
 
@@ -213,7 +215,7 @@ def _open_jsonl(path: Path, names: list[str], import_type: ImportType, options: 
         return _jsonl_blocks(path, names)
 
     sample = [cells for block in islice(blocks(), 1) for cells in block.rows[:_SAMPLE]]
-    columns = header.recognise(import_type, names, options.columns, city_list=cities.column(sample))
+    columns = shapes.header_of(names, sample, import_type, options.columns)
     whole = Part(None, "jsonl", 1, replace(columns, names=names), blocks, encoding="utf-8")
     return Source(path, import_type, sha256, None, [whole], [], options.luhn)
 

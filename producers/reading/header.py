@@ -6,7 +6,6 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from producers.reading import cities
 from producers.reading.refusals import quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
 
@@ -24,13 +23,17 @@ class Header:
     `sources`, by field, are the columns that give its value, each where those before it are
     blank; a source of several columns is their texts joined by a space. The last column of the
     first source names the field's column. `coordinates` is the column of "latitude, longitude",
-    `cities` is the column of a city list, whose values are "Nom (code postal)".
+    `cities` is the column of a city list, whose values are "Nom (code postal)". `parents` are the
+    columns of a taxonomy that a term without a parent leaves blank, `activity` is the column of
+    codes of a nomenclature.
     """
 
     names: list[str]
     sources: Mapping[str, tuple[tuple[int, ...], ...]]
     cities: int | None = None
     coordinates: int | None = None
+    parents: tuple[int, ...] = ()
+    activity: int | None = None
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -41,6 +44,8 @@ class Header:
                 mapping[self.names[column]] = field
         if self.coordinates is not None:
             mapping[self.names[self.coordinates]] = "lat"
+        if self.activity is not None:
+            mapping[self.names[self.activity]] = "categorie"
         for field, sources in self.sources.items():
             for source in sources[1:]:
                 for column in source:
@@ -51,7 +56,8 @@ class Header:
     def unknown(self) -> list[str]:
         """The named columns that feed no field."""
         used = {column for sources in self.sources.values() for one in sources for column in one}
-        used.add(-1 if self.coordinates is None else self.coordinates)
+        used.update(self.parents)
+        used.update(at for at in (self.coordinates, self.activity) if at is not None)
         return [name for at, name in enumerate(self.names) if name and at not in used]
 
 
@@ -104,16 +110,9 @@ def _missing(import_type: ImportType, fields: Container[str]) -> list[str]:
     ]
 
 
-def locate(
-    rows: Sequence[Sequence[str]], import_type: ImportType, told: Mapping[str, str]
-) -> tuple[int, Header]:
-    """Which of the lines is the header, and the header. Raises RefusedError."""
-    at = position(rows, import_type, told)
-    names = list(rows[at])
-    while not names[-1].strip() and len(names) > 1:
-        names.pop()
-    city_list = cities.column([row[: len(names)] for row in rows[at + 1 :]])
-    return at, recognise(import_type, names, told, city_list=city_list)
+def clean(cells: Sequence[str]) -> list[str]:
+    """The cells of a header, trimmed and on one line."""
+    return [" ".join(cell.strip("\ufeff\u200b").split()) for cell in cells]
 
 
 def recognise(
@@ -127,7 +126,7 @@ def recognise(
 
     `city_list`: the column whose values look like those of a city list. Raises RefusedError.
     """
-    names = [" ".join(cell.strip("\ufeff\u200b").split()) for cell in cells]
+    names = clean(cells)
     fixed = _fixed(import_type, names, told)
     if not fixed:
         _check_type(import_type, names, city_list)

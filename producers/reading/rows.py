@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from producers.normalise import Column, normalise
-from producers.reading import cities
+from producers.reading import cities, shapes
 from producers.reading.blocks import Block
 from producers.reading.header import Header
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.naf import CODE, category_of
 from schemas.rules import Luhn
 
 
@@ -57,7 +58,7 @@ def rows_of(
     A line whose cells cannot be told apart gets that one fault and an empty record.
     """
     lines, cells, sheet = block.lines, block.rows, block.sheet
-    broken = _broken(header, block, at)
+    broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
     batch = normalise(import_type, _columns(header, block, sound), len(sound), luhn)
     rows = [
@@ -78,22 +79,33 @@ def rows_of(
     return rows
 
 
-def _broken(header: Header, block: Block, at: Sequence[int]) -> dict[int, Fault]:
+def _broken(
+    import_type: ImportType, header: Header, block: Block, at: Sequence[int]
+) -> dict[int, Fault]:
     broken = dict(block.broken)
     cells, width = block.rows, len(header.names)
-    if {width}.issuperset(map(len, cells)) and header.cities is None:
+    told = header.cities is not None or header.parents
+    if {width}.issuperset(map(len, cells)) and not told:
         return broken
     for i in at:
-        row = cells[i]
         if i in broken:
             continue
-        if len(row) > width and not any(map(str.strip, row[width:])):
-            cells[i] = row[:width]
-        elif len(row) != width:
-            broken[i] = _miscounted(len(row), width)
-        elif header.cities is not None and not cities.FORM.fullmatch(row[header.cities]):
-            broken[i] = cities.fault(header.names[header.cities], row[header.cities])
+        if len(cells[i]) > width and not any(map(str.strip, cells[i][width:])):
+            cells[i] = cells[i][:width]
+        if len(cells[i]) != width:
+            broken[i] = _miscounted(len(cells[i]), width)
+        elif told and (fault := _misfit(import_type, header, cells[i])):
+            broken[i] = fault
     return broken
+
+
+def _misfit(import_type: ImportType, header: Header, row: Sequence[str]) -> Fault | None:
+    if header.parents:
+        return shapes.other_type(header, import_type, row)
+    column = header.cities
+    if column is not None and not cities.FORM.fullmatch(row[column]):
+        return cities.fault(header.names[column], row[column])
+    return None
 
 
 def _miscounted(found: int, expected: int) -> Fault:
@@ -119,7 +131,7 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Co
     cells = block.rows if len(at) == len(block.rows) else [block.rows[i] for i in at]
     columns: list[tuple[str, ...]] = list(zip(*cells, strict=True))
     place = {i: row for row, i in enumerate(at)}
-    given = {}
+    given: dict[str, Column] = {}
     for field, sources in header.sources.items():
         column = sources[0][-1]
         texts = columns[column]
@@ -130,17 +142,47 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Co
                 texts = _filled_in(texts, [columns[other] for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
         given[field] = Column(header.names[column], texts, numeric)
+    given.update(_derived(header, columns, given))
+    return given
+
+
+def _derived(
+    header: Header, columns: Sequence[Sequence[str]], given: Mapping[str, Column]
+) -> Mapping[str, Column]:
+    """What columns give that hold more than one field, or none as it stands."""
     if header.coordinates is not None:
         name = header.names[header.coordinates]
         halves = [_halves(text) for text in columns[header.coordinates]]
-        given["lat"] = Column(name, [latitude for latitude, _ in halves])
-        given["lng"] = Column(name, [longitude for _, longitude in halves])
+        return {
+            "lat": Column(name, [latitude for latitude, _ in halves]),
+            "lng": Column(name, [longitude for _, longitude in halves]),
+        }
+    if header.activity is not None:
+        return _of_activities(header, columns[header.activity], given["nom"].cells)
     if header.cities is not None:
         name = header.names[header.cities]
         parts = [cities.split(text) for text in columns[header.cities]]
-        given["nom"] = Column(name, [nom for nom, _ in parts])
-        given["code_postal_principal"] = Column(name, [code for _, code in parts])
-    return given
+        return {
+            "nom": Column(name, [nom for nom, _ in parts]),
+            "code_postal_principal": Column(name, [code for _, code in parts]),
+        }
+    return {}
+
+
+def _of_activities(
+    header: Header, codes: Sequence[str], labels: Sequence[str]
+) -> Mapping[str, Column]:
+    """A category and a description where the code is one; a corrected report may have others."""
+    name = header.names[header.activity or 0]
+    sound = [code.strip().upper() if CODE.fullmatch(code.strip()) else "" for code in codes]
+    told = [
+        code and f"NAF {code[:2]}.{code[-3:]} : {label}"
+        for code, label in zip(sound, labels, strict=True)
+    ]
+    return {
+        "categorie": Column(name, [code and category_of(code) for code in sound]),
+        "description": Column(name, told),
+    }
 
 
 def _filled_in(texts: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str, ...]:

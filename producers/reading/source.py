@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from producers.reading import fingerprint, header, text
+from producers.reading import fingerprint, header, shapes, text
 from producers.reading.biff import BinaryWorkbook
 from producers.reading.contents import ZIP, Content, compression_of, contents_of
 from producers.reading.limits import INFLATED_BYTES
@@ -23,13 +23,14 @@ from producers.reading.workbook import Workbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Changes when the same file could read differently."""
 
 
 @dataclass
 class Source:
-    """A file that can be imported. `blank_lines` counts those skipped so far.
+    """A file that can be imported. `blank_lines` counts those skipped so far, `skipped_rows` those
+    of a nomenclature that are no activity.
 
     `parts` have the same header; what a file has besides is in `skipped_sheets`.
     """
@@ -42,6 +43,7 @@ class Source:
     skipped_sheets: Sequence[str]
     luhn: Luhn
     blank_lines: int = 0
+    skipped_rows: int = 0
 
     @property
     def file_name(self) -> str:
@@ -98,13 +100,15 @@ class Source:
 
         Raises RefusedError where an archive turns out to be broken on the way.
         """
-        self.blank_lines = 0
+        self.blank_lines = self.skipped_rows = 0
         spellings = Spellings(self.import_type)
         for block in chain.from_iterable(part.blocks() for part in self.parts):
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
-            if at:
-                rows = rows_of(self.import_type, self.columns, block, at, self.luhn)
+            wanted = shapes.activities(self.columns, block.rows, at)
+            self.skipped_rows += len(at) - len(wanted)
+            if wanted:
+                rows = rows_of(self.import_type, self.columns, block, wanted, self.luhn)
                 spellings.warn(rows)
                 yield rows
 
@@ -287,7 +291,7 @@ def _sheet_part(
     positions = filled(lines)
     if not positions:
         raise refusal("empty-file")
-    at, columns = header.locate([lines[i] for i in positions], import_type, options.columns)
+    at, columns = shapes.locate([lines[i] for i in positions], import_type, options.columns)
     width, line = len(columns.names), positions[at] + 1
     notes, merged = sheet.notes, len(sheet.merged)
     # Of an archive, one workbook at a time is in memory.

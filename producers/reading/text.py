@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import NamedTuple
 
-from producers.reading import delimited, fingerprint, header
+from producers.reading import delimited, fingerprint, header, shapes
 from producers.reading.blocks import Block
 from producers.reading.contents import Content
 from producers.reading.options import Options
@@ -31,7 +31,7 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
     records = list(delimited.records(sample, delimiter))
     if not records:
         raise refusal("empty-file")
-    at, columns = header.locate([record.cells for record in records], import_type, options.columns)
+    at, columns = shapes.locate([record.cells for record in records], import_type, options.columns)
 
     def blocks() -> Iterator[Block]:
         with _decoded(content, encoding) as text:

@@ -17,7 +17,14 @@ from producers.checking import verdict
 from producers.reading import Options, delimited, open_source
 from producers.reading.contents import Content
 from producers.reading.text import _decoded
-from schemas.import_types import ENTREPRISE, VILLE, ImportType
+from schemas.import_types import (
+    CATEGORIE,
+    DEPARTEMENT,
+    ENTREPRISE,
+    SOUS_CATEGORIE,
+    VILLE,
+    ImportType,
+)
 from tests.fix_files import SHARED
 
 if SHARED is None:
@@ -33,6 +40,7 @@ class Expected(NamedTuple):
     rejected: int = 0
     duplicate: int = 0
     blank: int = 0
+    skipped: int = 0
     errors: Mapping[str, int] = {}
     warnings: Mapping[str, int] = {}
     refusal: str | None = None
@@ -110,6 +118,19 @@ FILES = [
     ),
     Expected("ville/villes_france_bom_crlf_pop.csv", 100, blank=34728, import_type=VILLE),
     Expected("ville/villes_france_sans_cp.csv", refusal="missing-label", import_type=VILLE),
+    Expected(
+        "categorie/naf2008_liste_n5.csv", 732, 15,
+        errors={"too-long": 15}, import_type=SOUS_CATEGORIE,
+    ),
+    Expected(
+        "int_courts_naf_rev_2.xls", 732, 15, blank=1, skipped=1377,
+        errors={"too-long": 15}, import_type=SOUS_CATEGORIE,
+        why="sections, divisions, groups, classes and lines of a number alone are no activities",
+    ),
+    Expected("categorie/naf2008_liste_n5.csv", refusal="wrong-type", import_type=CATEGORIE),
+    Expected("int_courts_naf_rev_2.xls", refusal="wrong-type", import_type=DEPARTEMENT),
+    Expected("departements_france.xlsx", 101, import_type=DEPARTEMENT),
+    Expected("departements_france.xlsx", refusal="wrong-type", import_type=CATEGORIE),
     Expected("excel/ess_numerique_complet.xlsx", 2406),
     Expected("excel/finess.xlsx", refusal="missing-label"),
     Expected("excel/insee_grille_densite_2022.xlsx", refusal="unknown-columns"),
@@ -120,7 +141,9 @@ FILES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("expected", FILES, ids=lambda expected: expected.path)
+@pytest.mark.parametrize(
+    "expected", FILES, ids=lambda expected: f"{expected.path}-{expected.import_type.name}"
+)
 def test_counts(expected: Expected) -> None:
     """A check of the file finds what a correct importer concludes."""
     found = verdict(DATA / expected.path, expected.import_type)
@@ -133,7 +156,14 @@ def test_counts(expected: Expected) -> None:
         found["rejected_rows"],
         found["duplicate_rows"],
         found["blank_lines"],
-    ) == (expected.total, expected.rejected, expected.duplicate, expected.blank)
+        found["skipped_rows"],
+    ) == (
+        expected.total,
+        expected.rejected,
+        expected.duplicate,
+        expected.blank,
+        expected.skipped,
+    )
 
 
 def records(path: str, import_type: ImportType = ENTREPRISE) -> list[dict[str, Any]]:

@@ -1,0 +1,109 @@
+"""Which line is the header, and tables whose columns are no fields: they are read for what they say.
+
+WordPress exports a taxonomy: each line a term, and its parent's name where it has one. Terms without
+a parent are categories, the others sub-categories; a file is imported once as each. INSEE's NAF
+nomenclature has a code and a label on each line: the activities become sub-categories of the
+category of their division, and the divisions and groups between them are passed over.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from producers.reading import cities
+from producers.reading.header import Header, clean, fold, known, position, recognise
+from producers.reading.refusals import refusal
+from schemas.faults import Fault
+from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
+from schemas.naf import CODE
+
+
+def locate(
+    rows: Sequence[Sequence[str]], import_type: ImportType, told: Mapping[str, str]
+) -> tuple[int, Header]:
+    """Which of the lines is the header, and the header. Raises RefusedError."""
+    at = position(rows, import_type, told)
+    names = list(rows[at])
+    while not names[-1].strip() and len(names) > 1:
+        names.pop()
+    below = [row[: len(names)] for row in rows[at + 1 :]]
+    return at, header_of(names, below, import_type, told)
+
+
+def header_of(
+    names: Sequence[str],
+    below: Sequence[Sequence[str]],
+    import_type: ImportType,
+    told: Mapping[str, str],
+) -> Header:
+    """The header that `names` are, above lines of which some are `below`. Raises RefusedError."""
+    shaped = None
+    if not told:
+        shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
+    return shaped or recognise(import_type, names, told, city_list=cities.column(below))
+
+
+_TERM, _PARENT, _PARENT_ID, _DESCRIPTION = "termname", "parentname", "parentid", "description"
+
+
+def _taxonomy(import_type: ImportType, cells: Sequence[str]) -> Header | None:
+    folded = list(map(fold, cells))
+    if not {_TERM, _PARENT} <= set(folded):
+        return None
+    if import_type not in (CATEGORIE, SOUS_CATEGORIE):
+        both = f"{CATEGORIE.name} ou {SOUS_CATEGORIE.name}"
+        raise refusal("wrong-type", right=both, type=import_type.name)
+    wanted = {"nom": _TERM, "description": _DESCRIPTION}
+    if import_type is SOUS_CATEGORIE:
+        wanted["categorie"] = _PARENT
+    sources = {field: ((folded.index(name),),) for field, name in wanted.items() if name in folded}
+    parents = tuple(folded.index(name) for name in (_PARENT, _PARENT_ID) if name in folded)
+    return Header(clean(cells), sources, parents=parents)
+
+
+def other_type(header: Header, import_type: ImportType, row: Sequence[str]) -> Fault | None:
+    """The fault of a term that belongs to the other type than the one that is imported."""
+    is_child = any(row[column].strip() not in ("", "0") for column in header.parents)
+    if is_child == (import_type is SOUS_CATEGORIE):
+        return None
+    is_what, other = (
+        ("une sous-catégorie", SOUS_CATEGORIE) if is_child else ("une catégorie", CATEGORIE)
+    )
+    return Fault(
+        header.names[header.parents[0]],
+        "other-type",
+        f"Ce terme est {is_what} : importez aussi ce fichier avec le type {other.name}.",
+    )
+
+
+_CODES = ("code", "codenaf", "naf", "codenafrev2", "codeape")
+_LABELS = ("libelle", "libelles", "intitule", "intitules", "libellenaf", "intitulesdelanafrev2")
+# Of the first lines of INSEE's file, a third are activities.
+_SHARE = 4
+
+
+def _nomenclature(
+    import_type: ImportType, cells: Sequence[str], below: Sequence[Sequence[str]]
+) -> Header | None:
+    folded = list(map(fold, cells))
+    code = next((at for at, name in enumerate(folded) if name in _CODES), None)
+    label = next((at for at, name in enumerate(folded) if name.startswith(_LABELS)), None)
+    if code is None or label is None or _names_companies(cells):
+        return None
+    given = [row[code].strip() for row in below if len(row) > code and row[code].strip()]
+    if not given or _SHARE * sum(CODE.fullmatch(text) is not None for text in given) < len(given):
+        return None
+    if import_type is not SOUS_CATEGORIE:
+        raise refusal("wrong-type", right=SOUS_CATEGORIE.name, type=import_type.name)
+    return Header(clean(cells), {"nom": ((label,),)}, activity=code)
+
+
+def _names_companies(cells: Sequence[str]) -> bool:
+    companies = known(ENTREPRISE, cells) & {"siren", "siret", "nom"}
+    return bool(companies or known(SOUS_CATEGORIE, cells) & {"nom", "categorie"})
+
+
+def activities(header: Header, rows: Sequence[Sequence[str]], at: Sequence[int]) -> Sequence[int]:
+    """Those of the lines at the positions `at` that are an activity of a nomenclature."""
+    code = header.activity
+    if code is None:
+        return at
+    return [i for i in at if len(rows[i]) <= code or CODE.fullmatch(rows[i][code].strip())]

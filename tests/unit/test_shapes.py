@@ -1,0 +1,143 @@
+"""WordPress's taxonomy export and INSEE's nomenclature, as categories and sub-categories."""
+
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from producers.checking import verdict
+from producers.reading import RefusedError, Row, open_source
+from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
+from schemas.naf import category_of, codes
+
+HEADER = "Term ID,Term Name,Term Slug,Description,Parent ID,Parent Name,Parent Slug,Count\n"
+TAXONOMY = HEADER + (
+    "1,Bâtiment &amp; Travaux,batiment,Tout le bâtiment,0,,,12\n"
+    "2,Maçon,macon,,1,Bâtiment &amp; Travaux,batiment,3\n"
+    "3,Santé,sante,,,,,1\n"
+    "4,Perdu,perdu,,99,,,0\n"
+)
+
+File = Callable[[str], Path]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    def write(text: str) -> Path:
+        path = tmp_path / "termes.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def rows_of(path: Path, import_type: ImportType) -> list[Row]:
+    return list(chain.from_iterable(open_source(path, import_type).chunks()))
+
+
+def told(row: Row) -> list[tuple[str | None, str]]:
+    return [(fault.column, fault.code) for fault in row.faults]
+
+
+def test_terms_without_parent_are_categories(file: File) -> None:
+    """Terms without a parent are categories; the others say that they are of the other type."""
+    first, child, third, lost = rows_of(file(TAXONOMY), CATEGORIE)
+
+    assert (first.record["nom"], first.record["description"]) == (
+        "Bâtiment & Travaux",
+        "Tout le bâtiment",
+    )
+    assert [row.key for row in (first, third)] == ["batiment-travaux", "sante"]
+    assert told(child) == told(lost) == [("Parent Name", "other-type")]
+    assert "SOUS_CATEGORIE" in child.faults[0].message
+
+
+def test_terms_with_a_parent_are_sub_categories(file: File) -> None:
+    """Terms with a parent are its sub-categories; every term is written or reported."""
+    first, child, third, lost = rows_of(file(TAXONOMY), SOUS_CATEGORIE)
+
+    assert (child.record["nom"], child.record["categorie"]) == ("Maçon", "Bâtiment & Travaux")
+    assert child.key == "batiment-travaux/macon"
+    assert told(first) == told(third) == [("Parent Name", "other-type")]
+    assert told(lost) == [("Parent Name", "missing-value")]
+
+
+def test_every_term_is_written_once(file: File) -> None:
+    """The two imports of a taxonomy take each term once, but for those that lack something."""
+    found = [verdict(file(TAXONOMY), kind) for kind in (CATEGORIE, SOUS_CATEGORIE)]
+
+    assert [one["valid_rows"] for one in found] == [2, 1]
+    assert [one["errors_by_code"] for one in found] == [
+        {"other-type": 2},
+        {"other-type": 2, "missing-value": 1},
+    ]
+    assert found[1]["mapping"] == {
+        "Term Name": "nom",
+        "Description": "description",
+        "Parent Name": "categorie",
+    }
+    assert found[1]["unknown_columns"] == ["Term ID", "Term Slug", "Parent Slug", "Count"]
+
+
+def test_a_taxonomy_as_another_type(file: File) -> None:
+    """A taxonomy is no list of companies, and the message says what it is."""
+    with pytest.raises(RefusedError, match="CATEGORIE ou SOUS_CATEGORIE"):
+        open_source(file(TAXONOMY), ENTREPRISE)
+
+
+def test_nomenclature(file: File) -> None:
+    """Activities are sub-categories of their division's category; what is no activity is passed over."""
+    path = file(
+        "ligne;Code;Intitulés de la NAF rév. 2, version finale\n"
+        "1;SECTION F;CONSTRUCTION\n2;;\n3;43;Travaux\n4;43.2;Installation\n"
+        "5;43.21A;Travaux d'installation électrique\n6;62.01;Non\n7;6201z;Programmation\n"
+    )
+    source = open_source(path, SOUS_CATEGORIE)
+
+    first, second = chain.from_iterable(source.chunks())
+
+    assert source.skipped_rows == 5
+    assert source.mapping == {
+        "Code": "categorie",
+        "Intitulés de la NAF rév. 2, version finale": "nom",
+    }
+    assert (first.line, first.record["nom"]) == (6, "Travaux d'installation électrique")
+    assert first.record["categorie"] == "batiment-et-construction"
+    assert first.record["description"] == "NAF 43.21A : Travaux d'installation électrique"
+    assert second.record["description"] == "NAF 62.01Z : Programmation"
+    assert second.key == "informatique-et-communication/programmation"
+
+
+def test_codes_that_are_no_activities(file: File) -> None:
+    """A table of codes and labels that are no activities is no nomenclature."""
+    with pytest.raises(RefusedError) as refusal:
+        open_source(file("Code;Libellé\nA1;Un\nA2;Deux\n"), SOUS_CATEGORIE)
+
+    assert refusal.value.code in {"unknown-columns", "wrong-type"}
+
+
+@pytest.mark.parametrize(
+    ("code", "slug"),
+    [
+        ("01.11Z", "jardinage-et-paysage"),
+        ("33.20D", "artisanat-et-production"),
+        ("35.11Z", "autres-activites"),
+        ("41.10A", "batiment-et-construction"),
+        ("47.99B", "commerce-et-distribution"),
+        ("68.31Z", "immobilier"),
+        ("84.11Z", "autres-activites"),
+        ("85.10Z", "enseignement-et-formation"),
+        ("96.09Z", "services-a-la-personne"),
+        ("99.00Z", "autres-activites"),
+    ],
+)
+def test_category_of_a_division(code: str, slug: str) -> None:
+    """The division of an activity gives its category."""
+    assert category_of(code) == slug
+
+
+def test_every_activity_has_a_category() -> None:
+    """All 732 activities have one of the site's sixteen categories."""
+    assert len(codes()) == 732
+    assert len(set(map(category_of, codes()))) == 16

@@ -119,7 +119,6 @@ def rows(world: World) -> faust.App:
     companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_label)
     app.task(partial(resolve, world.pool))
     families = {
-        ENTREPRISE.name: Family(naf=naf),
         CATEGORIE.name: Family(waiting, categories),
         SOUS_CATEGORIE.name: Family(None, categories),
     }

@@ -36,11 +36,6 @@ class Naf:
         self._decoder = decoder
         self._label_in = lru_cache(maxsize=4096)(self._read)
 
-    @property
-    def loaded(self) -> bool:
-        """Whether there is a mapping at all: without one no page can be made."""
-        return bool(self._table.data)
-
     def own_label(self, values: Sequence[Any]) -> tuple[str | None]:
         """The label of a company's activity where its row gives the code only."""
         if values[_CODE] is None or values[_LABEL] is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processors.cluster import TIMEOUT_SECONDS, unreachable
 from processors.database.queries import load
@@ -82,8 +82,9 @@ def publish(settings: Settings, registry: Registry, activities: Mapping[str, Act
         with psycopg.connect(
             settings.database_url.get_secret_value(), connect_timeout=5
         ) as connection:
-            stored = {code for (code,) in connection.execute(_SQL["stored"])}
-            removed = stored - activities.keys()
+            stored: dict[str, str] = dict(connection.execute(_SQL["stored"]).fetchall())
+            removed = stored.keys() - activities.keys()
+            changed = {code for code, each in activities.items() if stored.get(code) != each.slug}
             _send(settings, registry, activities, removed)
             connection.execute(
                 _SQL["store"],
@@ -94,7 +95,7 @@ def publish(settings: Settings, registry: Registry, activities: Mapping[str, Act
                 },
             )
             connection.execute(_SQL["remove"], {"codes": list(activities)})
-            connection.execute(_SQL["arrived"])
+            connection.execute(_SQL["arrived"], {"codes": sorted(changed | removed)})
     except psycopg.OperationalError as error:
         raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
     return len(removed)
@@ -105,12 +106,19 @@ def _send(
 ) -> None:
     topic, record = settings.topic_prefix + REFERENCE_NAF.name, str(REFERENCE_NAF.record)
     encoder = Encoder(record, registry.schema_id(f"{topic}-value", load_schema(record)))
+    failures: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failures.append(error)
+
     producer = Producer(
         {
             "bootstrap.servers": settings.kafka_bootstrap,
             "log_level": 0,
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
+            "on_delivery": delivered,
         }
     )
     try:
@@ -121,5 +129,5 @@ def _send(
             producer.produce(topic, None, code)
     except KafkaException as error:
         raise unreachable(settings.kafka_bootstrap, error) from error
-    if producer.flush(3 * TIMEOUT_SECONDS):
+    if producer.flush(3 * TIMEOUT_SECONDS) or failures:
         raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} did not take the reference")

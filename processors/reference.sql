@@ -1,5 +1,5 @@
 -- name: stored
-SELECT code FROM ingest.naf
+SELECT code, sous_categorie FROM ingest.naf
 
 -- name: store
 INSERT INTO ingest.naf (code, libelle, sous_categorie)
@@ -11,4 +11,5 @@ SET libelle = EXCLUDED.libelle, sous_categorie = EXCLUDED.sous_categorie
 DELETE FROM ingest.naf WHERE code <> ALL(%(codes)s)
 
 -- name: arrived
-INSERT INTO ingest.pages_due (reason) VALUES ('naf'), ('sous-categorie')
+-- Activities that are something else on the site now, or nothing.
+INSERT INTO ingest.pages_due (reason, key) SELECT 'naf', unnest(%(codes)s::text[])

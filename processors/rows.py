@@ -13,7 +13,6 @@ from processors.categories import Categories
 from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer
 from processors.judging import Judged, judge
-from processors.naf import Naf
 from processors.outbox import Outbox
 from processors.settling import settle
 from processors.writing.limit import RejectLimit
@@ -53,11 +52,10 @@ class Judge:
 
 @dataclass(frozen=True)
 class Family:
-    """What a type has to do with others: those whose rows wait for its rows, and what it looks up."""
+    """What a type has to do with others: those whose rows wait for its rows, and the categories."""
 
     children: Waiting | None = None
     categories: Categories | None = None
-    naf: Naf | None = None
 
 
 class RowWriter:
@@ -122,8 +120,7 @@ class RowWriter:
         judged = await self._judge(batch)
         categories = self._family.categories
         if categories is None:
-            kin = Kin(pages=self._family.naf is not None and self._family.naf.loaded)
-            return await write(self._pool, self._target, batch, judged, self._limit, kin)
+            return await write(self._pool, self._target, batch, judged, self._limit)
         keys = set(map(self._target.import_type.routing, {row.key for row in judged.rows}))
         known: Mapping[str, str] = {}
         if self._target.import_type.parent is not None:

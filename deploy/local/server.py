@@ -21,7 +21,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     variable: ClassVar[str]
-    deadline_s: ClassVar[float] = 90.0
+    deadline_s: ClassVar[float] = 240.0
 
     def __init__(self, directory: Path, abandoned: threading.Event) -> None:
         self.data = directory / self.name

@@ -11,7 +11,7 @@ WITH found AS (
     JOIN location_departement t ON t.code = s.key
     WHERE s.round = %(round)s
     ORDER BY t.code
-    FOR UPDATE OF t
+    FOR NO KEY UPDATE OF t
 ), judged AS (
     SELECT *, CASE
         WHEN stale THEN 's'

@@ -35,7 +35,7 @@ WITH found AS (
     JOIN enterprise_entreprise t ON t.siren = s.key
     WHERE s.round = %(round)s
     ORDER BY t.siren
-    FOR UPDATE OF t
+    FOR NO KEY UPDATE OF t
 ), judged AS (
     SELECT *, CASE
         WHEN stale THEN 's'

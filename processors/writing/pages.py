@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from processors.database.pool import TRANSACTION_SECONDS, Connection, Pool, connected, transaction
+from processors.database.pool import SILENCE_SECONDS, Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.draining import Batch
 
 _SQL = load("processors.writing", "pages.sql")
 
-SETTLED = f"{TRANSACTION_SECONDS + 2} seconds"
+SETTLED = f"{2 * SILENCE_SECONDS + 6} seconds"
 CHUNK = 1000
 
 REASONS = ("naf", "sous-categorie", "ville")
@@ -47,9 +47,9 @@ async def of_batch(connection: Connection, batch: Batch, sirens: Sequence[str]) 
     return Made(*(await cursor.fetchone() or (0, 0, 0, 0)))
 
 
-async def arrived(connection: Connection, reason: str, codes: Sequence[str | None]) -> None:
-    """Notes that something came that unresolved pages may lack; `codes` are cities' postal codes."""
-    await connection.execute(_SQL["arrived"], {"reason": reason, "codes": list(codes)})
+async def arrived(connection: Connection, reason: str, keys: Sequence[str | None]) -> None:
+    """Notes that something came that pages may lack; `keys` are postal codes or activities."""
+    await connection.execute(_SQL["arrived"], {"reason": reason, "keys": list(keys)})
 
 
 async def resolve_some(pool: Pool, settled: str = SETTLED) -> Made | None:
@@ -59,13 +59,13 @@ async def resolve_some(pool: Pool, settled: str = SETTLED) -> Made | None:
         due: list[tuple[int, str, str | None, UUID | None]] = await cursor.fetchall()
         if not due:
             return None
-        numbers, codes = [number for number, *_ in due], [code for _, _, code, _ in due]
+        numbers, keys = [number for number, *_ in due], [key for _, _, key, _ in due]
         _, reason, _, after = due[0]
         cursor = await connection.execute(
-            _SQL["waiting"],
+            _SQL["of_activities" if reason == "naf" and None not in keys else "waiting"],
             {
                 "reason": reason,
-                "codes": None if None in codes else codes,
+                "keys": None if None in keys else keys,
                 "after": after,
                 "limit": CHUNK,
             },

@@ -1,56 +1,54 @@
 -- name: of_batch
--- The companies that the batch at hand inserted or changed.
+-- The companies that the batch at hand inserted or changed; none where there is no reference.
 WITH companies AS MATERIALIZED (
     SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
     WHERE t.siren = ANY(%(sirens)s) AND t.ingest_partition = %(partition)s
         AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
-        AND t.naf_code <> ''
-    ORDER BY t.id
+        AND EXISTS (SELECT FROM ingest.naf)
 )
 
 -- name: chosen
 WITH companies AS MATERIALIZED (
     SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
-    WHERE t.id = ANY(%(ids)s) AND t.naf_code <> ''
-    ORDER BY t.id
+    WHERE t.id = ANY(%(ids)s)
 )
 
 -- name: make
--- After either of the two above.
+-- After either of the two above. Companies of one place go together and are taken apart again: a
+-- join of two such lists would be quadratic here. Never a guess: one city that fits, or none.
 , given AS MATERIALIZED (
-    SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key
-    FROM (SELECT DISTINCT code_postal, ville_nom FROM companies WHERE is_active) pairs
-), fitting AS (
-    SELECT g.code_postal, g.ville_nom, v.id
-    FROM given g
-    JOIN location_ville v ON v.code_postal_principal = g.code_postal
-        AND (g.key = '' OR v.ingest_key = g.key)
-    UNION
-    SELECT g.code_postal, g.ville_nom, v.id
-    FROM given g
-    JOIN location_ville v ON jsonb_array_length(v.codes_postaux) > 1
-        AND v.codes_postaux @> to_jsonb(g.code_postal) AND (g.key = '' OR v.ingest_key = g.key)
-), places AS MATERIALIZED (
-    -- Never a guess: one city that fits, or none.
-    SELECT code_postal, ville_nom, (array_agg(id))[1] AS ville_id
-    FROM fitting
+    SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key,
+        array_agg(id) AS ids, array_agg(naf_code) AS codes
+    FROM companies
+    WHERE is_active AND naf_code <> ''
     GROUP BY code_postal, ville_nom
-    HAVING count(*) = 1
+), places AS MATERIALIZED (
+    SELECT g.*, fitting.ville_id
+    FROM given g
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN count(*) = 1 THEN (array_agg(id))[1] END AS ville_id
+        FROM (
+            SELECT id FROM location_ville
+            WHERE code_postal_principal = g.code_postal AND (g.key = '' OR ingest_key = g.key)
+            UNION
+            SELECT id FROM location_ville
+            WHERE jsonb_array_length(codes_postaux) > 1
+                AND codes_postaux @> to_jsonb(g.code_postal) AND (g.key = '' OR ingest_key = g.key)
+        ) cities
+    ) fitting
 ), resolved AS MATERIALIZED (
-    SELECT c.id, c.naf_code, c.code_postal, c.ville_nom, p.ville_id,
-        s.id AS sous_categorie_id,
+    SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.ville_id, s.id AS sous_categorie_id,
         CASE
             WHEN n.code IS NULL THEN 'naf'
             WHEN s.id IS NULL THEN 'sous-categorie'
             WHEN p.ville_id IS NULL THEN 'ville'
         END AS missing
-    FROM companies c
-    LEFT JOIN places p ON p.code_postal = c.code_postal AND p.ville_nom = c.ville_nom
+    FROM places p
+    CROSS JOIN LATERAL unnest(p.ids, p.codes) AS c (id, naf_code)
     LEFT JOIN ingest.naf n ON n.code = c.naf_code
     LEFT JOIN subcategory_souscategorie s ON s.slug = n.sous_categorie
-    WHERE c.is_active
 ), made AS (
     INSERT INTO enterprise_prolocalisation AS stored (
         id, created_at, updated_at, entreprise_id, sous_categorie_id, ville_id, ingest_made
@@ -66,13 +64,15 @@ WITH companies AS MATERIALIZED (
     RETURNING 1
 ), retired AS (
     -- The company has moved, or does something else: the page that an import made of it goes, unless
-    -- somebody wrote for it.
+    -- it has a content of its own.
     UPDATE enterprise_prolocalisation p
     SET is_active = false, ingest_retired = true, updated_at = now()
     FROM resolved r
     WHERE p.entreprise_id = r.id AND r.missing IS NULL AND p.is_active AND p.ingest_made
         AND (p.sous_categorie_id, p.ville_id) <> (r.sous_categorie_id, r.ville_id)
         AND p.texte_long_entreprise = '' AND p.zone_description = '' AND p.meta_description = ''
+        AND p.faq = '[]' AND p.nb_avis = 0 AND NOT p.is_verified
+        AND p.date_derniere_generation_ia IS NULL
     RETURNING 1
 ), unresolved AS (
     INSERT INTO ingest.unresolved_pages AS stored (
@@ -87,38 +87,51 @@ WITH companies AS MATERIALIZED (
             code_postal = EXCLUDED.code_postal, ville_nom = EXCLUDED.ville_nom
     RETURNING 1
 ), settled AS (
-    DELETE FROM ingest.unresolved_pages u
-    USING companies c LEFT JOIN resolved r USING (id)
-    WHERE u.entreprise_id = c.id AND r.missing IS NULL
+    DELETE FROM ingest.unresolved_pages
+    WHERE entreprise_id = ANY (ARRAY(
+        SELECT id FROM resolved WHERE missing IS NULL
+        UNION ALL
+        SELECT id FROM companies WHERE NOT is_active OR naf_code = ''
+    ))
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM retired),
     (SELECT count(*) FROM unresolved), (SELECT count(*) FROM settled)
 
 -- name: arrived
-INSERT INTO ingest.pages_due (reason, code_postal)
-SELECT %(reason)s, code_postal FROM unnest(%(codes)s::text[]) AS given (code_postal)
+INSERT INTO ingest.pages_due (reason, key)
+SELECT %(reason)s, key FROM unnest(%(keys)s::text[]) AS given (key)
 
 -- name: due
--- Older than a transaction may be: nobody adds to what it is about any more.
+-- Older than two transactions may take, one that noted it and one that began before that was
+-- committed: nobody adds to what it is about any more.
 WITH first AS (
     SELECT reason, after FROM ingest.pages_due
     WHERE at < clock_timestamp() - %(settled)s::interval
     ORDER BY id LIMIT 1
 )
-SELECT d.id, d.reason, d.code_postal, d.after
+SELECT d.id, d.reason, d.key, d.after
 FROM ingest.pages_due d JOIN first f ON d.reason = f.reason AND d.after IS NOT DISTINCT FROM f.after
 WHERE d.at < clock_timestamp() - %(settled)s::interval
 ORDER BY d.id
-LIMIT 500
+LIMIT 1000
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: waiting
 SELECT entreprise_id
 FROM ingest.unresolved_pages
-WHERE reason = %(reason)s AND (%(codes)s::text[] IS NULL OR code_postal = ANY(%(codes)s))
+WHERE reason = %(reason)s AND (%(keys)s::text[] IS NULL OR code_postal = ANY(%(keys)s))
     AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
 ORDER BY entreprise_id
+LIMIT %(limit)s
+
+-- name: of_activities
+-- With a page or without: what the activity is on the site has changed.
+SELECT id
+FROM enterprise_entreprise
+WHERE naf_code <> '' AND (%(keys)s::text[] IS NULL OR naf_code = ANY(%(keys)s))
+    AND (%(after)s::uuid IS NULL OR id > %(after)s)
+ORDER BY id
 LIMIT %(limit)s
 
 -- name: looked

@@ -22,7 +22,7 @@ from processors.writing.progress import Progress
 from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
 from schemas.faults import Fault
-from schemas.import_types import SOUS_CATEGORIE, VILLE, ImportType
+from schemas.import_types import ENTREPRISE, SOUS_CATEGORIE, VILLE, ImportType
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,11 @@ class Kin:
     """What rows have to do with rows of another type.
 
     `parents` are ids of parents by key, as far as they are known: those that are not are looked up
-    by the merge. `children` wait for these rows. `pages`: they are companies, and may have pages.
+    by the merge. `children` wait for these rows.
     """
 
     parents: Mapping[str, str] = field(default_factory=dict)
     children: Waiting | None = None
-    pages: bool = False
 
 
 ALONE = Kin()
@@ -106,7 +105,7 @@ async def _write(
             origin = Origin(batch.topic, batch.partition, kin.parents)
             merged = await merge(connection, target, origin, stage(judged.rows))
             freed = await _release(connection, kin.children, batch.partition, judged.rows, merge)
-            if kin.pages:
+            if target.import_type is ENTREPRISE:
                 await pages.of_batch(connection, batch, [row.key for row in judged.rows])
             await _announce(connection, target.import_type, judged.rows)
         outcomes = merged.outcomes

@@ -28,7 +28,7 @@ WITH found AS (
     JOIN location_ville t ON t.slug = s.key
     WHERE s.round = %(round)s
     ORDER BY t.slug
-    FOR UPDATE OF t
+    FOR NO KEY UPDATE OF t
 ), judged AS (
     SELECT *, CASE
         WHEN stale THEN 's'

@@ -160,6 +160,31 @@ def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_
     assert pages(site) == {("100000001", "rennes-35000", True)}
 
 
+def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_path: Path) -> None:
+    """Their pages are made when it is loaded first; a changed trade moves them to a page of its own."""
+    site.worker()
+    cities(site, tmp_path)
+    trades(site, tmp_path)
+    companies(site, tmp_path, "100000001;35000;Rennes")
+    assert (pages(site), unresolved(site)) == (set(), {})
+
+    assert site.foxstream_worker("reference", "load").code == 0
+    assert resolve_now(site)["made"] == 1
+    edited = tmp_path / "naf.csv"
+    text = shipped().read_text("utf-8")
+    edited.write_text(text.replace("informatique,developpement-web", "informatique,infogerance"))
+    (tmp_path / "s2.csv").write_text("nom,categorie\nInfogérance,Informatique\n", "utf-8")
+    assert site.foxstream("import", tmp_path / "s2.csv", "--type", "sous_categorie").code == 0
+    assert site.foxstream_worker("reference", "load", edited).code == 0
+    assert resolve_now(site)["retired"] == 1
+
+    trade = site.query(
+        "SELECT s.slug, p.is_active FROM enterprise_prolocalisation p"
+        " JOIN subcategory_souscategorie s ON s.id = p.sous_categorie_id ORDER BY s.slug"
+    )
+    assert trade == [("developpement-web", False), ("infogerance", True)]
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -186,17 +211,16 @@ def test_a_reference_with_a_fault_is_refused(
 
 
 def test_a_company_that_moves(reference: Site, tmp_path: Path) -> None:
-    """Its new page is made and its old one goes, unless somebody wrote for it; back again, it returns."""
+    """Its new page is made, its old one goes unless it has something of its own; back, it returns."""
     site = reference
     site.worker()
     cities(site, tmp_path)
     trades(site, tmp_path)
     companies(site, tmp_path, "100000001;35000;Rennes", "100000002;35000;Rennes")
-    with psycopg.connect(site.database_url) as connection:
-        connection.execute(
-            "UPDATE enterprise_prolocalisation SET texte_long_entreprise = 'x' WHERE entreprise_id ="
-            " (SELECT id FROM enterprise_entreprise WHERE siren = '100000002')"
-        )
+    site.execute(
+        "UPDATE enterprise_prolocalisation SET nb_avis = 12, is_verified = true"
+        " WHERE entreprise_id = (SELECT id FROM enterprise_entreprise WHERE siren = '100000002')"
+    )
 
     companies(site, tmp_path, "100000001;75001;Paris", "100000002;75001;Paris")
     moved = pages(site)

@@ -41,17 +41,28 @@ CREATE TABLE ingest.naf (
 
 -- The name of a commune as it compares: without case, accents, punctuation, the number of an
 -- arrondissement and CEDEX; St is Saint. The only implementation: cities and companies both use it.
-CREATE FUNCTION ingest.city_key(name text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT trim(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(
-        regexp_replace(
-            replace(replace(normalize(lower(name), NFKD), 'œ', 'oe'), 'æ', 'ae'),
-            '[\u0300-\u036f]', '', 'g'),
-        '[^a-z0-9]+', ' ', 'g'),
-        '\mcedex\M.*$', ''),
-        '\m[0-9]+ ?(er|e|eme)?( arrondissement)? *$', ''),
-        '\mst\M', 'saint', 'g'),
-        '\mste\M', 'sainte', 'g'))
+CREATE FUNCTION ingest.city_key(nom text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+DECLARE
+    key text := nom;
+BEGIN
+    IF octet_length(key) <> char_length(key) THEN
+        -- Accents become marks of their own, which are no letters of the range below.
+        key := regexp_replace(normalize(key, NFKD), U&'[\0300-\036f]', '', 'g');
+        key := replace(replace(key, U&'\0153', 'oe'), U&'\0152', 'oe');
+    END IF;
+    key := ' ' || btrim(regexp_replace(lower(key COLLATE "C"), '[^a-z0-9]+', ' ', 'g')) || ' ';
+    IF strpos(key, ' cedex ') > 0 THEN
+        key := regexp_replace(key, ' cedex( [0-9]+)? $', ' ');
+    END IF;
+    IF key ~ '[0-9]' THEN
+        key := regexp_replace(
+            key, ' [0-9]{1,2}(er|ere|e|eme|nd|nde)?( arr| arrt| arrdt| arrondissement)? $', ' ');
+    END IF;
+    IF strpos(key, ' st') > 0 THEN
+        key := regexp_replace(key, ' s(te?) ', ' sain\1 ', 'g');
+    END IF;
+    RETURN btrim(key);
+END
 $$;
 ALTER TABLE location_ville
     ADD COLUMN IF NOT EXISTS ingest_key text GENERATED ALWAYS AS (ingest.city_key(nom)) STORED;
@@ -73,12 +84,13 @@ CREATE INDEX unresolved_pages_place ON ingest.unresolved_pages (code_postal, ent
     WHERE reason = 'ville';
 CREATE INDEX unresolved_pages_reason ON ingest.unresolved_pages (reason, entreprise_id);
 
--- What has arrived that may resolve some: a city by its postal code, or any sub-category or mapping.
--- Looked at when every transaction that did not see it has ended; after: how far that look got.
+-- What has arrived that may make pages possible: a city by its postal code, any sub-category (no
+-- key), the mapping of an activity by its code. Looked at when every transaction that did not see it
+-- has ended; after: how far that look got.
 CREATE TABLE ingest.pages_due (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     reason text NOT NULL,
-    code_postal text, -- of reason ville; null: any
+    key text,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     after uuid
 );

@@ -34,8 +34,11 @@ _NEAR = tuple(
     )
 )
 _PREFIXED = b":c"
-_REFERENCE = rb"""(?:[^<>]*?\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,9}))?"""
-_CELLS_AND_ROWS = re.compile(rb"<(?:\w+:)?(c|row)(?=[\s/>])" + _REFERENCE)
+_CELLS_AND_ROWS = re.compile(
+    rb"""<(?:\w+:)?(c|row)(?=[\s/>])(?:[^<>]*?\sr\s*=\s*["']([^"'<>]*))?"""
+)
+_ROW = re.compile(rb"[0-9]{1,7}")
+_CELL = re.compile(rb"([A-Za-z]{1,3})([0-9]{1,7})")
 
 
 def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
@@ -151,20 +154,31 @@ def _reach(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
     """How many cells calamine makes of a sheet. Raises RefusedError where they are too many."""
     rows = columns = row_tags = run = 0
     for xml in inflated(archive, part):
-        for tag, letters, number in _CELLS_AND_ROWS.findall(xml):
-            rows = max(rows, int(number or 0))
+        for tag, reference in _CELLS_AND_ROWS.findall(xml):
             if tag == b"row":
                 row_tags += 1
                 run = 0
+                rows = max(rows, int(_matched(_ROW, reference)[0]) if reference else 0)
+            elif reference:
+                letters, number = _matched(_CELL, reference).groups()
+                run = openxml.column_of(letters)
+                rows = max(rows, int(number))
             else:
-                # A cell without a reference stands to the right of the one before it.
-                run = openxml.column_of(letters) if letters else run + 1
-                columns = max(columns, run)
+                run += 1  # a cell without a reference stands to the right of the one before it
+            columns = max(columns, run)
     rows = max(rows, row_tags)
     columns = min(columns, _COLUMNS)
     if rows * columns > CELLS:
         raise refusal("too-large", found=f"{rows} lignes de {columns} colonnes")
     return rows * columns
+
+
+def _matched(form: re.Pattern[bytes], reference: bytes) -> re.Match[bytes]:
+    found = form.fullmatch(reference)
+    if found is None:
+        # calamine may read another column out of it than we do, a billion to the right.
+        raise refusal("broken-workbook")
+    return found
 
 
 def _too_large() -> Exception:

@@ -88,6 +88,8 @@ class TestText:
             ("utf-8-sig", "utf-8-sig"),
             ("cp1252", "cp1252"),
             ("utf-16", "utf-16"),
+            ("utf-16-le", "utf-16-le"),
+            ("utf-16-be", "utf-16-be"),
         ],
     )
     def test_encodings(self, write: Files, encoding: str, found: str) -> None:
@@ -554,6 +556,19 @@ class TestWorkbook:
         (tmp_path / "loin.xlsx").write_bytes(_with_sheet(content, _SHEET % sheet))
 
         assert refused(tmp_path / "loin.xlsx").code == "too-large"
+
+    @pytest.mark.parametrize(
+        "reference", [b"Dsiret2", b"AAAAAAAA1", b"A99999999999", b"&#65;1", b"1"]
+    )
+    def test_references_that_are_none(
+        self, workbook: Files, tmp_path: Path, reference: bytes
+    ) -> None:
+        """A cell whose reference is none is refused: calamine would look for its column far away."""
+        content = workbook(F=[["siren", "nom"], [SIREN, "A"]]).read_bytes()
+        sheet = b'<row r="1"><c r="%s"><v>1</v></c></row>' % reference
+        (tmp_path / "faux.xlsx").write_bytes(_with_sheet(content, _SHEET % sheet))
+
+        assert refused(tmp_path / "faux.xlsx").code == "broken-workbook"
 
     def test_far_cell_without_references(self, workbook: Files, tmp_path: Path) -> None:
         """Cells that do not say where they are count as they stand."""

@@ -30,7 +30,12 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=65535, description="Port of /metrics; 0: any free one, logged.")
     ] = 0
     batch_rows: Annotated[
-        int, Field(ge=1, le=50_000, description="Most rows in one transaction.")
+        int,
+        Field(
+            ge=1,
+            le=50_000,
+            description="Most rows in one transaction, beyond one fetch (2,000).",
+        ),
     ] = 5000
     import_luhn: Annotated[
         Luhn, Field(description="A SIREN or SIRET with a wrong check digit: error, warning or off.")

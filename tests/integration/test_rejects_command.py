@@ -1,6 +1,8 @@
 """`foxstream-worker rejects` and `trace`: what a person finds out and does about single rows."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -257,3 +259,76 @@ def test_the_way_of_a_row(site: Site, companies: Companies, upstream: Upstream) 
     assert [reject["faults"][0]["code"] for reject in second["rejects"]] == ["undecodable"]
     assert "updated" in site.foxstream_worker("trace", key).stdout
     assert site.foxstream_worker("trace", "nobody").code == 4
+
+
+def test_many_at_once_by_two_people(site: Site, upstream: Upstream) -> None:
+    """Each is sent once, in the order in which they came."""
+    site.worker()
+    for number in range(250):
+        upstream.send(f"k{number % 7}", b"broken %d" % number)
+    upstream.flush()
+    eventually(lambda: len(open_rejects(site, "--limit", "1000")) == 250)
+    ids = [reject["id"] for reject in open_rejects(site, "--limit", "1000")]
+    first = [(m.partition(), m.value()) for m in site.messages(COMPANIES)]
+
+    with ThreadPoolExecutor() as people:
+        words = ("replay", *ids, "--rate", "100000")
+        done = list(people.map(lambda _: rejects(site, *words), range(2)))
+
+    assert sorted(each.code for each in done) == [0, 4]
+    assert "was sent again at" in max(done, key=lambda each: each.code).stderr
+    eventually(lambda: len(open_rejects(site, "--limit", "1000")) == 250)
+    sent = [(m.partition(), m.value()) for m in site.messages(COMPANIES)]
+    for partition in {number for number, _ in first}:
+        came = [value for number, value in first if number == partition]
+        assert [value for number, value in sent if number == partition] == came * 2
+
+
+def test_a_replay_that_kafka_does_not_take(site: Site, upstream: Upstream) -> None:
+    """It is told, and the rejects stay open."""
+    site.worker()
+    upstream.send("wrong", upstream.company(1))
+    upstream.flush()
+    [found] = all_of(site, 1)
+    site.execute("UPDATE ingest.rejects SET topic = 'gone.' || topic")
+
+    done = rejects(site, "replay", found["id"])
+
+    assert (done.code, done.stderr.count("Traceback")) == (5, 0)
+    assert found["id"] in done.stderr
+    assert [reject["id"] for reject in open_rejects(site)] == [found["id"]]
+
+
+def test_the_way_of_rows_of_every_type(site: Site, tmp_path: Path) -> None:
+    """By slug, name or code; a row that waits for its parent is told too."""
+    site.worker()
+    files = {
+        "ville": "Villes\nSaint Étienne (42000)\n",
+        "departement": "code,nom\n42,Loire\n",
+        "categorie": "nom\nSanté & Bien-être\n",
+        "sous_categorie": "nom,categorie\nOpticien,Santé & Bien-être\nFleuriste,Nature\n",
+    }
+    for kind, content in files.items():
+        path = tmp_path / f"{kind}.csv"
+        path.write_text(content, encoding="utf-8")
+        assert site.foxstream("import", path, "--type", kind).code in (0, 3)
+
+    for key, kind in {
+        "saint-etienne-42000": "VILLE",
+        "42": "DEPARTEMENT",
+        "Santé & Bien-être": "CATEGORIE",
+        "sante-bien-etre": "CATEGORIE",
+        "OPTICIEN": "SOUS_CATEGORIE",
+    }.items():
+        done = site.foxstream_worker("trace", key, "--type", kind.lower(), "--json")
+        [found] = json.loads(done.stdout)
+        assert (found["type"], found["last"]["outcome"], found["last"]["line"]) == (
+            kind,
+            "inserted",
+            2,
+        )
+        assert found["last"]["import"]["file_name"] == f"{kind.lower()}.csv"
+        assert found["last"]["import"]["file_sha256"]
+    [waiting] = json.loads(site.foxstream_worker("trace", "Nature", "--json").stdout)
+    assert (waiting["row"], waiting["parked"][0]["line"]) == (None, 3)
+    assert "waits for Nature" in site.foxstream_worker("trace", "nature").stdout

@@ -526,7 +526,7 @@ async def test_identifiers(log: Partition) -> None:
     log.append(company(1))
     await log.write_all()
     [(first,)] = await log.stored("id")
-    await log.execute(f"TRUNCATE {TABLES}")
+    await log.execute(f"TRUNCATE {TABLES} CASCADE")
     await log.begin()
     await log.write_all()
 
@@ -844,7 +844,7 @@ async def test_boundaries(log: Partition, case: str, before: str) -> None:
     first = len(log.records) - 2
     results = []
     for cuts in [(first,), (first, first + 1)]:
-        await log.execute(f"TRUNCATE {TABLES}")
+        await log.execute(f"TRUNCATE {TABLES} CASCADE")
         await log.begin()
         await log.write_all(*cuts)
         results.append((await log.stored("nom, adresse, is_active"), await log.progress()))
@@ -869,7 +869,7 @@ async def test_boundaries_of_cities(cities: Partition, case: str) -> None:
         cities.append({"nom": "Rennes", "code_postal_principal": "35000", **row, **tie})
     results = []
     for cuts in [(), (1,)]:
-        await cities.execute(f"TRUNCATE {TABLES}")
+        await cities.execute(f"TRUNCATE {TABLES} CASCADE")
         await cities.begin()
         await cities.write_all(*cuts)
         results.append(await cities.stored("codes_postaux, departement, region, population"))

@@ -430,7 +430,7 @@ def test_templates(served: Served) -> None:
 
 def act(served: Served, import_id: str, action: str) -> httpx.Response:
     with served.client() as client:
-        return client.post(f"{IMPORTS}{import_id}/{action}/")
+        return client.post(f"{IMPORTS}{import_id}/{action}/", timeout=240)
 
 
 def test_an_import_is_paused_resumed_cancelled_and_retried(

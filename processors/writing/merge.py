@@ -24,7 +24,8 @@ _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 # Nested loops over the target's key cost the same whatever its size. The planner has no statistics
 # of the staging table, and would now and then read all of the target instead.
 _INDEXES_ONLY: LiteralString = (
-    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
+    " set_config('enable_seqscan', 'off', true)"
 )
 
 _STAGING = sql.SQL("""

@@ -50,14 +50,15 @@ def run(settings: Settings, job: str, batch: int) -> Counts:
 
 
 def _resolve_pages(settings: Settings, batch: int) -> Counts:
-    """Looks at every unresolved page again."""
+    """Looks at every company with an activity again."""
 
     async def resolve() -> Counts:
         total = Counter[str]()
         async with open_pool(settings.database_url.get_secret_value(), 1) as pool:
-            await pages.look_at_all(pool)
-            # Now, not after the usual wait: what just came is another look's.
-            while (made := await pages.resolve_some(pool, "0 seconds")) is not None:
+            made, after = await pages.look_again(pool, None)
+            total.update(made._asdict())
+            while after is not None:
+                made, after = await pages.look_again(pool, after)
                 total.update(made._asdict())
             left = await pages.counted(pool)
         return {"made": total["made"], "retired": total["retired"], **left}

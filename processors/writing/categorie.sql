@@ -34,7 +34,7 @@ WITH given AS MATERIALIZED (
     FROM chosen s
     JOIN category_categorie t ON t.id = s.found_id
     ORDER BY t.id
-    FOR UPDATE OF t
+    FOR NO KEY UPDATE OF t
 ), judged AS (
     SELECT *, CASE
         WHEN stale THEN 's'

@@ -23,7 +23,7 @@ _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 
 # Nested loops over the target's key cost the same whatever its size. The planner has no statistics
 # of the staging table, and would now and then read all of the target instead.
-_INDEXES_ONLY: LiteralString = (
+INDEXES_ONLY: LiteralString = (
     "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
     " set_config('enable_seqscan', 'off', true)"
 )
@@ -140,7 +140,7 @@ async def merge(
     """
     queries = load("processors.writing", target.sql)
     async with connection.pipeline():
-        await connection.execute(_INDEXES_ONLY)
+        await connection.execute(INDEXES_ONLY)
         await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, target.columns() + _own_columns(target)))

@@ -7,12 +7,13 @@ so none is missed whatever their order.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from processors.database.pool import SILENCE_SECONDS, Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.draining import Batch
+from processors.writing.merge import INDEXES_ONLY
 
 _SQL = load("processors.writing", "pages.sql")
 
@@ -52,41 +53,49 @@ async def arrived(connection: Connection, reason: str, keys: Sequence[str | None
     await connection.execute(_SQL["arrived"], {"reason": reason, "keys": list(keys)})
 
 
-async def resolve_some(pool: Pool, settled: str = SETTLED) -> Made | None:
+async def resolve_some(pool: Pool) -> Made | None:
     """Looks at some of what has arrived, in one transaction; None where nothing is left to look at."""
     async with transaction(pool) as connection:
-        cursor = await connection.execute(_SQL["due"], {"settled": settled})
+        cursor = await connection.execute(_SQL["due"], {"settled": SETTLED})
         due: list[tuple[int, str, str | None, UUID | None]] = await cursor.fetchall()
         if not due:
             return None
         numbers, keys = [number for number, *_ in due], [key for _, _, key, _ in due]
         _, reason, _, after = due[0]
-        cursor = await connection.execute(
-            _SQL["of_activities" if reason == "naf" and None not in keys else "waiting"],
-            {
-                "reason": reason,
-                "keys": None if None in keys else keys,
-                "after": after,
-                "limit": CHUNK,
-            },
+        made, last = await _look(
+            connection,
+            _SQL["of_activities" if reason == "naf" else "waiting"],
+            {"reason": reason, "keys": None if None in keys else keys, "after": after},
         )
-        ids = [entreprise_id for (entreprise_id,) in await cursor.fetchall()]
-        made = Made(0, 0, 0, 0)
-        if ids:
-            cursor = await connection.execute(_SQL["chosen"] + _SQL["make"], {"ids": ids})
-            made = Made(*(await cursor.fetchone() or made))
-        if len(ids) < CHUNK:
+        if last is None:
             await connection.execute(_SQL["done"], {"ids": numbers})
         else:
-            await connection.execute(_SQL["looked"], {"ids": numbers, "after": ids[-1]})
+            await connection.execute(_SQL["looked"], {"ids": numbers, "after": last})
     return made
 
 
-async def look_at_all(pool: Pool) -> None:
-    """Has every unresolved page looked at again."""
+async def look_again(pool: Pool, after: UUID | None) -> tuple[Made, UUID | None]:
+    """Looks at some companies, arrived or not; the id to go on after, None where no company is left.
+
+    What has arrived stays due: somebody may be writing a company that has not seen it.
+    """
     async with transaction(pool) as connection:
-        for reason in REASONS:
-            await arrived(connection, reason, [None])
+        return await _look(connection, _SQL["of_activities"], {"keys": None, "after": after})
+
+
+async def _look(
+    connection: Connection, query: LiteralString, arguments: dict[str, object]
+) -> tuple[Made, UUID | None]:
+    cursor = await connection.execute(query, {**arguments, "limit": CHUNK})
+    ids = [entreprise_id for (entreprise_id,) in await cursor.fetchall()]
+    if not ids:
+        return Made(0, 0, 0, 0), None
+    await connection.execute(INDEXES_ONLY)
+    # A company that moves meanwhile is waited for, and then read as it is by a statement of its own.
+    await connection.execute(_SQL["lock"], {"ids": ids})
+    cursor = await connection.execute(_SQL["chosen"] + _SQL["make"], {"ids": ids})
+    made = Made(*(await cursor.fetchone() or (0, 0, 0, 0)))
+    return made, ids[-1] if len(ids) == CHUNK else None
 
 
 async def counted(pool: Pool) -> dict[str, int]:

@@ -15,8 +15,12 @@ WITH companies AS MATERIALIZED (
     WHERE t.id = ANY(%(ids)s)
 )
 
+-- name: lock
+-- In the order in which rows are merged.
+SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO KEY UPDATE
+
 -- name: make
--- After either of the two above. Companies of one place go together and are taken apart again: a
+-- After one of the two lists above. Companies of one place go together and are taken apart again: a
 -- join of two such lists would be quadratic here. Never a guess: one city that fits, or none.
 , given AS MATERIALIZED (
     SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key,

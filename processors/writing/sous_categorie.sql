@@ -62,7 +62,7 @@ WITH given AS MATERIALIZED (
     FROM chosen s
     JOIN subcategory_souscategorie t ON t.id = s.found_id
     ORDER BY t.id
-    FOR UPDATE OF t
+    FOR NO KEY UPDATE OF t
 ), judged AS (
     SELECT *, CASE
         WHEN stale THEN 's'

@@ -1,5 +1,6 @@
 """Public pages: made with their companies where trade and city are known, later where they are not."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from processors.database.pool import open_pool
 from processors.reference import publish, read, shipped
 from processors.settings import Settings
-from processors.writing.pages import resolve_some
+from processors.writing.pages import look_again, resolve_some
 from schemas.registry import Registry
 from tests.fix_stack import Site, eventually
 
@@ -156,8 +157,8 @@ def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_
     assert (pages(site), unresolved(site)) == (set(), {"100000001": "naf"})
 
     assert site.foxstream_worker("reference", "load").code == 0
-    resolve_now(site)
-    eventually(lambda: pages(site) == {("100000001", "rennes-35000", True)}, 120)
+    assert resolve_now(site)["made"] == 1
+    assert pages(site) == {("100000001", "rennes-35000", True)}
 
 
 def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_path: Path) -> None:
@@ -169,7 +170,6 @@ def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_pa
     assert (pages(site), unresolved(site)) == (set(), {})
 
     assert site.foxstream_worker("reference", "load").code == 0
-    resolve_now(site)  # or the worker was first
     eventually(lambda: pages(site) == {("100000001", "rennes-35000", True)}, 120)
     edited = tmp_path / "naf.csv"
     text = shipped().read_text("utf-8")
@@ -177,14 +177,14 @@ def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_pa
     (tmp_path / "s2.csv").write_text("nom,categorie\nInfogérance,Informatique\n", "utf-8")
     assert site.foxstream("import", tmp_path / "s2.csv", "--type", "sous_categorie").code == 0
     assert site.foxstream_worker("reference", "load", edited).code == 0
-    resolve_now(site)
+    assert resolve_now(site)["retired"] == 1
 
     trades_of_pages = (
         "SELECT s.slug, p.is_active FROM enterprise_prolocalisation p"
         " JOIN subcategory_souscategorie s ON s.id = p.sous_categorie_id ORDER BY s.slug"
     )
     moved = [("developpement-web", False), ("infogerance", True)]
-    eventually(lambda: site.query(trades_of_pages) == moved, 120)
+    assert site.query(trades_of_pages) == moved
 
 
 @pytest.mark.parametrize(
@@ -264,13 +264,39 @@ def test_b54_no_page_twice_and_none_without_its_company(reference: Site, tmp_pat
 
 
 async def test_what_has_just_arrived_is_looked_at_a_little_later(site: Site) -> None:
-    """Not before every transaction that may not have seen it has ended."""
+    """Not before every transaction that may not have seen it has ended, and by no job that is early."""
     with psycopg.connect(site.database_url) as connection:
-        connection.execute("INSERT INTO ingest.pages_due (reason) VALUES ('naf')")
+        connection.execute("INSERT INTO ingest.pages_due (reason, key) VALUES ('naf', '62.01Z')")
+    resolve_now(site)
 
     async with open_pool(site.database_url, 1) as pool:
         assert await resolve_some(pool) is None
-        assert await resolve_some(pool, "0 seconds") is not None
+        site.execute("UPDATE ingest.pages_due SET at = at - interval '1 minute'")
+        assert await resolve_some(pool) is not None
+    assert site.query("SELECT count(*) FROM ingest.pages_due") == [(0,)]
+
+
+async def test_a_look_waits_for_the_company_that_moves(reference: Site, tmp_path: Path) -> None:
+    """It makes the page of where the company is by then, not of where it was."""
+    site = reference
+    worker = site.worker()
+    cities(site, tmp_path)
+    trades(site, tmp_path)
+    companies(site, tmp_path, "100000001;35000;Rennes")
+    worker.kill()
+    site.execute("DELETE FROM enterprise_prolocalisation")
+
+    async with open_pool(site.database_url, 1) as pool:
+        with psycopg.connect(site.database_url) as moving:
+            moving.execute(
+                "UPDATE enterprise_entreprise SET code_postal = '75001', ville_nom = 'Paris'"
+            )
+            look = asyncio.create_task(look_again(pool, None))
+            await asyncio.sleep(1)
+            assert not look.done()
+        await look
+
+    assert pages(site) == {("100000001", "paris-01-75001", True)}
 
 
 def test_the_repair_of_sub_categories(site: Site) -> None:

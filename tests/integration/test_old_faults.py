@@ -117,7 +117,7 @@ def test_b10_a_file_is_what_its_content_is(put: Put, siren: str, name: str) -> N
 def test_b15_what_is_done_is_seen_and_stays_done(site: Site, companies: Companies) -> None:
     """B15: others see rows and counters before the end, and a worker that dies takes none with it."""
     path = companies.file(2_000)
-    make_slow(site, 0.2)
+    make_slow(site, 3)  # longer than a look at the list takes
     try:
         with importing(site, path) as command:
             eventually(lambda: 0 < seen(site, path) < 2_000)

@@ -182,7 +182,7 @@ def told(worker: GuardedProcess, what: str) -> list[dict[str, Any]]:
 def finish(site: Site, companies: Companies, command: "subprocess.Popen[bytes]") -> None:
     """Waits until an import ends; whether all is exact, and on the topics too."""
     hurry(site)
-    assert command.wait(60) == PARTIAL
+    assert command.wait(180) == PARTIAL
     exact(site, companies)
 
 

@@ -29,7 +29,7 @@ _numbers = count(1)
 Answer = TypeVar("Answer")
 
 
-def eventually(ask: Callable[[], Answer], seconds: float = 60) -> Answer:
+def eventually(ask: Callable[[], Answer], seconds: float = 180) -> Answer:
     """The answer as soon as it is true; fails where it is not in time."""
     until = monotonic() + seconds
     while not (answer := ask()):
@@ -75,11 +75,11 @@ class Site:
         self.spawned.append(worker)
         return worker
 
-    def foxstream(self, *words: str | Path, timeout: float = 60) -> "Finished":
+    def foxstream(self, *words: str | Path, timeout: float = 180) -> "Finished":
         """Runs a `foxstream` command to its end."""
         return _run("producers.cli", words, self.environment, timeout)
 
-    def foxstream_worker(self, *words: str | Path, timeout: float = 60) -> "Finished":
+    def foxstream_worker(self, *words: str | Path, timeout: float = 180) -> "Finished":
         """Runs a `foxstream-worker` command to its end."""
         return _run("processors.cli", words, self.environment, timeout)
 

@@ -187,7 +187,7 @@ def serve(found: Site) -> tuple[Any, str, str]:
     token_process = found.stage.spawn(
         "token", [*module, "token", "create", "--name", "bench", "--scope", "admin"], environment
     )
-    token_process.wait(60)
+    token_process.wait(180)
     token = next(
         line
         for path in made.glob("token*.log")

@@ -21,10 +21,10 @@ from tests.fix_stack import Site, eventually
 
 WORKERS = 3
 MOST_WORKERS = 5
-STUCK_SECONDS = 100.0
+STUCK_SECONDS = 240.0
 HELD_SECONDS = 25.0
 RETIRED_SECONDS = 60.0
-END_SECONDS = 30.0
+END_SECONDS = 90.0
 """A worker that is told to end has to be gone by then."""
 
 TICK_SECONDS = 0.05

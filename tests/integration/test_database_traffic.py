@@ -60,5 +60,5 @@ def measured(site: Site, companies: Companies, proxy: PgProxy, rows: int) -> Tra
     proxy.largest = 0
     path = companies.file(rows)
     with importing(site, path) as command:
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     return Traffic(rows, proxy.commits - commits, proxy.statements - statements, proxy.largest)

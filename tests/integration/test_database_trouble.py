@@ -289,7 +289,7 @@ def test_a_worker_that_stops_in_a_transaction(site: Site, companies: Companies) 
         eventually(lambda: state(site, pid) is None)
         eventually(lambda: shared(site, 1))
         hurry(site)
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     before = counted(site)
     sleeper.resume()
     eventually(lambda: shared(site, 2))

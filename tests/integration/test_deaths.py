@@ -21,7 +21,7 @@ def test_workers_that_die_or_sleep_are_succeeded(site: Site, companies: Companie
         sleeping.pause()
         killed.kill()
         assert companies.written(path) < ROWS
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     sleeping.resume()
     eventually(lambda: shared(site, 2))
     assert companies.are_exact(path)
@@ -33,7 +33,7 @@ def test_workers_that_die_or_sleep_are_succeeded(site: Site, companies: Companie
         left.kill()
         assert companies.written(path) < ROWS
         site.worker()
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     assert companies.are_exact(path)
 
 
@@ -49,7 +49,7 @@ def test_a_worker_ends_in_order(site: Site, companies: Companies) -> None:
         assert told(worker, "worker_stopped")
         assert companies.written(path) < ROWS
         site.worker()
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     assert companies.are_exact(path)
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_published_again_adds_nothing(site: Site, companies: Comp
 
     path = companies.file()
     with importing(site, path) as one, importing(site, path) as other:
-        codes = {one.wait(60), other.wait(60)}
+        codes = {one.wait(180), other.wait(180)}
     assert codes in ({PARTIAL}, {PARTIAL, REFUSED})  # the later one may find it imported
     assert companies.are_exact(path)
 
@@ -96,7 +96,7 @@ def test_postgresql_may_be_away_for_a_while(site: Site, companies: Companies) ->
         finally:
             site.stack.postgres.start()
         assert written < ROWS
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     assert [state["waiting_for"] for state in states(site)] == [None]
     assert companies.are_exact(path)
 

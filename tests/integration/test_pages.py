@@ -253,7 +253,7 @@ def test_b54_no_page_twice_and_none_without_its_company(reference: Site, tmp_pat
     command = site.start("import", path, "--type", "entreprise")
     eventually(lambda: site.query("SELECT 1 FROM enterprise_entreprise LIMIT 1"))
     killed.kill()
-    assert command.wait(120) == 0
+    assert command.wait(180) == 0
     before = site.query("SELECT id, updated_at FROM enterprise_prolocalisation ORDER BY id")
 
     assert site.foxstream("import", path, "--type", "entreprise", "--force").code == 0

@@ -478,7 +478,7 @@ def foxstream(settings: Settings, *arguments: object) -> subprocess.CompletedPro
         env=environment(settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -496,7 +496,7 @@ def begun(settings: Settings, *arguments: object) -> subprocess.Popen[str]:
 
 def finished_reading(settings: Settings, worker: Worker) -> Record:
     """Waits until a file is read; returns its Submitted event."""
-    until = monotonic() + 20
+    until = monotonic() + 120
     while monotonic() < until:
         events = worker.events()
         if len(events) == 2:
@@ -535,7 +535,7 @@ def test_a_followed_import_ends_with_its_state(
         error_rows=2,
     )
     worker.tell(state)
-    out, err = command.communicate(timeout=30)
+    out, err = command.communicate(timeout=120)
 
     assert command.returncode == 3
     assert err == ""
@@ -608,7 +608,7 @@ def test_an_interrupted_follower_says_that_the_import_goes_on(
     assert "Aucun worker" in command.stderr.readline()
     command.send_signal(signal.SIGINT)
     try:
-        _, err = command.communicate(timeout=30)
+        _, err = command.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         command.kill()
         pytest.fail(f"it goes on after SIGINT: {command.communicate()}")

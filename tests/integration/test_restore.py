@@ -69,15 +69,15 @@ def test_the_database_is_set_back(site: Site, companies: Companies) -> None:
     workers = [site.worker(), site.worker()]
     eventually(lambda: shared(site, 2))
     with importing(site, companies.file()) as command:
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     path = companies.file()
     with importing(site, path) as command:
         companies.begun(path)
         copy = copied(site)
         hurry(site)
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     with importing(site, companies.file()) as command:
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     exact(site, companies)
     before, states = business(site), eventually(lambda: last_states(site))
 

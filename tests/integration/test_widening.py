@@ -35,7 +35,7 @@ def test_partitions_are_added_between_imports(site: Site, companies: Companies) 
     with importing(site, path) as command:  # nobody writes its rows
         eventually(lambda: refused(site, "rows that are not written"))
         site.worker()
-        assert command.wait(60) == PARTIAL
+        assert command.wait(180) == PARTIAL
     site.spawned[-1].stop()
 
     done = site.foxstream_worker("topics", "--partitions", "8")

@@ -9,6 +9,7 @@ In .csv and .xlsx no cell starts a formula (producers/guarding.py). In .jsonl ev
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -174,13 +175,12 @@ def _distinct(header: Sequence[str]) -> list[str]:
 def _write_xlsx(path: Path, content: Report) -> None:
     from openpyxl import Workbook  # a tenth of a second to load
     from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet("erreurs")
 
     def text(value: str) -> Any:
-        cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", safe(value)))
+        cell = WriteOnlyCell(sheet, _NOT_XML.sub(_escaped, safe(value)))
         # Whatever it looks like: a formula, or a SIREN whose leading zero a number would lose.
         cell.data_type, cell.number_format = "s", "@"
         return cell
@@ -188,3 +188,12 @@ def _write_xlsx(path: Path, content: Report) -> None:
     for row in chain([content.header], content.rows):
         sheet.append([text(value) for value in row])
     book.save(path)
+
+
+# What XML 1.0 cannot hold, and what a reader would take for the escape of it: ECMA-376, part 1,
+# 22.9.2.19 (ST_Xstring).
+_NOT_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"_x{ord(found[0]):04X}_"

@@ -3,12 +3,14 @@
 import csv
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
+from python_calamine import CalamineWorkbook
 
 from producers.guarding import original, safe
 from producers.reports import Report, report, write
@@ -203,7 +205,7 @@ def test_csv_reads_back_as_written(
 
 
 def test_xlsx_cells_are_text(tmp_path: Path) -> None:
-    """A SIREN keeps its leading zero, a formula stays a text, control characters go."""
+    """A SIREN keeps its leading zero, a formula stays a text, control characters are escaped."""
     path = tmp_path / "erreurs.xlsx"
     write(path, Report(["siren", "nom"], [["005520135", "=1+1"], ["-12.5", "a\x00b"]]), ",")
 
@@ -212,9 +214,29 @@ def test_xlsx_cells_are_text(tmp_path: Path) -> None:
     assert [[cell.value for cell in row] for row in rows] == [
         ["siren", "nom"],
         ["005520135", "'=1+1"],
-        ["-12.5", "ab"],
+        ["-12.5", "a_x0000_b"],
     ]
     assert {"s"} == {cell.data_type for row in rows for cell in row}
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff")),
+        min_size=1,
+        max_size=5,
+    )
+)
+@example(["a\x01b\x00", "_x0041_", "\r\n", "_x005F_x0041_"])
+def test_xlsx_cells_are_read_back_as_they_were(cells: list[str]) -> None:
+    """Control characters, and what only looks like their escape; calamine leaves U+FFFE and U+FFFF."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "erreurs.xlsx"
+        write(path, Report(["a"], [[f"x{cell}y"] for cell in cells]), ",")
+
+        _, *found = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+
+    assert found == [[f"x{cell}y"] for cell in cells]
 
 
 def test_jsonl_is_verbatim(tmp_path: Path) -> None:

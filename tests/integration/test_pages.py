@@ -144,7 +144,7 @@ def test_pages_are_made_when_what_they_lack_arrives(reference: Site, tmp_path: P
 def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_path: Path) -> None:
     """An edited file is loaded while a worker runs: companies of a code removed have no page to make."""
     site = reference
-    site.worker()
+    worker = site.worker()
     cities(site, tmp_path)
     trades(site, tmp_path)
     edited = tmp_path / "naf.csv"
@@ -156,6 +156,7 @@ def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_
     companies(site, tmp_path, "100000001;35000;Rennes")
     assert (pages(site), unresolved(site)) == (set(), {"100000001": "naf"})
 
+    worker.stop()  # it would be first, now and then
     assert site.foxstream_worker("reference", "load").code == 0
     assert resolve_now(site)["made"] == 1
     assert pages(site) == {("100000001", "rennes-35000", True)}
@@ -163,7 +164,7 @@ def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_
 
 def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_path: Path) -> None:
     """Their pages are made when it is loaded first; a changed trade moves them to a page of its own."""
-    site.worker()
+    worker = site.worker()
     cities(site, tmp_path)
     trades(site, tmp_path)
     companies(site, tmp_path, "100000001;35000;Rennes")
@@ -176,6 +177,7 @@ def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_pa
     edited.write_text(text.replace("informatique,developpement-web", "informatique,infogerance"))
     (tmp_path / "s2.csv").write_text("nom,categorie\nInfogérance,Informatique\n", "utf-8")
     assert site.foxstream("import", tmp_path / "s2.csv", "--type", "sous_categorie").code == 0
+    worker.stop()  # it would be first, now and then
     assert site.foxstream_worker("reference", "load", edited).code == 0
     assert resolve_now(site)["retired"] == 1
 

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types import TP
 from yarl import URL
 
 from processors.categories import Categories
 from processors.cluster import Identity, identify
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
+from processors.enrichment import building
+from processors.enrichment.receiving import Requests, Results
+from processors.enrichment.stage import CaughtUp, Parts, Stage
+from processors.enrichment.telling import Telling
 from processors.imports import Tracker
 from processors.lag import Lag
 from processors.naf import Naf
@@ -37,6 +42,8 @@ from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.registry import Registry
 from schemas.topics import (
     CATEGORIES,
+    ENRICHMENT,
+    ENRICHMENT_RESULTS,
     IMPORT_EVENTS,
     IMPORT_LOG,
     REFERENCE_NAF,
@@ -160,7 +167,43 @@ def imports(world: World) -> faust.App:
     return app
 
 
-KINDS: Mapping[str, Callable[[World], faust.App]] = {"rows": rows, "imports": imports}
+def enrichment(world: World) -> faust.App:
+    """Requests for texts → PostgreSQL → the language model → the site's tables, and answers kept."""
+    app = _app(world, "enrichment")
+    requests, results = world.name(ENRICHMENT), world.name(ENRICHMENT_RESULTS)
+    partitions = world.identities[results].partitions
+
+    async def ends() -> Mapping[int, int]:
+        found = await app.consumer.highwaters(*(TP(results, p) for p in range(partitions)))
+        return {tp.partition: end for tp, end in found.items()}
+
+    caught_up = CaughtUp(results, ends)
+    telling = Telling(
+        world.pool,
+        sender(app),
+        (requests, world.encoder(ENRICHMENT)),
+        (results, world.encoder(ENRICHMENT_RESULTS)),
+        caught_up.published,
+        partitions,
+    )
+    parts = Parts(
+        world.pool,
+        building.provider(world.settings),
+        building.terms(world.settings),
+        telling,
+        caught_up,
+    )
+    app.task(Stage(parts).run)
+    _drain(app, requests, Requests(world.decoder(ENRICHMENT), world.pool).run)
+    _drain(app, results, Results(world.decoder(ENRICHMENT_RESULTS), world.pool).run)
+    return app
+
+
+KINDS: Mapping[str, Callable[[World], faust.App]] = {
+    "rows": rows,
+    "imports": imports,
+    "enrichment": enrichment,
+}
 
 
 def _app(world: World, kind: str) -> faust.App:

@@ -23,8 +23,8 @@ from processors.database.queries import load
 from processors.draining import Batch, BatchConsumer
 from processors.judging import Reject
 from processors.settling import settle
-from processors.states import OUTCOMES, SITE_STATUS, State, state_of
-from processors.writing import positions, rejects
+from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, State, state_of
+from processors.writing import enriching, positions, rejects
 from processors.writing.sqlstate import passes
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
@@ -137,6 +137,7 @@ class Tracker:
             unpublished = await _ids(connection, "unpublished", held)
             moved_on = await _ids(connection, "moved_on", held)
             lately = await _ids(connection, "lately_moved", held)
+            lately |= await enriching.moved(connection, held)
         metrics.IMPORTS_UNFINISHED.set(len(unfinished))
         return unfinished | unpublished | moved_on | lately
 
@@ -147,6 +148,7 @@ class Tracker:
         """Writes the states that have changed, then publishes what has not been published."""
         late: list[tuple[int, State]] = []
         async with transaction(self._pool) as connection:
+            await enriching.seen(connection, ids)
             for facts in await _facts(connection, ids, self._topics):
                 state = state_of(facts)
                 _, known = self._open.get(state["id"], (None, None))
@@ -270,6 +272,8 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
         case "ReadingFailed":
             values["error"] = Jsonb({"code": body["code"], "message": body["message"]})
             await connection.execute(_SQL["reading_failed"], values)
+        case "GenerateAi":
+            await enriching.ask(connection, event["import_id"])
         case "Cancel" | "Pause" | "Resume" | "Settled" as what:
             await connection.execute(_SQL[what.lower()], values)
         case _:
@@ -284,7 +288,9 @@ def _is_news(facts: dict[str, Any], state: State, known: State | None) -> bool:
         known is None or known["waiting_for"] != state["waiting_for"]
     ):
         return True
-    moved = any(facts[name] != state[name] for name in (*OUTCOMES, "released", "settles"))
+    moved = facts["ai_completed"] != state["ai_generation_completed"] or any(
+        facts[name] != state[name] for name in (*OUTCOMES, "released", "settles", *AI_COUNTS)
+    )
     return moved and (state["completed_at"] or facts["now"] - facts["changed_at"] >= QUIET)
 
 

@@ -65,6 +65,10 @@ SELECT i.*, now() AS now,
     coalesce(p.parked, 0) AS now_parked, coalesce(p.cancelled, 0) AS now_cancelled,
     coalesce(p.released, 0) AS now_released, coalesce(p.settles, 0) AS now_settles,
     p.began, p.moved, p.watermarks,
+    coalesce(a.requested, 0) AS now_ai_requested, coalesce(a.done, 0) AS now_ai_done,
+    coalesce(a.failed, 0) AS now_ai_failed, coalesce(a.left_out, 0) AS now_ai_left,
+    coalesce(a.started, false) AS now_ai_started,
+    EXISTS (SELECT FROM ingest.enrichment_scans WHERE import_id = i.id) AS ai_scanning,
     (
         SELECT min(halted) FROM ingest.positions
         WHERE topic = %(topics)s::jsonb ->> i.import_type
@@ -80,6 +84,14 @@ LEFT JOIN LATERAL (
         min(started_at) AS began, max(updated_at) AS moved
     FROM ingest.progress WHERE import_id = i.id
 ) p ON true
+LEFT JOIN LATERAL (
+    SELECT count(*)::integer AS requested,
+        count(*) FILTER (WHERE state = 'done')::integer AS done,
+        count(*) FILTER (WHERE state = 'failed')::integer AS failed,
+        count(*) FILTER (WHERE state = 'left')::integer AS left_out,
+        bool_or(state NOT IN ('noted', 'pending')) AS started
+    FROM ingest.enrichment WHERE import_id = i.id
+) a ON i.generate_ai_content
 WHERE i.id = ANY(%(ids)s)
 ORDER BY i.id
 FOR UPDATE OF i
@@ -90,7 +102,9 @@ SET status = %(status)s, started_at = %(started_at)s, completed_at = %(completed
     inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
     duplicate = %(duplicate)s, stale = %(stale)s, rejected = %(rejected)s,
     parked = %(parked)s, cancelled = %(cancelled)s, released = %(released)s,
-    settles = %(settles)s,
+    settles = %(settles)s, ai_requested = %(ai_requested)s, ai_done = %(ai_done)s,
+    ai_failed = %(ai_failed)s, ai_left = %(ai_left)s, ai_started = %(ai_generation_started)s,
+    ai_completed = %(ai_generation_completed)s,
     version = %(version)s, changed_at = now()
 WHERE id = %(id)s
 
@@ -113,7 +127,8 @@ VALUES (
     %(created_at)s, %(started_at)s, %(completed_at)s
 )
 ON CONFLICT (id) DO UPDATE SET
-    status = EXCLUDED.status, ai_generation_started = EXCLUDED.ai_generation_started,
+    status = EXCLUDED.status, generate_ai_content = EXCLUDED.generate_ai_content,
+    ai_generation_started = EXCLUDED.ai_generation_started,
     ai_generation_completed = EXCLUDED.ai_generation_completed, total_rows = EXCLUDED.total_rows,
     success_rows = EXCLUDED.success_rows, error_rows = EXCLUDED.error_rows,
     started_at = EXCLUDED.started_at, completed_at = EXCLUDED.completed_at,

@@ -53,3 +53,28 @@ IMPORTS_FINISHED = Counter("fox_imports_total", "Imports that ended.", ("type", 
 IMPORTS_UNFINISHED = Gauge(
     "fox_imports_unfinished", "Imports that have not ended, of the partitions of this worker."
 )
+ENRICHMENT_REQUESTS = Counter(
+    "fox_enrichment_requests_total",
+    "Requests for texts by what became of them: done, cached (answered before), failed, left (the "
+    "time of its import was over), retried, changed (the row changed meanwhile: asked anew).",
+    ("outcome",),
+)
+ENRICHMENT_PENDING = Gauge(
+    "fox_enrichment_pending", "Requests for texts that wait or are worked on, of all workers."
+)
+AI_CALLS = Counter(
+    "fox_ai_calls_total",
+    "Calls to the model: made, failed, lost (their worker died: they may have been paid).",
+    ("outcome",),
+)
+AI_REJECTED = Counter(
+    "fox_ai_rejected_total",
+    "Answers that were not taken, by why: asked-again, schema, quality, length, refusal.",
+    ("reason",),
+)
+AI_TOKENS = Counter("fox_ai_tokens_total", "Tokens used.", ("direction", "model"))
+AI_COST = Counter("fox_ai_cost_total", "US dollars spent, by the configured prices.", ("model",))
+AI_BREAKER = Gauge(
+    "fox_ai_breaker_open",
+    "1 while the model is not asked: it fails, its quota is used up, or its key is refused. Page.",
+)

@@ -1,10 +1,12 @@
 """The worker's settings, from the environment. The only module of this package that reads it."""
 
+from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.prices import DEFAULT_MODEL
 from schemas.rules import Luhn
 
 
@@ -48,3 +50,65 @@ class Settings(BaseSettings):
             description="Most of the latest 10,000 rows of a topic that may be rejected unannounced.",
         ),
     ] = 0.5
+    ai_model: Annotated[str, Field(min_length=1, description="Model that writes texts.")] = (
+        DEFAULT_MODEL
+    )
+    ai_requests_per_minute: Annotated[
+        int,
+        Field(ge=1, description="Most calls to the model in a window, of all workers together."),
+    ] = 5
+    ai_tokens_per_minute: Annotated[
+        int, Field(ge=1, description="Most tokens in a window, of all workers together.")
+    ] = 100_000
+    ai_window_seconds: Annotated[
+        float, Field(gt=0, description="The window of the two above: the provider's minute.")
+    ] = 60.0
+    ai_concurrency: Annotated[
+        int, Field(ge=1, le=64, description="Most calls at a time, of all workers together.")
+    ] = 4
+    ai_timeout_seconds: Annotated[float, Field(gt=0, description="Longest call.")] = 60.0
+    ai_retry_seconds: Annotated[
+        float, Field(gt=0, description="A call that failed is made again within this time.")
+    ] = 60.0
+    ai_retries: Annotated[int, Field(ge=0, description="Of a call that failed.")] = 2
+    ai_import_seconds: Annotated[
+        float, Field(gt=0, description="What of an import's texts is not written then is left.")
+    ] = 3600.0
+    ai_breaker_failures: Annotated[
+        int, Field(ge=1, description="Calls that fail one after the other: the breaker opens.")
+    ] = 5
+    ai_breaker_seconds: Annotated[
+        float, Field(gt=0, description="Then one call probes; twice as long after each failure.")
+    ] = 60.0
+    ai_budget_import: Annotated[
+        Decimal | None, Field(ge=0, description="US dollars for one import. Unset: no limit.")
+    ] = None
+    ai_budget_day: Annotated[
+        Decimal | None, Field(ge=0, description="US dollars a day, UTC. Unset: no limit.")
+    ] = None
+    ai_budget_month: Annotated[
+        Decimal | None, Field(ge=0, description="US dollars a month, UTC. Unset: no limit.")
+    ] = None
+    ai_price_input: Annotated[
+        Decimal | None, Field(ge=0, description="US dollars for a million tokens sent.")
+    ] = None
+    ai_price_output: Annotated[
+        Decimal | None, Field(ge=0, description="US dollars for a million tokens answered.")
+    ] = None
+    ai_nightly_requests: Annotated[
+        int, Field(ge=0, description="Most texts that a nightly plan asks for.")
+    ] = 2000
+    openai_api_key: Annotated[
+        SecretStr,
+        Field(
+            validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+            description="Key of the model's provider.",
+        ),
+    ] = SecretStr("")
+    openai_base_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"),
+            description="Root of an API like OpenAI's, ending in /v1. Unset: OpenAI.",
+        ),
+    ] = None

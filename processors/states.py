@@ -9,6 +9,7 @@ State = dict[str, Any]
 SUCCESSES = ("inserted", "updated", "unchanged", "duplicate", "stale")
 ERRORS = ("rejected", "parked")
 OUTCOMES = (*SUCCESSES, *ERRORS, "cancelled")
+AI_COUNTS = ("ai_requested", "ai_done", "ai_failed", "ai_left")
 
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
@@ -54,8 +55,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "released": facts["now_released"],
         "waiting_for": _waiting_for(facts, ended=ended),
         "generate_ai_content": facts["generate_ai_content"],
-        "ai_generation_started": False,
-        "ai_generation_completed": False,
+        **_ai(facts, ended=ended),
         "created_at": facts["created_at"],
         "started_at": started_at,
         "completed_at": completed_at,
@@ -65,6 +65,25 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "error": facts["error"] or (_cut_short(facts) if status == "CANCELLED" else None),
         "watermarks": (facts["watermarks"] or {}) if unread else {},
         "stopped_after": facts["stopped_after"],
+    }
+
+
+def _ai(facts: Mapping[str, Any], *, ended: bool) -> State:
+    """What became of the requests for texts. An import does not wait for them."""
+    if not facts["generate_ai_content"]:
+        return {
+            **dict.fromkeys(AI_COUNTS, 0),
+            "ai_generation_started": False,
+            "ai_generation_completed": False,
+        }
+    counts = {name: facts[f"now_{name}"] for name in AI_COUNTS}
+    settled = counts["ai_done"] + counts["ai_failed"] + counts["ai_left"]
+    return {
+        **counts,
+        "ai_generation_started": facts["now_ai_started"],
+        "ai_generation_completed": (
+            ended and settled == counts["ai_requested"] and not facts["ai_scanning"]
+        ),
     }
 
 

@@ -74,6 +74,11 @@ REJECTS = Topic(
 IMPORT_EVENTS = Topic("imports.events", "import_event", "import id", 4)
 IMPORT_LOG = Topic("imports.log", "import_state", "import id", 4, "compact", None)
 
+ENRICHMENT = Topic("enrichment", "enrichment_request", "entity", 4)
+ENRICHMENT_RESULTS = Topic(
+    "enrichment.results", "enrichment_result", "hash of the prompt", 4, "compact", None
+)
+
 CO_PARTITIONED = (
     ROWS_ENTREPRISE,
     ROWS_VILLE,
@@ -95,4 +100,6 @@ TOPICS = (
     IMPORT_LOG,
     GATEWAY_TOKENS,
     GATEWAY_AUDIT,
+    ENRICHMENT,
+    ENRICHMENT_RESULTS,
 )

@@ -13,6 +13,7 @@ from uuid import UUID
 from processors.database.pool import SILENCE_SECONDS, Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.draining import Batch
+from processors.writing import enriching
 from processors.writing.merge import INDEXES_ONLY
 
 _SQL = load("processors.writing", "pages.sql")
@@ -95,6 +96,7 @@ async def _look(
     await connection.execute(_SQL["lock"], {"ids": ids})
     cursor = await connection.execute(_SQL["chosen"] + _SQL["make"], {"ids": ids})
     made = Made(*(await cursor.fetchone() or (0, 0, 0, 0)))
+    await enriching.note_pages(connection, ids)
     return made, ids[-1] if len(ids) == CHUNK else None
 
 

@@ -36,16 +36,20 @@ class Progress(NamedTuple):
 
 async def watermarks(
     connection: Connection, batch: Batch, imports: set[str]
-) -> tuple[dict[str, int], set[str]]:
-    """The highest settled row number of each import in the batch's partition; which are cancelled."""
+) -> tuple[dict[str, int], set[str], set[str]]:
+    """The highest settled row number of each import in the batch's partition; which are cancelled.
+
+    Last, which ask for texts: one that the tracker has not told of yet may.
+    """
     cursor = await connection.execute(
         _SQL["watermarks"],
         {"topic": batch.topic, "partition": batch.partition, "imports": sorted(imports)},
     )
-    rows: list[tuple[object, int, bool]] = await cursor.fetchall()
+    rows: list[tuple[object, int, bool, bool]] = await cursor.fetchall()
     return (
-        {str(import_id): watermark for import_id, watermark, _ in rows},
-        {str(import_id) for import_id, _, cancelled in rows if cancelled},
+        {str(import_id): watermark for import_id, watermark, *_ in rows},
+        {str(import_id) for import_id, _, cancelled, _ in rows if cancelled},
+        {str(import_id) for import_id, *_, asking in rows if asking},
     )
 
 

@@ -1,5 +1,6 @@
 -- name: watermarks
-SELECT asked.id, coalesce(p.watermark, 0), i.cancelled_at IS NOT NULL
+SELECT asked.id, coalesce(p.watermark, 0), i.cancelled_at IS NOT NULL,
+    coalesce(i.generate_ai_content, true)
 FROM unnest(%(imports)s::uuid[]) AS asked (id)
 LEFT JOIN ingest.progress p
     ON p.import_id = asked.id AND p.topic = %(topic)s AND p.partition = %(partition)s

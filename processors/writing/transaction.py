@@ -12,7 +12,15 @@ from aiokafka import ConsumerRecord
 from processors.database.pool import Connection, Pool, transaction
 from processors.draining import Batch, BatchTooLargeError
 from processors.judging import Judged, Reject, Row
-from processors.writing import children, pages, parking, positions, progress, rejects
+from processors.writing import (
+    children,
+    enriching,
+    pages,
+    parking,
+    positions,
+    progress,
+    rejects,
+)
 from processors.writing.isolate import Merge, merge_all, merge_isolating
 from processors.writing.limit import RejectLimit
 from processors.writing.merge import Merged, Origin, stage
@@ -93,9 +101,9 @@ async def _write(
             await parking.take_turn(connection, batch.partition)
         topic_id = await positions.advance(connection, batch)
         # Step 2. Leave out what an earlier run of a producer has already settled.
-        imports = judged.imports()
+        imports, asking = judged.imports(), set[str]()
         if imports:
-            settled, cancelled = await progress.watermarks(connection, batch, imports)
+            settled, cancelled, asking = await progress.watermarks(connection, batch, imports)
             judged = judged.without_replays(settled)
             if cancelled:
                 judged = _stopped(batch, judged, cancelled)
@@ -108,6 +116,9 @@ async def _write(
             if target.import_type is ENTREPRISE:
                 await pages.of_batch(connection, batch, [row.key for row in judged.rows])
             await _announce(connection, target.import_type, judged.rows)
+            if asking:
+                keys = (row.key for row in judged.rows)
+                await enriching.note(connection, target.import_type, asking, keys)
         outcomes = merged.outcomes
         # Step 4. Keep what cannot be written, or not yet.
         rejected = [*judged.rejects, *_refused(batch, merged.refused)]
@@ -206,6 +217,9 @@ async def _account(connection: Connection, freed: Released) -> Written:
     if rejected:
         await rejects.store(connection, freed.topic_id, rejected)
     await pages.arrived(connection, "sous-categorie", [None])
+    imports = {row.import_id for row in freed.taken if row.import_id is not None}
+    if asking := await enriching.asking(connection, imports):
+        await enriching.note(connection, SOUS_CATEGORIE, asking, ())
     outcomes = freed.merged.outcomes
     _add(outcomes, "parked", freed.merged.parked)
     _add(outcomes, "rejected", rejected)

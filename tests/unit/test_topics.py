@@ -11,6 +11,7 @@ from schemas.topics import (
     CATEGORIES,
     CO_PARTITIONED,
     DAY_MS,
+    ENRICHMENT_RESULTS,
     GATEWAY_TOKENS,
     IMPORT_EVENTS,
     IMPORT_LOG,
@@ -52,7 +53,7 @@ def test_cleanup(topic: Topic) -> None:
     """Only what holds states by key is compacted and kept for ever; all else ends after its time."""
     configuration = dict(topic.configuration())
 
-    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF, GATEWAY_TOKENS):
+    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF, GATEWAY_TOKENS, ENRICHMENT_RESULTS):
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration
     else:

@@ -1,0 +1,69 @@
+"""What the model has to answer, by kind of text: the schema that is sent and that is checked."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+Schema = dict[str, Any]
+
+_Meta = Annotated[str, StringConstraints(min_length=50, max_length=160)]
+_Text = Annotated[str, StringConstraints(min_length=150, max_length=900)]
+_Short = Annotated[str, StringConstraints(min_length=50, max_length=500)]
+
+
+class Answer(BaseModel):
+    """An answer; every text in it has passed through `strip`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Description(Answer):
+    """Of a category, a sub-category or a city."""
+
+    texte: _Text
+    meta_description: _Meta
+
+
+class Presentation(Answer):
+    """Of a page."""
+
+    presentation: _Short
+    zone: Annotated[str, StringConstraints(min_length=50, max_length=300)]
+    meta_description: _Meta
+
+
+class Synthesis(Answer):
+    """Of the public reviews of a page."""
+
+    texte: _Short
+    points_forts: list[Annotated[str, StringConstraints(min_length=3, max_length=80)]]
+    tendance: Annotated[str, StringConstraints(min_length=20, max_length=200)]
+    bilan: Annotated[str, StringConstraints(min_length=20, max_length=300)]
+
+
+_UNSENT = ("title", "description", "minLength", "maxLength", "pattern")
+
+
+def sent_schema(answer: type[Answer]) -> Schema:
+    """The JSON schema as strict structured outputs take it: without the keywords they refuse."""
+    schema = answer.model_json_schema()
+    properties = {name: _bare(kind) for name, kind in schema["properties"].items()}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _bare(kind: Schema) -> Schema:
+    bare = {name: value for name, value in kind.items() if name not in _UNSENT}
+    return {**bare, "items": _bare(bare["items"])} if "items" in bare else bare
+
+
+def told(error: ValidationError) -> str:
+    """What is wrong with an answer, for the model to mend."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'réponse'} : {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)
+    )

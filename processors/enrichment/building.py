@@ -1,0 +1,63 @@
+"""The stage of one process, as its settings say."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from processors.enrichment.limits import Limits
+from processors.enrichment.provider import Provider
+from processors.enrichment.working import Terms
+from processors.errors import ConfigurationError
+from processors.settings import Settings
+from schemas.prices import PRICES, Price
+
+
+def price(settings: Settings) -> Price | None:
+    """The price of the model: the settings' own, else the table's; None: not known."""
+    given, made = settings.ai_price_input, settings.ai_price_output
+    if given is not None and made is not None:
+        return Price(given, made, datetime.now(UTC).date())
+    return PRICES.get(settings.ai_model)
+
+
+def budgets(settings: Settings) -> dict[str, Decimal | None]:
+    """US dollars by the kind of budget."""
+    return {
+        "import": settings.ai_budget_import,
+        "day": settings.ai_budget_day,
+        "month": settings.ai_budget_month,
+    }
+
+
+def terms(settings: Settings) -> Terms:
+    """Raises ConfigurationError where a budget is set for a model without a price."""
+    known = price(settings)
+    if known is None and any(limit is not None for limit in budgets(settings).values()):
+        raise ConfigurationError(
+            f"a budget needs the price of {settings.ai_model}: "
+            "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
+        )
+    return Terms(
+        Limits(
+            settings.ai_model,
+            settings.ai_requests_per_minute,
+            settings.ai_tokens_per_minute,
+            settings.ai_window_seconds,
+            settings.ai_concurrency,
+            settings.ai_timeout_seconds,
+            settings.ai_breaker_failures,
+            settings.ai_breaker_seconds,
+            budgets(settings),
+        ),
+        known or Price(Decimal(0), Decimal(0), datetime.now(UTC).date()),
+        settings.ai_retry_seconds,
+        settings.ai_retries,
+        settings.ai_import_seconds,
+    )
+
+
+def provider(settings: Settings) -> Provider | None:
+    """The client; None where there is neither a key nor a server of one's own."""
+    key = settings.openai_api_key.get_secret_value()
+    if not key and settings.openai_base_url is None:
+        return None
+    return Provider(key, settings.openai_base_url, settings.ai_timeout_seconds)

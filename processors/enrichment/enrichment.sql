@@ -1,0 +1,359 @@
+-- name: receive
+-- Requests from the topic. What names no row by its id is looked up; the rest is returned.
+WITH given AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(requests)s) AS r (
+        place integer, id uuid, kind text, entity text, entity_id uuid, import_id uuid,
+        reason text, priority smallint
+    )
+), found AS (
+    SELECT g.place, g.id, g.kind, coalesce(g.entity_id, c.id, s.id, v.id, p.id) AS entity_id,
+        g.import_id, g.reason, g.priority, p.id AS page_id
+    FROM given g
+    LEFT JOIN category_categorie c ON g.entity_id IS NULL AND g.kind = 'CATEGORIE' AND c.slug = g.entity
+    LEFT JOIN subcategory_souscategorie s
+        ON g.entity_id IS NULL AND g.kind = 'SOUS_CATEGORIE' AND s.slug = g.entity
+    LEFT JOIN location_ville v ON g.entity_id IS NULL AND g.kind = 'VILLE' AND v.slug = g.entity
+    LEFT JOIN enterprise_entreprise e
+        ON g.entity_id IS NULL AND g.kind IN ('PROLOCALISATION', 'AVIS') AND e.siren = g.entity
+    LEFT JOIN enterprise_prolocalisation p ON p.entreprise_id = e.id AND p.is_active
+), each AS (
+    -- One request for a company is one for each of its pages.
+    SELECT CASE WHEN page_id IS NULL THEN id ELSE ingest.request_id(id::text, page_id, kind) END AS id,
+        kind, entity_id, import_id, reason, priority
+    FROM found
+    WHERE entity_id IS NOT NULL
+), chosen AS (
+    SELECT DISTINCT ON (id) * FROM each ORDER BY id, priority
+), stored AS (
+    INSERT INTO ingest.enrichment AS known (
+        id, kind, entity_id, import_id, reason, priority, state, sent_at
+    )
+    SELECT id, kind, entity_id, import_id, reason, priority, 'pending', now()
+    FROM chosen
+    ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET state = 'pending', sent_at = coalesce(known.sent_at, now())
+        WHERE known.state = 'noted'
+)
+SELECT place FROM found WHERE entity_id IS NULL
+
+-- name: unwanted
+-- Noted before anybody knew that their import does not ask for texts; or of an import that never came.
+DELETE FROM ingest.enrichment e
+WHERE e.id IN (
+    SELECT id FROM ingest.enrichment
+    WHERE state = 'noted' AND sent_at IS NULL AND import_id IS NOT NULL
+        AND (
+            EXISTS (
+                SELECT FROM ingest.imports i
+                WHERE i.id = import_id AND NOT i.generate_ai_content
+            )
+            OR (
+                asked_at < now() - interval '1 day'
+                AND NOT EXISTS (SELECT FROM ingest.imports i WHERE i.id = import_id)
+            )
+        )
+    ORDER BY asked_at, id
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+)
+
+-- name: unsent
+SELECT e.id, e.kind, e.entity_id, e.import_id, e.reason, e.priority
+FROM ingest.enrichment e
+LEFT JOIN ingest.imports i ON i.id = e.import_id
+WHERE e.state = 'noted' AND e.sent_at IS NULL AND (e.import_id IS NULL OR i.generate_ai_content)
+ORDER BY e.asked_at, e.id
+LIMIT 500
+FOR UPDATE OF e SKIP LOCKED
+
+-- name: sent
+UPDATE ingest.enrichment SET sent_at = now() WHERE id = ANY(%(ids)s)
+
+-- name: tell_imports
+UPDATE ingest.imports SET ai_moved = true WHERE id = ANY(%(ids)s::uuid[]) AND NOT ai_moved
+
+-- name: scan_next
+SELECT s.import_id, s.after, i.import_type
+FROM ingest.enrichment_scans s JOIN ingest.imports i ON i.id = s.import_id
+LIMIT 1
+FOR UPDATE OF s SKIP LOCKED
+
+-- name: scanned
+UPDATE ingest.enrichment_scans SET after = %(after)s WHERE import_id = %(import_id)s
+
+-- name: scan_done
+DELETE FROM ingest.enrichment_scans WHERE import_id = %(import_id)s
+
+-- name: lease
+WITH next AS (
+    SELECT id FROM ingest.enrichment
+    WHERE state = 'pending' AND not_before <= now()
+    ORDER BY priority, asked_at, id
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+), leased AS (
+    UPDATE ingest.enrichment e
+    SET state = 'running', lease = %(lease)s, leased_until = now() + %(seconds)s * interval '1 second'
+    FROM next
+    WHERE e.id = next.id
+    RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease
+), begun AS (
+    UPDATE ingest.imports i
+    SET ai_until = now() + %(import_seconds)s * interval '1 second', ai_moved = true
+    FROM leased
+    WHERE i.id = leased.import_id AND i.ai_until IS NULL
+)
+SELECT * FROM leased
+
+-- name: keep
+-- Goes on with a lease; whether the time of its import is over.
+UPDATE ingest.enrichment e
+SET leased_until = now() + %(seconds)s * interval '1 second'
+WHERE e.id = %(id)s AND e.lease = %(lease)s AND e.state = 'running'
+RETURNING coalesce(
+    (SELECT i.ai_until <= now() FROM ingest.imports i WHERE i.id = e.import_id), false
+)
+
+-- name: again
+UPDATE ingest.enrichment
+SET state = 'pending', lease = NULL, leased_until = NULL, tries = %(tries)s,
+    not_before = now() + %(seconds)s * interval '1 second', code = %(code)s, message = %(message)s
+WHERE id = %(id)s AND lease = %(lease)s AND state = 'running'
+
+-- name: over
+UPDATE ingest.enrichment
+SET state = %(state)s, lease = NULL, leased_until = NULL, finished_at = now(),
+    prompt_hash = coalesce(%(prompt_hash)s, prompt_hash), code = %(code)s, message = %(message)s
+WHERE id = %(id)s AND lease = %(lease)s AND state = 'running'
+RETURNING import_id
+
+-- name: dead
+-- Requests of workers that died are anybody's again.
+UPDATE ingest.enrichment
+SET state = 'pending', lease = NULL, leased_until = NULL
+WHERE state = 'running' AND leased_until < now()
+RETURNING id
+
+-- name: leave
+-- A clean stop: the time that an import has for its texts is over.
+WITH over AS (
+    SELECT id FROM ingest.imports WHERE ai_until <= now() FOR UPDATE SKIP LOCKED
+), gone AS (
+    UPDATE ingest.enrichment e
+    SET state = 'left', finished_at = now(), code = 'time', message = 'the time of its import was over'
+    FROM over
+    WHERE e.import_id = over.id AND e.state IN ('noted', 'pending')
+    RETURNING e.import_id
+)
+UPDATE ingest.imports i
+SET ai_until = NULL, ai_moved = true
+FROM over
+WHERE i.id = over.id
+RETURNING (SELECT count(*) FROM gone)
+
+-- name: rest
+-- The budget of this import has no room: its clock starts anew when it goes on.
+WITH waiting AS (
+    UPDATE ingest.enrichment SET not_before = now() + %(seconds)s * interval '1 second'
+    WHERE import_id = %(import_id)s AND state = 'pending'
+)
+UPDATE ingest.imports SET ai_until = NULL WHERE id = %(import_id)s
+
+-- name: stop_clocks
+-- A budget of all has no room: no import's time runs.
+UPDATE ingest.imports SET ai_until = NULL WHERE ai_until > now()
+
+-- name: pending
+SELECT count(*) FROM ingest.enrichment WHERE state IN ('pending', 'running')
+
+-- name: claim
+-- Of two who ask for the same at once, one asks the model; what failed stays so, unless a person asks.
+INSERT INTO ingest.ai_results AS known (
+    prompt_hash, kind, model, prompt_version, input_hash, state, lease, leased_until
+)
+VALUES (
+    %(hash)s, %(kind)s, %(model)s, %(version)s, %(input_hash)s, 'asking', %(lease)s,
+    now() + %(seconds)s * interval '1 second'
+)
+ON CONFLICT (prompt_hash) DO UPDATE
+    SET state = 'asking', lease = EXCLUDED.lease, leased_until = EXCLUDED.leased_until,
+        asked_from = CASE WHEN known.state = 'failed' THEN (
+            SELECT count(*) FROM ingest.ai_rejected r WHERE r.prompt_hash = known.prompt_hash
+        ) ELSE known.asked_from END
+    WHERE (known.state = 'asking' AND (known.leased_until < now() OR known.lease = EXCLUDED.lease))
+        OR (known.state = 'failed' AND %(again)s)
+RETURNING asked_from
+
+-- name: known
+SELECT state, content, code, message, tokens_in, tokens_out, cost
+FROM ingest.ai_results WHERE prompt_hash = %(hash)s
+
+-- name: rejected
+SELECT answer, reason, tokens_in, tokens_out, cost FROM ingest.ai_rejected
+WHERE prompt_hash = %(hash)s AND number > %(after)s
+ORDER BY number
+
+-- name: reject
+INSERT INTO ingest.ai_rejected (
+    prompt_hash, number, kind, entity_id, answer, reason, tokens_in, tokens_out, cost
+)
+SELECT %(hash)s, coalesce(max(number), 0) + 1, %(kind)s, %(entity_id)s, %(answer)s, %(reason)s,
+    %(tokens_in)s, %(tokens_out)s, %(cost)s
+FROM ingest.ai_rejected WHERE prompt_hash = %(hash)s
+
+-- name: answered
+UPDATE ingest.ai_results
+SET state = %(state)s, lease = NULL, leased_until = NULL, content = %(content)s, code = %(code)s,
+    message = %(message)s, tokens_in = %(tokens_in)s, tokens_out = %(tokens_out)s,
+    cost = %(cost)s, answered_at = now(), sent_at = NULL
+WHERE prompt_hash = %(hash)s AND state = 'asking'
+
+-- name: unclaim
+UPDATE ingest.ai_results SET leased_until = now() WHERE prompt_hash = %(hash)s AND lease = %(lease)s
+
+-- name: results_unsent
+SELECT prompt_hash, kind, model, prompt_version, input_hash, content, code, message, tokens_in,
+    tokens_out, cost, answered_at
+FROM ingest.ai_results
+WHERE state IN ('done', 'failed') AND sent_at IS NULL
+ORDER BY answered_at
+LIMIT 500
+FOR UPDATE SKIP LOCKED
+
+-- name: results_sent
+UPDATE ingest.ai_results SET sent_at = now() WHERE prompt_hash = ANY(%(hashes)s)
+
+-- name: results_read
+-- From the topic: what the database has lost.
+INSERT INTO ingest.ai_results AS known (
+    prompt_hash, kind, model, prompt_version, input_hash, state, content, code, message, tokens_in,
+    tokens_out, cost, answered_at, sent_at
+)
+SELECT prompt_hash, kind, model, prompt_version, input_hash,
+    CASE WHEN content IS NULL THEN 'failed' ELSE 'done' END, content::jsonb, code, message,
+    tokens_in, tokens_out, cost, answered_at, now()
+FROM jsonb_to_recordset(%(results)s) AS r (
+    prompt_hash text, kind text, model text, prompt_version text, input_hash text, content text,
+    code text, message text, tokens_in integer, tokens_out integer, cost numeric,
+    answered_at timestamptz
+)
+ORDER BY prompt_hash
+ON CONFLICT (prompt_hash) DO UPDATE
+    SET state = EXCLUDED.state, content = EXCLUDED.content, code = EXCLUDED.code,
+        message = EXCLUDED.message, tokens_in = EXCLUDED.tokens_in,
+        tokens_out = EXCLUDED.tokens_out, cost = EXCLUDED.cost,
+        answered_at = EXCLUDED.answered_at, sent_at = now()
+    WHERE known.state = 'asking' AND known.leased_until < now()
+
+-- name: read_so_far
+SELECT partition, next_offset FROM ingest.positions WHERE topic = %(topic)s
+
+-- name: text
+INSERT INTO ingest.enrichment_texts (
+    entity_id, kind, prompt_hash, prompt_version, model, input_hash, content, tokens_in, tokens_out,
+    cost, expires_at
+)
+VALUES (
+    %(entity_id)s, %(kind)s, %(hash)s, %(version)s, %(model)s, %(input_hash)s, %(content)s,
+    %(tokens_in)s, %(tokens_out)s, %(cost)s, now() + interval '90 days'
+)
+ON CONFLICT (entity_id, kind) DO UPDATE
+    SET prompt_hash = EXCLUDED.prompt_hash, prompt_version = EXCLUDED.prompt_version,
+        model = EXCLUDED.model, input_hash = EXCLUDED.input_hash, content = EXCLUDED.content,
+        tokens_in = EXCLUDED.tokens_in, tokens_out = EXCLUDED.tokens_out, cost = EXCLUDED.cost,
+        generated_at = now(), expires_at = EXCLUDED.expires_at
+
+-- name: last_text
+SELECT content FROM ingest.enrichment_texts WHERE entity_id = %(entity_id)s AND kind = %(kind)s
+
+-- name: synthesis
+INSERT INTO reviews_avisdecrypte (
+    id, created_at, updated_at, entreprise_id, pro_localisation_id, texte_brut, texte_decrypte,
+    source, has_reviews, review_source, review_rating, review_count, job_id, ai_payload,
+    date_generation, date_expiration, needs_regeneration, avis_decryptes_json,
+    synthese_points_forts, tendance_recente, bilan_synthetique
+)
+SELECT ingest.request_id('synthesis', p.id, 'AVIS'), now(), now(), p.entreprise_id, p.id,
+    r.texts, %(texte)s, 'ai_generated', true, r.sources, r.rating, r.reviews, %(job_id)s,
+    %(payload)s, now(), now() + interval '90 days', false, r.list, %(points)s, %(tendance)s,
+    %(bilan)s
+FROM enterprise_prolocalisation p
+CROSS JOIN LATERAL (
+    SELECT string_agg(texte, E'\n\n' ORDER BY date_avis DESC, id) AS texts,
+        left(string_agg(DISTINCT source, ', '), 255) AS sources, avg(note) AS rating,
+        count(*) AS reviews,
+        jsonb_agg(jsonb_build_object('titre', titre, 'note', note, 'date', date_avis, 'texte', texte)
+            ORDER BY date_avis DESC, id) AS list
+    FROM ingest.public_reviews(p.id)
+) r
+WHERE p.id = %(entity_id)s AND r.reviews > 0
+ON CONFLICT (id) DO UPDATE
+    SET updated_at = now(), texte_brut = EXCLUDED.texte_brut,
+        texte_decrypte = EXCLUDED.texte_decrypte, has_reviews = true,
+        review_source = EXCLUDED.review_source, review_rating = EXCLUDED.review_rating,
+        review_count = EXCLUDED.review_count, job_id = EXCLUDED.job_id,
+        ai_payload = EXCLUDED.ai_payload, date_generation = now(),
+        date_expiration = EXCLUDED.date_expiration, needs_regeneration = false,
+        avis_decryptes_json = EXCLUDED.avis_decryptes_json,
+        synthese_points_forts = EXCLUDED.synthese_points_forts,
+        tendance_recente = EXCLUDED.tendance_recente, bilan_synthetique = EXCLUDED.bilan_synthetique
+RETURNING review_rating, review_count
+
+-- name: rating
+UPDATE enterprise_prolocalisation
+SET note_moyenne = %(rating)s, nb_avis = %(reviews)s, updated_at = now(),
+    score_global = %(rating)s / 5 * 50 + least(%(reviews)s / 100.0 * 30, 30)
+        + CASE WHEN is_verified THEN 20 ELSE 0 END
+WHERE id = %(entity_id)s
+
+-- name: input_categorie
+SELECT jsonb_build_object('nom', t.nom, 'description', left(t.description, 1000))
+FROM category_categorie t WHERE t.id = %(id)s
+
+-- name: input_sous_categorie
+SELECT jsonb_build_object(
+    'nom', t.nom, 'categorie', c.nom, 'description', left(t.description, 1000),
+    'mots_cles', left(t.mots_cles, 500)
+)
+FROM subcategory_souscategorie t JOIN category_categorie c ON c.id = t.categorie_id
+WHERE t.id = %(id)s
+
+-- name: input_ville
+SELECT jsonb_build_object(
+    'nom', t.nom, 'code_postal', t.code_postal_principal, 'departement', t.departement,
+    'region', t.region, 'population', t.population
+)
+FROM location_ville t WHERE t.id = %(id)s
+
+-- name: input_prolocalisation
+SELECT jsonb_build_object(
+    'entreprise', coalesce(nullif(e.nom_commercial, ''), e.nom), 'activite', e.naf_libelle,
+    'metier', s.nom, 'categorie', c.nom, 'ville', v.nom,
+    'code_postal', v.code_postal_principal, 'departement', v.departement, 'region', v.region
+)
+FROM enterprise_prolocalisation t
+JOIN enterprise_entreprise e ON e.id = t.entreprise_id
+JOIN subcategory_souscategorie s ON s.id = t.sous_categorie_id
+JOIN category_categorie c ON c.id = s.categorie_id
+JOIN location_ville v ON v.id = t.ville_id
+WHERE t.id = %(id)s
+
+-- name: input_avis
+-- Without a public review there is nothing to ask.
+SELECT jsonb_build_object(
+    'entreprise', coalesce(nullif(e.nom_commercial, ''), e.nom), 'metier', s.nom, 'ville', v.nom,
+    'nombre_avis', r.reviews, 'avis', r.list
+)
+FROM enterprise_prolocalisation t
+JOIN enterprise_entreprise e ON e.id = t.entreprise_id
+JOIN subcategory_souscategorie s ON s.id = t.sous_categorie_id
+JOIN location_ville v ON v.id = t.ville_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS reviews, jsonb_agg(one ORDER BY place) FILTER (WHERE place <= 50) AS list
+    FROM (
+        SELECT row_number() OVER (ORDER BY date_avis DESC, id) AS place,
+            jsonb_build_object('note', note, 'date', date_avis::date, 'texte', left(texte, 1500)) AS one
+        FROM ingest.public_reviews(t.id)
+    ) each
+) r
+WHERE t.id = %(id)s AND r.reviews > 0

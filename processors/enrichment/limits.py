@@ -1,0 +1,279 @@
+"""Whether a call may be made: rates, concurrency, budgets and the breaker, shared by all workers.
+
+Every call is a row of ingest.ai_calls, written before it is made, under a lock of its model's row:
+the same row is the sliding window of the rates, the reservation of the budgets, and what is known
+of a call whose worker died. A permit has to be used within `MARGIN` of the window, and the window
+that is looked at is longer by as much: so no window of the provider's own clock holds more calls,
+however long they were on their way (docs/decisions/0009).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from time import monotonic
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+from psycopg.rows import dict_row
+
+from processors.database.pool import Connection
+from processors.database.queries import load
+from processors.enrichment.provider import CallError, Trouble
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors.enrichment", "limits.sql")
+
+LEAST_MARGIN_SECONDS = 1.0
+_MARGIN = 1 / 30
+
+LONGEST_OPEN_SECONDS = 600.0
+"""Between two probes of a provider that stays away."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings of one model. Budgets are in US dollars; None: no limit.
+
+    `window` seconds hold at most `calls` and `tokens`. `seconds`: longest a call may take.
+    """
+
+    model: str
+    calls: int
+    tokens: int
+    window: float
+    concurrency: int
+    seconds: float
+    failures: int
+    open_seconds: float
+    budgets: Mapping[str, Decimal | None]  # by import, day, month
+
+    @property
+    def margin(self) -> float:
+        return max(LEAST_MARGIN_SECONDS, self.window * _MARGIN)
+
+    @property
+    def call_seconds(self) -> float:
+        """How long a call counts as under way."""
+        return self.seconds + self.margin + 10
+
+
+class Call(NamedTuple):
+    """What a permit is asked for; `tokens` and `cost` are the most that it may use."""
+
+    request_id: UUID
+    prompt_hash: str
+    ask: int
+    import_id: UUID | None
+    tokens: int
+    cost: Decimal
+
+
+class Permit(NamedTuple):
+    """To make one call, until so far by this process' clock."""
+
+    id: int
+    until: float
+
+    @property
+    def expired(self) -> bool:
+        return monotonic() > self.until
+
+
+class Refusal(NamedTuple):
+    """Not now: look again in `seconds`. `scope` names the budget that is used up."""
+
+    why: str  # rate, tokens, concurrency, blocked, breaker, budget, halted
+    seconds: float
+    scope: str | None = None
+
+
+class _Model(NamedTuple):
+    halted: str | None
+    failures: int
+    open_until: datetime | None
+    open_reason: str | None
+    opened_for: float
+    probe_until: datetime | None
+    blocked_until: datetime | None
+
+
+class _Usage(NamedTuple):
+    now: datetime
+    running: int
+    tokens: int
+    oldest: float | None
+    full_since: float | None
+
+
+LOOK_SECONDS = 5.0
+"""When to look again at what may change any time: a budget, another worker's call."""
+
+
+async def begin(connection: Connection, model: str) -> None:
+    """Before the first call of a process."""
+    await connection.execute(_SQL["begin"], {"model": model})
+
+
+async def take(connection: Connection, limits: Limits, call: Call) -> Permit | Refusal:
+    """A permit, written in the caller's transaction: it counts when that has committed."""
+    asked_at = monotonic()
+    named = {"model": limits.model}
+    cursor = await connection.execute(_SQL["lock"], named)
+    model = _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
+    cursor = await connection.execute(
+        _SQL["usage"], {**named, "window": limits.window + limits.margin, "calls": limits.calls}
+    )
+    usage = _Usage(*(await cursor.fetchone() or ()))
+    refusal = _model_refuses(model, usage.now) or _rates_refuse(limits, usage, call)
+    refusal = refusal or await _budget_refuses(connection, limits, call, usage.now)
+    if refusal:
+        return refusal
+    if model.open_until is not None:
+        await connection.execute(_SQL["probe"], {**named, "seconds": limits.call_seconds})
+    cursor = await connection.execute(
+        _SQL["call"], {**named, **call._asdict(), "seconds": limits.call_seconds}
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - an INSERT that returns
+    return Permit(row[0], asked_at + limits.margin / 2)
+
+
+def _model_refuses(model: _Model, now: datetime) -> Refusal | None:
+    if model.halted is not None:
+        return Refusal("halted", LOOK_SECONDS)
+    for why, until in (
+        ("blocked", model.blocked_until),
+        ("breaker", model.open_until),
+        ("breaker", model.probe_until if model.open_until is not None else None),
+    ):
+        if until is not None and until > now:
+            return Refusal(why, (until - now).total_seconds())
+    return None
+
+
+def _rates_refuse(limits: Limits, usage: _Usage, call: Call) -> Refusal | None:
+    window = limits.window + limits.margin
+    if usage.full_since is not None:
+        return Refusal("rate", window + usage.full_since)
+    # A call that is larger than the limit is made when nothing else is.
+    if usage.oldest is not None and usage.tokens + call.tokens > limits.tokens:
+        return Refusal("tokens", window + usage.oldest)
+    if usage.running >= limits.concurrency:
+        return Refusal("concurrency", LOOK_SECONDS)
+    return None
+
+
+def scopes(import_id: UUID | None, at: datetime) -> dict[str, str]:
+    """The budgets that a call of this moment counts for, by their kind."""
+    found = {"day": f"day {at:%Y-%m-%d}", "month": f"month {at:%Y-%m}"}
+    return found if import_id is None else {"import": f"import {import_id}", **found}
+
+
+async def _budget_refuses(
+    connection: Connection, limits: Limits, call: Call, now: datetime
+) -> Refusal | None:
+    """Reserves the call's cost, or says which budget has no room for it."""
+    found = scopes(call.import_id, now)
+    values = {"scopes": list(found.values())}
+    await connection.execute(_SQL["spent"], values)
+    cursor = await connection.execute(_SQL["spent_now"], values)
+    spent: dict[str, Decimal] = dict(await cursor.fetchall())
+    for kind, scope in found.items():
+        limit = limits.budgets.get(kind)
+        if limit is not None and spent[scope] + call.cost > limit:
+            return Refusal("budget", LOOK_SECONDS, kind)
+    await connection.execute(_SQL["spend"], {**values, "cost": call.cost})
+    return None
+
+
+class Used(NamedTuple):
+    """What a call came to. `state`: answered, failed (nothing is paid), void (never sent) or lost
+    (it may have been paid: the reservation stays)."""
+
+    state: str
+    tokens: int
+    cost: Decimal
+    code: str | None = None
+
+
+async def settle(connection: Connection, model: str, permit: Permit, used: Used) -> None:
+    """Puts what was used in the place of what was reserved."""
+    # As take does: the model's row before the budgets'.
+    await connection.execute(_SQL["lock"], {"model": model})
+    cursor = await connection.execute(_SQL["settle"], {"id": permit.id, **used._asdict()})
+    row = await cursor.fetchone()
+    if row is not None:
+        reserved, import_id, at = row
+        found = list(scopes(import_id, at).values())
+        await connection.execute(_SQL["spend"], {"scopes": found, "cost": used.cost - reserved})
+
+
+async def leave_reserved(connection: Connection, permit: Permit, code: str) -> None:
+    """Notes a call that failed and may have been paid all the same."""
+    await connection.execute(_SQL["unsure"], {"id": permit.id, "code": code})
+
+
+async def works(connection: Connection, model: str) -> None:
+    """The provider answered: its breaker closes."""
+    await connection.execute(_SQL["works"], {"model": model})
+
+
+async def failed(connection: Connection, limits: Limits, error: CallError) -> bool:
+    """Takes a failed call up; whether the request is to blame, and has one try less.
+
+    It is not where everybody waits: where the breaker is open now, the provider wants to be left
+    alone or a person has to act.
+    """
+    named = {"model": limits.model}
+    cursor = await connection.execute(_SQL["lock"], named)
+    model = _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
+    if error.wait is not None:
+        await connection.execute(_SQL["block"], {**named, "seconds": error.wait})
+    match error.trouble:
+        case Trouble.PEOPLE:
+            log.error("texts are halted", action="ai_halted", code=error.code, reason=str(error))
+            await connection.execute(_SQL["halt"], {**named, "reason": f"{error.code}: {error}"})
+        case Trouble.QUOTA:
+            await _open(connection, limits, model, error, at_once=True)
+        case Trouble.PASSES:
+            await connection.execute(_SQL["failed"], named)
+            return not await _open(connection, limits, model, error, at_once=False)
+        case Trouble.RATE:
+            if error.wait is None:
+                await connection.execute(_SQL["block"], {**named, "seconds": limits.window})
+            await works(connection, limits.model)
+        case Trouble.PROMPT:
+            await works(connection, limits.model)
+    return False
+
+
+async def _open(
+    connection: Connection, limits: Limits, model: _Model, error: CallError, *, at_once: bool
+) -> bool:
+    """Opens the breaker where it is time to; whether it is open now."""
+    probed = model.open_until is not None
+    if not (at_once or probed or model.failures + 1 >= limits.failures):
+        return False
+    longer = max(2 * model.opened_for, limits.open_seconds)
+    seconds = min(longer, LONGEST_OPEN_SECONDS) if probed else limits.open_seconds
+    log.error("breaker is open", action="ai_breaker_open", code=error.code, seconds=seconds)
+    await connection.execute(
+        _SQL["open"], {"model": limits.model, "seconds": seconds, "reason": error.code}
+    )
+    return True
+
+
+async def lost(connection: Connection, model: str) -> int:
+    """Notes the calls of workers that died; how many."""
+    cursor = await connection.execute(_SQL["lost"], {"model": model})
+    return len(await cursor.fetchall())
+
+
+async def standing(connection: Connection, model: str) -> dict[str, Any]:
+    """Whether the breaker is open, and what halted the stage."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["standing"], {"model": model})
+        return await cursor.fetchone() or {"open": False, "open_reason": None, "halted": None}

@@ -1,0 +1,104 @@
+-- name: begin
+-- A worker that starts clears what halted the last one: the next call shows whether it is mended.
+INSERT INTO ingest.ai_models (model) VALUES (%(model)s)
+ON CONFLICT (model) DO UPDATE SET halted = NULL
+
+-- name: lock
+SELECT halted, failures, open_until, open_reason, opened_for, probe_until, blocked_until
+FROM ingest.ai_models WHERE model = %(model)s
+FOR UPDATE
+
+-- name: usage
+-- After the lock, so that two workers never count the same room. asked: this row is still ours.
+SELECT statement_timestamp() AS now,
+    (
+        SELECT count(*) FROM ingest.ai_calls
+        WHERE model = %(model)s AND state = 'started' AND until > statement_timestamp()
+    ) AS running,
+    (
+        SELECT coalesce(sum(tokens), 0) FROM ingest.ai_calls
+        WHERE model = %(model)s AND at > statement_timestamp() - %(window)s * interval '1 second'
+    ) AS tokens,
+    (
+        SELECT extract(epoch FROM min(at) - statement_timestamp()) FROM ingest.ai_calls
+        WHERE model = %(model)s AND at > statement_timestamp() - %(window)s * interval '1 second'
+    )::float8 AS oldest,
+    (
+        -- Of so many calls the first: as long as it is in the window there is no room for another.
+        SELECT extract(epoch FROM at - statement_timestamp())
+        FROM ingest.ai_calls
+        WHERE model = %(model)s AND at > statement_timestamp() - %(window)s * interval '1 second'
+        ORDER BY at DESC OFFSET %(calls)s - 1 LIMIT 1
+    )::float8 AS full_since
+
+-- name: spent
+INSERT INTO ingest.ai_budgets (scope) SELECT unnest(%(scopes)s::text[]) ORDER BY 1
+ON CONFLICT (scope) DO NOTHING
+
+-- name: spent_now
+SELECT scope, spent FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s) ORDER BY scope FOR UPDATE
+
+-- name: spend
+UPDATE ingest.ai_budgets SET spent = spent + %(cost)s WHERE scope = ANY(%(scopes)s)
+
+-- name: call
+INSERT INTO ingest.ai_calls (
+    model, at, until, request_id, prompt_hash, ask, import_id, tokens, cost
+)
+VALUES (
+    %(model)s, statement_timestamp(), statement_timestamp() + %(seconds)s * interval '1 second',
+    %(request_id)s, %(prompt_hash)s, %(ask)s, %(import_id)s, %(tokens)s, %(cost)s
+)
+RETURNING id
+
+-- name: probe
+UPDATE ingest.ai_models
+SET probe_until = statement_timestamp() + %(seconds)s * interval '1 second'
+WHERE model = %(model)s
+
+-- name: settle
+-- A call that its worker was too late with is lost already: what it used is known all the same.
+WITH before AS (SELECT * FROM ingest.ai_calls WHERE id = %(id)s FOR UPDATE)
+UPDATE ingest.ai_calls c
+SET state = %(state)s, code = %(code)s, tokens = %(tokens)s, cost = %(cost)s
+FROM before b
+WHERE c.id = b.id
+RETURNING b.cost, b.import_id, b.at
+
+-- name: unsure
+UPDATE ingest.ai_calls SET state = 'lost', code = %(code)s WHERE id = %(id)s
+
+-- name: works
+UPDATE ingest.ai_models
+SET failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_until = NULL
+WHERE model = %(model)s AND (failures > 0 OR open_until IS NOT NULL)
+
+-- name: failed
+UPDATE ingest.ai_models SET failures = failures + 1, probe_until = NULL
+WHERE model = %(model)s
+
+-- name: open
+UPDATE ingest.ai_models
+SET open_until = statement_timestamp() + %(seconds)s * interval '1 second',
+    open_reason = %(reason)s, opened_for = %(seconds)s, probe_until = NULL
+WHERE model = %(model)s
+
+-- name: block
+UPDATE ingest.ai_models
+SET blocked_until = greatest(
+    blocked_until, statement_timestamp() + %(seconds)s * interval '1 second'
+)
+WHERE model = %(model)s
+
+-- name: halt
+UPDATE ingest.ai_models SET halted = %(reason)s, probe_until = NULL WHERE model = %(model)s
+
+-- name: lost
+-- Calls of dead workers: they may have been paid, so what was reserved stays spent.
+UPDATE ingest.ai_calls SET state = 'lost'
+WHERE model = %(model)s AND state = 'started' AND until < statement_timestamp()
+RETURNING id
+
+-- name: standing
+SELECT open_until IS NOT NULL AS open, open_reason, halted FROM ingest.ai_models
+WHERE model = %(model)s

@@ -1,0 +1,112 @@
+"""What is sent to the model: fixed rules, and the row as JSON data.
+
+Rows are untrusted: they stand in the user's message only, as values of one JSON object. The hash of
+all that is sent is the key under which the answer is kept.
+"""
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from processors.enrichment.answers import Answer, sent_schema
+from processors.enrichment.kinds import Kind
+
+SYSTEM = "system-1"
+_CHARACTERS_PER_TOKEN = 3
+"""French text has more; a reservation is better too high, and is settled with the answer."""
+
+Input = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request to the model. `body` is what the API takes; hashes are hexadecimal SHA-256."""
+
+    kind: Kind
+    body: Mapping[str, Any]
+    hash: str
+    input_hash: str
+
+    @property
+    def version(self) -> str:
+        return f"{SYSTEM}/{self.kind.prompt}"
+
+    def again(self, rejected: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
+        """The body that asks again after these answers, each with what is wrong with it."""
+        messages = list(self.body["messages"])
+        for answer, reason in rejected:
+            messages += [
+                {"role": "assistant", "content": answer},
+                {"role": "user", "content": _json({"refuse": reason})},
+            ]
+        return {**self.body, "messages": messages}
+
+
+def tokens(body: Mapping[str, Any]) -> int:
+    """The most that a call may use: what is sent, and the longest answer."""
+    return len(_json(body["messages"])) // _CHARACTERS_PER_TOKEN + longest(body)
+
+
+def longest(body: Mapping[str, Any]) -> int:
+    """The longest answer, in tokens."""
+    found: int = body["max_completion_tokens"]
+    return found
+
+
+def prompt(kind: Kind, given: Input, model: str) -> Prompt:
+    """The request for one text."""
+    data = _json(_clean(given))
+    body = {
+        "model": model,
+        "max_completion_tokens": kind.output_tokens,
+        "messages": [
+            {"role": "system", "content": f"{_file(SYSTEM)}\n{_file(kind.prompt)}"},
+            {"role": "user", "content": data},
+        ],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": kind.name.lower(),
+                "strict": True,
+                "schema": _schema(kind.answer),
+            },
+        },
+    }
+    key = _json({"body": body, "versions": [SYSTEM, kind.prompt]})
+    return Prompt(kind, body, _hash(key), _hash(data))
+
+
+@cache
+def _file(name: str) -> str:
+    return (resources.files("processors.enrichment") / "prompts" / f"{name}.txt").read_text("utf-8")
+
+
+@cache
+def _schema(answer: type[Answer]) -> dict[str, Any]:
+    return sent_schema(answer)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _clean(value: Any) -> Any:
+    """Without what is empty, and with white space and control characters as one space each."""
+    if isinstance(value, str):
+        kept = (" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in value)
+        return " ".join("".join(kept).split())
+    if isinstance(value, Mapping):
+        cleaned = {name: _clean(item) for name, item in value.items()}
+        return {name: item for name, item in cleaned.items() if item not in (None, "", [], 0)}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value

@@ -1,0 +1,184 @@
+"""One call to the model, and what a failed one means: who waits, who tries again, who has to act.
+
+Any server that speaks OpenAI's chat completions will do (OPENAI_BASE_URL). The client's own retries
+are off: there is one retry loop, processors/enrichment/working.py.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any
+
+LONGEST_WAIT_SECONDS = 3600.0
+"""Of what a provider asks for. A longer one is a mistake, or a budget: the breaker deals with it."""
+
+
+class Trouble(Enum):
+    """What a failed call means."""
+
+    PASSES = "again"  # network, time-out, 408, 409, 5xx, garbage: again after a while
+    RATE = "wait"  # 429: everybody waits
+    QUOTA = "quota"  # nothing more is paid for: the breaker opens at once
+    PROMPT = "prompt"  # 400, 413, 422, a content filter: this prompt never works
+    PEOPLE = "people"  # 401, 403, 404: somebody has to change something
+
+
+class CallError(Exception):
+    """A call that has no answer. `code` is a word of docs/enrichment.md; the message has no secret.
+
+    `unsure`: the model may have answered all the same, and the provider may ask for its price.
+    """
+
+    def __init__(
+        self,
+        trouble: Trouble,
+        code: str,
+        message: str,
+        wait: float | None = None,
+        *,
+        unsure: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.code = code
+        self.wait = wait
+        self.unsure = unsure
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came. `refusal` and `finish` say whether it is one."""
+
+    text: str
+    refusal: str | None
+    finish: str
+    tokens_in: int
+    tokens_out: int
+
+
+_QUOTA_CODES = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+    }
+)
+_FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
+_PASSING = frozenset({408, 409, 425})
+_PROMPT = frozenset({400, 413, 422})
+_TOO_MANY = 429
+_SERVER = 500
+_SECRET = re.compile(r"(?:sk|Bearer)[-_ ][\w*.-]+")
+
+
+class Provider:
+    """The client of one server. `timeout`: seconds that one call may take, from the first byte sent."""
+
+    def __init__(self, key: str, base_url: str | None, timeout: float) -> None:
+        # A second of imports that no command but the worker needs.
+        import openai
+
+        self._openai = openai
+        self._timeout = timeout
+        self._client = openai.AsyncOpenAI(
+            api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def ask(self, body: Mapping[str, Any]) -> Reply:
+        """The model's reply. Raises CallError."""
+        openai = self._openai
+        try:
+            # httpx counts its time-out anew with each byte: a server that drips holds a call for ever.
+            async with asyncio.timeout(self._timeout):
+                raw = await self._client.chat.completions.with_raw_response.create(**body)
+                found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
+        except openai.APIStatusError as error:
+            raise of_status(error.status_code, error.body, error.response.headers) from None
+        except (openai.APITimeoutError, TimeoutError):
+            raise _passing("timeout", "the model did not answer in time", unsure=True) from None
+        except openai.APIConnectionError as error:
+            cause = type(error.__cause__ or error).__name__
+            raise _passing("network", cause, unsure=not cause.startswith("Connect")) from None
+        except (openai.OpenAIError, ValueError) as error:
+            raise _passing("garbage", type(error).__name__, unsure=True) from None
+        return _reply(found)
+
+
+def _passing(code: str, message: str, *, unsure: bool) -> CallError:
+    return CallError(Trouble.PASSES, code, message, unsure=unsure)
+
+
+def _reply(found: Any) -> Reply:
+    try:
+        choice = found["choices"][0]
+        usage = found.get("usage") or {}
+        return Reply(
+            choice["message"].get("content") or "",
+            choice["message"].get("refusal"),
+            choice.get("finish_reason") or "stop",
+            int(usage.get("prompt_tokens", 0)),
+            int(usage.get("completion_tokens", 0)),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise _passing("garbage", "the answer is no chat completion", unsure=True) from None
+
+
+def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallError:
+    """What an HTTP status means; by the error's own code first (OpenAI, "Error codes")."""
+    told = body if isinstance(body, Mapping) else {}
+    codes = {str(told.get("code")), str(told.get("type"))}
+    message = _SECRET.sub("…", str(told.get("message") or f"HTTP {status}"))[:500]
+    wait = retry_after(headers, datetime.now(UTC))
+    if codes & _QUOTA_CODES:
+        return CallError(Trouble.QUOTA, "quota", message, wait)
+    if codes & _FILTER_CODES:
+        return CallError(Trouble.PROMPT, "content-filter", message)
+    if status == _TOO_MANY:
+        return CallError(Trouble.RATE, "rate", message, wait)
+    if status in _PASSING or status >= _SERVER:
+        return CallError(Trouble.PASSES, f"http-{status}", message, wait)
+    if status in _PROMPT:
+        return CallError(Trouble.PROMPT, f"http-{status}", message)
+    return CallError(Trouble.PEOPLE, f"http-{status}", message)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that the provider wants to be left alone: Retry-After-Ms, or Retry-After in seconds
+    or as a date (RFC 9110, 10.2.3). None: it does not say, or nothing that makes sense."""
+    seconds = _number(headers.get("retry-after-ms"))
+    if seconds is not None:
+        seconds /= 1000
+    else:
+        told = headers.get("retry-after")
+        seconds = _number(told)
+        if seconds is None and told is not None:
+            seconds = _until(told, now)
+    if seconds is None or not seconds > 0:
+        return None
+    return min(seconds, LONGEST_WAIT_SECONDS)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _until(text: str, now: datetime) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()

@@ -1,0 +1,131 @@
+"""The topics of enrichment into PostgreSQL: requests, and answers that a database may have lost.
+
+Both move their position in the transaction that stores them. So the partitions never wait for the
+model, and however many requests wait, they wait in a table.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, Iterator
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+from psycopg.types.json import Jsonb
+
+from processors.database.pool import Pool, transaction
+from processors.database.queries import load
+from processors.draining import Batch, BatchConsumer
+from processors.enrichment.kinds import KINDS
+from processors.judging import Reject
+from processors.settling import settle
+from processors.writing import positions, rejects
+from schemas.codec import DecodeError, Decoder, Record
+from schemas.faults import Fault
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors.enrichment", "enrichment.sql")
+
+_PLACES = UUID("6b0de1f3-6c8c-5d1e-9a41-27d1a54c7f90")
+"""Namespace of the ids of requests that have none: of their place in the topic."""
+
+REASONS = frozenset({"import", "asked", "upstream", "missing", "expired", "low-quality"})
+PRIORITIES = range(10)
+
+
+class Requests:
+    """Stores the requests of the partitions that this worker holds."""
+
+    def __init__(self, decoder: Decoder, pool: Pool) -> None:
+        self._decoder = decoder
+        self._pool = pool
+
+    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
+        """Takes the events of the topic's stream, whose values are batches."""
+        async for event in events:
+            await settle(event.value, consumer, self._write, self._pool)
+
+    async def _write(self, batch: Batch) -> None:
+        decoded = await asyncio.to_thread(
+            self._decoder.decode_all, [record.value for record in batch.records]
+        )
+        async with transaction(self._pool) as connection:
+            topic_id = await positions.advance(connection, batch)
+            good: list[dict[str, Any]] = []
+            bad: list[Reject] = []
+            for place, (record, request) in enumerate(zip(batch.records, decoded, strict=True)):
+                try:
+                    good.append(_checked(request, f"{topic_id} {batch.partition} {record.offset}"))
+                    good[-1]["place"] = place
+                except ValueError as error:  # DecodeError is one
+                    code = getattr(error, "code", "malformed")
+                    bad.append(_reject(record, code, str(error)))
+            cursor = await connection.execute(_SQL["receive"], {"requests": Jsonb(good)})
+            bad += [
+                _reject(batch.records[place], "unknown-entity", "the site has no such row")
+                for (place,) in await cursor.fetchall()
+            ]
+            if bad:
+                await rejects.store(connection, topic_id, bad)
+
+
+def _reject(record: Any, code: str, message: str) -> Reject:
+    return Reject(record, None, 0, None, None, [Fault(None, code, message)])
+
+
+def _checked(request: Record | DecodeError, place: str) -> dict[str, Any]:
+    """The request as PostgreSQL takes it. Raises ValueError for one that makes no sense."""
+    if isinstance(request, DecodeError):
+        raise request
+    if request["kind"] not in KINDS:
+        raise ValueError(f"there is no kind {request['kind'][:40]!r}")
+    if request["reason"] not in REASONS or request["priority"] not in PRIORITIES:
+        raise ValueError("there is no such reason or priority")
+    if "\0" in request["entity"]:
+        raise ValueError("an entity holds no NUL")
+    entity_id = _uuid(request["entity"])
+    given = request["id"]
+    import_id = request["import_id"]
+    return {
+        **request,
+        "id": str(UUID(given) if given is not None else uuid5(_PLACES, place)),
+        "entity_id": entity_id and str(entity_id),
+        "import_id": import_id and str(UUID(import_id)),
+    }
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+class Results:
+    """Stores the answers on the topic of results that PostgreSQL does not hold."""
+
+    def __init__(self, decoder: Decoder, pool: Pool) -> None:
+        self._decoder = decoder
+        self._pool = pool
+
+    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
+        """Takes the events of the topic's stream, whose values are batches."""
+        async for event in events:
+            await settle(event.value, consumer, self._write, self._pool)
+
+    async def _write(self, batch: Batch) -> None:
+        last = {result["prompt_hash"]: result for result in self._good(batch)}
+        async with transaction(self._pool) as connection:
+            await positions.advance(connection, batch)
+            if last:
+                await connection.execute(
+                    _SQL["results_read"], {"results": Jsonb(list(last.values()))}
+                )
+
+    def _good(self, batch: Batch) -> Iterator[Record]:
+        """What is no result is nobody's: the topic is ours alone."""
+        for result in self._decoder.decode_all([record.value for record in batch.records]):
+            if isinstance(result, DecodeError) or result["kind"] not in KINDS:
+                log.warning("no result", action="result_malformed", partition=batch.partition)
+            else:
+                yield {**result, "answered_at": result["answered_at"].isoformat()}

@@ -1,0 +1,135 @@
+"""The stage as a whole: its workers, what it publishes, and what has to be looked at now and then."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+import structlog
+
+from processors import metrics
+from processors.database.pool import Connection, Pool, transaction
+from processors.database.queries import load
+from processors.enrichment import limits
+from processors.enrichment.provider import Provider
+from processors.enrichment.telling import Telling
+from processors.enrichment.working import Terms, Worker
+from processors.writing.sqlstate import passes
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors.enrichment", "enrichment.sql")
+
+TELL_SECONDS = 0.5
+LOOK_SECONDS = 2.0
+
+Ends = Callable[[], Awaitable[Mapping[int, int]]]
+"""The end of each partition of the topic of results."""
+
+
+class CaughtUp:
+    """Whether PostgreSQL has read what this process knows to stand on the topic of results.
+
+    After a restore it has not, until what it lost is read again: nothing is asked before.
+    """
+
+    def __init__(self, topic: str, ends: Ends) -> None:
+        self._topic = topic
+        self._ask = ends
+        self._ends: dict[int, int] | None = None
+
+    def published(self, partition: int, end: int) -> None:
+        """Takes up that the topic reaches so far."""
+        if self._ends is not None:
+            self._ends[partition] = max(end, self._ends.get(partition, 0))
+
+    async def look(self) -> None:
+        """Asks Kafka how far it reaches."""
+        ends = await self._ask()
+        if self._ends is None:
+            self._ends = {}
+        for partition, end in ends.items():
+            self.published(partition, end)
+
+    async def __call__(self, connection: Connection) -> bool:
+        if self._ends is None:
+            return False
+        cursor = await connection.execute(_SQL["read_so_far"], {"topic": self._topic})
+        read: dict[int, int] = dict(await cursor.fetchall())
+        return all(read.get(partition, 0) >= end for partition, end in self._ends.items())
+
+
+class Parts(NamedTuple):
+    """What a stage is made of; without a provider it stores requests and asks nobody."""
+
+    pool: Pool
+    provider: Provider | None
+    terms: Terms
+    telling: Telling
+    caught_up: CaughtUp
+
+
+class Stage:
+    """Runs in one process; several share the work."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._pool, self._provider, self._terms, self._telling, self._caught_up = parts
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        await self._begin()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._steadily(self._tell, TELL_SECONDS))
+            tasks.create_task(self._steadily(self._look, LOOK_SECONDS))
+            if self._provider is None:
+                log.warning("no model is configured: requests wait", action="ai_unconfigured")
+                return
+            for _ in range(self._terms.limits.concurrency):
+                worker = Worker(self._pool, self._provider, self._terms, self._caught_up)
+                tasks.create_task(worker.run())
+
+    async def _begin(self) -> None:
+        async def begin() -> None:
+            async with transaction(self._pool) as connection:
+                await limits.begin(connection, self._terms.limits.model)
+
+        while not await self._attempt(begin):
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _steadily(self, step: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            await self._attempt(step)
+            await asyncio.sleep(seconds)
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await step()
+        except Exception as error:  # the next look tries again; the other parts go on meanwhile
+            if passes(error):
+                log.warning("the stage is late", action="stage_late", reason=repr(error))
+            else:
+                log.exception("the stage failed", action="stage_failed")
+            return False
+        return True
+
+    async def _tell(self) -> None:
+        while await self._telling.tell():
+            pass
+
+    async def _look(self) -> None:
+        await self._caught_up.look()
+        model = self._terms.limits.model
+        async with transaction(self._pool) as connection:
+            await connection.execute(_SQL["dead"])
+            lost = await limits.lost(connection, model)
+            cursor = await connection.execute(_SQL["leave"])
+            left = await cursor.fetchone()
+            standing = await limits.standing(connection, model)
+            cursor = await connection.execute(_SQL["pending"])
+            pending = await cursor.fetchone() or (0,)
+        if lost:
+            metrics.AI_CALLS.labels("lost").inc(lost)
+            log.warning("calls of dead workers", action="ai_calls_lost", calls=lost)
+        if left and left[0]:
+            metrics.ENRICHMENT_REQUESTS.labels("left").inc(left[0])
+        metrics.ENRICHMENT_PENDING.set(pending[0])
+        metrics.AI_BREAKER.set(standing["open"] or standing["halted"] is not None)

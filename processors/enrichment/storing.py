@@ -1,0 +1,296 @@
+"""Requests and answers in PostgreSQL: who has one, what it was answered, where the text goes.
+
+A text is stored with everything that it changes in one transaction: the site's row, the record of
+the text, the request, the answer by its hash, the call and what it cost.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
+
+from processors.database.pool import Connection
+from processors.database.queries import load
+from processors.enrichment import prompts
+from processors.enrichment.kinds import KINDS, Content, Kind
+from processors.enrichment.prompts import Input, Prompt
+
+_SQL = load("processors.enrichment", "enrichment.sql")
+
+
+class Request(NamedTuple):
+    """A request that this worker has the lease of."""
+
+    id: UUID
+    kind: str
+    entity_id: UUID
+    import_id: UUID | None
+    reason: str
+    tries: int
+    lease: UUID
+
+    @property
+    def what(self) -> Kind:
+        return KINDS[self.kind]
+
+
+class Rejected(NamedTuple):
+    """An answer that was paid and not taken."""
+
+    answer: str
+    reason: str
+    tokens_in: int
+    tokens_out: int
+    cost: Decimal
+
+
+class Known(NamedTuple):
+    """What is known of a prompt. `state`: asking, done or failed."""
+
+    state: str
+    content: Content | None
+    code: str | None
+    message: str | None
+    tokens_in: int
+    tokens_out: int
+    cost: Decimal
+
+
+class Claimed(NamedTuple):
+    """The prompt is this worker's to ask; what it was answered before, and refused."""
+
+    rejected: Sequence[Rejected]
+
+
+async def lease(
+    connection: Connection, token: UUID, seconds: float, import_seconds: float
+) -> Request | None:
+    """The most urgent request that nobody has."""
+    async with connection.cursor(row_factory=class_row(Request)) as cursor:
+        await cursor.execute(
+            _SQL["lease"], {"lease": token, "seconds": seconds, "import_seconds": import_seconds}
+        )
+        return await cursor.fetchone()
+
+
+async def keep(connection: Connection, request: Request, seconds: float) -> bool | None:
+    """Goes on with a request. True where the time of its import is over; None: it is lost."""
+    cursor = await connection.execute(
+        _SQL["keep"], {"id": request.id, "lease": request.lease, "seconds": seconds}
+    )
+    row = await cursor.fetchone()
+    return None if row is None else bool(row[0])
+
+
+async def again(
+    connection: Connection,
+    request: Request,
+    seconds: float,
+    *,
+    tries: int,
+    why: tuple[str, str] | None = None,
+) -> None:
+    """Leaves a request to whoever comes after so many seconds."""
+    code, message = why or (None, None)
+    await connection.execute(
+        _SQL["again"],
+        {
+            "id": request.id,
+            "lease": request.lease,
+            "tries": tries,
+            "seconds": seconds,
+            "code": code,
+            "message": message,
+        },
+    )
+
+
+async def over(
+    connection: Connection,
+    request: Request,
+    state: str,
+    prompt_hash: str | None,
+    why: tuple[str, str] | None = None,
+) -> bool:
+    """Ends a request: done, failed or left. False where it is not this worker's any more."""
+    code, message = why or (None, None)
+    cursor = await connection.execute(
+        _SQL["over"],
+        {
+            "id": request.id,
+            "lease": request.lease,
+            "state": state,
+            "prompt_hash": prompt_hash,
+            "code": code,
+            "message": message,
+        },
+    )
+    row = await cursor.fetchone()
+    if row is not None and row[0] is not None:
+        await connection.execute(_SQL["tell_imports"], {"ids": [row[0]]})
+    return row is not None
+
+
+async def rest(connection: Connection, request: Request, scope: str, seconds: float) -> None:
+    """Lets what a budget has no room for wait: the requests of an import, or the time of all."""
+    if scope == "import":
+        values = {"import_id": request.import_id, "seconds": seconds}
+        await connection.execute(_SQL["rest"], values)
+    else:
+        await connection.execute(_SQL["stop_clocks"])
+
+
+async def given(connection: Connection, request: Request) -> Input | None:
+    """What the model is to be told of the entity; None: it is gone, or there is nothing to tell."""
+    cursor = await connection.execute(_SQL[request.what.input], {"id": request.entity_id})
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+async def claim(
+    connection: Connection, request: Request, prompt: Prompt, seconds: float
+) -> Known | Claimed:
+    """Claims a prompt, or tells what is known of it. A person who asks again gets a new answer."""
+    values = {
+        "hash": prompt.hash,
+        "kind": request.kind,
+        "model": prompt.body["model"],
+        "version": prompt.version,
+        "input_hash": prompt.input_hash,
+        "lease": request.lease,
+        "seconds": seconds,
+        "again": request.reason == "asked",
+    }
+    cursor = await connection.execute(_SQL["claim"], values)
+    mine = await cursor.fetchone()
+    if mine is not None:
+        async with connection.cursor(row_factory=class_row(Rejected)) as found:
+            await found.execute(_SQL["rejected"], {"hash": prompt.hash, "after": mine[0]})
+            return Claimed(await found.fetchall())
+    async with connection.cursor(row_factory=class_row(Known)) as read:
+        await read.execute(_SQL["known"], {"hash": prompt.hash})
+        known = await read.fetchone()
+    assert known is not None  # noqa: S101 - the claim found it
+    return known
+
+
+async def unclaim(connection: Connection, request: Request, prompt: Prompt) -> None:
+    """Leaves a prompt to whoever asks next."""
+    await connection.execute(_SQL["unclaim"], {"hash": prompt.hash, "lease": request.lease})
+
+
+async def reject(
+    connection: Connection, request: Request, prompt: Prompt, rejected: Rejected
+) -> None:
+    """Keeps an answer that is not taken apart from those that are."""
+    await connection.execute(
+        _SQL["reject"],
+        {
+            **rejected._asdict(),
+            "answer": rejected.answer.replace("\0", "␀"),
+            "hash": prompt.hash,
+            "kind": request.kind,
+            "entity_id": request.entity_id,
+        },
+    )
+
+
+async def answer(connection: Connection, prompt: Prompt, known: Known) -> None:
+    """Keeps what a prompt came to, for whoever asks the same."""
+    content = None if known.content is None else Jsonb(known.content)
+    await connection.execute(
+        _SQL["answered"], {**known._asdict(), "content": content, "hash": prompt.hash}
+    )
+
+
+async def store(connection: Connection, request: Request, prompt: Prompt, known: Known) -> bool:
+    """Puts a text where it belongs. False: the entity has changed since it was asked for, or is gone.
+
+    The entity's row is locked first: what it says now is what the text must be about.
+    """
+    kind, model = request.what, str(prompt.body["model"])
+    lock = sql.SQL("SELECT FROM {} WHERE id = %s FOR NO KEY UPDATE").format(
+        sql.Identifier(kind.table)
+    )
+    await connection.execute(lock, [request.entity_id])
+    now = await given(connection, request)
+    if now is None or prompts.prompt(kind, now, model).hash != prompt.hash:
+        return False
+    content = known.content or {}
+    if kind.columns:
+        await _fill(connection, request, kind.filled(content))
+    else:
+        await _synthesis(connection, request, content)
+    await connection.execute(
+        _SQL["text"],
+        {
+            "entity_id": request.entity_id,
+            "kind": request.kind,
+            "hash": prompt.hash,
+            "version": prompt.version,
+            "model": model,
+            "input_hash": prompt.input_hash,
+            "content": Jsonb(kind.filled(content) or content),
+            "tokens_in": known.tokens_in,
+            "tokens_out": known.tokens_out,
+            "cost": known.cost,
+        },
+    )
+    return True
+
+
+async def _fill(connection: Connection, request: Request, texts: dict[str, str]) -> None:
+    """Writes columns that are empty or hold a text of the model's: what people wrote stays."""
+    cursor = await connection.execute(
+        _SQL["last_text"], {"entity_id": request.entity_id, "kind": request.kind}
+    )
+    row = await cursor.fetchone()
+    before: dict[str, str] = {} if row is None else row[0]
+    table = sql.Identifier(request.what.table)
+    names = [sql.Identifier(column) for column in texts]
+    async with connection.cursor(row_factory=dict_row) as read:
+        query = sql.SQL("SELECT {} FROM {} WHERE id = %s")
+        await read.execute(query.format(sql.SQL(", ").join(names), table), [request.entity_id])
+        stored: dict[str, Any] = await read.fetchone() or {}
+    mine = {
+        column: text
+        for column, text in texts.items()
+        if stored[column] in ("", before.get(column)) and stored[column] != text
+    }
+    sets: list[sql.Composable] = [
+        sql.SQL("{} = %s").format(sql.Identifier(column)) for column in mine
+    ]
+    if request.kind == "PROLOCALISATION":
+        sets.append(sql.SQL("date_derniere_generation_ia = now()"))
+    if sets:
+        change = sql.SQL("UPDATE {} SET {}, updated_at = now() WHERE id = %s")
+        await connection.execute(
+            change.format(table, sql.SQL(", ").join(sets)), [*mine.values(), request.entity_id]
+        )
+
+
+async def _synthesis(connection: Connection, request: Request, content: Content) -> None:
+    """Writes the synthesis of a page's public reviews, and what they come to, on its page."""
+    cursor = await connection.execute(
+        _SQL["synthesis"],
+        {
+            "entity_id": request.entity_id,
+            "job_id": str(request.id),
+            "payload": Jsonb(content),
+            "texte": content["texte"],
+            "points": "\n".join(content["points_forts"]),
+            "tendance": content["tendance"],
+            "bilan": content["bilan"],
+        },
+    )
+    row = await cursor.fetchone()
+    if row is not None:
+        rating, reviews = row
+        await connection.execute(
+            _SQL["rating"],
+            {"entity_id": request.entity_id, "rating": rating, "reviews": reviews},
+        )

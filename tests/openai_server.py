@@ -1,0 +1,219 @@
+"""A server that plays OpenAI's chat completions by a script, and records every call.
+
+    with ScriptedOpenAI() as server:
+        server.script = lambda call: Reply(status=429, headers={"Retry-After": "2"})
+
+Without a script it answers every prompt with a text that passes. The scripts of one server run in
+its thread, one call at a time.
+"""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
+from time import monotonic
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it came. `number` counts all of them, `repeated` those of this very prompt."""
+
+    number: int
+    repeated: int
+    at: float  # this machine's monotonic clock
+    body: Mapping[str, Any]
+    authorization: str
+
+    @property
+    def prompt(self) -> str:
+        """A hash of what is asked."""
+        return sha256(json.dumps(self.body["messages"]).encode()).hexdigest()
+
+    @property
+    def kind(self) -> str:
+        name: str = self.body["response_format"]["json_schema"]["name"]
+        return name.upper()
+
+    @property
+    def data(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body["messages"][1]["content"])
+        return found
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server does. `content` None: a good answer. `hang`: seconds before it answers.
+
+    `reset`: the connection ends in the middle of the body. `raw`: the body as it is.
+    """
+
+    status: int = 200
+    content: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+    refusal: str | None = None
+    finish: str = "stop"
+    hang: float = 0.0
+    reset: bool = False
+    raw: bytes | None = None
+    tokens: tuple[int, int] = (400, 100)
+
+
+META = "Des professionnels proches de chez vous, à choisir selon leur métier et leur commune."
+
+
+def good(kind: str, data: Mapping[str, Any]) -> str:
+    """An answer that passes the schema and the gate, and tells whom it is about."""
+    name = str(data.get("nom") or data.get("entreprise"))
+    text = (
+        f"La page de {name} présente des artisans de plusieurs métiers. Chacun intervient près "
+        "de son atelier, explique sa façon de travailler et remet un devis avant de commencer."
+    )
+    answers: dict[str, dict[str, Any]] = {
+        "PROLOCALISATION": {
+            "presentation": f"{name} exerce son métier dans la commune et aux environs immédiats.",
+            "zone": "Les interventions ont lieu dans la commune et dans les villages voisins.",
+            "meta_description": META,
+        },
+        "AVIS": {
+            "texte": "Les clients parlent surtout de délais tenus et de chantiers laissés propres.",
+            "points_forts": ["Délais tenus", "Chantier propre"],
+            "tendance": "Les derniers clients confirment cette impression générale.",
+            "bilan": "Une adresse appréciée pour son sérieux par ceux qui écrivent.",
+        },
+    }
+    found = answers.get(kind, {"texte": text, "meta_description": META})
+    return json.dumps(found, ensure_ascii=False)
+
+
+Script = Callable[[Call], Reply]
+
+
+class ScriptedOpenAI:
+    """On a free loopback port. `calls` are all calls, `paid` those that were answered in full."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.paid: list[Call] = []
+        self.script: Script = lambda _: Reply()
+        self.running = self.most_running = 0
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                server.handle(self)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a worker that is to ask this server."""
+        return {"OPENAI_API_KEY": "sk-test-secret", "OPENAI_BASE_URL": self.url, "NO_PROXY": "*"}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def most_in(self, seconds: float) -> int:
+        """The most calls that any window of so many seconds has seen."""
+        times = sorted(call.at for call in self.calls)
+        return max(
+            (sum(start <= at < start + seconds for at in times) for start in times), default=0
+        )
+
+    def repeats(self) -> Counter[str]:
+        """Prompts that were answered in full more than once, with how often beyond the first."""
+        return Counter({p: n - 1 for p, n in Counter(c.prompt for c in self.paid).items() if n > 1})
+
+    def handle(self, request: Any) -> None:
+        at = monotonic()
+        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        with self._lock:
+            call = Call(len(self.calls), 0, at, body, request.headers.get("Authorization", ""))
+            call = Call(call.number, self._seen[call.prompt], at, body, call.authorization)
+            self._seen[call.prompt] += 1
+            self.calls.append(call)
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+            reply = self.script(call)
+        try:
+            if reply.hang:
+                self._released.wait(reply.hang)
+            self._answer(request, call, reply)
+        except OSError:
+            pass  # whoever asked is gone
+        finally:
+            with self._lock:
+                self.running -= 1
+
+    def _answer(self, request: Any, call: Call, reply: Reply) -> None:
+        payload = reply.raw if reply.raw is not None else _payload(call, reply)
+        request.send_response(reply.status)
+        for name, value in {"Content-Type": "application/json", **reply.headers}.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(payload)))
+        request.end_headers()
+        if reply.reset:
+            request.wfile.write(payload[: len(payload) // 2])
+            request.wfile.flush()
+            request.close_connection = True
+            request.connection.shutdown(SHUT_RDWR)
+            return
+        if reply.status == 200 and reply.raw is None:
+            with self._lock:
+                self.paid.append(call)
+        request.wfile.write(payload)
+
+
+def _payload(call: Call, reply: Reply) -> bytes:
+    if reply.status != 200:
+        error = reply.error or {"message": f"status {reply.status}", "type": "server_error"}
+        return json.dumps({"error": error}).encode()
+    content = reply.content if reply.content is not None else good(call.kind, call.data)
+    document = {
+        "id": f"chatcmpl-{call.number}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": call.body["model"],
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": reply.finish,
+                "message": {
+                    "role": "assistant",
+                    "content": None if reply.refusal else content,
+                    "refusal": reply.refusal,
+                },
+            }
+        ],
+        "usage": {
+            "prompt_tokens": reply.tokens[0],
+            "completion_tokens": reply.tokens[1],
+            "total_tokens": sum(reply.tokens),
+        },
+    }
+    return json.dumps(document).encode()

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from processors import cluster, jobs, logs, reference, replaying, tracing
 from processors.app import KINDS
 from processors.database.migrate import migrate as apply_migrations
+from processors.enrichment.cli import commands as enrichment_commands
 from processors.errors import WorkerError
 from processors.running import run as run_worker
 from processors.settings import Settings
@@ -314,6 +315,9 @@ def pages(
     else:
         lines = ("  ".join(str(value) for value in row.values()) for row in found)
         typer.echo("\n".join(lines) or "no company waits for its page")
+
+
+app.add_typer(enrichment_commands(_settings), name="enrichment")
 
 
 if __name__ == "__main__":

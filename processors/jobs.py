@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from processors.database.pool import open_pool
 from processors.database.queries import load
+from processors.enrichment import nightly
 from processors.errors import UnreachableError, WorkerError
 from processors.reference import read, shipped
 from processors.settings import Settings
@@ -124,6 +125,7 @@ def unresolved(settings: Settings, limit: int) -> list[dict[str, object]]:
 
 JOBS: Mapping[str, Callable[[Settings, int], Counts]] = {
     "check-accounts": _check_accounts,
+    "enrich-nightly": nightly.plan,
     "repair-sous-categories": _repair_sous_categories,
     "resolve-pages": _resolve_pages,
 }

@@ -31,7 +31,10 @@ from schemas.prices import Price
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 1.0
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 20.0
+"""Of a request that waits; renewed with each look. One that is asked is leased for as long as a call
+may take."""
+
 WAIT_SECONDS = 5.0
 """Longest between two looks at what a worker waits for."""
 
@@ -195,15 +198,17 @@ class Worker:
         if not await self._caught_up(connection):
             return Refusal("results", IDLE_SECONDS)
         got = await limits.take(connection, self._limits, call)
-        if isinstance(got, Refusal) and got.why in ("budget", "halted"):
+        if isinstance(got, Permit):
+            await storing.keep(connection, request, self._limits.call_seconds)
+            await storing.claim(connection, request, prompt, self._limits.call_seconds)
+        elif got.why in ("budget", "halted"):
             await self._rest(connection, request, prompt, got)
             return None
         return got
 
     async def _hold(self, connection: Connection, request: Request, prompt: Prompt) -> bool:
         """Renews both leases. False where they are lost or the import's time is over."""
-        seconds = self._limits.call_seconds + LEASE_SECONDS
-        late = await storing.keep(connection, request, seconds)
+        late = await storing.keep(connection, request, LEASE_SECONDS)
         if late is None:
             return False
         if late:
@@ -211,7 +216,7 @@ class Worker:
             await self._end(connection, request, "left", prompt.hash, why)
             await storing.unclaim(connection, request, prompt)
             return False
-        if isinstance(await storing.claim(connection, request, prompt, seconds), Known):
+        if isinstance(await storing.claim(connection, request, prompt, LEASE_SECONDS), Known):
             # Somebody else has it, or the topic had the answer.
             await storing.again(connection, request, 0, tries=request.tries)
             return False

@@ -247,7 +247,10 @@ def test_the_gate_has_no_false_positives() -> None:
         ("Aucune information disponible pour cette entreprise dans cette commune.", "aucune info"),
         ("un artisan compétent travaille dans cette commune chaque jour.", "majuscule"),
         ("Un artisan compétent travaille dans cette commune chaque jour", "point"),
-        ("Un artisan ici. Deux artisans compétents. Trois artisans vraiment compétents.", "phrases"),
+        (
+            "Un artisan ici. Deux artisans compétents. Trois artisans vraiment compétents.",
+            "phrases",
+        ),
         ("Ici, on pose.", "mots"),
         ("Service qualité client excellent service professionnel équipe.", "général"),
         ("Plombier plombier plombier plombier toujours disponible rapidement.", "revient"),

@@ -1,0 +1,59 @@
+"""`foxstream-worker enrichment`: what became of the texts, and what to ask again."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from processors.enrichment import reporting
+from processors.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Open = Callable[[], AbstractContextManager[Settings]]
+
+
+def commands(settings: Open) -> typer.Typer:
+    """The commands; `settings` turns errors into exit codes."""
+    app = typer.Typer(help="Texts by the language model.", no_args_is_help=True)
+
+    @app.command("report")
+    def report(
+        days: Annotated[int, typer.Option(min=1, help="Calls of so many days.")] = 30,
+        as_json: Json = False,
+    ) -> None:
+        """Tell what is asked, failed, spent, and asked more than once."""
+        with settings() as known:
+            found = reporting.report(known, days)
+        _tell(found, as_json=as_json, lines=reporting.lines(found))
+
+    @app.command("failed")
+    def failed(
+        limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most requests.")] = 50,
+        as_json: Json = False,
+    ) -> None:
+        """List requests that failed for good, and why."""
+        with settings() as known:
+            found = reporting.failed(known, limit)
+        lines = [f"{f['id']}  {f['kind']}  {f['entity_id']}  {f['code']}: {f['message']}" for f in found]  # fmt: skip
+        _tell(found, as_json=as_json, lines=lines or ["no failed requests"])
+
+    @app.command("retry")
+    def retry(
+        ids: Annotated[list[UUID] | None, typer.Argument(metavar="ID...")] = None,
+        every: Annotated[bool, typer.Option("--all", help="All that failed or were left.")] = False,
+    ) -> None:
+        """Ask again for texts that failed or were left."""
+        if bool(ids) == every:
+            raise typer.BadParameter("name requests, or --all")
+        with settings() as known:
+            count = reporting.retry(known, ids or None)
+        typer.echo(f"{count} asked again")
+
+    return app
+
+
+def _tell(document: object, *, as_json: bool, lines: list[str]) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else "\n".join(lines))

@@ -1,0 +1,80 @@
+"""What operators see of the texts: what is asked, failed, spent and repeated."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from processors.database.queries import load
+from processors.enrichment.building import budgets
+from processors.errors import UnreachableError
+from processors.settings import Settings
+
+_SQL = load("processors.enrichment", "reporting.sql")
+
+Document = dict[str, Any]
+
+
+def report(settings: Settings, days: int) -> Document:
+    """Requests, failures, the calls of so many days, budgets and breaker, as JSON takes it."""
+    names = ("requests", "failures", "calls", "budgets", "models", "runs")
+    found: Document = {name: _ask(settings, name, {"days": days}) for name in names}
+    [found["repeated"]] = _ask(settings, "repeated", {})
+    found["limits"] = {
+        kind: None if limit is None else float(limit) for kind, limit in budgets(settings).items()
+    }
+    return found
+
+
+def failed(settings: Settings, limit: int) -> list[Document]:
+    """Requests that failed for good, the newest first."""
+    return _ask(settings, "failed", {"limit": limit})
+
+
+def retry(settings: Settings, ids: Sequence[UUID] | None) -> int:
+    """Asks these again, or all that failed or were left; how many."""
+    return len(_ask(settings, "retry", {"ids": None if ids is None else list(ids)}))
+
+
+def lines(found: Document) -> list[str]:
+    """The report for people."""
+    repeated = found["repeated"]
+    told = [f"{r['kind']}: {r['requests']} {r['state']}" for r in found["requests"]]
+    told += [f"failed for {f['code']}: {f['requests']}" for f in found["failures"]]
+    told += [
+        f"calls {c['state']}: {c['calls']}, {c['tokens']} tokens, {c['cost']:.4f} USD"
+        for c in found["calls"]
+    ]
+    told += [f"spent, {b['scope']}: {b['spent']:.4f} USD" for b in found["budgets"]]
+    told.append(
+        f"calls of which nobody knows whether they are paid: {repeated['lost_calls']}; prompts asked "
+        f"once more for that: {repeated['after_a_loss']}; answered twice: {repeated['answered_twice']}"
+    )
+    return told + [line for model in found["models"] for line in _standing(model)]
+
+
+def _standing(model: Document) -> list[str]:
+    if model["halted"]:
+        return [f"{model['model']} is halted: {model['halted']}"]
+    if model["open_until"]:
+        return [
+            f"{model['model']}: breaker open until {model['open_until']} ({model['open_reason']})"
+        ]
+    return []
+
+
+def _ask(settings: Settings, query: str, values: Mapping[str, object]) -> list[Document]:
+    url = settings.database_url.get_secret_value()
+    try:
+        with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
+            rows = connection.execute(_SQL[query], dict(values)).fetchall()
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

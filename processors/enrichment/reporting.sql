@@ -1,0 +1,52 @@
+-- name: requests
+SELECT kind, state, count(*)::integer AS requests FROM ingest.enrichment GROUP BY 1, 2 ORDER BY 1, 2
+
+-- name: failures
+SELECT code, count(*)::integer AS requests FROM ingest.enrichment
+WHERE state = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1
+
+-- name: calls
+SELECT state, count(*)::integer AS calls, sum(tokens)::bigint AS tokens, sum(cost)::float8 AS cost
+FROM ingest.ai_calls WHERE at > now() - %(days)s * interval '1 day' GROUP BY 1 ORDER BY 1
+
+-- name: repeated
+-- Prompts of a call that was lost, which were asked once more. answered_twice: paid twice for sure.
+SELECT count(*) FILTER (WHERE lost > 0 AND asked > 1)::integer AS after_a_loss,
+    coalesce(sum(lost), 0)::integer AS lost_calls,
+    count(*) FILTER (WHERE answered > 1)::integer AS answered_twice
+FROM (
+    SELECT count(*) FILTER (WHERE state IN ('lost', 'answered')) AS asked,
+        count(*) FILTER (WHERE state = 'lost') AS lost,
+        count(*) FILTER (WHERE state = 'answered') AS answered
+    FROM ingest.ai_calls
+    GROUP BY prompt_hash, ask
+) prompts
+
+-- name: budgets
+SELECT scope, spent::float8 FROM ingest.ai_budgets
+WHERE scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+    'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
+ORDER BY scope
+
+-- name: models
+SELECT model, failures, open_until, open_reason, blocked_until, halted FROM ingest.ai_models
+ORDER BY model
+
+-- name: runs
+SELECT id::text, started_at, finished_at, missing, expired, low_quality, stopped_by
+FROM ingest.enrichment_runs ORDER BY started_at DESC LIMIT 5
+
+-- name: failed
+-- The dead letters: what no retry will mend.
+SELECT e.id::text, e.kind, e.entity_id::text, e.import_id::text, e.code, e.message, e.finished_at
+FROM ingest.enrichment e
+WHERE e.state = 'failed'
+ORDER BY e.finished_at DESC
+LIMIT %(limit)s
+
+-- name: retry
+UPDATE ingest.enrichment
+SET state = 'noted', reason = 'asked', sent_at = NULL, tries = 0, not_before = now(), code = NULL,
+    message = NULL, finished_at = NULL, asked_at = now()
+WHERE state IN ('failed', 'left') AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
+RETURNING id

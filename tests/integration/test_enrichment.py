@@ -1,0 +1,489 @@
+"""Texts by a language model: real workers, Kafka and PostgreSQL, and a server that plays the model."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.fix_stack import Site, eventually
+from tests.openai_server import Call, Reply, ScriptedOpenAI, good
+
+FAST = {
+    "FOX_AI_WINDOW_SECONDS": "3",
+    "FOX_AI_REQUESTS_PER_MINUTE": "1000",
+    "FOX_AI_RETRY_SECONDS": "0.2",
+    "FOX_AI_BREAKER_SECONDS": "1",
+    "FOX_AI_TIMEOUT_SECONDS": "8",
+}
+
+
+@pytest.fixture
+def model() -> Iterator[ScriptedOpenAI]:
+    """The server that plays the model."""
+    with ScriptedOpenAI() as server:
+        yield server
+
+
+@pytest.fixture
+def shop(site: Site, model: ScriptedOpenAI) -> Site:
+    """A site whose workers ask `model`, with time scaled down."""
+    site.settings = {**model.environment, **FAST}
+    return site
+
+
+def configure(site: Site, **settings: object) -> None:
+    site.settings = {
+        **site.settings,
+        **{f"FOX_AI_{k.upper()}": str(v) for k, v in settings.items()},
+    }
+
+
+def cities(site: Site, count: int, first: int = 1) -> list[UUID]:
+    """So many cities in the site's table."""
+    site.execute(
+        """
+        INSERT INTO location_ville (id, created_at, updated_at, nom, slug, code_postal_principal,
+            codes_postaux, departement, region, lat, lng, population)
+        SELECT md5('ville ' || n)::uuid, now(), now(), 'Ville ' || n, 'ville-' || n, '35000', '[]',
+            '35', 'Bretagne', 48, -1, 0
+        FROM generate_series(%s::integer, %s) n
+        """,
+        first,
+        first + count - 1,
+    )
+    return [i for (i,) in site.query("SELECT id FROM location_ville ORDER BY id")]
+
+
+def page(site: Site, nom: str = "Dupont") -> UUID:
+    """A company with its page."""
+    ids = [uuid4() for _ in range(5)]
+    entreprise, categorie, sous_categorie, ville, proloc = ids
+    tag = str(proloc)[:8]
+    site.execute(
+        "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom) "
+        "VALUES (%s, now(), now(), left(%s, 9), %s)", entreprise, tag, nom,
+    )  # fmt: skip
+    site.execute(
+        "INSERT INTO category_categorie (id, created_at, updated_at, nom, slug) "
+        "VALUES (%s, now(), now(), %s, %s)", categorie, f"Bâtiment {tag}", tag,
+    )  # fmt: skip
+    site.execute(
+        "INSERT INTO subcategory_souscategorie (id, created_at, updated_at, categorie_id, nom, slug) "
+        "VALUES (%s, now(), now(), %s, %s, %s)", sous_categorie, categorie, f"Maçon {tag}", tag,
+    )  # fmt: skip
+    site.execute(
+        "INSERT INTO location_ville (id, created_at, updated_at, nom, slug, code_postal_principal, "
+        "codes_postaux, departement, region, lat, lng, population) "
+        "VALUES (%s, now(), now(), 'Rennes', %s, '35000', '[]', '35', 'Bretagne', 48, -1, 0)",
+        ville, f"rennes-{tag}",
+    )  # fmt: skip
+    site.execute(
+        "INSERT INTO enterprise_prolocalisation (id, created_at, updated_at, entreprise_id, "
+        "sous_categorie_id, ville_id) VALUES (%s, now(), now(), %s, %s, %s)",
+        proloc, entreprise, sous_categorie, ville,
+    )  # fmt: skip
+    return proloc
+
+
+def review(site: Site, proloc: UUID, note: int, texte: str, statut: str = "publie") -> None:
+    site.execute(
+        "INSERT INTO reviews_avis (id, created_at, updated_at, entreprise_id, pro_localisation_id, "
+        "texte, note, date_avis, auteur_nom, auteur_email, source, statut) "
+        "SELECT %s, now(), now(), entreprise_id, id, %s, %s, now(), 'Claire Secrète', "
+        "'claire@example.org', 'google', %s FROM enterprise_prolocalisation WHERE id = %s",
+        uuid4(), texte, note, statut, proloc,
+    )  # fmt: skip
+
+
+def ask(site: Site, kind: str, ids: list[UUID], reason: str = "asked") -> None:
+    """Notes requests, as an import or a plan does."""
+    site.execute(
+        "INSERT INTO ingest.enrichment (id, kind, entity_id, reason, priority) "
+        "SELECT gen_random_uuid(), %s, e, %s, 1 FROM unnest(%s::uuid[]) e",
+        kind, reason, ids,
+    )  # fmt: skip
+
+
+def states(site: Site) -> dict[str, int]:
+    return dict(site.query("SELECT state, count(*)::int FROM ingest.enrichment GROUP BY state"))
+
+
+def settled(site: Site, count: int, seconds: float = 90) -> dict[str, int]:
+    """The states of all requests when so many are over."""
+
+    def over() -> dict[str, int] | None:
+        found = states(site)
+        return found if sum(found.get(s, 0) for s in ("done", "failed", "left")) >= count else None
+
+    return eventually(over, seconds) or {}
+
+
+def report(site: Site) -> dict[str, Any]:
+    done = site.foxstream_worker("enrichment", "report", "--json")
+    assert done.code == 0, done.stderr
+    return done.json()
+
+
+def standing(site: Site, what: str) -> Any:
+    """What stands in the way of calls, or None."""
+    found = site.query(f"SELECT {what} FROM ingest.ai_models")
+    return found[0][0] if found else None
+
+
+def test_a_text_with_all_that_is_known_of_it(shop: Site, model: ScriptedOpenAI) -> None:
+    """The text stands in the site's row; model, version, hashes, tokens, cost and expiry beside it."""
+    [city] = cities(shop, 1)
+    shop.worker("enrichment")
+    ask(shop, "VILLE", [city])
+
+    assert settled(shop, 1) == {"done": 1}
+    [(text, meta, moved)] = shop.query(
+        "SELECT texte_description_ia, meta_description, updated_at > created_at FROM location_ville"
+    )
+    assert "Ville 1" in text
+    assert 0 < len(meta) <= 160
+    assert moved
+    [known] = shop.query(
+        "SELECT prompt_version, model, length(input_hash), length(prompt_hash), tokens_in, "
+        "tokens_out, cost::float, expires_at - generated_at = '90 days' FROM ingest.enrichment_texts"
+    )
+    assert known == (
+        "system-1/ville-1",
+        "gpt-4o-mini",
+        64,
+        64,
+        400,
+        100,
+        pytest.approx(0.00012),
+        True,
+    )
+    eventually(lambda: len(shop.messages("enrichment.results")) == 1)
+    [call] = model.calls
+    assert call.authorization == "Bearer sk-test-secret"
+    assert call.body["response_format"]["json_schema"]["strict"] is True
+
+
+def test_upstream_systems_ask_by_natural_key(shop: Site, model: ScriptedOpenAI) -> None:
+    """A slug or a SIREN names rows; what names none, and what is no request, is a reject."""
+    from confluent_kafka import Producer
+
+    from schemas.codec import Encoder, load
+    from schemas.registry import Registry
+
+    cities(shop, 1)
+    proloc = page(shop)
+    [(siren,)] = shop.query("SELECT siren FROM enterprise_entreprise")
+    shop.worker("enrichment")
+    with Registry(shop.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+        subject = f"{shop.prefix}enrichment-value"
+        encoder = Encoder(
+            "enrichment_request", registry.schema_id(subject, load("enrichment_request"))
+        )
+    producer = Producer({"bootstrap.servers": shop.stack.environment["FOX_KAFKA_BOOTSTRAP"]})
+    base = {"id": None, "import_id": None, "reason": "upstream", "priority": 1}
+    for kind, entity in (
+        ("VILLE", "ville-1"), ("PROLOCALISATION", siren), ("VILLE", "nulle-part"), ("CHIEN", "x"),
+    ):  # fmt: skip
+        value = encoder.encode({**base, "kind": kind, "entity": entity})
+        producer.produce(f"{shop.prefix}enrichment", value, entity)
+    producer.produce(f"{shop.prefix}enrichment", b"no avro", b"x")
+    producer.flush()
+
+    assert settled(shop, 2) == {"done": 2}
+    assert shop.query("SELECT texte_long_entreprise <> '' FROM enterprise_prolocalisation") == [
+        (True,)
+    ]
+    assert shop.query("SELECT entity_id FROM ingest.enrichment WHERE kind = 'PROLOCALISATION'") == [
+        (proloc,)
+    ]
+    eventually(lambda: len(shop.query("SELECT id FROM ingest.rejects")) == 3)
+    codes = shop.query("SELECT faults -> 0 ->> 'code' FROM ingest.rejects")
+    assert {"unknown-entity", "malformed"} < {code for (code,) in codes}
+
+
+def test_the_same_is_never_paid_twice(shop: Site, model: ScriptedOpenAI) -> None:
+    """Asked again, at once by several and after a restart, the answer is known and costs nothing."""
+    ids = cities(shop, 5)
+    first = shop.worker("enrichment")
+    ask(shop, "VILLE", ids * 3)
+    assert settled(shop, 15) == {"done": 15}
+    first.kill()
+    shop.worker("enrichment")
+    ask(shop, "VILLE", ids)
+
+    assert settled(shop, 20) == {"done": 20}
+    assert len(model.paid) == 5
+
+
+def test_a_restored_database_reads_its_answers_again(shop: Site, model: ScriptedOpenAI) -> None:
+    """What the database lost stands on the topic, and is read before anything is asked."""
+    ids = cities(shop, 5)
+    worker = shop.worker("enrichment")
+    ask(shop, "VILLE", ids)
+    settled(shop, 5)
+    eventually(lambda: len(shop.messages("enrichment.results")) == 5)
+    worker.kill()
+    # As a backup from before: no positions, no answers, no requests, no texts.
+    shop.execute("DELETE FROM ingest.positions")
+    shop.execute("DELETE FROM ingest.ai_results")
+    shop.execute("DELETE FROM ingest.enrichment_texts")
+    shop.execute("DELETE FROM ingest.enrichment")
+    shop.execute("UPDATE location_ville SET texte_description_ia = '', meta_description = ''")
+    shop.worker("enrichment")
+
+    # The topic still holds the requests.
+    assert settled(shop, 5) == {"done": 5}
+    assert len(model.calls) == 5
+    assert shop.query(
+        "SELECT count(*)::int FROM location_ville WHERE texte_description_ia <> ''"
+    ) == [(5,)]
+
+
+def test_answers_are_asked_again_with_what_is_wrong(shop: Site, model: ScriptedOpenAI) -> None:
+    """At most twice; the bad ones are kept apart, their cost counts, and none reaches the site."""
+    ids = cities(shop, 2)
+
+    def script(call: Call) -> Reply:
+        bad = good("VILLE", call.data).replace("Chacun", "TODO Chacun")
+        if call.data["nom"] == "Ville 1" and len(call.body["messages"]) > 2:
+            return Reply()
+        return Reply(content=bad)
+
+    model.script = script
+    shop.worker("enrichment")
+    ask(shop, "VILLE", ids)
+
+    assert settled(shop, 2) == {"done": 1, "failed": 1}
+    assert len(model.calls) == 2 + 3
+    again = next(call for call in model.calls if len(call.body["messages"]) == 4)
+    assert "TODO" in again.body["messages"][3]["content"]
+    assert again.body["messages"][0] == model.calls[0].body["messages"][0]
+    assert shop.query("SELECT count(*)::int FROM ingest.ai_rejected") == [(4,)]
+    assert shop.query("SELECT nom FROM location_ville WHERE texte_description_ia <> ''") == [
+        ("Ville 1",)
+    ]
+    assert shop.query("SELECT tokens_in FROM ingest.enrichment_texts") == [(800,)]
+    [(code, message)] = shop.query(
+        "SELECT code, message FROM ingest.enrichment WHERE state = 'failed'"
+    )
+    assert code == "quality"
+    assert "TODO" in message
+    [(spent,)] = shop.query("SELECT spent::float FROM ingest.ai_budgets WHERE scope LIKE 'day%%'")
+    assert spent == pytest.approx(5 * 0.00012)
+    # By night the same would be asked in vain; a person may.
+    ask(shop, "VILLE", ids, "missing")
+    settled(shop, 4)
+    assert len(model.calls) == 5
+
+
+def test_a_row_that_changes_meanwhile_is_asked_anew(shop: Site, model: ScriptedOpenAI) -> None:
+    """No text about what the row was is stored."""
+    [city] = cities(shop, 1)
+
+    def script(call: Call) -> Reply:
+        if call.number == 0:
+            shop.execute("UPDATE location_ville SET nom = 'Autre'")
+        return Reply()
+
+    model.script = script
+    shop.worker("enrichment")
+    ask(shop, "VILLE", [city])
+
+    assert settled(shop, 1) == {"done": 1}
+    [(text,)] = shop.query("SELECT texte_description_ia FROM location_ville")
+    assert "Autre" in text
+    assert len(model.paid) == 2
+
+
+def test_what_people_wrote_stays(shop: Site, model: ScriptedOpenAI) -> None:
+    """Only empty columns and texts of the model are filled."""
+    [city] = cities(shop, 1)
+    shop.execute("UPDATE location_ville SET meta_description = 'De la mairie.'")
+    shop.worker("enrichment")
+    ask(shop, "VILLE", [city])
+    settled(shop, 1)
+
+    assert shop.query(
+        "SELECT meta_description, texte_description_ia <> '' FROM location_ville"
+    ) == [("De la mairie.", True)]
+
+
+def rotten(call: Call) -> Reply:
+    """Three calls of ten fail, each prompt at most twice, in all the ways that pass."""
+    if call.repeated >= 2 or call.number % 10 >= 3:
+        return Reply(hang=0.05)
+    return (
+        Reply(500),
+        Reply(503, headers={"Retry-After-Ms": "50"}),
+        Reply(429, headers={"Retry-After": "0.1"}, error={"code": "rate_limit_exceeded"}),
+        Reply(reset=True),
+        Reply(raw=b"{"),
+    )[call.number // 10 % 5]
+
+
+def test_a_thousand_requests_two_workers_and_two_kills(shop: Site, model: ScriptedOpenAI) -> None:
+    """Each text is stored once; what is asked twice was in flight at a kill; the rate holds."""
+    configure(shop, requests_per_minute=60, concurrency=4, breaker_failures=50)
+    ids = cities(shop, 1000)
+    model.script = rotten
+    workers = [shop.worker("enrichment"), shop.worker("enrichment")]
+    ask(shop, "VILLE", ids)
+    for done in (250, 500):
+        eventually(lambda wanted=done: states(shop).get("done", 0) >= wanted, 180)  # type: ignore[misc]
+        workers.pop(0).kill()
+        workers.append(shop.worker("enrichment"))
+
+    assert settled(shop, 1000, 400) == {"done": 1000}
+    assert shop.query(
+        "SELECT count(*)::int, count(DISTINCT texte_description_ia)::int FROM location_ville "
+        "WHERE texte_description_ia <> ''"
+    ) == [(1000, 1000)]
+    repeats = model.repeats()
+    told = report(shop)["repeated"]
+    # A kill leaves at most as many calls in flight as may run at a time.
+    assert sum(repeats.values()) <= 2 * 4
+    assert max(repeats.values(), default=0) <= 1
+    assert sum(repeats.values()) <= told["lost_calls"]
+    assert told["answered_twice"] == 0
+    assert model.most_in(3) <= 60
+    assert model.most_running <= 4 * 2  # a killed worker's call runs on at the server
+
+
+def test_the_rate_holds_for_workers_that_start_at_once(shop: Site, model: ScriptedOpenAI) -> None:
+    """No window holds more calls than the limit, failed ones counted, whoever makes them."""
+    configure(shop, requests_per_minute=5, concurrency=20)
+    model.script = lambda call: Reply(500) if call.number % 4 == 0 else Reply()
+    ids = cities(shop, 20)
+    ask(shop, "VILLE", ids)
+    for _ in range(3):
+        shop.worker("enrichment")
+
+    settled(shop, 20, 180)
+    assert model.most_in(3) <= 5
+    assert len(model.calls) >= 20
+
+
+def test_tokens_are_limited_too(shop: Site, model: ScriptedOpenAI) -> None:
+    """Calls wait for room in the window of tokens; a call larger than it is made alone."""
+    configure(shop, tokens_per_minute=10, concurrency=4)
+    ask(shop, "VILLE", cities(shop, 3))
+    shop.worker("enrichment")
+
+    settled(shop, 3)
+    assert model.most_in(3) == 1
+
+
+def test_the_budget_stops_and_goes_on(shop: Site, model: ScriptedOpenAI) -> None:
+    """It is never exceeded, what waits is not lost, and it goes on where the budget is raised."""
+    # A call reserves some 0.0006 and uses 0.00012 US dollars.
+    configure(shop, budget_day="0.0015", concurrency=4)
+    ask(shop, "VILLE", cities(shop, 30))
+    first = shop.worker("enrichment")
+    eventually(lambda: shop.query("SELECT 1 FROM ingest.enrichment WHERE code = 'budget' LIMIT 1"))
+    spent = "SELECT spent::float FROM ingest.ai_budgets WHERE scope LIKE 'day%%'"
+    eventually(
+        lambda: shop.query(
+            "SELECT 1 WHERE NOT EXISTS (SELECT FROM ingest.ai_calls WHERE state = 'started')"
+        )
+    )
+    assert shop.query(spent)[0][0] <= 0.0015
+    assert 0 < len(model.paid) < 30
+    first.kill()
+    configure(shop, budget_day="1")
+    shop.worker("enrichment")
+
+    assert settled(shop, 30) == {"done": 30}
+    assert shop.query(spent) == [(pytest.approx(30 * 0.00012),)]
+
+
+def test_b42_a_provider_that_is_down(shop: Site, model: ScriptedOpenAI) -> None:
+    """B42: the breaker opens and one call probes; no request is used up; everything drains after."""
+    configure(shop, breaker_failures=3)
+    up = [False]
+    model.script = lambda _: Reply() if up[0] else Reply(503)
+    ask(shop, "VILLE", cities(shop, 40))
+    shop.worker("enrichment")
+    eventually(lambda: standing(shop, "open_until"))
+    before = len(model.calls)
+    eventually(lambda: len(model.calls) > before + 1)  # it is probed
+
+    assert len(model.calls) < 20
+    assert states(shop).get("failed", 0) == 0
+    up[0] = True
+    assert settled(shop, 40) == {"done": 40}
+
+
+def test_a_used_up_quota_opens_the_breaker_at_once(shop: Site, model: ScriptedOpenAI) -> None:
+    """One call is enough; no request loses a try."""
+    configure(shop, concurrency=1, breaker_seconds=2)
+    gone = [True]
+    quota = Reply(429, error={"code": "insufficient_quota", "message": "pay"})
+    model.script = lambda _: quota if gone[0] else Reply()
+    ask(shop, "VILLE", cities(shop, 3))
+    shop.worker("enrichment")
+    eventually(lambda: standing(shop, "open_reason") == "quota")
+    assert shop.query("SELECT max(tries)::int FROM ingest.enrichment") == [(0,)]
+    gone[0] = False
+
+    assert settled(shop, 3) == {"done": 3}
+
+
+def test_retry_after_makes_everybody_wait(shop: Site, model: ScriptedOpenAI) -> None:
+    """What one call is told holds for all workers."""
+    model.script = lambda call: (
+        Reply(429, headers={"Retry-After": "4"}) if call.number == 0 else Reply()
+    )
+    configure(shop, concurrency=1)
+    ask(shop, "VILLE", cities(shop, 3))
+    shop.worker("enrichment")
+    shop.worker("enrichment")
+
+    assert settled(shop, 3) == {"done": 3}
+    assert model.calls[1].at - model.calls[0].at >= 4
+
+
+def test_a_refused_key_halts_the_stage(shop: Site, model: ScriptedOpenAI) -> None:
+    """Nothing is lost and nothing is tried until somebody mends it and starts a worker."""
+    configure(shop, concurrency=1)
+    model.script = lambda _: Reply(
+        401, error={"code": "invalid_api_key", "message": "Bad sk-live-1"}
+    )
+    ask(shop, "VILLE", cities(shop, 3))
+    worker = shop.worker("enrichment")
+    halted = eventually(lambda: standing(shop, "halted"))
+    assert "sk-live" not in str(halted)
+    assert states(shop).keys() <= {"pending", "running", "noted"}
+    assert len(model.calls) == 1
+    model.script = lambda _: Reply()
+    worker.kill()
+    shop.worker("enrichment")
+
+    assert settled(shop, 3) == {"done": 3}
+
+
+def test_dead_letters_are_listed_and_asked_again(shop: Site, model: ScriptedOpenAI) -> None:
+    """A bad request, a filter and a refusal fail for good, with their reason, after one call each."""
+    replies = {
+        "Ville 1": Reply(400, error={"message": "bad"}),
+        "Ville 2": Reply(400, error={"code": "content_filter", "message": "filtered"}),
+        "Ville 3": Reply(refusal="Je refuse."),
+        "Ville 4": Reply(500),
+    }
+    model.script = lambda call: replies.get(call.data["nom"], Reply())
+    configure(shop, breaker_failures=50, retries=2)
+    ask(shop, "VILLE", cities(shop, 5), "missing")
+    shop.worker("enrichment")
+    assert settled(shop, 5) == {"failed": 4, "done": 1}
+    assert len(model.calls) == 3 + 3 + 1
+    listed: Any = shop.foxstream_worker("enrichment", "failed", "--json").json()
+    assert sorted(f["code"] for f in listed) == [
+        "content-filter",
+        "http-400",
+        "http-500",
+        "refusal",
+    ]
+    replies.clear()
+    assert shop.foxstream_worker("enrichment", "retry", "--all").stdout == "4 asked again\n"
+
+    assert settled(shop, 5) == {"done": 5}

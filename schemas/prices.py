@@ -68,7 +68,7 @@ def estimate(
         "model": model,
         "tokens_in": tokens_in,
         "tokens_out": tokens_out,
-        "cost": float(round(known.cost(tokens_in, tokens_out), 4)) if known else None,
+        "cost": float(round(known.cost(tokens_in, tokens_out), 6)) if known else None,
         "currency": "USD",
         "priced_on": known.day.isoformat() if known else None,
     }

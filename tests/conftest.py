@@ -2,7 +2,12 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.fix_stack", "tests.fix_companies", "tests.fix_gateway"]
+pytest_plugins = [
+    "tests.fix_stack",
+    "tests.fix_companies",
+    "tests.fix_enrichment",
+    "tests.fix_gateway",
+]
 
 # The same examples at every run: what a change breaks is the change's doing.
 settings.register_profile("suite", derandomize=True)

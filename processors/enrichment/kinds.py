@@ -13,6 +13,9 @@ Content = dict[str, Any]
 _ONE, _SHORT, _LONG = Bounds(2), Bounds(3), Bounds(8)
 _NOTE = Bounds(2, words=2)
 
+LEAST_STORED = 50
+"""Characters of a text on the site: a shorter one says nothing."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -43,6 +46,11 @@ class Kind:
             for problem in problems(content[name], bounds)
         ]
         return found + _CHECKS.get(self.name, _nothing)(content)
+
+    def is_poor(self, text: str) -> bool:
+        """Whether a text that stands on the site would not be taken today."""
+        bounds = next(iter(self.bounds.values()))
+        return len(text) < LEAST_STORED or bool(problems(text, bounds))
 
     def filled(self, content: Content) -> dict[str, str]:
         """Texts by column of the table."""

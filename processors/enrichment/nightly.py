@@ -16,7 +16,6 @@ import psycopg
 from processors.database.queries import load
 from processors.enrichment import building
 from processors.enrichment.kinds import KINDS, Kind
-from processors.enrichment.quality import problems
 from processors.errors import WorkerError
 from processors.settings import Settings
 from schemas.prices import estimate
@@ -28,7 +27,6 @@ PLANNED = ("CATEGORIE", "SOUS_CATEGORIE", "PROLOCALISATION", "AVIS")
 
 REASONS = ("missing", "expired", "low-quality")
 FIRST = UUID(int=0)
-LEAST_STORED = 50
 
 
 class RunningError(WorkerError):
@@ -95,18 +93,24 @@ class _Planning:
     def _ask_for(self, reason: str, kind: Kind) -> None:
         for ids in _pages(self._connection, reason, kind, self._batch):
             left = self._room - self.asked.total()
-            if left <= 0:
-                raise _Full
             with self._connection.transaction():
                 done = self._connection.execute(
                     _SQL["ask"],
-                    {"run": str(self._run), "kind": kind.name, "reason": reason, "ids": ids[:left]},
+                    {
+                        "run": str(self._run),
+                        "kind": kind.name,
+                        "reason": reason,
+                        "ids": ids,
+                        "limit": left,
+                    },
                 ).rowcount
                 self.asked[reason] += done
                 counts = {r.replace("-", "_"): self.asked[r] for r in REASONS}
                 kept = self._connection.execute(_SQL["count"], {"id": self._run, **counts})
                 if kept.fetchone() is None:
                     raise RunningError("this run took too long and was given up by another")
+            if self.asked.total() >= self._room:
+                raise _Full
 
 
 def _pages(
@@ -126,12 +130,6 @@ def _pages(
         after = rows[-1][0]
 
 
-def is_poor(kind: Kind, text: str) -> bool:
-    """Whether a text that stands on the site would not be taken today."""
-    bounds = next(iter(kind.bounds.values()))
-    return len(text) < LEAST_STORED or bool(problems(text, bounds))
-
-
 def _all(_: Kind, __: Any) -> bool:
     return True
 
@@ -139,5 +137,5 @@ def _all(_: Kind, __: Any) -> bool:
 _LOOKS: Mapping[str, tuple[Callable[[Kind], str], Callable[[Kind, Any], bool]]] = {
     "missing": (lambda kind: f"missing_{kind.name.lower()}", _all),
     "expired": (lambda _: "expired", _all),
-    "low-quality": (lambda kind: f"stored_{kind.name.lower()}", is_poor),
+    "low-quality": (lambda kind: f"stored_{kind.name.lower()}", Kind.is_poor),
 }

@@ -99,5 +99,7 @@ WHERE NOT EXISTS (
         OR (r.state = 'failed' AND r.finished_at > now() - interval '7 days')
     )
 )
+ORDER BY e
+LIMIT %(limit)s
 ON CONFLICT (id) DO NOTHING
 RETURNING id

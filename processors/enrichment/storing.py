@@ -22,6 +22,10 @@ from processors.enrichment.prompts import Input, Prompt
 _SQL = load("processors.enrichment", "enrichment.sql")
 
 
+ALWAYS_OURS = "texte_description_ia"
+"""The column of the site that only a model writes."""
+
+
 class Request(NamedTuple):
     """A request that this worker has the lease of."""
 
@@ -244,7 +248,10 @@ async def store(connection: Connection, request: Request, prompt: Prompt, known:
 
 
 async def _fill(connection: Connection, request: Request, texts: dict[str, str]) -> None:
-    """Writes columns that are empty or hold a text of the model's: what people wrote stays."""
+    """Writes columns that are empty or hold a text of the model's: what people wrote stays.
+
+    Unless it is what the request is about: a text that would not be taken today.
+    """
     cursor = await connection.execute(
         _SQL["last_text"], {"entity_id": request.entity_id, "kind": request.kind}
     )
@@ -259,7 +266,12 @@ async def _fill(connection: Connection, request: Request, texts: dict[str, str])
     mine = {
         column: text
         for column, text in texts.items()
-        if stored[column] in ("", before.get(column)) and stored[column] != text
+        if stored[column] != text
+        and (
+            column == ALWAYS_OURS
+            or stored[column] in ("", before.get(column))
+            or (request.reason == "low-quality" and request.what.is_poor(stored[column]))
+        )
     }
     sets: list[sql.Composable] = [
         sql.SQL("{} = %s").format(sql.Identifier(column)) for column in mine

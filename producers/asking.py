@@ -1,4 +1,4 @@
-"""Cancel, pause and resume: what is asked of an import, and what it answers within seconds."""
+"""Cancel, pause, resume and texts: what is asked of an import, and what it answers within seconds."""
 
 from time import monotonic
 
@@ -13,18 +13,20 @@ _ALLOWED = {
     "Cancel": ("PENDING", "PROCESSING", "PAUSED"),
     "Pause": ("PENDING", "PROCESSING"),
     "Resume": ("PAUSED",),
+    "GenerateAi": ("SUCCESS", "PARTIAL"),
 }
 _REFUSED = {
     "Cancel": "est terminé : il n'y a plus rien à annuler",
     "Pause": "ne peut pas être suspendu",
     "Resume": "n'est pas suspendu",
+    "GenerateAi": "n'a pas de lignes dont on puisse écrire",
 }
 
 
 def ask(
     what: str, import_id: str, desk: Desk, by: str | None, seconds: float = ANSWER_SECONDS
 ) -> State:
-    """Asks for "Cancel", "Pause" or "Resume"; the state when that is done, or so much later.
+    """Asks for "Cancel", "Pause", "Resume" or "GenerateAi"; the state when that is done, or so much later.
 
     Raises RefusedError where the import is not in a state for it.
     """

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from producers.reading import Options, RefusedError, Row, Source, open_source
+from producers.settings import settings
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.prices import estimate, price
 
 _EXAMPLES = 20
 _PREVIEW = 10
@@ -15,8 +17,8 @@ _PREVIEW = 10
 def verdict(path: Path, import_type: ImportType, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """The verdict of a check: docs/reference names its keys. A refusal leaves the counts at 0.
 
-    `preview` holds the records of the first rows that are valid. `already_imported` and
-    `ai_estimate` are None: they are not in the file. Raises OSError where it cannot be read.
+    `preview` holds the records of the first rows that are valid. `already_imported` is
+    None: it is not in the file. `ai_estimate` is what the texts of its rows would cost. Raises OSError where it cannot be read.
     """
     found: dict[str, Any] = {
         "file_name": path.name,
@@ -40,9 +42,17 @@ def verdict(path: Path, import_type: ImportType, options: Options = Options()) -
     try:
         source = open_source(path, import_type, options)
         found |= _recognised(source) | _counted(source)
+        found["ai_estimate"] = _estimate(found)
     except RefusedError as refusal:
         found["refusal"] = {"code": refusal.code, "message": refusal.message}
     return found
+
+
+def _estimate(found: dict[str, Any]) -> dict[str, Any] | None:
+    known = settings()
+    own = price(known.ai_model, known.ai_price_input, known.ai_price_output)
+    rows = found["valid_rows"] - found["duplicate_rows"]
+    return estimate(found["import_type"], rows, known.ai_model, own)
 
 
 _COUNTS = ("total_rows", "valid_rows", "rejected_rows", "duplicate_rows", "blank_lines")

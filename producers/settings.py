@@ -1,6 +1,7 @@
 """What the environment says; docs/operations.md lists every setting."""
 
 import os
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +9,7 @@ from typing import TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.prices import DEFAULT_MODEL
 from schemas.rules import Luhn
 
 
@@ -23,6 +25,9 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = Field(default="localhost:9092", min_length=1)
     schema_registry_url: str = Field(default="http://localhost:8081", pattern="^https?://")
     import_luhn: Luhn = "warning"
+    ai_model: str = Field(default=DEFAULT_MODEL, min_length=1)
+    ai_price_input: Decimal | None = Field(default=None, ge=0)
+    ai_price_output: Decimal | None = Field(default=None, ge=0)
     topic_prefix: str = Field(default="fox.", pattern="^[a-zA-Z0-9._-]*$")
 
     def topic(self, name: str) -> str:

@@ -6,7 +6,7 @@ FOX_AI_PRICE_OUTPUT). Tokens by kind are generous: a review page sends up to 50 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -41,6 +41,14 @@ PRICES: Mapping[str, Price] = {
     "gpt-5-mini": _price("0.25", "2.00", "2025-08-07"),
 }
 
+
+def price(model: str, given: Decimal | None, made: Decimal | None) -> Price | None:
+    """The price of a model: one's own where both halves are given, else the table's; None: unknown."""
+    if given is not None and made is not None:
+        return Price(given, made, datetime.now(UTC).date())
+    return PRICES.get(model)
+
+
 # By import type: tokens in and out of the text of one row.
 _TOKENS = {
     "CATEGORIE": (700, 350),
@@ -51,7 +59,7 @@ _TOKENS = {
 
 
 def estimate(
-    import_type: str, rows: int, model: str = DEFAULT_MODEL, price: Price | None = None
+    import_type: str, rows: int, model: str = DEFAULT_MODEL, own: Price | None = None
 ) -> dict[str, Any] | None:
     """What the texts of so many rows would cost; None: such rows have none.
 
@@ -61,7 +69,7 @@ def estimate(
     tokens = _TOKENS.get(import_type)
     if tokens is None:
         return None
-    known = price or PRICES.get(model)
+    known = own or PRICES.get(model)
     tokens_in, tokens_out = rows * tokens[0], rows * tokens[1]
     return {
         "texts": rows,

@@ -8,15 +8,13 @@ from processors.enrichment.provider import Provider
 from processors.enrichment.working import Terms
 from processors.errors import ConfigurationError
 from processors.settings import Settings
-from schemas.prices import PRICES, Price
+from schemas import prices
+from schemas.prices import Price
 
 
 def price(settings: Settings) -> Price | None:
     """The price of the model: the settings' own, else the table's; None: not known."""
-    given, made = settings.ai_price_input, settings.ai_price_output
-    if given is not None and made is not None:
-        return Price(given, made, datetime.now(UTC).date())
-    return PRICES.get(settings.ai_model)
+    return prices.price(settings.ai_model, settings.ai_price_input, settings.ai_price_output)
 
 
 def budgets(settings: Settings) -> dict[str, Decimal | None]:

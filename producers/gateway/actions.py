@@ -135,4 +135,5 @@ AVAILABLE: dict[str, Action] = {
     "pause": _asking("Pause"),
     "resume": _asking("Resume"),
     "retry": _retry,
+    "generate_ai": _asking("GenerateAi"),
 }

@@ -20,6 +20,7 @@ from processors.enrichment.provider import (
 )
 from processors.enrichment.provider import Reply as Got
 from processors.enrichment.quality import Bounds, problems, sentences
+from processors.enrichment.stage import CaughtUp
 from processors.enrichment.storing import Request
 from processors.enrichment.working import judge
 from schemas.prices import PRICES, estimate
@@ -272,3 +273,38 @@ def test_estimates() -> None:
     other = estimate("VILLE", 10, "llama3")
     assert other is not None
     assert other["cost"] is None
+
+
+class Stored:
+    """A connection that knows the positions of the topic of results."""
+
+    def __init__(self) -> None:
+        self.read: dict[int, int] = {}
+
+    async def execute(self, *_: object) -> "Stored":
+        return self
+
+    async def fetchall(self) -> list[tuple[int, int]]:
+        return list(self.read.items())
+
+
+async def test_nothing_is_asked_before_the_answers_are_read() -> None:
+    """Not before Kafka was asked how far the topic reaches, nor before all of it stands in PostgreSQL."""
+
+    async def ends() -> dict[int, int]:
+        return {0: 5, 1: 0}
+
+    stored: Any = Stored()
+    caught_up = CaughtUp("results", ends)
+    assert not await caught_up(stored)
+    await caught_up.look()
+    stored.read = {0: 4}
+    assert not await caught_up(stored)
+    stored.read = {0: 5}
+    assert await caught_up(stored)
+    caught_up.published(1, 3)
+    assert not await caught_up(stored)
+    stored.read = {0: 5, 1: 3}
+    assert await caught_up(stored)
+    stored.read = {0: 2, 1: 0}  # the database was restored under a running worker
+    assert not await caught_up(stored)

@@ -22,8 +22,10 @@ from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.draining import Batch
 from processors.judging import Judged, Reject, Row
+from processors.writing import progress
 from processors.writing.isolate import Merge
 from processors.writing.merge import Merged, Origin, stage
+from processors.writing.stopping import stopped
 from processors.writing.targets import Target
 from schemas.compiled import EPOCH
 
@@ -84,6 +86,7 @@ class Released(NamedTuple):
     def by_parent(self) -> Counter[str]:
         """How many wait no longer, by the key of their parent."""
         still = {row.offset for row in self.merged.parked}
+        still |= {reject.record.offset for reject in self.rejects if reject.cancelled}
         return Counter(row.parent_key for row in self.taken if row.offset not in still)
 
 
@@ -131,7 +134,10 @@ async def release(
     keys: Collection[str],
     merge: Merge,
 ) -> Released | None:
-    """Writes rows that wait for these parents, as far as they are there. None: no row waits."""
+    """Writes rows that wait for these parents, as far as they are there. None: no row waits.
+
+    Those of an import that was cancelled meanwhile are rejects.
+    """
     async with connection.cursor(row_factory=class_row(Taken)) as cursor:
         await cursor.execute(
             _SQL["take"],
@@ -143,6 +149,9 @@ async def release(
     records = [_record(waiting.topic, partition, row) for row in taken]
     batch = Batch(waiting.topic, partition, taken[0].offset, taken[-1].offset + 1, records, None)
     judged = await waiting.judge(batch)
+    if imports := judged.imports():
+        _, cancelled, _ = await progress.watermarks(connection, batch, imports)
+        judged = stopped(batch, judged, cancelled)
     merged = Merged()
     if judged.rows:
         await connection.execute("DROP TABLE IF EXISTS pg_temp.staging")
@@ -157,7 +166,8 @@ async def release(
 async def freed(
     connection: Connection, waiting: Waiting, partitions: Collection[int]
 ) -> dict[int, list[str]]:
-    """Keys of parents that are there although rows wait for them, by partition."""
+    """Keys of parents for which rows wait in vain, by partition: they are there, or an import of
+    those rows was cancelled."""
     queries = load("processors.writing", waiting.target.sql)
     cursor = await connection.execute(
         queries["freed"], {"topic": waiting.topic, "partitions": sorted(partitions)}

@@ -149,12 +149,17 @@ FROM (
 GROUP BY import_id, outcome, told
 
 -- name: freed
--- Categories for which rows wait although they are there.
+-- Categories for which rows wait although they are there, or although their import was cancelled.
 SELECT p.partition, p.parent_key
 FROM ingest.parked p
-WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND EXISTS (
-    SELECT FROM category_categorie c
-    WHERE c.ingest_key = p.parent_key OR c.slug = p.parent_key OR c.nom = p.parent_name
+WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (
+    EXISTS (
+        SELECT FROM category_categorie c
+        WHERE c.ingest_key = p.parent_key OR c.slug = p.parent_key OR c.nom = p.parent_name
+    )
+    OR EXISTS (
+        SELECT FROM ingest.imports i WHERE i.id = p.import_id AND i.cancelled_at IS NOT NULL
+    )
 )
 GROUP BY p.partition, p.parent_key
 ORDER BY p.partition, min(p."offset")

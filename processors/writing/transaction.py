@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import psycopg
-from aiokafka import ConsumerRecord
 
 from processors.database.pool import Connection, Pool, transaction
 from processors.draining import Batch, BatchTooLargeError
@@ -28,6 +27,7 @@ from processors.writing.outcomes import Outcomes
 from processors.writing.parking import Released, Waiting
 from processors.writing.progress import Progress
 from processors.writing.sqlstate import Blame, blame
+from processors.writing.stopping import rejected_row, stopped
 from processors.writing.targets import Target
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, SOUS_CATEGORIE, VILLE, ImportType
@@ -106,7 +106,7 @@ async def _write(
             settled, cancelled, asking = await progress.watermarks(connection, batch, imports)
             judged = judged.without_replays(settled)
             if cancelled:
-                judged = _stopped(batch, judged, cancelled)
+                judged = stopped(batch, judged, cancelled)
         # Step 3. Write the rows, what waited for them, and the pages that they bring about.
         merged, freed = Merged(), None
         if judged.rows:
@@ -222,7 +222,7 @@ async def _account(connection: Connection, freed: Released) -> Written:
         await enriching.note(connection, SOUS_CATEGORIE, asking, ())
     outcomes = freed.merged.outcomes
     _add(outcomes, "parked", freed.merged.parked)
-    _add(outcomes, "rejected", rejected)
+    _add_rejects(outcomes, rejected)
     highest: dict[str, int] = {}
     for row in freed.taken:
         outcomes.by_import[row.import_id]["parked"] -= 1
@@ -249,14 +249,18 @@ async def _keep(
         await rejects.store(connection, topic_id, rejected)
     if merged.parked:
         await parking.park(connection, topic_id, target, batch, merged.parked)
-    _add(merged.outcomes, "rejected", [each for each in rejected if not each.cancelled])
-    _add(merged.outcomes, "cancelled", [each for each in rejected if each.cancelled])
+    _add_rejects(merged.outcomes, rejected)
     _add(merged.outcomes, "parked", merged.parked)
 
 
 async def _settled(connection: Connection, outcomes: Outcomes) -> children.Moves:
     """What moves where rows of a retry or a correction were written."""
     return await children.settle(connection, outcomes.by_row) if outcomes.by_row else {}
+
+
+def _add_rejects(outcomes: Outcomes, rejected: Sequence[Reject]) -> None:
+    _add(outcomes, "rejected", [each for each in rejected if not each.cancelled])
+    _add(outcomes, "cancelled", [each for each in rejected if each.cancelled])
 
 
 def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
@@ -266,32 +270,7 @@ def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
 
 def _refused(batch: Batch, refused: Sequence[tuple[Row, Fault]]) -> list[Reject]:
     records = {record.offset: record for record in batch.records} if refused else {}
-    return [_rejected(records[row.offset], row, fault) for row, fault in refused]
-
-
-def _rejected(record: ConsumerRecord, row: Row, fault: Fault) -> Reject:
-    return Reject(
-        record, row.import_id, row.number, row.line, row.sheet, [fault], settles=row.settles
-    )
-
-
-CANCELLED = Fault(
-    None,
-    "cancelled",
-    "L'import a été annulé avant l'écriture de cette ligne : « foxstream retry » la reprend.",
-)
-
-
-def _stopped(batch: Batch, judged: Judged, cancelled: set[str]) -> Judged:
-    """Rows of cancelled imports are kept, not written. What is wrong with a row is told before that."""
-    records = {record.offset: record for record in batch.records}
-    stopped = [
-        _rejected(records[row.offset], row, CANCELLED)._replace(cancelled=True)
-        for row in judged.rows
-        if row.import_id in cancelled
-    ]
-    rows = [row for row in judged.rows if row.import_id not in cancelled]
-    return Judged(rows, [*judged.rejects, *stopped])
+    return [rejected_row(records[row.offset], row, fault) for row, fault in refused]
 
 
 def _highest(judged: Judged) -> dict[str, int]:

@@ -66,6 +66,19 @@ class Family:
             log.append(row, APPENDED + timedelta(seconds=len(log.records)))
         return await log.write(log.batch(start))
 
+    async def cancel(self) -> None:
+        """What the tracker does with a Cancel of IMPORT."""
+        await self.trades.execute(
+            f"""
+            INSERT INTO ingest.imports (
+                id, partition, import_type, file_name, file_sha256, generate_ai_content, header,
+                options, created_at, cancelled_at
+            ) VALUES (
+                '{IMPORT}', 0, 'SOUS_CATEGORIE', 's.csv', '', false, '[]', '{{}}', now(), now()
+            )
+            """
+        )
+
     async def sweep(self) -> list[Written | None]:
         """What the sweep of a worker does."""
         number = self.trades.number
@@ -512,6 +525,35 @@ async def test_a_released_row_that_postgresql_refuses(family: Family) -> None:
     assert await family.trades.query("SELECT import_id::text, line FROM ingest.rejects") == [
         (IMPORT, 3)
     ]
+
+
+async def test_rows_of_a_cancelled_import_wait_no_longer(family: Family) -> None:
+    """The sweep keeps them as rejects that a retry takes; rows of others wait on, and are written."""
+    await family.trade("Plombier", "A", **line(1))
+    await family.trade("Maçon", "A", **line(1, OTHER))
+    await family.cancel()
+
+    assert len(await family.sweep()) == 1
+
+    rejects = "SELECT import_id::text, line FROM ingest.rejects"
+    assert await family.trades.query(rejects) == [(IMPORT, 2)]
+    assert await family.progress() == {"cancelled": 1}
+    assert await family.progress(OTHER) == {"parked": 1}
+    assert await family.sweep() == []
+    await family.category("A", **line(1, OTHER))
+    assert [nom for (nom,) in await family.stored("t.nom")] == ["Maçon"]
+
+
+async def test_a_category_brings_no_rows_of_a_cancelled_import(family: Family) -> None:
+    """Where it comes before the sweep: they are rejects all the same, and released for nobody."""
+    await family.trade("Plombier", "A", **line(1))
+    await family.cancel()
+
+    await family.category("A", **line(1, OTHER))
+
+    assert await family.stored() == []
+    assert await family.progress() == {"cancelled": 1}
+    assert await family.progress(OTHER) == {"inserted": 1}
 
 
 async def test_more_than_a_transaction_releases(

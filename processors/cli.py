@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import psycopg
 import typer
@@ -310,11 +311,27 @@ def pages(
     """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
     with _settings() as settings:
         found = jobs.unresolved(settings, limit)
+    _list(found, "no company waits for its page", as_json=as_json)
+
+
+@app.command()
+def parked(
+    import_id: Annotated[UUID | None, typer.Argument(metavar="[ID]")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List rows that wait for the row that they belong to, of one import or of all."""
+    with _settings() as settings:
+        found = jobs.parked(settings, import_id, limit)
+    _list(found, "no row waits", as_json=as_json)
+
+
+def _list(found: list[dict[str, object]], nothing: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, default=str))
     else:
         lines = ("  ".join(str(value) for value in row.values()) for row in found)
-        typer.echo("\n".join(lines) or "no company waits for its page")
+        typer.echo("\n".join(lines) or nothing)
 
 
 app.add_typer(enrichment_commands(_settings), name="enrichment")

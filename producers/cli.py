@@ -192,6 +192,11 @@ def errors(
                     )
             else:
                 count = _write_report(output, state, rejects, file)
+        if state["parked"]:
+            tell(
+                f"{state['parked']} autres lignes attendent leur ligne parente ; elles seront écrites "
+                f"quand elle arrivera. Pour les voir : foxstream-worker parked {import_id}"
+            )
         late = state["rejected"] + state["cancelled"] - count
         if late > 0:
             tell(

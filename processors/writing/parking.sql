@@ -32,3 +32,10 @@ WHERE (topic_id, partition, "offset") IN (
 )
 RETURNING topic_id, "offset", appended_at, key, value, headers,
     import_id::text AS import_id, number, line, sheet, parent_key
+
+-- name: listed
+SELECT import_id::text AS import_id, sheet, line, parent_name AS parent, topic, partition, "offset", parked_at
+FROM ingest.parked
+WHERE %(import_id)s::uuid IS NULL OR import_id = %(import_id)s
+ORDER BY import_id, number, topic, partition, "offset"
+LIMIT %(limit)s

@@ -1,6 +1,7 @@
 """The types of an office's reference data through real servers: whatever comes first, all of it ends up in place."""
 
 import csv
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,10 @@ def test_a_category_that_the_site_makes(site: Site, file: Files) -> None:
     site.worker()
     trades = imported(site, "sous_categorie", file("m.csv", "nom,categorie", [("Gîte", "Hôtels")]))
     assert counts(trades) == {"parked": 1}
+    [waits] = json.loads(site.foxstream_worker("parked", trades["id"], "--json").stdout)
+    assert (waits["import_id"], waits["line"], waits["parent"]) == (trades["id"], 2, "Hôtels")
+    told = site.foxstream("errors", trades["id"])
+    assert f"foxstream-worker parked {trades['id']}" in told.stderr
 
     site.execute(
         """

@@ -67,6 +67,22 @@ def test_b35_an_import_asks_for_its_own_rows_only(
     assert shop.query(site_log, one["id"]) == [(True, True)]
 
 
+def test_b16_what_is_asked_is_committed_with_its_rows(
+    shop: Site, model: ScriptedOpenAI, tmp_path: Path
+) -> None:
+    """B16: whoever writes rows and dies has asked for their texts, though nobody was there to hear it."""
+    writer = shop.worker("rows", "imports")
+    found = imported(shop, tmp_path, "ville", "nom;code_postal\nLille;59000\nLyon;69001\n")
+    writer.kill()
+    assert shop.query("SELECT state, count(*) FROM ingest.enrichment GROUP BY 1") == [("noted", 2)]
+    assert model.calls == []
+
+    shop.worker()
+
+    eventually(lambda: state(shop, found["id"])["ai_generation_completed"])
+    assert ai(state(shop, found["id"])) == (2, 2, 0, 0)
+
+
 def test_b35_b37_every_type_has_its_texts(
     shop: Site, model: ScriptedOpenAI, tmp_path: Path
 ) -> None:

@@ -31,10 +31,10 @@ FILES = (
     (
         "entreprises.csv",
         "entreprise",
-        {"status": "PARTIAL", "total_rows": 1_000, "inserted": 995, "duplicate": 2, "rejected": 3},
+        {"status": "PARTIAL", "total_rows": 1_000, "inserted": 996, "duplicate": 2, "rejected": 2},
     ),
 )  # fmt: skip
-TABLES = {"location_ville": 35_511, "enterprise_entreprise": 995}
+TABLES = {"location_ville": 35_511, "enterprise_entreprise": 996}
 
 say = Console(highlight=False, soft_wrap=True).print
 

@@ -101,6 +101,7 @@ class Reading:
     file_rows: int = 0
     finished: bool = False
     resumed: bool = False
+    skipped_sheets: Sequence[str] = ()
     waiting: bool = False
     paused: bool = False
     last_line: int = 0
@@ -230,6 +231,7 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
     if corrects:
         _check_parent(states.get(corrects), corrects, order.import_type)
     reading = begin(earlier(states, ids), ids, submission, force=order.force)
+    reading.skipped_sheets = source.skipped_sheets
     watch(reading)
     if reading.finished:
         return reading

@@ -31,6 +31,8 @@ class ReadingView:
         """A step of `producers.importing.read_file`."""
         if self.reading is None and reading.resumed:
             self.screen.say(f"Cet import était commencé : il reprend ({reading.import_id}).")
+        if self.reading is None and reading.skipped_sheets:
+            self.screen.say(f"Feuilles ignorées : {', '.join(reading.skipped_sheets)}.")
         self.reading = reading
         if reading.paused and not self._paused:
             self.screen.say(f"L'import est suspendu : foxstream resume {reading.import_id}")

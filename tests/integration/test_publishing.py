@@ -20,6 +20,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient, NewTopic
+from openpyxl import Workbook
 
 from deploy.local.stack import Stack
 from producers.cluster import NotReadyError
@@ -596,6 +597,21 @@ def test_without_following_the_command_ends_when_the_file_is_read(
     document = json.loads(done.stdout)
     assert done.returncode == 0
     assert (document["status"], document["total_rows"]) == ("PENDING", 2503)
+
+
+def test_sheets_that_are_no_companies_are_named(settings: Settings, tmp_path: Path) -> None:
+    """Whoever imports a workbook without a look at it first hears what is not imported of it."""
+    book = Workbook()
+    book.active.append(["siren", "nom"])
+    book.active.append(["005520135", "A"])
+    book.create_sheet("Notice").append(["Lisez-moi"])
+    book.save(tmp_path / "entreprises.xlsx")
+
+    done = foxstream(
+        settings, "import", tmp_path / "entreprises.xlsx", "--type", "ENTREPRISE", "--no-follow"
+    )
+
+    assert "Feuilles ignorées : Notice." in done.stderr
 
 
 def test_an_interrupted_follower_says_that_the_import_goes_on(

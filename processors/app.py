@@ -6,7 +6,7 @@ partitions of another. One process may run several.
 
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
+from processors import metrics, watching
 from processors.categories import Categories
 from processors.cluster import Identity, identify
 from processors.database.pool import Pool
@@ -23,6 +24,7 @@ from processors.enrichment import building
 from processors.enrichment.receiving import Requests, Results
 from processors.enrichment.stage import CaughtUp, Parts, Stage
 from processors.enrichment.telling import Telling
+from processors.health import Health
 from processors.imports import Tracker
 from processors.lag import Lag
 from processors.naf import Naf
@@ -74,9 +76,17 @@ class World:
     pool: Pool
     registry: Registry
     identities: Mapping[str, Identity]
+    health: Health = field(default_factory=Health)
 
     def name(self, topic: Topic) -> str:
         return self.settings.topic_prefix + topic.name
+
+    def reads(self, topic: Topic) -> str:
+        """The name of a topic that an agent of this worker reads; the metrics are told so."""
+        name = self.name(topic)
+        metrics.LAST_COMMIT.labels(name).set_to_current_time()
+        metrics.TOPIC_PARTITIONS.labels(name).set(self.identities[name].partitions)
+        return name
 
     def encoder(self, topic: Topic) -> Encoder:
         """Writes values of `topic`, under the id that its schema is registered with."""
@@ -125,6 +135,9 @@ def rows(world: World) -> faust.App:
     naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
     companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_label)
     app.task(partial(resolve, world.pool))
+    types = {world.name(target.import_type.topic): name for name, target in TARGETS.items()}
+    parked = partial(watching.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
+    app.task(partial(watching.watch, parked))
     families = {
         CATEGORIE.name: Family(waiting, categories),
         SOUS_CATEGORIE.name: Family(None, categories),
@@ -139,7 +152,7 @@ def rows(world: World) -> faust.App:
             RejectLimit(world.settings.reject_limit),
             families.get(name, Family()),
         )
-        _drain(app, world.name(target.import_type.topic), writer.run)
+        _drain(app, world.reads(target.import_type.topic), writer.run)
     return app
 
 
@@ -148,29 +161,33 @@ def imports(world: World) -> faust.App:
     app = _app(world, "imports")
     send = sender(app)
 
-    events = world.name(IMPORT_EVENTS)
+    events = world.reads(IMPORT_EVENTS)
 
     async def publish(key: bytes, value: bytes) -> int:
         return await send(world.name(IMPORT_LOG), key, value, [])
+
+    def held() -> list[TP]:
+        return [tp for tp in app.consumer.assignment() if tp.topic == events]
 
     tracker = Tracker(
         world.decoder(IMPORT_EVENTS),
         world.encoder(IMPORT_LOG),
         world.pool,
         publish,
-        lambda: [tp for tp in app.consumer.assignment() if tp.topic == events],
+        held,
         {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
     )
     app.task(tracker.follow)
+    app.task(partial(watching.watch, partial(watching.look_at_imports, world.pool, held)))
     _drain(app, events, tracker.run)
-    _drain(app, world.name(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
+    _drain(app, world.reads(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
     return app
 
 
 def enrichment(world: World) -> faust.App:
     """Requests for texts → PostgreSQL → the language model → the site's tables, and answers kept."""
     app = _app(world, "enrichment")
-    requests, results = world.name(ENRICHMENT), world.name(ENRICHMENT_RESULTS)
+    requests, results = world.reads(ENRICHMENT), world.reads(ENRICHMENT_RESULTS)
     partitions = world.identities[results].partitions
 
     async def ends() -> Mapping[int, int]:
@@ -231,7 +248,9 @@ def _app(world: World, kind: str) -> faust.App:
         world.pool, world.identities, partial(identify, settings.kafka_bootstrap)
     )
     app.transport = BatchTransport(app.conf.broker, app, positions=positions)
-    app.task(Lag(positions.read, lambda: app.consumer).watch)
+    lag = Lag(positions.read, lambda: app.consumer)
+    app.task(lag.watch)
+    world.health.watch(kind, lambda: app.consumer, lag)
     return app
 
 

@@ -11,6 +11,9 @@ from schemas.topics import CO_PARTITIONED, TOPICS
 
 TIMEOUT_SECONDS = 10.0
 
+ANSWER_SECONDS = 5.0
+"""Of a broker that is there."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -88,6 +91,11 @@ def admin_client(bootstrap: str) -> AdminClient:
     """For questions to the cluster and changes of it; it connects when it is first used."""
     # Its own log lines would repeat on the terminal what the error says.
     return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+
+def answers(admin: AdminClient) -> None:
+    """Returns where Kafka answers. Raises KafkaException."""
+    admin.list_topics(timeout=ANSWER_SECONDS)
 
 
 def unreachable(bootstrap: str, error: KafkaException) -> UnreachableError:

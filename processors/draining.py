@@ -156,6 +156,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._turns: dict[TP, object] = {}
         self._written: dict[TP, int] = {}
         self._dropped: set[TP] = set()
+        self._joined = False
         self._sought = -1  # the generation of the last seek after a rebalance
         self.halted: set[TP] = set()
         self._handed: dict[TP, deque[tuple[int, float]]] = defaultdict(deque)
@@ -188,6 +189,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         position: int = self._thread.reached(tp)
         return position
 
+    def waits_for(self) -> str | None:
+        """What has to happen before records are read; None where they are read."""
+        if not self._joined:
+            return "a place in its group"
+        if self.app.in_recovery:
+            return "its tables"
+        if self.app.rebalancing:
+            return "the end of a rebalance"
+        if self.halted:
+            return "an operator: " + ", ".join(
+                f"{t}[{n}] is halted" for t, n in sorted(self.halted)
+            )
+        read = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        return "its positions" if read - self._turns.keys() else None
+
     async def seek_again(self, batch: Batch) -> None:
         """Takes the partition of a batch that was given up back to its stored position."""
         if self.is_current(batch):
@@ -212,6 +228,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
+        self._joined = True
         self.add_future(self._end_unless_sought(generation_id))
 
     async def _end_unless_sought(self, generation: int) -> None:

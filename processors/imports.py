@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from processors.database.queries import load
 from processors.draining import Batch, BatchConsumer
 from processors.judging import Reject
 from processors.settling import settle
-from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, State, state_of
+from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
 from processors.writing import enriching, positions, rejects
 from processors.writing.sqlstate import passes
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record
@@ -68,6 +69,10 @@ class Tracker:
         self._doubtful: dict[str, int] = {}
         self._touched: set[UUID] = set()
         self._news = asyncio.Event()
+        for import_type, status in product(
+            topics, TERMINAL
+        ):  # from 0, so that the first one counts
+            metrics.IMPORTS_FINISHED.labels(import_type, status)
 
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""
@@ -308,7 +313,10 @@ async def _keep(connection: Connection, state: State) -> None:
 
 def _count(facts: dict[str, Any], state: State) -> None:
     if state["completed_at"] is not None and facts["completed_at"] is None:
-        metrics.IMPORTS_FINISHED.labels(state["import_type"], state["status"]).inc()
+        how = state["import_type"], state["status"]
+        metrics.IMPORTS_FINISHED.labels(*how).inc()
+        # An import that failed as a whole may have had no row that was written.
+        metrics.IMPORT_SECONDS.labels(*how).observe(state["duration"] or 0.0)
         log.info(
             "import ended", action="import_ended", import_id=state["id"], status=state["status"]
         )

@@ -26,6 +26,8 @@ class Reading(Protocol):
 
     def assignment(self) -> Iterable[TP]: ...
 
+    async def earliest_offsets(self, *tps: TP) -> Mapping[TP, int]: ...
+
     async def highwaters(self, *tps: TP) -> Mapping[TP, int]: ...
 
     def written(self, tp: TP) -> int: ...
@@ -53,6 +55,12 @@ class Lag:
         self._stored = stored
         self._consumer = consumer
         self._standing: dict[TP, _Standing] = {}
+        self._waiting: set[TP] = set()
+
+    def stuck(self, seconds: float) -> list[TP]:
+        """Partitions of which rows wait and none was written for so long."""
+        until = time() - seconds
+        return [tp for tp in sorted(self._waiting) if self._standing[tp].since < until]
 
     async def watch(self) -> None:
         """Looks every LOOK_SECONDS until it is cancelled. A server that is away is asked again."""
@@ -72,11 +80,13 @@ class Lag:
         held = list(consumer.assignment())
         written = {tp: consumer.written(tp) for tp in held}  # before: a batch may commit meanwhile
         positions = await self._stored(held)
+        beginnings = await consumer.earliest_offsets(*positions)
         ends = await consumer.highwaters(*positions)
         for tp in self._standing.keys() - positions.keys():
             del self._standing[tp]
-            metrics.LAG_ROWS.remove(tp.topic, tp.partition)
-            metrics.LAG_SECONDS.remove(tp.topic, tp.partition)
+            self._waiting.discard(tp)
+            for metric in (metrics.LAG_ROWS, metrics.LAG_SECONDS, metrics.POSITION_GAP):
+                metric.remove(tp.topic, tp.partition)
         for topic in {tp.topic for tp in positions}:
             halted = sum(tp.topic == topic for tp in consumer.halted)
             metrics.PARTITIONS_HALTED.labels(topic).set(halted)
@@ -85,6 +95,8 @@ class Lag:
             if known is None or known.position != position:
                 self._standing[tp] = _Standing(position, time())
             self._tell(consumer, tp, ends[tp])
+            gap = max(beginnings[tp] - position, position - ends[tp], 0)
+            metrics.POSITION_GAP.labels(tp.topic, tp.partition).set(gap)
             if position < written[tp]:
                 log.warning(
                     "the database went back", action="position_went_back",
@@ -99,6 +111,10 @@ class Lag:
         rows = end - standing.position
         if read is None and consumer.reached(tp) >= end and tp not in consumer.halted:
             rows = 0  # what is left are markers of transactions
+        if rows > 0:
+            self._waiting.add(tp)
+        else:
+            self._waiting.discard(tp)
         since = standing.since if read is None else min(read, standing.since)
         metrics.LAG_ROWS.labels(tp.topic, tp.partition).set(max(rows, 0))
         metrics.LAG_SECONDS.labels(tp.topic, tp.partition).set(

@@ -1,6 +1,26 @@
-"""What the worker counts: the catalogue. Served on /metrics in Prometheus' text format."""
+"""What the worker counts: the catalogue, docs/metrics.md is made of it. Served on /metrics.
 
-from prometheus_client import Counter, Gauge, Histogram
+Each says how it adds up over several workers, where it is not a plain sum.
+"""
+
+import platform
+from importlib.metadata import version
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+BUILD = Info("fox_build", "What runs here.")
+BUILD.info({"version": version("foxstream"), "python": platform.python_version()})
+READY = Gauge("fox_worker_ready", "1 while /readyz answers 200: this worker does its part.")
+SERVER_REACHABLE = Gauge(
+    "fox_server_reachable",
+    "1 while kafka, postgresql or the registry answers this process. 0: nothing is lost, rows wait.",
+    ("server",),
+)
+CERTIFICATE_EXPIRY = Gauge(
+    "fox_certificate_expiry_timestamp_seconds",
+    "Unix time at which the certificate that a server shows ends. No series: no TLS.",
+    ("server",),
+)
 
 ROWS = Counter(
     "fox_rows_total",
@@ -34,6 +54,18 @@ PARTITIONS_HALTED = Gauge(
     "Partitions that this worker stopped writing until somebody mends what its log names.",
     ("topic",),
 )
+LAST_COMMIT = Gauge(
+    "fox_last_commit_timestamp_seconds",
+    "Unix time of the last batch of a topic that this worker committed, or of its start. The "
+    "highest of all workers counts. Old while rows wait: writing is stuck.",
+    ("topic",),
+)
+TOPIC_PARTITIONS = Gauge(
+    "fox_topic_partitions",
+    "Partitions of a topic that this worker reads or shares. More than those whose lag is told: "
+    "some are read by nobody.",
+    ("topic",),
+)
 LAG_ROWS = Gauge(
     "fox_consumer_lag_rows",
     "Records between the position in PostgreSQL and the end of the log, of this worker's partitions.",
@@ -44,14 +76,43 @@ LAG_SECONDS = Gauge(
     "Age of the oldest record that is not written. Rising without end: the partition is stuck.",
     ("topic", "partition"),
 )
+POSITION_GAP = Gauge(
+    "fox_position_gap_rows",
+    "Offsets between the position in PostgreSQL and what Kafka holds, where it does not hold the "
+    "position any more (or not yet). Above 0: rows may be lost at the next restart.",
+    ("topic", "partition"),
+)
+ROWS_PARKED = Gauge(
+    "fox_rows_parked",
+    "Rows that wait for the row that they belong to, of the partitions of this worker. Rising: "
+    "import what is missing.",
+    ("type",),
+)
 PAGES_UNRESOLVED = Gauge(
     "fox_pages_unresolved",
-    "Companies without a page for want of a mapping, a sub-category or a city. Rising: load them.",
+    "Companies without a page for want of a mapping, a sub-category or a city. Every worker of rows "
+    "tells all of them. Rising: load what is missing.",
     ("reason",),
 )
 IMPORTS_FINISHED = Counter("fox_imports_total", "Imports that ended.", ("type", "status"))
+IMPORT_SECONDS = Histogram(
+    "fox_import_seconds",
+    "From the first row of an import being written to its end.",
+    ("type", "status"),
+    buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21_600),
+)
 IMPORTS_UNFINISHED = Gauge(
     "fox_imports_unfinished", "Imports that have not ended, of the partitions of this worker."
+)
+IMPORT_OLDEST = Gauge(
+    "fox_import_oldest_unfinished_seconds",
+    "Age of the oldest import of this worker's partitions that has not ended, those that somebody "
+    "paused left out. The highest of all workers counts; 0: there is none.",
+)
+ACCOUNTING_DRIFT = Gauge(
+    "fox_accounting_drift_rows",
+    "Rows of this worker's imports that have no outcome although the import ended (within a day), "
+    "or more than one. Anything but 0 is a fault of foxstream.",
 )
 ENRICHMENT_REQUESTS = Counter(
     "fox_enrichment_requests_total",
@@ -60,7 +121,8 @@ ENRICHMENT_REQUESTS = Counter(
     ("outcome",),
 )
 ENRICHMENT_PENDING = Gauge(
-    "fox_enrichment_pending", "Requests for texts that wait or are worked on, of all workers."
+    "fox_enrichment_pending",
+    "Requests for texts that wait or are worked on. Every worker of texts tells all of them.",
 )
 AI_CALLS = Counter(
     "fox_ai_calls_total",
@@ -77,4 +139,10 @@ AI_COST = Counter("fox_ai_cost_total", "US dollars spent, by the configured pric
 AI_BREAKER = Gauge(
     "fox_ai_breaker_open",
     "1 while the model is not asked: it fails, its quota is used up, or its key is refused. Page.",
+)
+AI_BUDGET_USED = Gauge(
+    "fox_ai_budget_used_ratio",
+    "Share of a budget that is spent or reserved. Every worker of texts tells all of it. No series: "
+    "no limit is set.",
+    ("period",),
 )

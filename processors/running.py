@@ -5,20 +5,27 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
-from prometheus_client import start_http_server
 from psycopg import OperationalError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
 
-from processors import cluster
+from processors import certificates, cluster
 from processors.app import KINDS, World
+from processors.certificates import Endpoint
 from processors.database.migrate import check_migrated
-from processors.database.pool import open_pool
+from processors.database.pool import answers, open_pool
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
+from processors.health import Health
+from processors.probing import Ask, Servers
+from processors.serving import served
 from processors.settings import Settings
 from schemas.registry import Registry, RegistryUnavailableError, SchemaUnknownError
 from schemas.topics import TOPICS
@@ -50,12 +57,16 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server, _ = start_http_server(settings.metrics_port, settings.metrics_address)
-    log.info("metrics are served", action="metrics_served", port=server.server_port)
-    with Registry(settings.schema_registry_url) as registry:
+    servers = Servers(_asks(settings))
+    health = Health(servers.away)
+    with (
+        served(settings.metrics_address, settings.metrics_port, health) as port,
+        Registry(settings.schema_registry_url) as registry,
+    ):
+        log.info("metrics are served", action="metrics_served", port=port)
         async with open_pool(database_url, CONNECTIONS) as pool:
             try:
-                world = World(settings, pool, registry, identities)
+                world = World(settings, pool, registry, identities, health)
                 apps = [KINDS[kind](world) for kind in kinds]
             except RegistryUnavailableError as error:
                 raise UnreachableError(str(error)) from error
@@ -64,22 +75,61 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                     f"{error}: run 'foxstream-worker schemas register'"
                 ) from error
             try:
-                try:
-                    await asyncio.gather(*(app.start() for app in apps))
-                except KafkaConnectionError as error:
-                    raise _told(error) from error
-                log.info("worker started", action="worker_started", kinds=list(kinds))
-                while not stop.is_set() and not any(app.should_stop for app in apps):
-                    await asyncio.sleep(0.1)
+                async with _meanwhile(
+                    health.run(), servers.watch(), certificates.watch(_endpoints(settings))
+                ):
+                    try:
+                        await asyncio.gather(*(app.start() for app in apps))
+                    except KafkaConnectionError as error:
+                        raise _told(error) from error
+                    health.begin()
+                    log.info("worker started", action="worker_started", kinds=list(kinds))
+                    while not stop.is_set() and not any(app.should_stop for app in apps):
+                        await asyncio.sleep(0.1)
             finally:
                 _end_in_time(apps)
                 await asyncio.gather(*(app.stop() for app in apps))
-                server.shutdown()
-                server.server_close()
     for app in apps:
         if app.crash_reason is not None:
             raise _told(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
+
+
+def _asks(settings: Settings) -> Mapping[str, Ask]:
+    """How each server is asked whether it is there, by clients that nothing else uses."""
+    admin = cluster.admin_client(settings.kafka_bootstrap)
+    registry = Registry(settings.schema_registry_url)
+    return {
+        "kafka": partial(asyncio.to_thread, cluster.answers, admin),
+        "postgresql": partial(answers, settings.database_url.get_secret_value()),
+        "registry": partial(asyncio.to_thread, registry.answers),
+    }
+
+
+def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
+    """Where certificates are shown, by the server's name in the metrics."""
+    database = conninfo_to_dict(settings.database_url.get_secret_value())
+    registry = urlsplit(settings.schema_registry_url)
+    found: dict[str, Endpoint] = {}
+    if registry.scheme == "https" and registry.hostname:
+        found["registry"] = Endpoint(registry.hostname, registry.port or 443)
+    host = str(database.get("host") or "")
+    if host and not host.startswith("/"):
+        port = int(database.get("port") or 5432)
+        found["postgresql"] = Endpoint(host, port, certificates.ask_postgresql)
+    return found
+
+
+@asynccontextmanager
+async def _meanwhile(*watches: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs what has no end for as long as the block lasts."""
+    tasks = [asyncio.create_task(watch) for watch in watches]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _end_in_time(apps: Sequence[Any]) -> None:

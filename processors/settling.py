@@ -75,6 +75,7 @@ async def _persist(
             try:
                 result = await work(batch)
                 consumer.wrote(batch)
+                metrics.LAST_COMMIT.labels(batch.topic).set_to_current_time()
                 return [result]
             except psycopg.Error as error:
                 if blame(error) is Blame.SIZE and len(batch.records) > 1:

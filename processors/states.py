@@ -11,6 +11,8 @@ ERRORS = ("rejected", "parked")
 OUTCOMES = (*SUCCESSES, *ERRORS, "cancelled")
 AI_COUNTS = ("ai_requested", "ai_done", "ai_failed", "ai_left")
 
+TERMINAL = ("SUCCESS", "PARTIAL", "ERROR", "CANCELLED")
+
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
 

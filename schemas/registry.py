@@ -39,6 +39,10 @@ class Registry:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    def answers(self) -> None:
+        """Returns where the registry answers. Raises RegistryUnavailableError."""
+        self._call("GET", "/schemas/types")
+
     def schema(self, schema_id: int) -> Schema:
         """The schema with this id. Raises SchemaUnknownError, also where it is no Avro."""
         text = self._ask("schema", "GET", f"/schemas/ids/{schema_id}")

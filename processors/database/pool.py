@@ -49,6 +49,17 @@ async def open_pool(database_url: str, size: int) -> AsyncIterator[Pool]:
         yield pool
 
 
+async def answers(database_url: str) -> None:
+    """Returns where PostgreSQL lets a new connection in and answers it. Raises psycopg.Error.
+
+    Not one of the pool's: those may all be busy, and an old one says nothing of new ones.
+    """
+    async with await AsyncConnection.connect(
+        database_url, autocommit=True, connect_timeout=int(CONNECT_SECONDS)
+    ) as connection:
+        await connection.execute("SELECT 1")
+
+
 async def _reason(database_url: str) -> str:
     try:
         async with await AsyncConnection.connect(database_url, connect_timeout=5):

@@ -9,7 +9,7 @@ however long they were on their way (docs/decisions/0009).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from time import monotonic
 from typing import Any, NamedTuple
@@ -167,7 +167,8 @@ def _rates_refuse(limits: Limits, usage: _Usage, call: Call) -> Refusal | None:
 
 
 def scopes(import_id: UUID | None, at: datetime) -> dict[str, str]:
-    """The budgets that a call of this moment counts for, by their kind."""
+    """The budgets that a call of this moment counts for, by their kind. Days and months are UTC's."""
+    at = at.astimezone(UTC)
     found = {"day": f"day {at:%Y-%m-%d}", "month": f"month {at:%Y-%m}"}
     return found if import_id is None else {"import": f"import {import_id}", **found}
 
@@ -187,6 +188,19 @@ async def _budget_refuses(
             return Refusal("budget", LOOK_SECONDS, kind)
     await connection.execute(_SQL["spend"], {**values, "cost": call.cost})
     return None
+
+
+async def used(connection: Connection, limits: Limits) -> dict[str, float]:
+    """The share of today's and this month's budget that is spent or reserved, where it is limited."""
+    found = scopes(None, datetime.now(UTC))
+    cursor = await connection.execute(_SQL["budgets"], {"scopes": list(found.values())})
+    spent: dict[str, Decimal] = dict(await cursor.fetchall())
+    shares: dict[str, float] = {}
+    for kind, scope in found.items():
+        limit = limits.budgets.get(kind)
+        if limit is not None:  # a budget of nothing is used up
+            shares[kind] = float(spent.get(scope, 0) / limit) if limit else 1.0
+    return shares
 
 
 class Used(NamedTuple):

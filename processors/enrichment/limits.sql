@@ -38,6 +38,9 @@ ON CONFLICT (scope) DO NOTHING
 -- name: spent_now
 SELECT scope, spent FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s) ORDER BY scope FOR UPDATE
 
+-- name: budgets
+SELECT scope, spent FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s)
+
 -- name: spend
 UPDATE ingest.ai_budgets SET spent = spent + %(cost)s WHERE scope = ANY(%(scopes)s)
 

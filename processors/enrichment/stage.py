@@ -124,6 +124,7 @@ class Stage:
             cursor = await connection.execute(_SQL["leave"])
             left = await cursor.fetchone()
             standing = await limits.standing(connection, model)
+            used = await limits.used(connection, self._terms.limits)
             cursor = await connection.execute(_SQL["pending"])
             pending = await cursor.fetchone() or (0,)
         if lost:
@@ -133,3 +134,5 @@ class Stage:
             metrics.ENRICHMENT_REQUESTS.labels("left").inc(left[0])
         metrics.ENRICHMENT_PENDING.set(pending[0])
         metrics.AI_BREAKER.set(standing["open"] or standing["halted"] is not None)
+        for period, share in used.items():
+            metrics.AI_BUDGET_USED.labels(period).set(share)

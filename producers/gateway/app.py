@@ -68,21 +68,25 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
 
 def _add_health(app: FastAPI) -> None:
     @app.get("/livez", include_in_schema=False)
-    async def livez() -> Response:
-        return Response("ok\n", media_type="text/plain")
+    async def livez(request: Request) -> Response:
+        gateway: Gateway = request.app.state.gateway
+        failure = gateway.failure()
+        text = f"{failure or 'ok'}\n"
+        return Response(text, 503 if failure else 200, media_type="text/plain")
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
         why = gateway.obstacles()
-        return JSONResponse({"ready": not why, "waiting_for": why}, 503 if why else 200)
+        told = {"ready": not why, "waiting_for": why, "away": gateway.probing.away()}
+        return JSONResponse(told, 503 if why else 200)
 
     @app.get("/metrics", include_in_schema=False)
     async def prometheus(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
         metrics.READY.set(not gateway.obstacles())
         metrics.UNPUBLISHED.set(gateway.publishing.unfinished)
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from producers.gateway import access, following
 from producers.gateway.audit import UNPREPARED, Audit
 from producers.gateway.children import Children
 from producers.gateway.limits import Limits
+from producers.gateway.probing import Probing
 from producers.gateway.problems import unknown_import
 from producers.gateway.publishing import Publishing
 from producers.gateway.receiving import Receiving
@@ -48,12 +49,14 @@ class Gateway:
         self.publishing = Publishing(self.spool, settings, limits)
         self.children = Children(4)
         self.audit = Audit(settings)
+        self.probing = Probing(settings, self.spool, limits.max_file_bytes)
         self.stats: dict[str, int] = {}
         self.followers = 0
         self.retries: set[asyncio.Task[str]] = set()
         self.stopping = asyncio.Event()
         self._threads: list[following.Follower] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._vital: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begins to follow and to publish."""
@@ -64,8 +67,11 @@ class Gateway:
         self._threads.append(following.follow_tokens(self.settings, self.tokens.take, loop))
         for thread in self._threads:
             thread.start()
+        self._vital = asyncio.create_task(self.publishing.run())
+        self._vital.add_done_callback(_tell_end)
         self._tasks = [
-            asyncio.create_task(self.publishing.run()),
+            self._vital,
+            asyncio.create_task(self.probing.run()),
             asyncio.create_task(self._prepare_audit()),
             asyncio.create_task(self.children.warm_up()),
         ]
@@ -97,7 +103,14 @@ class Gateway:
 
     def obstacles(self) -> list[str]:
         """Why the gateway is not ready; empty where it is."""
-        return [thread.why for thread in self._threads if thread.why is not None]
+        followed = [thread.why for thread in self._threads if thread.why is not None]
+        return followed if self.probing.spool is None else [*followed, self.probing.spool]
+
+    def failure(self) -> str | None:
+        """Why the process has to be started anew; None where all of it runs."""
+        if self._vital is None:
+            return "the gateway starts"
+        return "nothing is published any more" if self._vital.done() else None
 
     def known(self, import_id: str) -> State | None:
         """The state of an import, of the log or, before that, of the spool."""
@@ -120,6 +133,11 @@ class Gateway:
         """A file came to the spool: it is published, and listed at once."""
         self.states.take_new([submitted(job)])
         self.publishing.look()
+
+
+def _tell_end(publishing: "asyncio.Task[None]") -> None:
+    if not publishing.cancelled():
+        _LOGGER.error("nothing is published any more", exc_info=publishing.exception())
 
 
 def submitted(job: Job) -> State:

@@ -207,6 +207,19 @@ class Spool:
         yield from ((upload, 0.0) for upload in self.large.iterdir() if _has_ended(upload))
         yield from ((key, _KEY_SECONDS) for key in self._keys.iterdir())
 
+    def room(self) -> tuple[int, int]:
+        """Bytes that are free on its disk, and the size of it. Raises OSError."""
+        disk = os.statvfs(self.folder)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+    def try_out(self) -> None:
+        """Raises OSError where no file can be written."""
+        trial = self.scratch(".trial")
+        try:
+            _write(trial, "x")
+        finally:
+            trial.unlink(missing_ok=True)
+
     def secret(self) -> bytes:
         """Random bytes that all gateways of this spool share; made where there are none."""
         path = self.folder / "secret"

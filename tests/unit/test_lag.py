@@ -23,9 +23,13 @@ class Consumer:
     fetched: dict[TP, int] = field(default_factory=dict)
     committed: dict[TP, int] = field(default_factory=dict)
     taken_back: list[TP] = field(default_factory=list)
+    beginnings: dict[TP, int] = field(default_factory=dict)
 
     def assignment(self) -> Iterable[TP]:
         return set(self.stored)
+
+    async def earliest_offsets(self, *tps: TP) -> Mapping[TP, int]:
+        return {tp: self.beginnings.get(tp, 0) for tp in tps}
 
     async def highwaters(self, *tps: TP) -> Mapping[TP, int]:
         return {tp: self.ends[tp] for tp in tps}
@@ -44,6 +48,11 @@ class Consumer:
 
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
         return {tp: self.stored[tp] for tp in tps}
+
+
+def gap(tp: TP) -> float | None:
+    where = {"topic": tp.topic, "partition": str(tp.partition)}
+    return REGISTRY.get_sample_value("fox_position_gap_rows", where)
 
 
 def metric(name: str, tp: TP) -> float | None:
@@ -122,3 +131,30 @@ async def test_a_position_that_went_back_is_followed() -> None:
     await lag.look()
 
     assert consumer.taken_back == [A]
+
+
+async def test_a_position_that_kafka_does_not_hold() -> None:
+    """Before the log's beginning, or beyond its end; in between there is no gap."""
+    consumer = Consumer({A: 10, B: 30}, {A: 20, B: 20}, beginnings={A: 15})
+    lag = Lag(consumer.read, lambda: consumer)
+
+    await lag.look()
+    assert (gap(A), gap(B)) == (5, 10)
+
+    consumer.stored |= {A: 15, B: 20}
+    await lag.look()
+    assert (gap(A), gap(B)) == (0, 0)
+
+
+async def test_rows_that_wait_while_none_is_written() -> None:
+    """Stuck is who has rows and stands still; neither who is done nor who has just moved."""
+    consumer = Consumer({A: 10, B: 20}, {A: 20, B: 20})
+    lag = Lag(consumer.read, lambda: consumer)
+
+    await lag.look()
+    assert lag.stuck(60) == []
+    assert lag.stuck(0) == [A]
+
+    consumer.stored[A] = 20
+    await lag.look()
+    assert lag.stuck(0) == []

@@ -1,0 +1,52 @@
+"""Whether the servers that a worker needs answer it: for the metrics, and for its readiness."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from processors import metrics
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 10.0
+
+ANSWER_SECONDS = 8.0
+"""Longest answer. A server that takes longer counts as away."""
+
+Ask = Callable[[], Awaitable[None]]
+"""Returns where the server answered; raises whatever it likes where it did not."""
+
+
+class Servers:
+    """Asks each server now and then, all of them side by side."""
+
+    def __init__(self, asks: Mapping[str, Ask]) -> None:
+        self._asks = asks
+        self._reached: dict[str, bool] = {}
+
+    def away(self) -> list[str]:
+        """Servers that did not answer when they were last asked, or were not asked yet."""
+        return [name for name in self._asks if not self._reached.get(name)]
+
+    async def watch(self) -> None:
+        """Asks until it is cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Asks each server once."""
+        await asyncio.gather(*(self._look(name, ask) for name, ask in self._asks.items()))
+
+    async def _look(self, name: str, ask: Ask) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await ask()
+            reached = True
+        except Exception as error:  # noqa: BLE001 - whatever its client raises: it did not answer
+            reached = False
+            if self._reached.get(name, True):
+                log.warning("server is away", action="server_away", server=name, reason=repr(error))
+        self._reached[name] = reached
+        metrics.SERVER_REACHABLE.labels(name).set(reached)

@@ -1,0 +1,63 @@
+"""What the metrics say of imports and of rows that wait, as PostgreSQL has it.
+
+Each worker tells of the partitions that it holds: together they tell of each import once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import structlog
+from faust.types import TP
+
+from processors import metrics
+from processors.database.pool import Pool, connected
+from processors.database.queries import load
+from processors.writing.sqlstate import passes
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors", "watching.sql")
+
+LOOK_SECONDS = 15.0
+
+Look = Callable[[], Awaitable[None]]
+
+
+async def watch(look: Look) -> None:
+    """Looks until it is cancelled. A server that is away is asked again."""
+    while True:
+        try:
+            await look()
+        except Exception as error:  # must not take the worker's own work with it
+            if passes(error):
+                log.warning("metrics are late", action="watch_late", reason=repr(error))
+            else:
+                log.exception("metrics are not known", action="watch_failed")
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def look_at_imports(pool: Pool, assignment: Callable[[], Iterable[TP]]) -> None:
+    """The oldest unfinished import, and whether all rows are accounted for."""
+    held = sorted({tp.partition for tp in assignment()})
+    async with connected(pool) as connection:
+        cursor = await connection.execute(_SQL["oldest"], {"partitions": held})
+        (oldest,) = await cursor.fetchone() or (0.0,)
+        cursor = await connection.execute(_SQL["drift"], {"partitions": held})
+        (drift,) = await cursor.fetchone() or (0,)
+    metrics.IMPORT_OLDEST.set(oldest)
+    metrics.ACCOUNTING_DRIFT.set(drift)
+
+
+async def look_at_parked(
+    pool: Pool, assignment: Callable[[], Iterable[TP]], types: Mapping[str, str]
+) -> None:
+    """Rows that wait. `types` are the import types, by the names of their topics."""
+    held = [tp for tp in assignment() if tp.topic in types]
+    async with connected(pool) as connection:
+        cursor = await connection.execute(
+            _SQL["parked"],
+            {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+        )
+        parked: dict[str, int] = dict(await cursor.fetchall())
+    for topic, import_type in types.items():
+        metrics.ROWS_PARKED.labels(import_type).set(parked.get(topic, 0))

@@ -1,0 +1,81 @@
+"""Whether Kafka, the registry and the spool's disk do their part: for the metrics, and for /readyz.
+
+A server that is away does not make the gateway unready: it takes uploads all the same, and tells what
+it knows. A spool that takes no file does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from producers.cluster import configuration
+from producers.gateway import metrics
+from producers.gateway.spool import Spool
+from producers.settings import Settings
+from schemas.registry import Registry, RegistryUnavailableError
+
+_LOGGER = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
+
+_FULL = "Le disque du spool est plein : un fichier de plus n'y tient pas."
+_READ_ONLY = "Le spool n'accepte aucun fichier"
+
+
+class Probing:
+    """`spool` says why it takes no file of `file_bytes`, None where it does."""
+
+    def __init__(self, settings: Settings, spool: Spool, file_bytes: int) -> None:
+        self._settings = settings
+        self._disk = spool
+        self._file_bytes = file_bytes
+        self._reached: dict[str, bool] = {}
+        self.spool: str | None = None
+
+    def away(self) -> list[str]:
+        """Servers that did not answer when they were last asked."""
+        return [name for name, reached in self._reached.items() if not reached]
+
+    async def run(self) -> None:
+        """Looks until it is cancelled."""
+        admin = AdminClient(configuration(self._settings))
+        with Registry(self._settings.schema_registry_url) as registry:
+            while True:
+                await asyncio.gather(
+                    # All topics: to ask for one would create it on a broker that allows that.
+                    self._ask("kafka", lambda: admin.list_topics(timeout=_ANSWER_SECONDS)),
+                    self._ask("registry", registry.answers),
+                    self._look_at_spool(),
+                )
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _ask(self, server: str, ask: Callable[[], object]) -> None:
+        try:
+            await asyncio.to_thread(ask)
+            reached = True
+        except (KafkaException, RegistryUnavailableError, LookupError) as error:
+            reached = False
+            if self._reached.get(server, True):
+                extra = {"action": "probe", "server": server, "error": str(error)}
+                _LOGGER.warning("server is away", extra=extra)
+        self._reached[server] = reached
+        metrics.SERVER_REACHABLE.labels(server).set(reached)
+
+    async def _look_at_spool(self) -> None:
+        self.spool = await asyncio.to_thread(self._spool_refuses)
+
+    def _spool_refuses(self) -> str | None:
+        try:
+            free, size = self._disk.room()
+            metrics.SPOOL_FREE.set(free)
+            metrics.SPOOL_SIZE.set(size)
+            if free < self._file_bytes:
+                return _FULL
+            self._disk.try_out()
+        except OSError as error:
+            return f"{_READ_ONLY} : {error.strerror}."
+        return None

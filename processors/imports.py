@@ -73,6 +73,7 @@ class Tracker:
             topics, TERMINAL
         ):  # from 0, so that the first one counts
             metrics.IMPORTS_FINISHED.labels(import_type, status)
+            metrics.IMPORT_SECONDS.labels(import_type, status)
 
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""

@@ -47,7 +47,7 @@ BATCH_ROWS = Histogram(
 RETRIES = Counter(
     "fox_batch_retries_total",
     "Transactions tried again, because a server failed. Rising: look at PostgreSQL.",
-    ("type",),
+    ("topic",),
 )
 PARTITIONS_HALTED = Gauge(
     "fox_partitions_halted",

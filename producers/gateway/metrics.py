@@ -51,7 +51,7 @@ UNPUBLISHED = Gauge(
 )
 SPOOL_FREE = Gauge(
     "fox_gateway_spool_free_bytes",
-    "Room on the disk of the spool. Below FOX_GATEWAY_MAX_FILE_BYTES uploads are refused.",
+    "Room on the disk of the spool. Below FOX_GATEWAY_MAX_FILE_BYTES the gateway is not ready.",
     registry=REGISTRY,
 )
 SPOOL_SIZE = Gauge(

@@ -9,9 +9,9 @@ from processors import metrics
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 
-ANSWER_SECONDS = 8.0
+ANSWER_SECONDS = 6.0
 """Longest answer. A server that takes longer counts as away."""
 
 Ask = Callable[[], Awaitable[None]]

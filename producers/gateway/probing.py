@@ -38,7 +38,7 @@ class Probing:
 
     def away(self) -> list[str]:
         """Servers that did not answer when they were last asked."""
-        return [name for name, reached in self._reached.items() if not reached]
+        return sorted(name for name, reached in self._reached.items() if not reached)
 
     async def run(self) -> None:
         """Looks until it is cancelled."""

@@ -28,7 +28,7 @@ from processors import app as wiring
 from processors import draining
 from processors.cluster import create_topics, identify
 from processors.draining import Batch, BatchConsumer, BatchTransport
-from processors.errors import PositionLostError
+from processors.errors import PositionLostError, UnreachableError
 from processors.settings import Settings
 from tests.fix_stack import Site, eventually
 
@@ -559,6 +559,31 @@ async def test_halted_partition(wide: Topic) -> None:
         await until(lambda: len(reader.records) >= 50)
 
         assert [batch.end for batch in reader.batches if batch.partition == 0] == [10]
+
+
+async def test_what_a_consumer_waits_for(topic: Topic) -> None:
+    """Its group, the end of a rebalance, tables, positions, then nothing; or somebody who acts."""
+    topic.put(0, 9)
+    positions = Positions({})
+    positions.opened.clear()
+
+    async with reading(topic, positions=positions) as reader:
+        assert reader.consumer.waits_for() == "a place in its group"
+        await until(lambda: positions.asked)
+        assert reader.consumer.waits_for() == "the end of a rebalance"
+        reader.app.in_recovery = True
+        assert reader.consumer.waits_for() == "its tables"
+        reader.app.in_recovery = False
+
+        positions.fault = UnreachableError("away")
+        positions.opened.set()
+        await until(lambda: reader.consumer.waits_for() == "its positions")
+        positions.fault = None
+        await until(lambda: reader.consumer.waits_for() is None)
+
+        await until(lambda: reader.batches)
+        reader.consumer.void(reader.batches[0])
+        assert reader.consumer.waits_for() == f"an operator: {topic.name}[0] is halted"
 
 
 # Seeks that do not come to their end

@@ -494,6 +494,9 @@ def test_a_topic_of_which_most_is_rejected_halts(
     worker = site.worker()
 
     eventually(lambda: metric(port, "fox_partitions_halted", site.prefix + COMPANIES) == PARTITIONS)
+    ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+    assert ready.status_code == 503
+    assert "rows waits for an operator" in ready.text
     file = tmp_path / "companies.csv"
     file.write_text("siren;nom\n123456782;Martin\n", encoding="utf-8")
     with site.start("import", file, "--type", "entreprise") as command:

@@ -27,6 +27,7 @@ from processors.health import Health
 from processors.probing import Ask, Servers
 from processors.serving import served
 from processors.settings import Settings
+from schemas import sentry
 from schemas.registry import Registry, RegistryUnavailableError, SchemaUnknownError
 from schemas.topics import TOPICS
 
@@ -50,6 +51,7 @@ GARBAGE_THRESHOLDS = (200_000, 20, 50)
 async def run(settings: Settings, kinds: Sequence[str]) -> None:
     """Runs agents of these kinds until SIGTERM or SIGINT. Raises WorkerError where it cannot go on."""
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+    _tell_sentry(settings)
     database_url = settings.database_url.get_secret_value()
     check_migrated(database_url)
     names = [settings.topic_prefix + topic.name for topic in TOPICS]
@@ -93,6 +95,13 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
         if app.crash_reason is not None:
             raise _told(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
+
+
+def _tell_sentry(settings: Settings) -> None:
+    try:
+        sentry.begin(settings.sentry_dsn, "worker")
+    except ValueError as error:
+        raise ConfigurationError(f"FOX_SENTRY_DSN is none: {error}") from error
 
 
 def _asks(settings: Settings) -> Mapping[str, Ask]:

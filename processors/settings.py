@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of /metrics; 0: any free one, logged.")
     ] = 0
+    sentry_dsn: Annotated[
+        SecretStr | None, Field(description="Where Sentry is told of errors. Unset: nowhere.")
+    ] = None
     batch_rows: Annotated[
         int,
         Field(

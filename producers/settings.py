@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     ai_model: str = Field(default=DEFAULT_MODEL, min_length=1)
     ai_price_input: Decimal | None = Field(default=None, ge=0)
     ai_price_output: Decimal | None = Field(default=None, ge=0)
+    sentry_dsn: SecretStr | None = None
     topic_prefix: str = Field(default="fox.", pattern="^[a-zA-Z0-9._-]*$")
 
     def topic(self, name: str) -> str:

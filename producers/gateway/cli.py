@@ -41,6 +41,7 @@ def run() -> None:
     gc.set_threshold(50_000, 20, 50)
     with explained():
         limits = gateway_settings()
+        _tell_sentry()
         application = create_app(settings(), limits)
         config = uvicorn.Config(
             application,
@@ -58,6 +59,16 @@ def run() -> None:
         from producers.gateway.serving import serve
 
         serve(uvicorn.Server(config), application)
+
+
+def _tell_sentry() -> None:
+    from producers.settings import SettingsError, settings
+    from schemas import sentry
+
+    try:
+        sentry.begin(settings().sentry_dsn, "gateway")
+    except ValueError as error:
+        raise SettingsError(f"FOX_SENTRY_DSN n'est pas un DSN : {error}.") from error
 
 
 @token.command()

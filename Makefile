@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down check fmt lock bench bench-growth faults
+.PHONY: help demo test up down check fmt lock docs bench bench-growth faults
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,6 +46,10 @@ fmt: $(VENV)/ready ## format, and mend what lint can mend
 lock: $(VENV)/ready ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
+
+docs: $(VENV)/ready ## pages made of the code anew, then the site, into site/
+	@$(BIN)/python -m tests.documents
+	$(BIN)/mkdocs build --quiet --strict
 
 bench: $(VENV)/ready ## foxstream beside three others, traits, import times: docs/scalability.md (10 minutes)
 	@$(BIN)/python -m tests.benchmarks quick

@@ -32,25 +32,35 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=65535, description="Port of /metrics; 0: any free one, logged.")
     ] = 0
     sentry_dsn: Annotated[
-        SecretStr | None, Field(description="Where Sentry is told of errors. Unset: nowhere.")
+        SecretStr | None,
+        Field(
+            description="Where Sentry is told of errors and crashes; unset: nowhere. Of an "
+            "exception its kind, its first line and its places in the code; no row, request, "
+            "variable or earlier line of the log."
+        ),
     ] = None
     batch_rows: Annotated[
         int,
         Field(
             ge=1,
             le=50_000,
-            description="Most rows in one transaction, beyond one fetch (2,000).",
+            description="Most rows in one transaction; what one fetch brings is not divided.",
         ),
     ] = 5000
     import_luhn: Annotated[
-        Luhn, Field(description="A SIREN or SIRET with a wrong check digit: error, warning or off.")
+        Luhn,
+        Field(
+            description="What a SIREN or SIRET with a wrong check digit is: warning (kept, and "
+            "counted), error (the row is rejected) or off."
+        ),
     ] = "warning"
     reject_limit: Annotated[
         float,
         Field(
             gt=0,
             le=1,
-            description="Most of the latest 10,000 rows of a topic that may be rejected unannounced.",
+            description="Most of the latest 10,000 rows of a topic that may be rejected without "
+            "the reader of their file having announced it; 1: no limit.",
         ),
     ] = 0.5
     ai_model: Annotated[str, Field(min_length=1, description="Model that writes texts.")] = (
@@ -84,19 +94,19 @@ class Settings(BaseSettings):
         float, Field(gt=0, description="Then one call probes; twice as long after each failure.")
     ] = 60.0
     ai_budget_import: Annotated[
-        Decimal | None, Field(ge=0, description="US dollars for one import. Unset: no limit.")
+        Decimal | None, Field(ge=0, description="Most that is spent for one import. Unset: no limit.")
     ] = None
     ai_budget_day: Annotated[
-        Decimal | None, Field(ge=0, description="US dollars a day, UTC. Unset: no limit.")
+        Decimal | None, Field(ge=0, description="Most that is spent a day, UTC. Unset: no limit.")
     ] = None
     ai_budget_month: Annotated[
-        Decimal | None, Field(ge=0, description="US dollars a month, UTC. Unset: no limit.")
+        Decimal | None, Field(ge=0, description="Most that is spent a month, UTC. Unset: no limit.")
     ] = None
     ai_price_input: Annotated[
-        Decimal | None, Field(ge=0, description="US dollars for a million tokens sent.")
+        Decimal | None, Field(ge=0, description="For a million tokens sent. Unset: the model's, of schemas/prices.py.")
     ] = None
     ai_price_output: Annotated[
-        Decimal | None, Field(ge=0, description="US dollars for a million tokens answered.")
+        Decimal | None, Field(ge=0, description="For a million tokens answered. Unset: the same.")
     ] = None
     ai_nightly_requests: Annotated[
         int, Field(ge=0, description="Most texts that a nightly plan asks for.")

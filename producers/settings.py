@@ -1,10 +1,10 @@
-"""What the environment says; docs/operations.md lists every setting."""
+"""What the environment says; docs/settings.md lists every setting."""
 
 import os
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,34 +41,76 @@ class GatewaySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FOX_GATEWAY_", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
-    spool: Path = Path("spool")
-    secret: SecretStr | None = None
-    trusted_proxies: str = "127.0.0.1"
+    host: Annotated[str, Field(description="Where it listens.")] = "127.0.0.1"
+    port: Annotated[
+        int, Field(ge=0, le=65535, description="Its port; 0: any free one, logged.")
+    ] = 8080
+    spool: Annotated[
+        Path,
+        Field(description="Folder of uploaded files; on a disk that keeps what was synced."),
+    ] = Path("spool")
+    secret: Annotated[
+        SecretStr | None,
+        Field(
+            description="Signs browser sessions; the same for gateways without a common spool. "
+            "Unset: a file in the spool."
+        ),
+    ] = None
+    trusted_proxies: Annotated[
+        str, Field(description="Whose X-Forwarded-For and X-Forwarded-Proto are believed.")
+    ] = "127.0.0.1"
 
-    max_file_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
-    max_rows: int = Field(default=50_000, gt=0)
-    large_max_file_bytes: int = Field(default=16 * 1024**3, gt=0)
-    large_upload_hours: float = Field(default=24, gt=0)
-    uploads_at_once: int = Field(default=40, gt=0)
-    idle_seconds: float = Field(default=30, gt=0)
+    max_file_bytes: Annotated[int, Field(gt=0, description="Of an upload.")] = 10 * 1024 * 1024
+    max_rows: Annotated[int, Field(gt=0, description="Of an upload.")] = 50_000
+    large_max_file_bytes: Annotated[int, Field(gt=0, description="Of a resumable upload.")] = (
+        16 * 1024**3
+    )
+    large_upload_hours: Annotated[
+        float, Field(gt=0, description="A resumable upload that is not complete then is dropped.")
+    ] = 24
+    uploads_at_once: Annotated[int, Field(gt=0, description="More get 503.")] = 40
+    idle_seconds: Annotated[
+        float, Field(gt=0, description="Who sends nothing for so long is let go.")
+    ] = 30
 
-    imports_per_minute: int = Field(default=10, gt=0)
-    checks_per_minute: int = Field(default=30, gt=0)
-    requests_per_minute: int = Field(default=1200, gt=0)
-    logins_per_minute: int = Field(default=10, gt=0)
-    followers: int = Field(default=500, gt=0)
+    imports_per_minute: Annotated[
+        int, Field(gt=0, description="Uploads of an account, on this gateway.")
+    ] = 10
+    checks_per_minute: Annotated[
+        int, Field(gt=0, description="Previews of an account, on this gateway.")
+    ] = 30
+    requests_per_minute: Annotated[
+        int, Field(gt=0, description="Requests of an account, on this gateway.")
+    ] = 1200
+    logins_per_minute: Annotated[
+        int, Field(gt=0, description="Of an IP address, false tokens included.")
+    ] = 10
+    followers: Annotated[int, Field(gt=0, description="Open event streams.")] = 500
 
-    publishers: int = Field(default=4, gt=0)
-    large_publishers: int = Field(default=2, gt=0)
-    tries: int = Field(default=4, gt=0)
-    retry_seconds: float = Field(default=5, ge=0)
-    soft_limit_seconds: float = Field(default=1800, gt=0)
-    hard_limit_seconds: float = Field(default=2000, gt=0)
-    check_seconds: float = Field(default=60, gt=0)
-    file_days: float = Field(default=30, gt=0)
-    session_hours: float = Field(default=12, gt=0)
+    publishers: Annotated[
+        int, Field(gt=0, description="Uploads published side by side, each by a process.")
+    ] = 4
+    large_publishers: Annotated[
+        int, Field(gt=0, description="The same of resumable uploads.")
+    ] = 2
+    tries: Annotated[int, Field(gt=0, description="Of publishing a file.")] = 4
+    retry_seconds: Annotated[float, Field(ge=0, description="Between two tries.")] = 5
+    soft_limit_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Of reading and publishing, after which the file is given up cleanly; "
+            "waiting for workers does not count.",
+        ),
+    ] = 1800
+    hard_limit_seconds: Annotated[
+        float, Field(gt=0, description="After which its process is ended.")
+    ] = 2000
+    check_seconds: Annotated[float, Field(gt=0, description="Longest preview.")] = 60
+    file_days: Annotated[
+        float, Field(gt=0, description="How long a published file stays in the spool.")
+    ] = 30
+    session_hours: Annotated[float, Field(gt=0, description="Of a browser.")] = 12
 
 
 @cache

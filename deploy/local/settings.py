@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # A server sees only these: variables of its own (KAFKA_*, QUARKUS_*, PG*, JAVA_TOOL_OPTIONS)
@@ -25,11 +27,21 @@ class LocalSettings(BaseSettings):
         env_prefix="FOX_", env_ignore_empty=True, frozen=True, extra="ignore"
     )
 
-    kafka_bootstrap: str | None = None
-    schema_registry_url: str | None = None
-    database_url: str | None = None
-    database_url_file: Path | None = None
-    local_cache: Path = _default_cache()
+    kafka_bootstrap: Annotated[
+        str | None, Field(description="Brokers that exist already. Unset: starts one.")
+    ] = None
+    schema_registry_url: Annotated[
+        str | None, Field(description="A registry that exists already. Unset: starts one.")
+    ] = None
+    database_url: Annotated[
+        str | None, Field(description="A PostgreSQL that exists already. Unset: starts one.")
+    ] = None
+    database_url_file: Annotated[
+        Path | None, Field(description="File that holds FOX_DATABASE_URL.")
+    ] = None
+    local_cache: Annotated[
+        Path, Field(description="Where downloaded servers are kept.")
+    ] = _default_cache()
 
     def existing(self) -> dict[str, str]:
         """The addresses of servers that exist already, by the name of their variable.

@@ -4,7 +4,7 @@ Every call is a row of ingest.ai_calls, written before it is made, under a lock 
 the same row is the sliding window of the rates, the reservation of the budgets, and what is known
 of a call whose worker died. A permit has to be used within `MARGIN` of the window, and the window
 that is looked at is longer by as much: so no window of the provider's own clock holds more calls,
-however long they were on their way (docs/decisions/0009).
+however long they were on their way (docs/decisions/0008).
 """
 
 from collections.abc import Mapping

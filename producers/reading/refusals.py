@@ -3,7 +3,7 @@
 docs/errors.md explains each code. Names follow Frictionless where it has one.
 """
 
-_SENTENCES = {
+SENTENCES = {
     "empty-file": "Le fichier est vide : exportez-le à nouveau ou choisissez-en un autre.",
     "no-rows": (
         "Le fichier ne contient qu'un en-tête, aucune ligne de données : exportez-le à nouveau."
@@ -68,7 +68,7 @@ _SENTENCES = {
     ),
 }
 
-CODES = frozenset(_SENTENCES)
+CODES = frozenset(SENTENCES)
 
 _SHOWN = 12
 _LENGTH = 40
@@ -85,7 +85,7 @@ class RefusedError(Exception):
 
 def refusal(code: str, **facts: object) -> RefusedError:
     """The refusal `code`, its sentence filled in with the facts that it names."""
-    return RefusedError(code, _SENTENCES[code].format(**facts))
+    return RefusedError(code, SENTENCES[code].format(**facts))
 
 
 def quoted(names: list[str]) -> str:

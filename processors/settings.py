@@ -94,7 +94,8 @@ class Settings(BaseSettings):
         float, Field(gt=0, description="Then one call probes; twice as long after each failure.")
     ] = 60.0
     ai_budget_import: Annotated[
-        Decimal | None, Field(ge=0, description="Most that is spent for one import. Unset: no limit.")
+        Decimal | None,
+        Field(ge=0, description="Most that is spent for one import. Unset: no limit."),
     ] = None
     ai_budget_day: Annotated[
         Decimal | None, Field(ge=0, description="Most that is spent a day, UTC. Unset: no limit.")
@@ -103,7 +104,10 @@ class Settings(BaseSettings):
         Decimal | None, Field(ge=0, description="Most that is spent a month, UTC. Unset: no limit.")
     ] = None
     ai_price_input: Annotated[
-        Decimal | None, Field(ge=0, description="For a million tokens sent. Unset: the model's, of schemas/prices.py.")
+        Decimal | None,
+        Field(
+            ge=0, description="For a million tokens sent. Unset: the model's, of schemas/prices.py."
+        ),
     ] = None
     ai_price_output: Annotated[
         Decimal | None, Field(ge=0, description="For a million tokens answered. Unset: the same.")

@@ -90,9 +90,7 @@ class GatewaySettings(BaseSettings):
     publishers: Annotated[
         int, Field(gt=0, description="Uploads published side by side, each by a process.")
     ] = 4
-    large_publishers: Annotated[
-        int, Field(gt=0, description="The same of resumable uploads.")
-    ] = 2
+    large_publishers: Annotated[int, Field(gt=0, description="The same of resumable uploads.")] = 2
     tries: Annotated[int, Field(gt=0, description="Of publishing a file.")] = 4
     retry_seconds: Annotated[float, Field(ge=0, description="Between two tries.")] = 5
     soft_limit_seconds: Annotated[

@@ -39,9 +39,9 @@ class LocalSettings(BaseSettings):
     database_url_file: Annotated[
         Path | None, Field(description="File that holds FOX_DATABASE_URL.")
     ] = None
-    local_cache: Annotated[
-        Path, Field(description="Where downloaded servers are kept.")
-    ] = _default_cache()
+    local_cache: Annotated[Path, Field(description="Where downloaded servers are kept.")] = (
+        _default_cache()
+    )
 
     def existing(self) -> dict[str, str]:
         """The addresses of servers that exist already, by the name of their variable.

@@ -1,6 +1,6 @@
 """Writes the pages that are made of the code.
 
-    python -m tests.documents
+python -m tests.documents
 """
 
 from tests.documents.pages import written

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from typer.core import TyperGroup
 
-from deploy.local.settings import LocalSettings
 from tests.documents import commands_page, settings_page
 
 ROOT = Path(__file__).parents[2]
 
 CODE = re.compile(r"```[^\n]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+_DIAGRAM = re.compile(r"```mermaid.*?```", re.DOTALL)
 _BLOCK = re.compile(r"```.*?```", re.DOTALL)
 _LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -36,8 +36,8 @@ def pages() -> list[Path]:
 
 
 def code(text: str) -> Iterator[str]:
-    """What stands in code blocks, line by line, and in code spans."""
-    for block, span in CODE.findall(text):
+    """What stands in code blocks, line by line, and in code spans; not in diagrams."""
+    for block, span in CODE.findall(_DIAGRAM.sub("", text)):
         yield from (line for line in block.splitlines() if line) if block else (span,)
 
 
@@ -100,7 +100,7 @@ def _wrong(line: str) -> Iterator[str]:
 
 @cache
 def _variables() -> frozenset[str]:
-    readers = [*settings_page.READERS, (LocalSettings, ("local",))]
+    readers = (*settings_page.READERS, *settings_page.LOCAL)
     names = {setting.name for setting in settings_page.settings(readers)}
     return frozenset(names | {f"{name}_FILE" for name in settings_page.FROM_FILES})
 

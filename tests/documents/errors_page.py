@@ -44,7 +44,9 @@ def filled(text: str) -> str:
 
 
 def _refusals() -> str:
-    return table(("code", "what it says"), [(f"`{code}`", told) for code, told in SENTENCES.items()])
+    return table(
+        ("code", "what it says"), [(f"`{code}`", told) for code, told in SENTENCES.items()]
+    )
 
 
 def problems() -> dict[str, set[int]]:
@@ -52,12 +54,12 @@ def problems() -> dict[str, set[int]]:
     found: dict[str, set[int]] = defaultdict(set)
     for path in (ROOT / "producers" / "gateway").glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        numbers = _constants(tree, int)
+        numbers = _numbers(tree)
         for call in _calls(tree, {"Problem", "_BeyondError"}):
-            status, code = call.args[:2]
-            known = numbers.get(ast.unparse(status), getattr(status, "value", None))
-            if isinstance(code, ast.Constant) and isinstance(known, int):
-                found[code.value].add(known)
+            status, code = map(ast.unparse, call.args[:2])
+            known = int(status) if status.isdigit() else numbers.get(status)
+            if known is not None and code.startswith("'"):
+                found[ast.literal_eval(code)].add(known)
     return found
 
 
@@ -102,11 +104,12 @@ def _name(call: ast.Call) -> str:
     return ast.unparse(call.func).rpartition(".")[2]
 
 
-def _constants(tree: ast.Module, kind: type) -> dict[str, int]:
+def _numbers(tree: ast.Module) -> dict[str, int]:
+    """Whole numbers that a module names."""
     return {
         ast.unparse(node.targets[0]): node.value.value
         for node in tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, kind)
+        and isinstance(node.value.value, int)
     }

@@ -21,11 +21,15 @@ from producers.reading import blocks
 from tests.documents.commands_page import commands
 from tests.documents.markdown import table
 
-READERS: Sequence[tuple[type[BaseSettings], Sequence[str]]] = (
+Readers = Sequence[tuple[type[BaseSettings], Sequence[str]]]
+
+READERS: Readers = (
     (Settings, ("worker",)),
     (producers.settings.Settings, ("command", "gateway")),
     (producers.settings.GatewaySettings, ("gateway",)),
 )
+
+LOCAL: Readers = ((LocalSettings, ("local",)),)
 
 SPECIFIED: Mapping[str, str] = {
     "FOX_BATCH_ROWS": "50 (S6)",
@@ -87,7 +91,7 @@ def variable(kind: type[BaseSettings], name: str, field: FieldInfo) -> str:
     return str(choices[0]).upper()
 
 
-def settings(readers: Iterable[tuple[type[BaseSettings], Sequence[str]]]) -> list[Setting]:
+def settings(readers: Readers) -> list[Setting]:
     """All settings of these classes, those that are read by several once."""
     found: dict[str, Setting] = {}
     for kind, who in readers:
@@ -105,7 +109,7 @@ def page() -> str:
     ours = [s for s in everything if not s.name.startswith(("FOX_AI_", "FOX_GATEWAY_", "OPENAI_"))]
     ai = [s for s in everything if s.name.startswith(("FOX_AI_", "OPENAI_"))]
     gateway = [s for s in everything if s.name.startswith("FOX_GATEWAY_")]
-    local = settings([(LocalSettings, ("local",))])
+    local = settings(LOCAL)
     return _PAGE.format(
         files=", ".join(f"`{s.name}_FILE` may name a file that holds `{s.name}`" for s in secret),
         common=_table(ours),
@@ -144,22 +148,22 @@ def unit(name: str) -> str:
 
 def shown(default: Any) -> str:
     """A default as it would be set."""
-    match default:
-        case None | SecretStr() if not default or not default.get_secret_value():
-            return "none"
-        case SecretStr():
-            return f"`{default.get_secret_value()}`"
-        case bool():
-            return f"`{str(default).lower()}`"
-        case int() if default >= 1 << 20 and default % (1 << 20) == 0:
-            return f"{default} ({_binary(default)})"
-        case Path():
-            home = Path.home()
-            inside = default.is_relative_to(home)
-            return f"`~/{default.relative_to(home)}`" if inside else f"`{default}`"
-        case int() | float() | Decimal():
-            return f"{default:g}" if isinstance(default, float) else str(default)
-    return f"`{default}`"
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if default is None or default == "":
+        return "none"
+    if isinstance(default, bool):
+        return f"`{default}`".lower()
+    if isinstance(default, int | float | Decimal):
+        return f"{default:g}" if isinstance(default, float) else _number(default)
+    home = Path.home()
+    inside = isinstance(default, Path) and default.is_relative_to(home)
+    return f"`~/{default.relative_to(home)}`" if inside else f"`{default}`"
+
+
+def _number(default: int | Decimal) -> str:
+    large = isinstance(default, int) and default >= 1 << 20 and default % (1 << 20) == 0
+    return f"{default} ({_binary(int(default))})" if large else str(default)
 
 
 def _binary(size: int) -> str:

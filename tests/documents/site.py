@@ -45,8 +45,19 @@ def _present(entry: dict[str, list[Any]], docs: Path) -> dict[str, list[Any]]:
 def _found(page: Any, docs: Path) -> list[Any]:
     if isinstance(page, dict):
         ((title, folder),) = page.items()
-        return [{title: [f"{folder}{file.name}" for file in sorted((docs / folder).glob("*.md"))]}]
+        return [
+            {
+                title: [
+                    f"{folder}{file.name}"
+                    for file in sorted((docs / folder).glob("*.md"), key=_place)
+                ]
+            }
+        ]
     return [page] if page in PAGES or (docs / page).exists() else []
+
+
+def _place(page: Path) -> tuple[bool, str]:
+    return page.name != "README.md", page.name
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -72,7 +83,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = PurePosixPath(PAGES.get(where, f"docs/{where}")).parent
 
     def moved(link: re.Match[str]) -> str:
-        return relpath(_target(normpath(here / link[1]), config, files), PurePosixPath(where).parent)
+        return relpath(
+            _target(normpath(here / link[1]), config, files), PurePosixPath(where).parent
+        )
 
     return _LINK.sub(moved, markdown)
 

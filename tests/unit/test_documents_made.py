@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.settings import LocalSettings
 from tests.documents import errors_page, settings_page
 from tests.documents.pages import DOCS, written
 
@@ -20,8 +19,11 @@ def test_the_page_is_current(path: Path) -> None:
 
 
 def everything() -> list[settings_page.Setting]:
-    local = [(LocalSettings, ("local",))]
-    return [*settings_page.settings(settings_page.READERS), *settings_page.settings(local)]
+    return [
+        s
+        for kind in (settings_page.READERS, settings_page.LOCAL)
+        for s in settings_page.settings(kind)
+    ]
 
 
 def test_every_setting_is_described() -> None:

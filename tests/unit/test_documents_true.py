@@ -51,9 +51,7 @@ def test_the_page_tells_the_truth(page: Path) -> None:
         (checking.names, "`ingest.tea`", "ingest.tea"),
     ],
 )
-def test_what_is_not_so_is_found(
-    check: Callable[[str], list[str]], text: str, wrong: str
-) -> None:
+def test_what_is_not_so_is_found(check: Callable[[str], list[str]], text: str, wrong: str) -> None:
     """Each check can fail."""
     assert check(text) == [wrong]
 
@@ -77,3 +75,15 @@ def test_headings_are_found_as_the_site_makes_them() -> None:
     text = "# Catégories, `run`!\n\n```\n# no heading\n```\n"
 
     assert checking.anchors(text) == {"catégories-run"}
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    """From 1 on without a gap, the number in the file's name and title, and each in the list."""
+    folder = checking.ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text(encoding="utf-8")
+    pages = sorted(folder.glob("[0-9]*.md"))
+    titles = [page.read_text(encoding="utf-8").partition("\n")[0] for page in pages]
+
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    assert [int(title.split()[1].rstrip(".")) for title in titles] == list(range(1, len(pages) + 1))
+    assert [page.name for page in pages if page.name not in listed] == []

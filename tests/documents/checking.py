@@ -27,7 +27,7 @@ _WORD = re.compile(r"[a-z][a-z-]*")
 _MADE = ("tests/benchmarks/results/", "tests/faults/results/")
 """Folders that a command makes."""
 
-_NOT_OURS = frozenset({"--strict", "--help", "--version"})
+_OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
 def pages() -> list[Path]:
@@ -77,7 +77,17 @@ def targets(text: str) -> list[str]:
 
 def commands(text: str) -> list[str]:
     """Commands and options of foxstream that there are not."""
-    return [wrong for line in code(text) for wrong in _wrong(line)]
+    lines = list(code(text))
+    wrong = [found for line in lines for found in _wrong(line)]
+    every = set.union(*map(commands_page.options, commands_page.commands().values()))
+    # Of other programs that the page shows.
+    others = {option for line in lines if "foxstream" not in line for option in _given(line)}
+    alone = [option for line in lines if line.startswith("--") for option in _OPTION.findall(line)]
+    return wrong + [option for option in alone if option not in every | others]
+
+
+def _given(line: str) -> list[str]:
+    return [] if line.startswith("--") else _OPTION.findall(line)
 
 
 def _wrong(line: str) -> Iterator[str]:
@@ -93,9 +103,6 @@ def _wrong(line: str) -> Iterator[str]:
                 return
         typed = {word.partition("=")[0].strip("[]…") for word in words if word.startswith("--")}
         yield from (f"{name} {option}" for option in typed - commands_page.options(known[name]))
-    if line.startswith("--"):
-        every = set.union(*map(commands_page.options, known.values())) | _NOT_OURS
-        yield from (option for option in re.findall(r"--[a-z-]+", line) if option not in every)
 
 
 @cache

@@ -64,6 +64,7 @@ def test_what_is_so_is_not_found() -> None:
 .venv/bin/foxstream errors <id> --output erreurs.csv   # --no option
 foxstream-worker run rows
 eval "$(.venv/bin/foxstream-local env)"
+kafka-get-offsets.sh --time -2      # or `--time -1`
 ```
 """
 

@@ -33,11 +33,12 @@ up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 down: $(VENV)/ready ## stop what `make up` started
 	@$(BIN)/foxstream-local down
 
-check: $(VENV)/ready ## formatting, lint, types, import contracts
+check: $(VENV)/ready ## formatting, lint, types, import contracts, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit/test_documents_made.py tests/unit/test_documents_true.py
 
 fmt: $(VENV)/ready ## format, and mend what lint can mend
 	$(BIN)/ruff format .

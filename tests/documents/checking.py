@@ -9,6 +9,8 @@ from pathlib import Path
 
 from typer.core import TyperGroup
 
+from producers.gateway import api, resumable
+from producers.gateway.actions import ALLOWED
 from tests.documents import commands_page, settings_page
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,7 @@ _WORD = re.compile(r"[a-z][a-z-]*")
 _MADE = ("tests/benchmarks/results/", "tests/faults/results/")
 """Folders that a command makes."""
 
+_ADDRESS = re.compile(r"/api/imports/[\w./-]*")
 _OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
@@ -181,3 +184,16 @@ def names(text: str) -> list[str]:
     """Metrics, and names in PostgreSQL's schema or headers, that no source mentions."""
     said = re.findall(r"`(fox_[a-z_]+|ingest\.[a-z_]+)[`{.]", text)
     return [name for name in said if _SUFFIX.sub("", name) not in _sources()]
+
+
+def addresses(text: str) -> list[str]:
+    """Paths of the API that nothing answers."""
+    said = [path for line in code(text) for path in _ADDRESS.findall(line)]
+    return [path for path in said if not _answers(path)]
+
+
+def _answers(path: str) -> bool:
+    routes = [*api.router.routes, *resumable.router.routes]
+    found = [match for route in routes if (match := route.path_regex.match(path))]  # type: ignore[attr-defined]
+    actions = [given for match in found if (given := match.groupdict().get("action"))]
+    return len(found) > len(actions) or any(given in ALLOWED for given in actions)

@@ -27,6 +27,7 @@ def test_the_page_tells_the_truth(page: Path) -> None:
         "paths": checking.paths,
         "modules": checking.modules,
         "names": checking.names,
+        "addresses": checking.addresses,
     }
     found = {name: check(text) for name, check in checks.items()}
 
@@ -49,6 +50,8 @@ def test_the_page_tells_the_truth(page: Path) -> None:
         (checking.modules, "`python -m tests.tea`", "tests.tea"),
         (checking.names, "`fox_tea_total`", "fox_tea_total"),
         (checking.names, "`ingest.tea`", "ingest.tea"),
+        (checking.addresses, "`/api/imports/ID/brew/`", "/api/imports/ID/brew/"),
+        (checking.addresses, "`/api/imports/ID/tea`", "/api/imports/ID/tea"),
     ],
 )
 def test_what_is_not_so_is_found(check: Callable[[str], list[str]], text: str, wrong: str) -> None:

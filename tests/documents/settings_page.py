@@ -122,16 +122,16 @@ def page() -> str:
 
 def _table(rows: Iterable[Setting]) -> str:
     return table(
-        ("variable", "default", "unit", "allowed", "specification", "read by", "meaning"),
+        ("variable", "meaning", "default", "unit", "allowed", "specification", "read by"),
         [
             (
                 f"`{setting.name}`",
+                setting.description,
                 " or ".join(sorted(setting.defaults)),
                 unit(setting.name),
                 allowed(setting.fields),
                 SPECIFIED.get(setting.name, ""),
                 ", ".join(setting.readers),
-                setting.description,
             )
             for setting in rows
         ],

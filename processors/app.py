@@ -7,6 +7,7 @@ partitions of another. One process may run several.
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from processors.enrichment.stage import CaughtUp, Parts, Stage
 from processors.enrichment.telling import Telling
 from processors.health import Health
 from processors.imports import Tracker
+from processors.jobs.scheduling import Scheduler
 from processors.lag import Lag
 from processors.naf import Naf
 from processors.outbox import Outbox
@@ -66,6 +68,9 @@ FETCH_ROWS = 2000
 
 QUEUED_BATCHES = 2
 """Per topic. A batch that waits is memory; one that does not keeps PostgreSQL waiting."""
+
+EVERY_MINUTE = "* * * * *"
+"""In cron's words. Who runs a job is not Faust's leader but the lease: docs/decisions/0014."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def imports(world: World) -> faust.App:
 
     events = world.reads(IMPORT_EVENTS)
 
-    async def publish(key: bytes, value: bytes) -> int:
+    async def publish(key: bytes, value: bytes | None) -> int:
         return await send(world.name(IMPORT_LOG), key, value, [])
 
     def held() -> list[TP]:
@@ -180,6 +185,10 @@ def imports(world: World) -> faust.App:
     app.task(tracker.follow)
     app.task(partial(watching.watch, partial(watching.look_at_imports, world.pool, held)))
     _drain(app, events, tracker.run)
+    if world.settings.jobs_scheduled:
+        look = Scheduler(world.settings, partial(datetime.now, UTC)).look
+        app.task(look)  # what was missed while nobody was there
+        app.crontab(EVERY_MINUTE)(look)
     _drain(app, world.reads(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
     return app
 

@@ -11,17 +11,23 @@ from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import psycopg
 import typer
 from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
 
-from processors import cluster, jobs, logs, reference, replaying, tracing
+from processors import cluster, logs, reference, replaying, tracing
 from processors.app import KINDS
 from processors.database.migrate import migrate as apply_migrations
 from processors.enrichment.cli import commands as enrichment_commands
 from processors.errors import WorkerError
+from processors.jobs import listing
+from processors.jobs.catalogue import JOBS
+from processors.jobs.running import BATCH, by_hand
+from processors.jobs.waiting import parked as waiting_rows
+from processors.jobs.waiting import unresolved
 from processors.running import run as run_worker
 from processors.settings import Settings
 from processors.widening import widen
@@ -288,19 +294,34 @@ def load_reference(
 
 @app.command()
 def job(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(jobs.JOBS)}.")],
-    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Rows in a transaction.")] = 100,
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(JOBS)}.")],
+    batch: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Rows, or imports, in a transaction.")
+    ] = BATCH,
     as_json: Json = False,
 ) -> None:
     """Run a job once, now."""
-    if name not in jobs.JOBS:
-        raise typer.BadParameter(f"unknown: {name}; there are {', '.join(jobs.JOBS)}")
+    if name not in JOBS:
+        raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")
+    logs.configure()
     with _settings() as settings:
-        counts = jobs.run(settings, name, batch)
+        counts = by_hand(settings, name, batch)
     if as_json:
         typer.echo(json.dumps(counts))
     else:
         typer.echo(", ".join(f"{count} {what}" for what, count in counts.items()))
+
+
+@app.command("jobs")
+def list_jobs(as_json: Json = False) -> None:
+    """List the jobs: when each is due, its last run and what became of it, the next."""
+    with _settings() as settings:
+        found = listing.listed(settings, datetime.now(UTC))
+        zone = ZoneInfo(settings.jobs_time_zone)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(listing.lines(found, zone)))
 
 
 @app.command()
@@ -310,7 +331,7 @@ def pages(
 ) -> None:
     """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
     with _settings() as settings:
-        found = jobs.unresolved(settings, limit)
+        found = unresolved(settings, limit)
     _list(found, "no company waits for its page", as_json=as_json)
 
 
@@ -322,7 +343,7 @@ def parked(
 ) -> None:
     """List rows that wait for the row that they belong to, of one import or of all."""
     with _settings() as settings:
-        found = jobs.parked(settings, import_id, limit)
+        found = waiting_rows(settings, import_id, limit)
     _list(found, "no row waits", as_json=as_json)
 
 

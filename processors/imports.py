@@ -53,7 +53,7 @@ class Tracker:
         decoder: Decoder,
         encoder: Encoder,
         pool: Pool,
-        publish: Callable[[bytes, bytes], Awaitable[int]],
+        publish: Callable[[bytes, bytes | None], Awaitable[int]],
         assignment: Callable[[], Iterable[TP]],
         topics: Mapping[str, str],
     ) -> None:
@@ -96,6 +96,7 @@ class Tracker:
                 if loop.time() >= due:
                     due = loop.time() + SWEEP_SECONDS
                     touched |= await self._unfinished()
+                    await self._forget()
                 await self._fold(touched)
             except Exception as error:  # the next sweep tries again; events go on meanwhile
                 if passes(error):
@@ -182,6 +183,23 @@ class Tracker:
                 self._open.pop(state["id"], None)
         if overtaken:
             await self._fold(overtaken)
+
+    async def _forget(self) -> None:
+        """Takes imports that were removed off the log.
+
+        In the task that publishes states: one that is imported anew comes after its tombstone.
+        """
+        async with connected(self._pool) as connection:
+            await connection.execute(_SQL["came_back"])
+            gone = sorted(await _ids(connection, "forgotten", self._held()))
+        if not gone:
+            return
+        offsets = await asyncio.gather(
+            *(self._publish(str(import_id).encode(), None) for import_id in gone)
+        )
+        async with connected(self._pool) as connection:
+            await connection.execute(_SQL["told"], {"ids": gone, "offsets": offsets})
+        log.info("imports are forgotten", action="imports_forgotten", imports=len(gone))
 
     async def _send(self, state: State) -> bool:
         """Publishes a state. False where another worker was first with a later one.

@@ -153,3 +153,19 @@ RETURNING before.published_version
 UPDATE ingest.imports
 SET published_version = least(published_version, %(version)s - 1)
 WHERE id = %(id)s
+
+-- name: came_back
+-- Removed, and imported again before the log was told.
+DELETE FROM ingest.forgotten f USING ingest.imports i WHERE f.id = i.id AND f.published_at IS NULL
+
+-- name: forgotten
+SELECT id FROM ingest.forgotten
+WHERE published_at IS NULL AND partition = ANY(%(partitions)s)
+ORDER BY forgotten_at
+LIMIT 1000
+
+-- name: told
+UPDATE ingest.forgotten f
+SET published_at = now(), published_offset = greatest(f.published_offset, t.at)
+FROM unnest(%(ids)s::uuid[], %(offsets)s::bigint[]) AS t (id, at)
+WHERE f.id = t.id

@@ -114,6 +114,17 @@ ACCOUNTING_DRIFT = Gauge(
     "Rows of this worker's imports that have no outcome although the import ended (within a day), "
     "or more than one. Anything but 0 is a fault of foxstream.",
 )
+JOB_RUNS = Counter(
+    "fox_job_runs_total",
+    "Runs of jobs by the clock, by what became of them: done, failed, stopped (with its worker). "
+    "Failed: 'foxstream-worker jobs' says why.",
+    ("job", "outcome"),
+)
+JOB_DONE = Gauge(
+    "fox_job_last_success_timestamp_seconds",
+    "When the last run of a job ended well, by hand or by the clock. Old: look at its runs.",
+    ("job",),
+)
 ENRICHMENT_REQUESTS = Counter(
     "fox_enrichment_requests_total",
     "Requests for texts by what became of them: done, cached (answered before), failed, left (the "

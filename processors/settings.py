@@ -2,12 +2,23 @@
 
 from decimal import Decimal
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.prices import DEFAULT_MODEL
 from schemas.rules import Luhn
+
+LEAST_RETENTION_DAYS = 8
+"""More than Kafka keeps rows: where they are read again, after a restore, their import is known."""
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(f"there is no time zone {name!r}") from error
 
 
 class Settings(BaseSettings):
@@ -63,6 +74,20 @@ class Settings(BaseSettings):
             "the reader of their file having announced it; 1: no limit.",
         ),
     ] = 0.5
+    jobs_scheduled: Annotated[
+        bool, Field(description="Whether workers run jobs by the clock. false: only by hand.")
+    ] = True
+    jobs_time_zone: Annotated[
+        str, AfterValidator(_zone), Field(description="Whose clock jobs go by, as Europe/Paris.")
+    ] = "Europe/Paris"
+    retention_days: Annotated[
+        int,
+        Field(
+            ge=LEAST_RETENTION_DAYS,
+            le=36_500,
+            description="How long imports that have ended, and rejects, are kept.",
+        ),
+    ] = 90
     ai_model: Annotated[str, Field(min_length=1, description="Model that writes texts.")] = (
         DEFAULT_MODEL
     )
@@ -113,7 +138,7 @@ class Settings(BaseSettings):
         Decimal | None, Field(ge=0, description="For a million tokens answered. Unset: the same.")
     ] = None
     ai_nightly_requests: Annotated[
-        int, Field(ge=0, description="Most texts that a nightly plan asks for.")
+        int, Field(ge=0, description="Most texts that may wait after a nightly plan.")
     ] = 2000
     openai_api_key: Annotated[
         SecretStr,

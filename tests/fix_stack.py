@@ -64,6 +64,8 @@ class Site:
             **self.stack.environment,
             "FOX_DATABASE_URL": self.database_url,
             "FOX_TOPIC_PREFIX": self.prefix,
+            # No test is to end otherwise for running at two in the morning.
+            "FOX_JOBS_SCHEDULED": "false",
             **self.settings,
         }
 

@@ -235,6 +235,11 @@ async def works(connection: Connection, model: str) -> None:
     await connection.execute(_SQL["works"], {"model": model})
 
 
+async def block(connection: Connection, model: str, seconds: float) -> None:
+    """Lets nobody call for so long: the provider has no room."""
+    await connection.execute(_SQL["block"], {"model": model, "seconds": seconds})
+
+
 async def failed(connection: Connection, limits: Limits, error: CallError) -> bool:
     """Takes a failed call up; whether the request is to blame, and has one try less.
 
@@ -245,7 +250,7 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
     cursor = await connection.execute(_SQL["lock"], named)
     model = _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
     if error.wait is not None:
-        await connection.execute(_SQL["block"], {**named, "seconds": error.wait})
+        await block(connection, limits.model, error.wait)
     match error.trouble:
         case Trouble.PEOPLE:
             log.error("texts are halted", action="ai_halted", code=error.code, reason=str(error))
@@ -257,7 +262,7 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
             return not await _open(connection, limits, model, error, at_once=False)
         case Trouble.RATE:
             if error.wait is None:
-                await connection.execute(_SQL["block"], {**named, "seconds": limits.window})
+                await block(connection, limits.model, limits.window)
             await works(connection, limits.model)
         case Trouble.PROMPT:
             await works(connection, limits.model)

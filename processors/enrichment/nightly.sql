@@ -1,29 +1,11 @@
--- name: begin
--- One at a time: a run that died leaves its place when its lease ends.
-WITH dead AS (
-    UPDATE ingest.enrichment_runs SET finished_at = now(), stopped_by = 'died'
-    WHERE finished_at IS NULL AND leased_until < now()
-)
-SELECT 1
-
--- name: run
-INSERT INTO ingest.enrichment_runs (id, leased_until)
-VALUES (%(id)s, now() + interval '5 minutes')
-ON CONFLICT DO NOTHING
-RETURNING id
-
--- name: count
-UPDATE ingest.enrichment_runs
-SET missing = %(missing)s, expired = %(expired)s, low_quality = %(low_quality)s,
-    leased_until = now() + interval '5 minutes'
-WHERE id = %(id)s AND finished_at IS NULL
-RETURNING id
-
--- name: end
-UPDATE ingest.enrichment_runs SET finished_at = now(), stopped_by = %(stopped_by)s WHERE id = %(id)s
-
--- name: spent
-SELECT coalesce(max(spent) FILTER (WHERE scope = %(day)s), 0)::numeric,
+-- name: taken
+-- What waits of earlier nights, and what is spent of the budgets of the day and the month.
+SELECT
+    (
+        SELECT count(*)::integer FROM ingest.enrichment
+        WHERE reason IN ('missing', 'expired', 'low-quality') AND state IN ('noted', 'pending', 'running')
+    ),
+    coalesce(max(spent) FILTER (WHERE scope = %(day)s), 0)::numeric,
     coalesce(max(spent) FILTER (WHERE scope = %(month)s), 0)::numeric
 FROM ingest.ai_budgets WHERE scope IN (%(day)s, %(month)s)
 

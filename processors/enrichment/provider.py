@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 LONGEST_WAIT_SECONDS = 3600.0
@@ -52,13 +53,17 @@ class CallError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it came. `refusal` and `finish` say whether it is one."""
+    """An answer as it came. `refusal` and `finish` say whether it is one.
+
+    `wait`: seconds until the provider takes another call, None where it does not say.
+    """
 
     text: str
     refusal: str | None
     finish: str
     tokens_in: int
     tokens_out: int
+    wait: float | None = None
 
 
 _QUOTA_CODES = frozenset(
@@ -112,14 +117,14 @@ class Provider:
             raise _passing("network", cause, unsure=not cause.startswith("Connect")) from None
         except (openai.OpenAIError, ValueError) as error:
             raise _passing("garbage", type(error).__name__, unsure=True) from None
-        return _reply(found)
+        return _reply(found, exhausted(raw.headers))
 
 
 def _passing(code: str, message: str, *, unsure: bool) -> CallError:
     return CallError(Trouble.PASSES, code, message, unsure=unsure)
 
 
-def _reply(found: Any) -> Reply:
+def _reply(found: Any, wait: float | None) -> Reply:
     try:
         choice = found["choices"][0]
         usage = found.get("usage") or {}
@@ -129,6 +134,7 @@ def _reply(found: Any) -> Reply:
             choice.get("finish_reason") or "stop",
             int(usage.get("prompt_tokens", 0)),
             int(usage.get("completion_tokens", 0)),
+            wait,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise _passing("garbage", "the answer is no chat completion", unsure=True) from None
@@ -145,7 +151,7 @@ def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallErro
     if codes & _FILTER_CODES:
         return CallError(Trouble.PROMPT, "content-filter", message)
     if status == _TOO_MANY:
-        return CallError(Trouble.RATE, "rate", message, wait)
+        return CallError(Trouble.RATE, "rate", message, wait or exhausted(headers))
     if status in _PASSING or status >= _SERVER:
         return CallError(Trouble.PASSES, f"http-{status}", message, wait)
     if status in _PROMPT:
@@ -167,6 +173,42 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     if seconds is None or not seconds > 0:
         return None
     return min(seconds, LONGEST_WAIT_SECONDS)
+
+
+def exhausted(headers: Mapping[str, str]) -> float | None:
+    """Seconds until there is room again, where x-ratelimit-remaining-requests or -tokens is 0.
+
+    x-ratelimit-reset-* is the time until all of the limit is there again (OpenAI, "Rate limits"): the
+    first of it comes sooner, but nobody says when. None: there is room, or the provider does not say.
+    """
+    waits = [
+        seconds
+        for what in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+        and (seconds := _duration(headers.get(f"x-ratelimit-reset-{what}") or ""))
+    ]
+    return min(max(waits), LONGEST_WAIT_SECONDS) if waits else None
+
+
+_UNITS = {
+    "d": 86_400.0,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ns": 1e-9,
+}
+_PART = r"([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|us|µs|ns|s)"
+
+
+def _duration(text: str) -> float | None:
+    """Seconds of a time as OpenAI writes it, 6m0s or 12ms; a number alone is seconds (Azure)."""
+    if re.fullmatch(f"(?:{_PART})+", text):
+        return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
+    seconds = _number(text)
+    return seconds if seconds is not None and isfinite(seconds) else None
 
 
 def _number(text: str | None) -> float | None:

@@ -33,8 +33,9 @@ SELECT model, failures, open_until, open_reason, blocked_until, halted FROM inge
 ORDER BY model
 
 -- name: runs
-SELECT id::text, started_at, finished_at, missing, expired, low_quality, stopped_by
-FROM ingest.enrichment_runs ORDER BY started_at DESC LIMIT 5
+-- Of the nightly plan; stopped_by: what ended it before all was asked for.
+SELECT id::text, started_at, ended_at AS finished_at, outcome, counts, message AS stopped_by
+FROM ingest.job_runs WHERE job = 'enrich-nightly' ORDER BY started_at DESC LIMIT 5
 
 -- name: failed
 -- The dead letters: what no retry will mend.

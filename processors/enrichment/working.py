@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -150,6 +151,10 @@ class Worker:
             except CallError as error:
                 await self._failed(request, prompt, permit, error)
                 raise _Stop from error
+            if reply.wait is not None:
+                await self._persist(
+                    partial(limits.block, model=self._limits.model, seconds=reply.wait)
+                )
             judged = judge(request, reply, self._terms.price)
             if judged.known is not None:
                 await self._answered(request, prompt, permit, judged.known, rejected)

@@ -45,6 +45,18 @@ class States:
                 event.set()
         self.revision += 1
 
+    def replace(self, states: dict[str, State]) -> None:
+        """All that the log holds: what it held before, and does not hold now, was forgotten meanwhile.
+
+        Imports that were submitted just now may not stand there yet.
+        """
+        gone = [
+            import_id
+            for import_id, state in self.by_id.items()
+            if state["version"] > 0 and import_id not in states
+        ]
+        self.take({**dict.fromkeys(gone), **states})
+
     def take_new(self, states: Iterable[State]) -> None:
         """Imports that were submitted just now, of which the log may say nothing yet."""
         self.take({state["id"]: state for state in states if state["id"] not in self.by_id})
@@ -183,7 +195,7 @@ def follow_states(
     def imports(follower: Follower, registry: Registry) -> None:
         with ImportLog(settings, registry) as log:
             log.start(timeout_seconds=_KAFKA_SECONDS)
-            _post(loop, states.take, dict(log.read()))
+            _post(loop, states.replace, dict(log.read()))
             follower.ready()
             while not follower.stopped:
                 changed = log.changed(_POLL_SECONDS)

@@ -1,6 +1,7 @@
 """Texts by a language model: real workers, Kafka and PostgreSQL, and a server that plays the model."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -285,6 +286,82 @@ def test_the_budget_stops_and_goes_on(shop: Site, model: ScriptedOpenAI) -> None
     costs = dict(shop.query("SELECT state, sum(cost)::float FROM ingest.ai_calls GROUP BY state"))
     assert costs["answered"] == pytest.approx(30 * 0.00012)
     assert shop.query(spent) == [(pytest.approx(sum(costs.values())),)]
+
+
+def test_the_budget_of_an_import_stops_it_alone(shop: Site, model: ScriptedOpenAI) -> None:
+    """Its texts wait without failing, those of another import are written, and it goes on when raised."""
+    configure(shop, budget_import="0.0009", concurrency=1)
+    poor, rich = uuid4(), uuid4()
+    ids = cities(shop, 8)
+    for import_id, some in ((poor, ids[:6]), (rich, ids[6:])):
+        shop.execute(
+            "INSERT INTO ingest.enrichment (id, kind, entity_id, import_id, reason, priority) "
+            "SELECT gen_random_uuid(), 'VILLE', e, %s, 'import', 1 FROM unnest(%s::uuid[]) e",
+            import_id,
+            some,
+        )
+    by_import = (
+        "SELECT count(*) FILTER (WHERE state = 'done')::int, bool_or(code = 'budget') "
+        "FROM ingest.enrichment WHERE import_id = %s"
+    )
+    first = shop.worker("enrichment")
+    eventually(lambda: shop.query(by_import, poor)[0][1])
+    eventually(lambda: shop.query(by_import, rich)[0][0] == 2)
+    spent = "SELECT spent::float FROM ingest.ai_budgets WHERE scope = 'import ' || %s::text"
+    assert shop.query(spent, str(poor))[0][0] <= 0.0009
+    assert 0 < shop.query(by_import, poor)[0][0] < 6
+    assert states(shop).get("failed", 0) == 0
+    first.kill()
+    configure(shop, budget_import="1")
+    shop.worker("enrichment")
+
+    assert settled(shop, 8) == {"done": 8}
+    assert len(model.repeats()) == 0
+
+
+def test_the_budget_of_the_month_outlives_the_day(shop: Site, model: ScriptedOpenAI) -> None:
+    """What was spent on other days of the month counts; it goes on when the budget is raised."""
+    configure(shop, budget_day="1", budget_month="10", concurrency=1)
+    shop.execute(
+        "INSERT INTO ingest.ai_budgets "
+        "VALUES ('month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'), 9.9991)"
+    )
+    ask(shop, "VILLE", cities(shop, 6))
+    first = shop.worker("enrichment")
+    eventually(lambda: shop.query("SELECT 1 FROM ingest.enrichment WHERE code = 'budget' LIMIT 1"))
+    [(why,)] = shop.query("SELECT DISTINCT message FROM ingest.enrichment WHERE code = 'budget'")
+    assert why == "budget month"
+    spent = "SELECT max(spent)::float FROM ingest.ai_budgets WHERE scope LIKE 'month%%'"
+    assert shop.query(spent)[0][0] <= 10
+    assert 0 < len(model.paid) < 6
+    first.kill()
+    configure(shop, budget_month="11")
+    shop.worker("enrichment")
+
+    assert settled(shop, 6) == {"done": 6}
+    assert shop.query(spent)[0][0] == pytest.approx(9.9991 + 6 * 0.00012)
+
+
+@pytest.mark.parametrize("what", ["requests", "tokens"])
+def test_a_provider_without_room_is_left_alone(
+    shop: Site, model: ScriptedOpenAI, what: str
+) -> None:
+    """An answer that says that it was the last one for now holds for all workers."""
+    headers = {f"x-ratelimit-remaining-{what}": "0", f"x-ratelimit-reset-{what}": "1h0m0s"}
+    model.script = lambda call: Reply(headers=headers) if call.number == 0 else Reply()
+    configure(shop, concurrency=1)
+    ask(shop, "VILLE", cities(shop, 3))
+    shop.worker("enrichment")
+    shop.worker("enrichment")
+    eventually(lambda: states(shop) == {"done": 1, "running": 2})
+    [(blocked,)] = shop.query(
+        "SELECT blocked_until > now() + interval '50 minutes' FROM ingest.ai_models"
+    )
+    assert blocked
+    assert len(model.calls) == 1
+    shop.execute("UPDATE ingest.ai_models SET blocked_until = now()")
+
+    assert settled(shop, 3) == {"done": 3}
 
 
 def test_b42_a_provider_that_is_down(shop: Site, model: ScriptedOpenAI) -> None:

@@ -301,18 +301,21 @@ def test_the_nightly_plan_keeps_to_the_budget_and_runs_once(shop: Site) -> None:
     trades_of(shop, [""] * 9)
     configure(shop, nightly_requests=4)
     assert nightly(shop)["missing"] == 4
-    configure(shop, nightly_requests=100, budget_day="0.0011")
+    # What waits of the last night takes room, and money: there is enough for seven.
+    assert nightly(shop)["missing"] == 0
+    configure(shop, nightly_requests=100, budget_day="0.0026")
     assert nightly(shop)["missing"] == 3
-    assert shop.query("SELECT stopped_by FROM ingest.enrichment_runs ORDER BY started_at") == [
-        ("count",), ("budget",)
-    ]  # fmt: skip
+    assert shop.query(
+        "SELECT message FROM ingest.job_runs WHERE job = 'enrich-nightly' ORDER BY started_at"
+    ) == [("count",), ("count",), ("budget",)]
     shop.execute(
-        "INSERT INTO ingest.enrichment_runs (id, leased_until) "
-        "VALUES (gen_random_uuid(), now() + interval '1 hour')"
+        "INSERT INTO ingest.job_runs (id, job, leased_until) "
+        "VALUES (gen_random_uuid(), 'enrich-nightly', now() + interval '1 hour')"
     )
     busy = shop.foxstream_worker("job", "enrich-nightly")
     assert busy.code == 4
-    shop.execute("UPDATE ingest.enrichment_runs SET leased_until = now() - interval '1 second'")
+    shop.execute("UPDATE ingest.job_runs SET leased_until = now() - interval '1 second'")
+    configure(shop, budget_day="1")
     assert nightly(shop)["missing"] == 2
 
 

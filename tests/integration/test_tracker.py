@@ -1,7 +1,7 @@
 """The last state of an import on the log is the one that PostgreSQL holds, whoever was late."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -15,8 +15,10 @@ from processors.imports import Tracker
 from schemas.codec import Decoder, Encoder, Record, load
 from schemas.registry import Registry, Schema
 from tests.fix_companies import Companies
+from tests.fix_gateway import Served
 from tests.fix_stack import Site, eventually
 
+Gateways = Callable[..., Served]
 IMPORT = UUID("6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e")
 
 
@@ -35,7 +37,7 @@ class Log:
     states: list[Record] = field(default_factory=list)
     overtaken: bool = False
 
-    async def publish(self, key: bytes, value: bytes) -> int:
+    async def publish(self, key: bytes, value: bytes | None) -> int:
         assert key == str(IMPORT).encode()
         self.states.append(Decoder("import_state", Registered()).decode(value))
         if self.overtaken:
@@ -122,15 +124,67 @@ def test_a_state_of_a_worker_that_slept_and_died(site: Site, companies: Companie
             registry.schema_id(f"{site.prefix}imports.log-value", load("import_state")),
         )
     older = {**ended, "version": ended["version"] - 1, "status": "PROCESSING"}
+    publish(site, ended["id"], encoder.encode(older))
+
+    eventually(lambda: last_state(site)[0] > offset + 1)
+
+    assert last_state(site) == (offset + 2, ended)
+
+
+def publish(site: Site, import_id: str, value: bytes | None) -> None:
+    """Puts something on the log beside the tracker."""
     producer = Producer(
         {
             "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
             "partitioner": "murmur2_random",
         }
     )
-    producer.produce(f"{site.prefix}imports.log", encoder.encode(older), ended["id"].encode())
+    producer.produce(f"{site.prefix}imports.log", value, import_id.encode())
     producer.flush(30)
 
-    eventually(lambda: last_state(site)[0] > offset + 1)
 
-    assert last_state(site) == (offset + 2, ended)
+def last_value(site: Site) -> bytes | None:
+    value: bytes | None = max(site.messages("imports.log"), key=lambda m: m.offset()).value()
+    return value
+
+
+def test_an_import_that_was_removed(site: Site, companies: Companies, gateway: Gateways) -> None:
+    """A tombstone takes it off the log, the list and the gateway; the file can be imported anew.
+
+    A tombstone that comes after that, of a worker that slept, is followed by the state once more, and
+    a state that comes after a tombstone by another one.
+    """
+    site.worker()
+    file = companies.file(20)
+    imported = site.foxstream("import", file, "--type", "entreprise", "--json").json()
+    import_id = imported["id"]
+    state = last_value(site)
+    served = gateway()
+    assert served.state(import_id)["success_rows"] == imported["success_rows"] > 0
+    assert site.foxstream("import", file, "--type", "entreprise").code == 4
+    execute(site, "UPDATE ingest.imports SET completed_at = now() - interval '91 days'")
+
+    assert site.foxstream_worker("job", "clean", "--json").json()["imports"] == 1
+    eventually(lambda: last_value(site) is None)
+
+    assert site.foxstream("list", "--json").stdout.strip() == "[]"
+    assert site.foxstream("status", import_id).code == 4
+    with served.client() as client:
+        eventually(lambda: client.get(f"/api/imports/{import_id}/").status_code == 404)
+        assert client.get("/api/imports/").json()["count"] == 0
+
+    [(tombstone,)] = site.query("SELECT published_offset FROM ingest.forgotten")
+    publish(site, import_id, state)
+    later = "SELECT FROM ingest.forgotten WHERE published_offset > %s"
+    eventually(lambda: site.query(later, tombstone))
+    assert last_value(site) is None
+
+    again = site.foxstream("import", file, "--type", "entreprise", "--json").json()
+    assert (again["id"], again["inserted"]) == (import_id, 0)
+    assert again["success_rows"] == imported["success_rows"]
+    with served.client() as client:
+        eventually(lambda: client.get(f"/api/imports/{import_id}/").status_code == 200)
+    with served.client() as client:
+        publish(site, import_id, None)
+        eventually(lambda: last_value(site) is not None)
+        eventually(lambda: client.get(f"/api/imports/{import_id}/").status_code == 200)

@@ -15,6 +15,7 @@ from processors.enrichment.provider import (
     CallError,
     Provider,
     Trouble,
+    exhausted,
     of_status,
     retry_after,
 )
@@ -51,6 +52,27 @@ REQUEST = Request(UUID(int=1), "VILLE", UUID(int=2), None, "asked", 0, UUID(int=
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, milliseconds and dates are read; what makes no sense is as if it were not there."""
     assert retry_after(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"),
+    [
+        ("1s", 1), ("6m0s", 360), ("12ms", 0.012), ("1h2m3s", 3600), ("7.66s", 7.66), ("2m59.56s", 179.56),
+        ("20", 20), ("0s", None), ("0", None), ("soon", None), ("6m0", None), ("nan", None), ("-1s", None),
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_used_up(reset: str, seconds: float | None) -> None:
+    """Times as OpenAI writes them; what makes no sense, or is not used up, makes nobody wait."""
+    told = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset}
+    assert exhausted(told) == (None if seconds is None else pytest.approx(seconds))
+    for left in ("1", "-1", "", "00.5"):
+        assert exhausted({**told, "x-ratelimit-remaining-requests": left}) is None
+    assert exhausted({"x-ratelimit-remaining-tokens": "0"}) is None
+    both = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "40m"}
+    assert exhausted({**told, **both}) == (3600 if reset == "1h2m3s" else 2400)
+    error = of_status(429, {"code": "rate_limit_exceeded"}, {**told, "retry-after": "3"})
+    assert error.wait == 3
+    assert of_status(429, {"code": "rate_limit_exceeded"}, both).wait == 2400
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,26 @@
--- name: turn
-SELECT pg_try_advisory_xact_lock(hashtextextended('foxstream job ' || %(job)s, 0))
+-- name: known
+-- Jobs that are new begin with the next time that they are due.
+INSERT INTO ingest.jobs (name) SELECT unnest(%(jobs)s::text[]) ON CONFLICT DO NOTHING
+
+-- name: standing
+-- By job: since when it is known, when its last run ended well, and the latest time that was due and
+-- dealt with.
+SELECT j.name, j.since,
+    (SELECT max(ended_at) FROM ingest.job_runs r WHERE r.job = j.name AND r.outcome = 'done'),
+    (
+        SELECT max(due_at) FROM ingest.job_runs r
+        WHERE r.job = j.name AND (r.outcome IN ('done', 'failed') OR r.ended_at IS NULL)
+    )
+FROM ingest.jobs j
+
+-- name: large_import
+SELECT max(completed_at) FROM ingest.imports WHERE inserted + updated >= 10000
+
+-- name: latest
+-- The latest run of each job.
+SELECT DISTINCT ON (job) job, due_at, started_at, leased_until, ended_at, outcome, counts, message
+FROM ingest.job_runs
+ORDER BY job, started_at DESC
 
 -- name: drift
 SELECT i.id::text, i.total_rows - sum(p.inserted + p.updated + p.unchanged + p.duplicate + p.stale

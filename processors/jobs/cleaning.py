@@ -1,0 +1,84 @@
+"""Removes what is older than the retention: imports with all that hangs on them, rejects, history.
+
+An import is as old as its end. The trackers tell the log of imports which are gone
+(processors/imports.py). Texts stay, and the answers that they came from: they are not paid again.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from processors.database.queries import load
+from processors.leases import Connection, Counts, Run
+from processors.settings import Settings
+
+_SQL = load("processors.jobs", "cleaning.sql")
+
+CHUNK = 10_000
+"""Most rows of one table that a statement removes."""
+
+OF_IMPORTS = (
+    "rejects_of",
+    "parked_of",
+    "progress_of",
+    "settled_early_of",
+    "enrichment_of",
+    "enrichment_scans_of",
+    "ai_budgets_of",
+    "import_logs_of",
+    "forget",
+    "imports_of",
+)
+"""What hangs on imports, and they themselves last."""
+
+BY_AGE = (
+    "rejects",
+    "enrichment",
+    "ai_calls",
+    "ai_rejected",
+    "ai_budgets",
+    "progress",
+    "import_logs",
+    "forgotten",
+    "job_runs",
+)
+"""What is old by itself, or left by imports that nobody knows."""
+
+
+def clean(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
+    """Removes in short transactions; what was removed, by table. `batch`: imports in one of them."""
+    total = Counter[str]()
+    before = datetime.now(UTC) - timedelta(days=settings.retention_days)
+    # The many rejects of a large import first: what is left of them goes with it.
+    _remove_old(run, connection, "rejects", before, total)
+    while _remove_imports(run, connection, before, batch, total):
+        pass
+    for what in BY_AGE:
+        _remove_old(run, connection, what, before, total)
+    return {name: total[name] for name in sorted(total) if total[name]} or {"imports": 0}
+
+
+def _remove_imports(
+    run: Run, connection: Connection, before: datetime, batch: int, total: Counter[str]
+) -> int:
+    """Removes some imports; how many."""
+    with connection.transaction():
+        rows = connection.execute(_SQL["ended"], {"before": before, "limit": batch}).fetchall()
+        ids = [import_id for (import_id,) in rows]
+        for what in OF_IMPORTS if ids else ():
+            removed = connection.execute(_SQL[what], {"ids": ids}).rowcount
+            if what != "forget":
+                total[what.removesuffix("_of")] += removed
+        run.hold(connection, total)
+    return len(ids)
+
+
+def _remove_old(
+    run: Run, connection: Connection, what: str, before: datetime, total: Counter[str]
+) -> None:
+    removed = CHUNK
+    while removed == CHUNK:
+        with connection.transaction():
+            values = {"before": before, "limit": CHUNK}
+            removed = connection.execute(_SQL[what], values).rowcount
+            total[what] += removed
+            run.hold(connection, total)

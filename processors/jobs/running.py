@@ -1,0 +1,63 @@
+"""One run of a job: under its lease, with a record of what became of it."""
+
+from contextlib import suppress
+from datetime import datetime
+from threading import Event
+
+import psycopg
+
+from processors import leases
+from processors.errors import UnreachableError
+from processors.jobs.catalogue import JOBS
+from processors.leases import BusyError, Connection, Counts, LostError, Run, StoppedError
+from processors.settings import Settings
+from processors.writing.sqlstate import passes
+
+BATCH = 100
+"""Rows, or imports, in a transaction of a job that nobody said otherwise of."""
+
+
+def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:
+    """What the job did, as counts. Raises BusyError where it runs somewhere else."""
+    counts = run(settings, job, None, Event(), batch)
+    if counts is None:
+        raise BusyError(f"{job} runs somewhere else")
+    return counts
+
+
+def run(
+    settings: Settings, job: str, due_at: datetime | None, stop: Event, batch: int = BATCH
+) -> Counts | None:
+    """Runs a job; None where it runs somewhere else or what was due then is done.
+
+    It ends with StoppedError, at its next transaction, when `stop` is set.
+    """
+    url = settings.database_url.get_secret_value()
+    try:
+        with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
+            held = leases.begin(connection, job, due_at, stop)
+            return None if held is None else _work(settings, held, connection, batch)
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+
+
+def _work(settings: Settings, held: Run, connection: Connection, batch: int) -> Counts:
+    try:
+        counts = JOBS[held.job].work(settings, held, connection, batch)
+    except LostError:
+        raise  # the record is of whoever gave it up
+    except BaseException as error:
+        held.message = str(error) or type(error).__name__
+        # Where the record cannot be written either, the lease ends.
+        with suppress(psycopg.OperationalError):
+            held.end(connection, _outcome(error), None)
+        raise
+    held.end(connection, "done", counts)
+    return counts
+
+
+def _outcome(error: BaseException) -> str:
+    """What passes by itself is tried again, as after a death; for the rest somebody has to look."""
+    if isinstance(error, StoppedError | KeyboardInterrupt):
+        return "stopped"
+    return "died" if passes(error) else "failed"

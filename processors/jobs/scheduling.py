@@ -1,0 +1,114 @@
+"""Which jobs are due, and running them: each worker may, the lease decides.
+
+A time that nobody ran at is caught up when somebody looks again: once, however many were missed.
+What died or was stopped with its worker is due again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import psycopg
+import structlog
+
+from processors import leases, metrics
+from processors.database.queries import load
+from processors.errors import UnreachableError
+from processors.jobs.catalogue import JOBS
+from processors.jobs.running import run
+from processors.jobs.schedule import Clock
+from processors.leases import Connection
+from processors.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors.jobs", "jobs.sql")
+
+
+class Due(NamedTuple):
+    """A job, and the time that it was due at."""
+
+    at: datetime
+    job: str
+
+
+def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
+    """What is due, the longest first; runs whose lease has ended are recorded as died."""
+    with connection.transaction():
+        connection.execute(_SQL["known"], {"jobs": list(JOBS)})
+    for job in JOBS:
+        leases.bury(connection, job)
+    found = []
+    large = (connection.execute(_SQL["large_import"]).fetchone() or (None,))[0]
+    for name, since, done_at, dealt_with in connection.execute(_SQL["standing"]).fetchall():
+        if done_at is not None:
+            metrics.JOB_DONE.labels(name).set(done_at.timestamp())
+        at = _last(name, now, zone, large)
+        if at is not None and at > since and (dealt_with is None or dealt_with < at):
+            found.append(Due(at, name))
+    return sorted(found)
+
+
+def _last(
+    job: str, now: datetime, zone: ZoneInfo, large_import: datetime | None
+) -> datetime | None:
+    when = JOBS[job].due if job in JOBS else None  # a job of another version
+    if isinstance(when, Clock):
+        return when.last(now, zone)
+    return None if when is None else large_import
+
+
+class Scheduler:
+    """Looks, and runs what is due, one job after another. `clock` tells the time."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._zone = ZoneInfo(settings.jobs_time_zone)
+
+    async def look(self) -> None:
+        """Runs what is due. What fails is logged and recorded; it must not take the worker with it."""
+        stop = Event()
+        try:
+            await asyncio.to_thread(self._run_due, stop)
+        except UnreachableError as error:
+            log.warning("jobs are late", action="jobs_late", reason=str(error))
+        except Exception:
+            log.exception("jobs are late", action="jobs_late")
+        finally:
+            stop.set()  # where it is cancelled the thread goes on until its next transaction
+
+    def _run_due(self, stop: Event) -> None:
+        for at, job in self._due():
+            if stop.is_set():
+                return
+            self._run(job, at, stop)
+
+    def _due(self) -> list[Due]:
+        url = self._settings.database_url.get_secret_value()
+        try:
+            with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
+                return due(connection, self._clock(), self._zone)
+        except psycopg.OperationalError as error:
+            raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+
+    def _run(self, job: str, at: datetime, stop: Event) -> None:
+        try:
+            counts = run(self._settings, job, at, stop)
+        except UnreachableError:
+            raise
+        except leases.StoppedError:
+            log.warning("a job stops with its worker", action="job_stopped", job=job)
+            outcome = "stopped"
+        except Exception as error:
+            log.exception("a job failed", action="job_failed", job=job, reason=str(error))
+            outcome = "failed"
+        else:
+            if counts is None:
+                return
+            log.info("a job is done", action="job_done", job=job, counts=dict(counts))
+            outcome = "done"
+        metrics.JOB_RUNS.labels(job, outcome).inc()

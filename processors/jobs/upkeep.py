@@ -1,0 +1,120 @@
+"""Jobs that keep the tables in order."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
+
+from psycopg import sql
+from psycopg.errors import Diagnostic
+
+from processors.database.pool import open_pool
+from processors.database.queries import load
+from processors.errors import WorkerError
+from processors.leases import Connection, Counts, Run
+from processors.reference import read, shipped
+from processors.settings import Settings
+from processors.writing import pages
+from schemas.slugs import slugify
+
+_SQL = load("processors.jobs", "jobs.sql")
+
+NAME_LENGTH = 100
+SLUG_LENGTH = 120
+_CUT = 90
+_SLUG_CUT = 40
+
+ANALYZED = (
+    "enterprise_entreprise",
+    "enterprise_prolocalisation",
+    "location_ville",
+    "category_categorie",
+    "subcategory_souscategorie",
+    "location_departement",
+)
+"""Tables whose statistics imports make old."""
+
+
+class DriftError(WorkerError):
+    """Imports whose rows do not add up."""
+
+
+def resolve_pages(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
+    """Looks at every company with an activity again."""
+    total = Counter[str]()
+
+    async def resolve() -> Mapping[str, int]:
+        async with open_pool(settings.database_url.get_secret_value(), 1) as pool:
+            made, after = await pages.look_again(pool, None)
+            total.update(made._asdict())
+            while after is not None:
+                run.hold(connection, {"made": total["made"], "retired": total["retired"]})
+                made, after = await pages.look_again(pool, after)
+                total.update(made._asdict())
+            return await pages.counted(pool)
+
+    left = asyncio.run(resolve())
+    return {"made": total["made"], "retired": total["retired"], **left}
+
+
+def check_accounts(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
+    """Compares the rows of each import that has ended with what became of them."""
+    drifts = connection.execute(_SQL["drift"]).fetchall()
+    if drifts:
+        told = ", ".join(f"{import_id} ({drift})" for import_id, drift in drifts)
+        raise DriftError(f"rows without an outcome, or with two: {told}")
+    return {"drift_rows": 0}
+
+
+def repair_sous_categories(
+    settings: Settings, run: Run, connection: Connection, batch: int
+) -> Counts:
+    """Gives the sub-categories that stand for NAF codes the names, slugs and descriptions they need."""
+    total = Counter[str]()
+    activities = iter(read(shipped()).items())
+    while some := dict(islice(activities, batch)):
+        with connection.transaction():
+            labels = {code: activity.label for code, activity in some.items()}
+            found = connection.execute(
+                _SQL["repair"],
+                {
+                    "codes": list(labels),
+                    "names": [_name(code, label) for code, label in labels.items()],
+                    "slugs": [
+                        slugify(f"{label[:_SLUG_CUT]} {code}")[:SLUG_LENGTH]
+                        for code, label in labels.items()
+                    ],
+                    "descriptions": [f"NAF {code} : {label}" for code, label in labels.items()],
+                },
+            ).fetchone()
+            names = ("checked", "repaired", "names", "slugs", "descriptions")
+            total.update(dict(zip(names, found or (), strict=True)))
+            run.hold(connection, total)
+    return dict(total)
+
+
+def _name(code: str, label: str) -> str:
+    return label if len(label) <= NAME_LENGTH else f"{label[:_CUT].rstrip()} ({code})"
+
+
+def analyze(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
+    """Brings the planner's statistics up to date: autovacuum comes a while after a large import.
+
+    PostgreSQL only warns of a table that the role may not analyze: the run says which.
+    """
+    refused: list[str] = []
+
+    def warned(diagnostic: Diagnostic) -> None:
+        if diagnostic.severity_nonlocalized == "WARNING":
+            refused.append(diagnostic.message_primary or "")
+
+    connection.add_notice_handler(warned)
+    try:
+        for number, table in enumerate(ANALYZED):
+            with connection.transaction():
+                run.hold(connection, {"tables": number - len(refused)})
+            connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+    finally:
+        connection.remove_notice_handler(warned)
+    run.message = "; ".join(refused) or None
+    return {"tables": len(ANALYZED) - len(refused), "refused": len(refused)}

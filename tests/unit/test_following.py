@@ -1,0 +1,33 @@
+"""What a gateway knows of imports."""
+
+import asyncio
+
+from producers.gateway.following import States
+from producers.states import State, new_state
+
+
+def state(import_id: str, version: int) -> State:
+    return {**new_state(id=import_id), "version": version}
+
+
+async def test_a_log_that_is_read_anew_replaces_what_was_known() -> None:
+    """What was forgotten while nobody followed leaves; what was submitted just now stays."""
+    states = States()
+    states.take({"gone": state("gone", 7), "kept": state("kept", 7)})
+    states.take_new([state("new", 0)])
+
+    with states.subscribe("gone") as gone:
+        states.replace({"kept": state("kept", 9)})
+        await asyncio.wait_for(gone.event.wait(), 1)
+
+    assert {i: known["version"] for i, known in states.by_id.items()} == {"kept": 9, "new": 0}
+
+
+def test_a_tombstone_takes_an_import_away() -> None:
+    """And the import may come back, with a lower version than it had."""
+    states = States()
+    states.take({"a": state("a", 7)})
+    states.take({"a": None})
+    assert states.by_id == {}
+    states.take({"a": state("a", 3)})
+    assert states.by_id["a"]["version"] == 3

@@ -7,7 +7,6 @@ from threading import Event
 import psycopg
 
 from processors import leases
-from processors.errors import UnreachableError
 from processors.jobs.catalogue import JOBS
 from processors.leases import BusyError, Connection, Counts, LostError, Run, StoppedError
 from processors.settings import Settings
@@ -32,13 +31,9 @@ def run(
 
     It ends with StoppedError, at its next transaction, when `stop` is set.
     """
-    url = settings.database_url.get_secret_value()
-    try:
-        with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
-            held = leases.begin(connection, job, due_at, stop)
-            return None if held is None else _work(settings, held, connection, batch)
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    with leases.connect(settings.database_url.get_secret_value()) as connection:
+        held = leases.begin(connection, job, due_at, stop)
+        return None if held is None else _work(settings, held, connection, batch)
 
 
 def _work(settings: Settings, held: Run, connection: Connection, batch: int) -> Counts:

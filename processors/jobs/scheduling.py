@@ -11,7 +11,6 @@ from threading import Event
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import psycopg
 import structlog
 
 from processors import leases, metrics
@@ -88,12 +87,8 @@ class Scheduler:
             self._run(job, at, stop)
 
     def _due(self) -> list[Due]:
-        url = self._settings.database_url.get_secret_value()
-        try:
-            with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
-                return due(connection, self._clock(), self._zone)
-        except psycopg.OperationalError as error:
-            raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+        with leases.connect(self._settings.database_url.get_secret_value()) as connection:
+            return due(connection, self._clock(), self._zone)
 
     def _run(self, job: str, at: datetime, stop: Event) -> None:
         try:

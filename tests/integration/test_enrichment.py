@@ -295,6 +295,12 @@ def test_the_budget_of_an_import_stops_it_alone(shop: Site, model: ScriptedOpenA
     ids = cities(shop, 8)
     for import_id, some in ((poor, ids[:6]), (rich, ids[6:])):
         shop.execute(
+            "INSERT INTO ingest.imports (id, partition, import_type, file_name, file_sha256, "
+            "generate_ai_content, header, options, created_at) "
+            "VALUES (%s, 0, 'VILLE', 'v.csv', '', true, '[]', '{}', now())",
+            import_id,
+        )
+        shop.execute(
             "INSERT INTO ingest.enrichment (id, kind, entity_id, import_id, reason, priority) "
             "SELECT gen_random_uuid(), 'VILLE', e, %s, 'import', 1 FROM unnest(%s::uuid[]) e",
             import_id,

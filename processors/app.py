@@ -218,6 +218,8 @@ def enrichment(world: World) -> faust.App:
         building.terms(world.settings),
         telling,
         caught_up,
+        building.batch_terms(world.settings),
+        world.settings.ai_batch_seconds,
     )
     app.task(Stage(parts).run)
     _drain(app, requests, Requests(world.decoder(ENRICHMENT), world.pool).run)

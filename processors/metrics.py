@@ -137,7 +137,8 @@ ENRICHMENT_PENDING = Gauge(
 )
 AI_CALLS = Counter(
     "fox_ai_calls_total",
-    "Calls to the model: made, failed, lost (their worker died: they may have been paid).",
+    "Calls to the model: made, failed, lost (their worker died: they may have been paid), batched "
+    "(sent in a batch).",
     ("outcome",),
 )
 AI_REJECTED = Counter(

@@ -140,6 +140,13 @@ class Settings(BaseSettings):
     ai_nightly_requests: Annotated[
         int, Field(ge=0, description="Most texts that may wait after a nightly plan.")
     ] = 2000
+    ai_batch: Annotated[
+        bool,
+        Field(description="The night's texts by OpenAI's Batch API: half the price, in a day."),
+    ] = False
+    ai_batch_seconds: Annotated[
+        float, Field(gt=0, description="How often a batch is asked after.")
+    ] = 60.0
     openai_api_key: Annotated[
         SecretStr,
         Field(

@@ -92,16 +92,27 @@ def good(kind: str, data: Mapping[str, Any]) -> str:
 
 
 Script = Callable[[Call], Reply]
+BatchScript = Callable[[str, bool], "int | None"]
 
 
 class ScriptedOpenAI:
-    """On a free loopback port. `calls` are all calls, `paid` those that were answered in full."""
+    """On a free loopback port. `calls` are all calls, `paid` those that were answered in full.
+
+    Batches are answered by the same script, line by line, as soon as `batch_status` says that they are
+    over; `batched` are their lines. `batch_trouble` is asked with each request about batches: before it
+    is carried out (False) and after (True); an HTTP status is the answer, 0 none at all.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.paid: list[Call] = []
         self.script: Script = lambda _: Reply()
         self.running = self.most_running = 0
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, bytes] = {}
+        self.batched: list[Call] = []
+        self.batch_status = "completed"
+        self.batch_trouble: BatchScript = lambda _, __: None
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
         server = self
@@ -110,7 +121,13 @@ class ScriptedOpenAI:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                server.handle(self)
+                if self.path == "/v1/chat/completions":
+                    server.handle(self)
+                else:
+                    server.handle_batch(self)
+
+            def do_GET(self) -> None:
+                server.handle_batch(self)
 
             def log_message(self, *_: object) -> None:
                 """Nothing."""
@@ -169,6 +186,70 @@ class ScriptedOpenAI:
         finally:
             with self._lock:
                 self.running -= 1
+
+    def handle_batch(self, request: Any) -> None:
+        """POST /v1/files, POST and GET /v1/batches, GET /v1/files/ID/content."""
+        content = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        asked = f"{request.command} {request.path.partition('?')[0]}"
+        answer: bytes = b""
+        with self._lock:
+            trouble = self.batch_trouble(asked, False)
+            if trouble is None:
+                answer = self._batch_answer(asked, content)
+                trouble = self.batch_trouble(asked, True)
+        if trouble == 0:
+            request.close_connection = True
+            request.connection.shutdown(SHUT_RDWR)
+            return
+        if trouble is not None:
+            answer = json.dumps({"error": {"message": f"status {trouble}"}}).encode()
+        request.send_response(trouble or 200)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(answer)))
+        request.end_headers()
+        request.wfile.write(answer)
+
+    def _batch_answer(self, asked: str, content: bytes) -> bytes:
+        what, _, name = asked.removesuffix("/content").rpartition("/")
+        if asked == "POST /v1/files":
+            name = f"file-{len(self.files)}"
+            # multipart/form-data: of all parts the file alone is made of lines of JSON.
+            lines = [line for line in content.splitlines() if line.startswith(b"{")]
+            self.files[name] = b"\n".join(lines)
+            return json.dumps({"id": name, "object": "file", "purpose": "batch"}).encode()
+        if asked == "POST /v1/batches":
+            name = f"batch-{len(self.batches)}"
+            self.batches[name] = {**json.loads(content), "id": name, "object": "batch"}
+            return json.dumps({**self.batches[name], "status": "validating"}).encode()
+        if asked == "GET /v1/batches":
+            found = [{**b, "status": "in_progress"} for b in reversed(self.batches.values())]
+            return json.dumps({"object": "list", "data": found, "has_more": False}).encode()
+        if what == "GET /v1/batches":
+            return json.dumps(self._batch(self.batches[name])).encode()
+        return self.files[name]
+
+    def _batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        over = self.batch_status in ("completed", "expired")
+        if over and "output_file_id" not in batch:
+            batch["output_file_id"] = f"file-{len(self.files)}"
+            lines = self.files[batch["input_file_id"]].splitlines()
+            answers = filter(None, (self._batched(json.loads(line)) for line in lines))
+            self.files[batch["output_file_id"]] = b"\n".join(answers)
+        return {**batch, "status": self.batch_status}
+
+    def _batched(self, line: dict[str, Any]) -> bytes | None:
+        call = Call(len(self.batched), 0, monotonic(), line["body"], "")
+        call = Call(call.number, self._seen[call.prompt], call.at, call.body, "")
+        self._seen[call.prompt] += 1
+        self.batched.append(call)
+        reply = self.script(call)
+        if reply.hang:
+            return None  # not answered in its day
+        if reply.status == 200:
+            self.paid.append(call)
+        response = {"status_code": reply.status, "body": json.loads(_payload(call, reply))}
+        answer = {"custom_id": line["custom_id"], "response": response, "error": None}
+        return json.dumps(answer).encode()
 
     def _answer(self, request: Any, call: Call, reply: Reply) -> None:
         payload = reply.raw if reply.raw is not None else _payload(call, reply)

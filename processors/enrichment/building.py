@@ -1,5 +1,6 @@
 """The stage of one process, as its settings say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -35,6 +36,7 @@ def terms(settings: Settings) -> Terms:
             "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
         )
     return Terms(
+        settings.ai_model,
         Limits(
             settings.ai_model,
             settings.ai_requests_per_minute,
@@ -50,6 +52,18 @@ def terms(settings: Settings) -> Terms:
         settings.ai_retry_seconds,
         settings.ai_retries,
         settings.ai_import_seconds,
+        settings.ai_batch,
+    )
+
+
+def batch_terms(settings: Settings) -> Terms:
+    """As `terms`, for batches: half the price, and a breaker and an account of their own."""
+    single = terms(settings)
+    price = single.price
+    return replace(
+        single,
+        limits=replace(single.limits, model=f"{settings.ai_model} by batch"),
+        price=Price(price.input / 2, price.output / 2, price.day),
     )
 
 

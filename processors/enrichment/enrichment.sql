@@ -88,6 +88,7 @@ DELETE FROM ingest.enrichment_scans WHERE import_id = %(import_id)s
 WITH next AS (
     SELECT id FROM ingest.enrichment
     WHERE state = 'pending' AND not_before <= now()
+        AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
     ORDER BY priority, asked_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED

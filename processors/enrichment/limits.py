@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -139,6 +140,24 @@ async def take(connection: Connection, limits: Limits, call: Call) -> Permit | R
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an INSERT that returns
     return Permit(row[0], asked_at + limits.margin / 2)
+
+
+async def reserve(
+    connection: Connection, limits: Limits, call: Call, seconds: float
+) -> Permit | Refusal:
+    """A permit that no rate limits, for a call that may take so long; budgets hold all the same."""
+    named = {"model": limits.model}
+    await connection.execute(_SQL["lock"], named)
+    cursor = await connection.execute("SELECT now()")
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM
+    refusal = await _budget_refuses(connection, limits, call, row[0])
+    if refusal:
+        return refusal
+    cursor = await connection.execute(_SQL["call"], {**named, **call._asdict(), "seconds": seconds})
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - an INSERT that returns
+    return Permit(row[0], inf)
 
 
 def _model_refuses(model: _Model, now: datetime) -> Refusal | None:

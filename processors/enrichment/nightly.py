@@ -51,6 +51,7 @@ def _room(connection: Connection, settings: Settings) -> tuple[int, str]:
     rooms = [(settings.ai_nightly_requests, "count")]
     known = estimate("ENTREPRISE", 1, settings.ai_model, building.price(settings))
     cost = Decimal(str(known["cost"] or 0)) if known else ZERO
+    cost = cost / 2 if settings.ai_batch else cost
     limits = building.budgets(settings)
     for kind, gone in zip(("day", "month"), spent, strict=True):
         limit = limits[kind]

@@ -7,8 +7,9 @@ are off: there is one retry loop, processors/enrichment/working.py.
 import asyncio
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -66,6 +67,22 @@ class Reply:
     wait: float | None = None
 
 
+@dataclass(frozen=True)
+class BatchState:
+    """How a batch stands; `files` hold what was answered."""
+
+    status: str
+    files: Sequence[str]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will be answered."""
+        return self.status in ("completed", "expired", "cancelled", "failed")
+
+
+_MARK = "foxstream"
+"""In a batch's metadata: our id of it."""
+
 _QUOTA_CODES = frozenset(
     {
         "insufficient_quota",
@@ -102,12 +119,50 @@ class Provider:
 
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """The model's reply. Raises CallError."""
+        async with self._told():
+            raw = await self._client.chat.completions.with_raw_response.create(**body)
+            found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
+        return replace(reply_of(found), wait=exhausted(raw.headers))
+
+    async def send_batch(self, content: bytes, mark: str) -> str:
+        """Has the requests of a JSONL file answered within a day; the batch's id. Raises CallError."""
+        async with self._told():
+            file = await self._client.files.create(file=(f"{mark}.jsonl", content), purpose="batch")
+            batch = await self._client.batches.create(
+                input_file_id=file.id,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={_MARK: mark},
+            )
+        return batch.id
+
+    async def find_batch(self, mark: str) -> str | None:
+        """The id of a batch that carries this mark, among the last hundred. Raises CallError."""
+        async with self._told():
+            page = await self._client.batches.list(limit=100)
+        found = (b.id for b in page.data if (b.metadata or {}).get(_MARK) == mark)
+        return next(found, None)
+
+    async def batch(self, batch_id: str) -> BatchState:
+        """How a batch stands. Raises CallError."""
+        async with self._told():
+            found = await self._client.batches.retrieve(batch_id)
+        files = [name for name in (found.output_file_id, found.error_file_id) if name]
+        return BatchState(found.status, files)
+
+    async def content(self, file_id: str) -> bytes:
+        """A file of the provider's. Raises CallError."""
+        async with self._told():
+            return (await self._client.files.content(file_id)).content
+
+    @asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        """What fails in the block is a CallError."""
         openai = self._openai
         try:
             # httpx counts its time-out anew with each byte: a server that drips holds a call for ever.
             async with asyncio.timeout(self._timeout):
-                raw = await self._client.chat.completions.with_raw_response.create(**body)
-                found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
+                yield
         except openai.APIStatusError as error:
             raise of_status(error.status_code, error.body, error.response.headers) from None
         except (openai.APITimeoutError, TimeoutError):
@@ -117,14 +172,14 @@ class Provider:
             raise _passing("network", cause, unsure=not cause.startswith("Connect")) from None
         except (openai.OpenAIError, ValueError) as error:
             raise _passing("garbage", type(error).__name__, unsure=True) from None
-        return _reply(found, exhausted(raw.headers))
 
 
 def _passing(code: str, message: str, *, unsure: bool) -> CallError:
     return CallError(Trouble.PASSES, code, message, unsure=unsure)
 
 
-def _reply(found: Any, wait: float | None) -> Reply:
+def reply_of(found: Any) -> Reply:
+    """The reply that a chat completion holds. Raises CallError for what is none."""
     try:
         choice = found["choices"][0]
         usage = found.get("usage") or {}
@@ -134,7 +189,6 @@ def _reply(found: Any, wait: float | None) -> Reply:
             choice.get("finish_reason") or "stop",
             int(usage.get("prompt_tokens", 0)),
             int(usage.get("completion_tokens", 0)),
-            wait,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise _passing("garbage", "the answer is no chat completion", unsure=True) from None

@@ -10,6 +10,7 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
 from processors.enrichment import limits
+from processors.enrichment.batching import Batcher
 from processors.enrichment.provider import Provider
 from processors.enrichment.telling import Telling
 from processors.enrichment.working import Terms, Worker
@@ -59,20 +60,31 @@ class CaughtUp:
 
 
 class Parts(NamedTuple):
-    """What a stage is made of; without a provider it stores requests and asks nobody."""
+    """What a stage is made of; without a provider it stores requests and asks nobody.
+
+    `batches` are the terms of batches, which are asked after every `batch_seconds`.
+    """
 
     pool: Pool
     provider: Provider | None
     terms: Terms
     telling: Telling
     caught_up: CaughtUp
+    batches: Terms
+    batch_seconds: float
 
 
 class Stage:
     """Runs in one process; several share the work."""
 
     def __init__(self, parts: Parts) -> None:
-        self._pool, self._provider, self._terms, self._telling, self._caught_up = parts
+        self._pool = parts.pool
+        self._provider = parts.provider
+        self._terms = parts.terms
+        self._telling = parts.telling
+        self._caught_up = parts.caught_up
+        self._batches = parts.batches
+        self._batch_seconds = parts.batch_seconds
 
     async def run(self) -> None:
         """Works until it is cancelled."""
@@ -86,11 +98,16 @@ class Stage:
             for _ in range(self._terms.limits.concurrency):
                 worker = Worker(self._pool, self._provider, self._terms, self._caught_up)
                 tasks.create_task(worker.run())
+            if self._terms.batched:
+                batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
+                tasks.create_task(self._steadily(batcher.step, self._batch_seconds))
 
     async def _begin(self) -> None:
         async def begin() -> None:
             async with transaction(self._pool) as connection:
                 await limits.begin(connection, self._terms.limits.model)
+                if self._terms.batched:
+                    await limits.begin(connection, self._batches.limits.model)
 
         while not await self._attempt(begin):
             await asyncio.sleep(LOOK_SECONDS)

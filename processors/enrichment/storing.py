@@ -71,13 +71,17 @@ class Claimed(NamedTuple):
 
 
 async def lease(
-    connection: Connection, token: UUID, seconds: float, import_seconds: float
+    connection: Connection, token: UUID, seconds: float, import_seconds: float, *, batched: bool
 ) -> Request | None:
-    """The most urgent request that nobody has."""
+    """The most urgent request that nobody has; none of the night's where those go in batches."""
+    values = {
+        "lease": token,
+        "seconds": seconds,
+        "import_seconds": import_seconds,
+        "batched": batched,
+    }
     async with connection.cursor(row_factory=class_row(Request)) as cursor:
-        await cursor.execute(
-            _SQL["lease"], {"lease": token, "seconds": seconds, "import_seconds": import_seconds}
-        )
+        await cursor.execute(_SQL["lease"], values)
         return await cursor.fetchone()
 
 

@@ -7,7 +7,7 @@ call that was under way nobody knows whether it is paid: it is noted as lost and
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,13 +53,18 @@ Caught = Callable[[Connection], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Terms:
-    """How requests are dealt with. Seconds; `retries` of a call that failed for what passes."""
+    """How requests are dealt with. Seconds; `retries` of a call that failed for what passes.
 
+    `batched`: the night's requests are left to batches (processors/enrichment/batching.py).
+    """
+
+    asked_model: str
     limits: Limits
     price: Price
     retry_seconds: float
     retries: int
     import_seconds: float
+    batched: bool
 
 
 class _Stop(Exception):  # noqa: N818 - no error: this request is over, or somebody else's
@@ -110,7 +115,11 @@ class Worker:
             if standing["halted"]:
                 return False
             request = await storing.lease(
-                connection, uuid4(), LEASE_SECONDS, self._terms.import_seconds
+                connection,
+                uuid4(),
+                LEASE_SECONDS,
+                self._terms.import_seconds,
+                batched=self._terms.batched,
             )
             if request is None:
                 return False
@@ -119,7 +128,7 @@ class Worker:
                 why = ("no-input", "the row is gone, or has no public review to speak of")
                 await self._end(connection, request, "failed", None, why)
                 return True
-            prompt = prompts.prompt(request.what, given, self._limits.model)
+            prompt = prompts.prompt(request.what, given, self._terms.asked_model)
             found = await storing.claim(connection, request, prompt, LEASE_SECONDS)
             if isinstance(found, Known):
                 await self._take_known(connection, request, prompt, found)
@@ -159,17 +168,12 @@ class Worker:
             if judged.known is not None:
                 await self._answered(request, prompt, permit, judged.known, rejected)
                 return
-            bad = self._bad(reply, judged.reason)
-            rejected.append(bad)
+            refused = bad(reply, judged.reason, self._terms.price)
+            rejected.append(refused)
             final = judged.final or len(rejected) == MOST_ASKS
-            await self._refused(request, prompt, permit, bad, judged.code if final else None)
+            await self._refused(request, prompt, permit, refused, judged.code if final else None)
             if final:
                 return
-
-    def _bad(self, reply: Reply, reason: str) -> Rejected:
-        cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
-        answer = reply.refusal or reply.text
-        return Rejected(answer, reason, reply.tokens_in, reply.tokens_out, cost)
 
     async def _permit(
         self, request: Request, prompt: Prompt, body: prompts.Input, ask: int
@@ -255,7 +259,7 @@ class Worker:
             tries = request.tries + blamed
             why = (error.code, str(error))
             if error.trouble is Trouble.PROMPT:
-                await storing.answer(connection, prompt, _nothing(*why))
+                await storing.answer(connection, prompt, failed_answer(*why))
                 await self._end(connection, request, "failed", prompt.hash, why)
             elif tries > self._terms.retries:
                 await self._end(connection, request, "failed", prompt.hash, why)
@@ -295,36 +299,32 @@ class Worker:
     ) -> None:
         """Stores an answer with all that it has cost, re-asks included."""
         self._count(known.tokens_in, known.tokens_out, known.cost)
-        whole = known._replace(
-            tokens_in=known.tokens_in + sum(bad.tokens_in for bad in rejected),
-            tokens_out=known.tokens_out + sum(bad.tokens_out for bad in rejected),
-            cost=known.cost + sum((bad.cost for bad in rejected), ZERO),
-        )
+        all_of_it = whole(known, rejected)
 
         async def write(connection: Connection) -> None:
             used = Used("answered", known.tokens_in + known.tokens_out, known.cost)
             await limits.settle(connection, self._limits.model, permit, used)
             await limits.works(connection, self._limits.model)
-            await storing.answer(connection, prompt, whole)
-            await self._store(connection, request, prompt, whole, "done")
+            await storing.answer(connection, prompt, all_of_it)
+            await self._store(connection, request, prompt, all_of_it, "done")
 
         await self._persist(write)
 
     async def _refused(
-        self, request: Request, prompt: Prompt, permit: Permit, bad: Rejected, code: str | None
+        self, request: Request, prompt: Prompt, permit: Permit, refused: Rejected, code: str | None
     ) -> None:
         """Keeps an answer that is not taken; `code` where it was the last."""
-        self._count(bad.tokens_in, bad.tokens_out, bad.cost)
+        self._count(refused.tokens_in, refused.tokens_out, refused.cost)
         metrics.AI_REJECTED.labels(code or "asked-again").inc()
 
         async def write(connection: Connection) -> None:
-            used = Used("answered", bad.tokens_in + bad.tokens_out, bad.cost, code)
+            used = Used("answered", refused.tokens_in + refused.tokens_out, refused.cost, code)
             await limits.settle(connection, self._limits.model, permit, used)
             await limits.works(connection, self._limits.model)
-            await storing.reject(connection, request, prompt, bad)
+            await storing.reject(connection, request, prompt, refused)
             if code is not None:
-                await storing.answer(connection, prompt, _nothing(code, bad.reason))
-                await self._end(connection, request, "failed", prompt.hash, (code, bad.reason))
+                await storing.answer(connection, prompt, failed_answer(code, refused.reason))
+                await self._end(connection, request, "failed", prompt.hash, (code, refused.reason))
 
         await self._persist(write)
 
@@ -355,8 +355,24 @@ class Worker:
         metrics.AI_COST.labels(self._limits.model).inc(float(cost))
 
 
-def _nothing(code: str, message: str) -> Known:
+def failed_answer(code: str, message: str) -> Known:
+    """That there is none, and why."""
     return Known("failed", None, code, message[:500], 0, 0, ZERO)
+
+
+def bad(reply: Reply, reason: str, price: Price) -> Rejected:
+    """An answer that is not taken."""
+    cost = price.cost(reply.tokens_in, reply.tokens_out)
+    return Rejected(reply.refusal or reply.text, reason, reply.tokens_in, reply.tokens_out, cost)
+
+
+def whole(known: Known, rejected: Sequence[Rejected]) -> Known:
+    """An answer with all that it has cost, those before it included."""
+    return known._replace(
+        tokens_in=known.tokens_in + sum(r.tokens_in for r in rejected),
+        tokens_out=known.tokens_out + sum(r.tokens_out for r in rejected),
+        cost=known.cost + sum((r.cost for r in rejected), ZERO),
+    )
 
 
 def judge(request: Request, reply: Reply, price: Price) -> _Judged:

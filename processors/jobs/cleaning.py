@@ -36,6 +36,7 @@ BY_AGE = (
     "ai_calls",
     "ai_rejected",
     "ai_budgets",
+    "ai_batches",
     "progress",
     "import_logs",
     "forgotten",

@@ -90,6 +90,11 @@ DELETE FROM ingest.ai_budgets WHERE scope IN (
     LIMIT %(limit)s
 )
 
+-- name: ai_batches
+DELETE FROM ingest.ai_batches WHERE id IN (
+    SELECT id FROM ingest.ai_batches WHERE ended_at < %(before)s LIMIT %(limit)s
+)
+
 -- name: progress
 DELETE FROM ingest.progress p WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM ingest.progress o

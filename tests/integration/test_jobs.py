@@ -317,6 +317,11 @@ AGING: Sequence[tuple[str, str]] = (
         "INSERT INTO ingest.ai_budgets SELECT 'day ' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM a",
     ),
     (
+        "ingest.ai_batches",
+        "INSERT INTO ingest.ai_batches (id, model, lease, leased_until, ended_at) "
+        "SELECT gen_random_uuid(), 'm', gen_random_uuid(), at, at FROM a",
+    ),
+    (
         "ingest.progress",
         "INSERT INTO ingest.progress (import_id, topic, partition, updated_at) "
         "SELECT gen_random_uuid(), 't', 0, at FROM a",

@@ -44,3 +44,31 @@ CREATE INDEX rejects_age ON ingest.rejects (rejected_at);
 
 -- What ANALYZE follows: as processors/jobs/jobs.sql has it.
 CREATE INDEX imports_large ON ingest.imports (completed_at) WHERE inserted + updated >= 10000;
+
+-- Batches of requests to the model (FOX_AI_BATCH). filled: all that belongs to it is in it.
+-- provider_id: of the batch at the provider; null: not sent, or the answer did not come.
+CREATE TABLE ingest.ai_batches (
+    id uuid PRIMARY KEY,
+    model text NOT NULL,
+    filled boolean NOT NULL DEFAULT false,
+    provider_id text,
+    lease uuid NOT NULL,
+    leased_until timestamptz NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now(),
+    sent_at timestamptz,
+    ended_at timestamptz,
+    outcome text -- the provider's word: completed, expired, cancelled, failed
+);
+CREATE INDEX ai_batches_open ON ingest.ai_batches (made_at) WHERE ended_at IS NULL;
+
+-- What a batch asks and has not settled. The request in ingest.enrichment is leased to the batch.
+CREATE TABLE ingest.ai_batch_items (
+    batch_id uuid NOT NULL REFERENCES ingest.ai_batches (id) ON DELETE CASCADE,
+    request_id uuid NOT NULL,
+    call_id bigint NOT NULL,
+    prompt_hash text NOT NULL,
+    input_hash text NOT NULL,
+    body jsonb NOT NULL,
+    PRIMARY KEY (batch_id, request_id)
+);
+CREATE INDEX ai_batch_items_prompt ON ingest.ai_batch_items (prompt_hash);

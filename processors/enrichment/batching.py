@@ -1,0 +1,367 @@
+"""The night's texts by OpenAI's Batch API (FOX_AI_BATCH): half the price, within a day.
+
+A batch is written down with its requests, what is sent and what is reserved for it before anything
+goes to the provider, and carries our id there: whoever finds it after a kill goes on where it was, and
+no batch is made twice. Its requests are leased to it, not to a process. What it does not answer waits
+for the next one.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import inf
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import structlog
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from processors import metrics
+from processors.database.pool import Connection, Pool, transaction
+from processors.database.queries import load
+from processors.enrichment import limits, prompts, storing
+from processors.enrichment.kinds import KINDS
+from processors.enrichment.limits import Call, Permit, Refusal, Used
+from processors.enrichment.prompts import Prompt
+from processors.enrichment.provider import CallError, Provider, Reply, Trouble, of_status, reply_of
+from processors.enrichment.storing import Claimed, Known, Request
+from processors.enrichment.working import MOST_ASKS, Caught, Terms, bad, failed_answer, judge, whole
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors.enrichment", "batching.sql")
+
+CHUNK = 50
+"""Requests that one transaction adds to a batch."""
+
+MOST_REQUESTS = 2000
+"""In one batch: each is in memory once when they are sent, and once when they are answered."""
+
+REQUEST_SECONDS = 26 * 3600.0
+"""How long a batch holds its requests: the provider's day, and time to read what it answered."""
+
+LEASE_SECONDS = 300.0
+"""Of a batch that a process works on."""
+
+AGAIN_SECONDS = 60.0
+
+ZERO = Decimal(0)
+
+
+class Batch(NamedTuple):
+    """A batch that this process has the lease of. `provider_id` None: it was not sent, or nobody knows."""
+
+    id: UUID
+    provider_id: str | None
+
+
+class _Item(NamedTuple):
+    request_id: UUID
+    call_id: int
+    prompt_hash: str
+    input_hash: str
+    body: prompts.Input
+
+
+class Batcher:
+    """One in each process; the lease of a batch decides whose it is. `terms` are those of batches."""
+
+    def __init__(self, pool: Pool, provider: Provider, terms: Terms, caught_up: Caught) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._terms = terms
+        self._model = terms.limits.model
+        self._caught_up = caught_up
+
+    async def step(self) -> None:
+        """One look at an open batch, or a new one of what waits."""
+        lease = uuid4()
+        async with transaction(self._pool) as connection:
+            await connection.execute(_SQL["unfilled"])
+            if (await limits.standing(connection, self._model))["halted"]:
+                return
+            batch = await self._lease(connection, lease)
+        batch = batch or await self._make(lease)
+        if batch is None:
+            return
+        try:
+            await self._advance(batch, lease)
+        except CallError as error:
+            log.warning("a batch waits", action="ai_batch_waits", code=error.code)
+            async with transaction(self._pool) as connection:
+                await limits.failed(connection, self._terms.limits, error)
+            if error.trouble is Trouble.PROMPT:  # the batch itself is refused
+                await self._finish(batch, lease, {}, error.code)
+        finally:
+            async with transaction(self._pool) as connection:
+                await connection.execute(_SQL["release"], {"lease": lease})
+
+    async def _lease(self, connection: Connection, lease: UUID) -> Batch | None:
+        values = {"lease": lease, "seconds": LEASE_SECONDS, "model": self._model}
+        async with connection.cursor(row_factory=class_row(Batch)) as cursor:
+            await cursor.execute(_SQL["lease"], values)
+            return await cursor.fetchone()
+
+    async def _make(self, lease: UUID) -> Batch | None:
+        """A new batch of what waits; None where nothing does."""
+        batch = Batch(uuid4(), None)
+        values = {
+            "id": batch.id, "model": self._model, "lease": lease, "seconds": LEASE_SECONDS,
+        }  # fmt: skip
+        size, more = 0, True
+        while more and size < MOST_REQUESTS:
+            async with transaction(self._pool) as connection:
+                if not await self._caught_up(connection):
+                    break
+                await connection.execute(_SQL["make"], values)
+                added, more = await self._add(connection, batch)
+                size += added
+        async with transaction(self._pool) as connection:
+            await connection.execute(_SQL["filled" if size else "drop"], values)
+        return batch if size else None
+
+    async def _add(self, connection: Connection, batch: Batch) -> tuple[int, bool]:
+        """Adds some requests; how many, and whether there may be more."""
+        values = {"lease": batch.id, "seconds": REQUEST_SECONDS, "limit": CHUNK}
+        async with connection.cursor(row_factory=class_row(Request)) as cursor:
+            await cursor.execute(_SQL["requests"], values)
+            requests = await cursor.fetchall()
+        added = 0
+        for number, request in enumerate(requests):
+            refusal = await self._add_one(connection, batch, request)
+            if isinstance(refusal, Refusal):
+                why = (refusal.why, f"{refusal.why} {refusal.scope or ''}".strip())
+                for left in requests[number:]:
+                    await storing.again(connection, left, AGAIN_SECONDS, tries=left.tries, why=why)
+                return added, False
+            added += refusal
+        return added, len(requests) == CHUNK
+
+    async def _add_one(
+        self, connection: Connection, batch: Batch, request: Request
+    ) -> int | Refusal:
+        """1 where the request is in the batch now, 0 where it is over or somebody asks the same."""
+        given = await storing.given(connection, request)
+        if given is None:
+            await storing.over(connection, request, "failed", None, ("no-input", "the row is gone"))
+            return 0
+        prompt = prompts.prompt(request.what, given, self._terms.asked_model)
+        cursor = await connection.execute(_SQL["asked"], {"hash": prompt.hash})
+        if await cursor.fetchone():  # a batch asks the very same
+            await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
+            return 0
+        claim = await storing.claim(connection, request, prompt, REQUEST_SECONDS)
+        if isinstance(claim, Known):
+            await self._take_known(connection, request, prompt, claim)
+            return 0
+        refusal = await self._reserve(connection, batch, request, prompt, claim)
+        if refusal is not None:
+            await storing.unclaim(connection, request, prompt)
+        return refusal or 1
+
+    async def _reserve(
+        self,
+        connection: Connection,
+        batch: Batch,
+        request: Request,
+        prompt: Prompt,
+        claim: Claimed,
+    ) -> Refusal | None:
+        body = prompt.again([(r.answer, r.reason) for r in claim.rejected])
+        tokens, out = prompts.tokens(body), prompts.longest(body)
+        cost = self._terms.price.cost(tokens - out, out)
+        ask = len(claim.rejected)
+        call = Call(request.id, prompt.hash, ask, request.import_id, tokens, cost)
+        got = await limits.reserve(connection, self._terms.limits, call, REQUEST_SECONDS)
+        if isinstance(got, Refusal):
+            return got
+        await connection.execute(
+            _SQL["add"],
+            {
+                "batch": batch.id,
+                "request": request.id,
+                "call": got.id,
+                "hash": prompt.hash,
+                "input_hash": prompt.input_hash,
+                "body": Jsonb(body),
+            },
+        )
+        return None
+
+    async def _take_known(
+        self, connection: Connection, request: Request, prompt: Prompt, known: Known
+    ) -> None:
+        if known.state == "failed":
+            why = (known.code or "", known.message or "")
+            await storing.over(connection, request, "failed", prompt.hash, why)
+        elif known.state == "done" and await storing.store(connection, request, prompt, known):
+            await storing.over(connection, request, "done", prompt.hash)
+            metrics.ENRICHMENT_REQUESTS.labels("cached").inc()
+        else:
+            await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
+
+    async def _advance(self, batch: Batch, lease: UUID) -> None:
+        """Sends a batch that was not, reads one that is answered."""
+        provider_id = batch.provider_id or await self._send(batch)
+        found = await self._provider.batch(provider_id)
+        if not found.over:
+            return
+        log.info("a batch is answered", action="ai_batch_over", status=found.status)
+        by_request = {
+            str(line.get("custom_id")): line
+            for name in found.files
+            for line in lines_of(await self._provider.content(name))
+        }
+        await self._finish(batch, lease, by_request, found.status)
+
+    async def _finish(
+        self, batch: Batch, lease: UUID, by_request: Mapping[str, Any], outcome: str
+    ) -> None:
+        """Settles all that the batch asked, answered or not."""
+        while items := await self._items(batch, lease):
+            for item in items:
+                async with transaction(self._pool) as connection:
+                    await self._settle(
+                        connection, batch, item, by_request.get(str(item.request_id))
+                    )
+        async with transaction(self._pool) as connection:
+            await connection.execute(_SQL["over"], {"id": batch.id, "outcome": outcome})
+
+    async def _send(self, batch: Batch) -> str:
+        """The provider's id of the batch. It may have it already: the answer did not come."""
+        provider_id = await self._provider.find_batch(str(batch.id))
+        if provider_id is None:
+            lines = await self._lines(batch)
+            provider_id = await self._provider.send_batch(b"".join(lines), str(batch.id))
+            metrics.AI_CALLS.labels("batched").inc(len(lines))
+        async with transaction(self._pool) as connection:
+            await connection.execute(_SQL["sent"], {"id": batch.id, "provider_id": provider_id})
+        return provider_id
+
+    async def _lines(self, batch: Batch) -> list[bytes]:
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(_SQL["bodies"], {"id": batch.id})
+            return [_line(request_id, body) for request_id, body in await cursor.fetchall()]
+
+    async def _items(self, batch: Batch, lease: UUID) -> list[_Item]:
+        """Some that are not settled yet, and more time for them."""
+        async with transaction(self._pool) as connection:
+            values = {"id": batch.id, "lease": lease, "seconds": LEASE_SECONDS, "limit": CHUNK}
+            await connection.execute(_SQL["keep"], values)
+            async with connection.cursor(row_factory=class_row(_Item)) as cursor:
+                await cursor.execute(_SQL["items"], values)
+                return await cursor.fetchall()
+
+    async def _settle(
+        self, connection: Connection, batch: Batch, item: _Item, line: Mapping[str, Any] | None
+    ) -> None:
+        """What one request came to, in one transaction with its leaving the batch."""
+        values = {"batch": batch.id, "request": item.request_id}
+        await connection.execute(_SQL["leave"], values)
+        async with connection.cursor(row_factory=class_row(Request)) as cursor:
+            await cursor.execute(_SQL["request"], values)
+            request = await cursor.fetchone()
+        permit = Permit(item.call_id, inf)
+        try:
+            reply = reply_of(_answer(line))
+        except CallError as error:
+            used = Used("failed", 0, ZERO, error.code)
+            await limits.settle(connection, self._model, permit, used)
+            if request is not None:
+                await self._unanswered(connection, request, item, error)
+            return
+        cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
+        used = Used("answered", reply.tokens_in + reply.tokens_out, cost)
+        await limits.settle(connection, self._model, permit, used)
+        metrics.AI_TOKENS.labels("in", self._model).inc(reply.tokens_in)
+        metrics.AI_TOKENS.labels("out", self._model).inc(reply.tokens_out)
+        metrics.AI_COST.labels(self._model).inc(float(cost))
+        if request is not None:  # else somebody gave the batch up, and asked again
+            await self._answered(connection, request, item, reply)
+
+    async def _answered(
+        self, connection: Connection, request: Request, item: _Item, reply: Reply
+    ) -> None:
+        prompt = _prompt(request, item)
+        claim = await storing.claim(connection, request, prompt, REQUEST_SECONDS)
+        if isinstance(claim, Known):
+            await self._take_known(connection, request, prompt, claim)
+            return
+        judged = judge(request, reply, self._terms.price)
+        if judged.known is not None:
+            known = whole(judged.known, claim.rejected)
+            await storing.answer(connection, prompt, known)
+            if await storing.store(connection, request, prompt, known):
+                await storing.over(connection, request, "done", prompt.hash)
+                metrics.ENRICHMENT_REQUESTS.labels("done").inc()
+            else:
+                await storing.again(connection, request, 0, tries=request.tries)
+            return
+        await storing.reject(
+            connection, request, prompt, bad(reply, judged.reason, self._terms.price)
+        )
+        if judged.final or len(claim.rejected) + 1 >= MOST_ASKS:
+            await storing.answer(connection, prompt, failed_answer(judged.code, judged.reason))
+            why = (judged.code, judged.reason)
+            await storing.over(connection, request, "failed", prompt.hash, why)
+            metrics.ENRICHMENT_REQUESTS.labels("failed").inc()
+        else:
+            await storing.again(connection, request, 0, tries=request.tries)
+            await storing.unclaim(connection, request, prompt)
+
+    async def _unanswered(
+        self, connection: Connection, request: Request, item: _Item, error: CallError
+    ) -> None:
+        """What the provider refuses for good fails; the rest waits for the next batch, a few times."""
+        prompt, why = _prompt(request, item), (error.code, str(error))
+        tries = request.tries + 1
+        if error.trouble is Trouble.PROMPT:
+            await storing.answer(connection, prompt, failed_answer(*why))
+        if error.trouble is Trouble.PROMPT or tries > self._terms.retries:
+            await storing.over(connection, request, "failed", prompt.hash, why)
+            metrics.ENRICHMENT_REQUESTS.labels("failed").inc()
+        else:
+            pause = self._terms.retry_seconds
+            await storing.again(connection, request, pause, tries=tries, why=why)
+        await storing.unclaim(connection, request, prompt)
+
+
+def _prompt(request: Request, item: _Item) -> Prompt:
+    return Prompt(KINDS[request.kind], item.body, item.prompt_hash, item.input_hash)
+
+
+def _line(request_id: UUID, body: Any) -> bytes:
+    asked = {
+        "custom_id": str(request_id),
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": body,
+    }
+    return json.dumps(asked, ensure_ascii=False).encode() + b"\n"
+
+
+def _answer(line: Mapping[str, Any] | None) -> Any:
+    """The body of an answer. Raises CallError for what is none, or never came."""
+    if line is None:
+        raise CallError(Trouble.PASSES, "batch", "the batch ended before it was asked")
+    response = line.get("response") or {}
+    status = response.get("status_code")
+    body = response.get("body") or {}
+    if status is None:
+        told = line.get("error") or {}
+        raise CallError(Trouble.PASSES, "batch", str(told.get("message") or told)[:500])
+    if status != 200:
+        raise of_status(status, body.get("error"), {})
+    return body
+
+
+def lines_of(content: bytes) -> Iterator[dict[str, Any]]:
+    """The answers of a file of the provider's; what is no JSON object is no answer."""
+    for text in content.splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            yield line

@@ -75,14 +75,15 @@ class Batcher:
         self._caught_up = caught_up
 
     async def step(self) -> None:
-        """One look at an open batch, or a new one of what waits."""
+        """One look at an open batch, or a new one of what waits; none is made where that is off."""
         lease = uuid4()
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["unfilled"])
             if (await limits.standing(connection, self._model))["halted"]:
                 return
             batch = await self._lease(connection, lease)
-        batch = batch or await self._make(lease)
+        if batch is None and self._terms.batched:
+            batch = await self._make(lease)
         if batch is None:
             return
         try:

@@ -98,9 +98,9 @@ class Stage:
             for _ in range(self._terms.limits.concurrency):
                 worker = Worker(self._pool, self._provider, self._terms, self._caught_up)
                 tasks.create_task(worker.run())
-            if self._terms.batched:
-                batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
-                tasks.create_task(self._steadily(batcher.step, self._batch_seconds))
+            # Also where batches are off: one may be open.
+            batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
+            tasks.create_task(self._steadily(batcher.step, self._batch_seconds))
 
     async def _begin(self) -> None:
         async def begin() -> None:

@@ -116,14 +116,18 @@ ACCOUNTING_DRIFT = Gauge(
 )
 JOB_RUNS = Counter(
     "fox_job_runs_total",
-    "Runs of jobs by the clock, by what became of them: done, failed, stopped (with its worker). "
-    "Failed: 'foxstream-worker jobs' says why.",
-    ("job", "outcome"),
+    "Runs of jobs by the clock, by what became of them: done, failed, stopped (with its worker).",
+    ("name", "outcome"),
 )
 JOB_DONE = Gauge(
     "fox_job_last_success_timestamp_seconds",
-    "When the last run of a job ended well, by hand or by the clock. Old: look at its runs.",
-    ("job",),
+    "When the last run of a job ended well, by hand or by the clock. All workers say the same.",
+    ("name",),
+)
+JOB_FAILED = Gauge(
+    "fox_job_last_run_failed",
+    "1 where the last run of a job that ended failed or died: 'foxstream-worker jobs' says why.",
+    ("name",),
 )
 ENRICHMENT_REQUESTS = Counter(
     "fox_enrichment_requests_total",

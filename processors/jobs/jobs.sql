@@ -3,9 +3,13 @@
 INSERT INTO ingest.jobs (name) SELECT unnest(%(jobs)s::text[]) ON CONFLICT DO NOTHING
 
 -- name: standing
--- By job: since when it is known, when its last run ended well, and the latest time that was due and
--- dealt with.
+-- By job: since when it is known, what became of its last run, when one ended well last, and the latest
+-- time that was due and dealt with.
 SELECT j.name, j.since,
+    (
+        SELECT outcome FROM ingest.job_runs r WHERE r.job = j.name AND r.ended_at IS NOT NULL
+        ORDER BY r.started_at DESC LIMIT 1
+    ),
     (SELECT max(ended_at) FROM ingest.job_runs r WHERE r.job = j.name AND r.outcome = 'done'),
     (
         SELECT max(due_at) FROM ingest.job_runs r

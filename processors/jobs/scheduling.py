@@ -42,7 +42,8 @@ def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
         leases.bury(connection, job)
     found = []
     large = (connection.execute(_SQL["large_import"]).fetchone() or (None,))[0]
-    for name, since, done_at, dealt_with in connection.execute(_SQL["standing"]).fetchall():
+    for name, since, last, done_at, dealt_with in connection.execute(_SQL["standing"]).fetchall():
+        metrics.JOB_FAILED.labels(name).set(last in ("failed", "died"))
         if done_at is not None:
             metrics.JOB_DONE.labels(name).set(done_at.timestamp())
         at = _last(name, now, zone, large)

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from processors import metrics
 from processors.jobs.catalogue import JOBS
 from processors.jobs.running import run
 from processors.jobs.scheduling import due
@@ -214,6 +215,8 @@ def test_a_job_that_fails_says_why_and_waits_for_its_next_time(site: Site) -> No
     assert str(import_id) in site.foxstream_worker("jobs").stdout
     assert "check-accounts" not in due_now(site)
     assert "check-accounts" in due_now(site, NOW + timedelta(hours=1))
+    failed = {job: metrics.JOB_FAILED.labels(job)._value.get() for job in JOBS}
+    assert failed == {**dict.fromkeys(JOBS, 0), "check-accounts": 1}
 
 
 def test_statistics_follow_large_imports(site: Site) -> None:

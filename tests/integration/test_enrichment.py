@@ -288,64 +288,43 @@ def test_the_budget_stops_and_goes_on(shop: Site, model: ScriptedOpenAI) -> None
     assert shop.query(spent) == [(pytest.approx(sum(costs.values())),)]
 
 
-def test_the_budget_of_an_import_stops_it_alone(shop: Site, model: ScriptedOpenAI) -> None:
-    """Its texts wait without failing, those of another import are written, and it goes on when raised."""
-    configure(shop, budget_import="0.0009", concurrency=1)
-    poor, rich = uuid4(), uuid4()
-    ids = cities(shop, 8)
-    for import_id, some in ((poor, ids[:6]), (rich, ids[6:])):
-        shop.execute(
-            "INSERT INTO ingest.imports (id, partition, import_type, file_name, file_sha256, "
-            "generate_ai_content, header, options, created_at) "
-            "VALUES (%s, 0, 'VILLE', 'v.csv', '', true, '[]', '{}', now())",
-            import_id,
-        )
-        shop.execute(
-            "INSERT INTO ingest.enrichment (id, kind, entity_id, import_id, reason, priority) "
-            "SELECT gen_random_uuid(), 'VILLE', e, %s, 'import', 1 FROM unnest(%s::uuid[]) e",
-            import_id,
-            some,
-        )
-    by_import = (
-        "SELECT count(*) FILTER (WHERE state = 'done')::int, bool_or(code = 'budget') "
-        "FROM ingest.enrichment WHERE import_id = %s"
-    )
-    first = shop.worker("enrichment")
-    eventually(lambda: shop.query(by_import, poor)[0][1])
-    eventually(lambda: shop.query(by_import, rich)[0][0] == 2)
-    spent = "SELECT spent::float FROM ingest.ai_budgets WHERE scope = 'import ' || %s::text"
-    assert shop.query(spent, str(poor))[0][0] <= 0.0009
-    assert 0 < shop.query(by_import, poor)[0][0] < 6
-    assert states(shop).get("failed", 0) == 0
-    first.kill()
-    configure(shop, budget_import="1")
-    shop.worker("enrichment")
-
-    assert settled(shop, 8) == {"done": 8}
-    assert len(model.repeats()) == 0
-
-
-def test_the_budget_of_the_month_outlives_the_day(shop: Site, model: ScriptedOpenAI) -> None:
-    """What was spent on other days of the month counts; it goes on when the budget is raised."""
-    configure(shop, budget_day="1", budget_month="10", concurrency=1)
+def test_budgets_of_an_import_and_of_the_month(shop: Site, model: ScriptedOpenAI) -> None:
+    """Each stops what it is for, without a failure, and it goes on when raised; other days count."""
+    configure(shop, budget_import="0.0009", budget_day="1", budget_month="10", concurrency=1)
     shop.execute(
         "INSERT INTO ingest.ai_budgets "
-        "VALUES ('month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'), 9.9991)"
+        "VALUES ('month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'), 9.9985)"
     )
-    ask(shop, "VILLE", cities(shop, 6))
+    ids, import_id = cities(shop, 18), uuid4()
+    shop.execute(
+        "INSERT INTO ingest.imports (id, partition, import_type, file_name, file_sha256, "
+        "generate_ai_content, header, options, created_at) "
+        "VALUES (%s, 0, 'VILLE', 'v.csv', '', true, '[]', '{}', now())",
+        import_id,
+    )
+    shop.execute(
+        "INSERT INTO ingest.enrichment (id, kind, entity_id, import_id, reason, priority) "
+        "SELECT gen_random_uuid(), 'VILLE', e, %s, 'import', 0 FROM unnest(%s::uuid[]) e",
+        import_id,
+        ids[:6],
+    )
+    ask(shop, "VILLE", ids[6:])
     first = shop.worker("enrichment")
-    eventually(lambda: shop.query("SELECT 1 FROM ingest.enrichment WHERE code = 'budget' LIMIT 1"))
-    [(why,)] = shop.query("SELECT DISTINCT message FROM ingest.enrichment WHERE code = 'budget'")
-    assert why == "budget month"
-    spent = "SELECT max(spent)::float FROM ingest.ai_budgets WHERE scope LIKE 'month%%'"
-    assert shop.query(spent)[0][0] <= 10
-    assert 0 < len(model.paid) < 6
-    first.kill()
-    configure(shop, budget_month="11")
+    why = "SELECT DISTINCT import_id IS NOT NULL, message FROM ingest.enrichment WHERE code = 'budget'"
+    eventually(lambda: set(shop.query(why)) >= {(True, "budget import"), (False, "budget month")})
+    spent = dict(
+        shop.query("SELECT split_part(scope, ' ', 1), spent::float FROM ingest.ai_budgets")
+    )
+    assert 0 < spent["import"] <= 0.0009
+    assert 9.9985 + spent["import"] < spent["month"] <= 10
+    assert states(shop).get("failed", 0) == 0
+    assert 0 < len(model.paid) < 18
+    first.stop()
+    configure(shop, budget_import="1", budget_month="11")
     shop.worker("enrichment")
 
-    assert settled(shop, 6) == {"done": 6}
-    assert shop.query(spent)[0][0] == pytest.approx(9.9991 + 6 * 0.00012)
+    assert settled(shop, 18) == {"done": 18}
+    assert not model.repeats()
 
 
 def test_a_provider_without_room_is_left_alone(shop: Site, model: ScriptedOpenAI) -> None:

@@ -70,7 +70,7 @@ QUEUED_BATCHES = 2
 """Per topic. A batch that waits is memory; one that does not keeps PostgreSQL waiting."""
 
 EVERY_MINUTE = "* * * * *"
-"""In cron's words. Who runs a job is not Faust's leader but the lease: docs/decisions/0014."""
+"""In cron's words. Who runs a job is not Faust's leader but the lease: docs/decisions/0010."""
 
 
 @dataclass(frozen=True)

@@ -517,9 +517,7 @@ def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[R
     from producers.states import RejectLog
 
     with RejectLog(settings()) as log:
-        log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
-        expected = state["rejected"] + state["cancelled"]
-        yield log.read(state["id"], expected, patience_seconds)
+        yield log.read(state, patience_seconds)
 
 
 def _write_report(

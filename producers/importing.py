@@ -158,9 +158,7 @@ class Desk:
     def rejects(self, state: State, patience_seconds: float) -> list[Reject]:
         """The lines of an import that were not written and that no other import has settled."""
         with RejectLog(self._settings) as log:
-            log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
-            expected = state["rejected"] + state["cancelled"]
-            return list(log.read(state["id"], expected, patience_seconds))
+            return list(log.read(state, patience_seconds))
 
     def encoder(self, topic: Topic, record: str) -> Encoder:
         """For values of a topic.

@@ -5,8 +5,10 @@ Both topics are read without a consumer group: every reader sees all of it, and 
 
 import json
 import logging
-from collections.abc import Container, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from time import monotonic
 from typing import Any, NamedTuple, Self
@@ -35,6 +37,9 @@ _LOGGER = logging.getLogger(__name__)
 TERMINAL = frozenset({"SUCCESS", "PARTIAL", "ERROR", "CANCELLED"})
 
 _SILENCE_SECONDS = 10.0
+_START_SECONDS = 8.0
+_CLOCKS_APART = timedelta(minutes=1)
+"""An import may seem younger than its first reject by so much: who asks for it has a clock of its own."""
 
 
 def new_state(**given: Any) -> State:
@@ -67,6 +72,7 @@ class Reader:
         self._topic = topic
         self._partitions: set[int] = set()
         self._at_end: set[int] = set()
+        self._ends: dict[int, int] = {}
         self._consumer = Consumer(
             {
                 **configuration(settings),
@@ -87,11 +93,17 @@ class Reader:
         self._consumer.close()
 
     def start(
-        self, *, timeout_seconds: float, key: str | None = None, from_now: bool = False
-    ) -> None:
+        self,
+        *,
+        timeout_seconds: float,
+        key: str | None = None,
+        from_now: bool = False,
+        since: datetime | None = None,
+    ) -> bool:
         """Raises UnreachableError and NotReadyError. With a `key`, only its partition is read.
 
-        `from_now`: what is published after this call returns, and nothing before it.
+        `from_now`: what is published after this call returns, and nothing before it. `since`: what
+        came to the broker then or later. False where that leaves nothing out.
         """
         counts = partition_counts(
             self._consumer, self._settings, [self._topic.name], timeout_seconds=timeout_seconds
@@ -100,26 +112,36 @@ class Reader:
         numbers = range(count) if key is None else [murmur2(key.encode(), count)]
         name = self._settings.topic(self._topic.name)
         self._partitions = set(numbers)
-        self._consumer.assign(
-            [
-                TopicPartition(
-                    name, n, self._end(name, n, timeout_seconds) if from_now else OFFSET_BEGINNING
-                )
-                for n in numbers
-            ]
-        )
+        self._at_end, self._ends = set(), {}
+        begins = dict.fromkeys(numbers, OFFSET_BEGINNING)
+        left_out = from_now
+        if from_now:
+            begins = {n: self._bounds(name, n, timeout_seconds)[1] for n in numbers}
+        elif since is not None:
+            begins, left_out = self._begins(name, since, timeout_seconds)
+        self._consumer.assign([TopicPartition(name, n, begins[n]) for n in numbers])
+        return left_out
 
-    def _end(self, topic: str, partition: int, timeout_seconds: float) -> int:
-        # OFFSET_END would be looked up by the first fetch, some time later.
-        try:
-            end: int = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=timeout_seconds
-            )[1]
-        except KafkaException as error:
-            raise UnreachableError(
-                f"Kafka ne donne pas {topic} : {error.args[0].str()}."
-            ) from error
-        return end
+    def _begins(self, topic: str, since: datetime, seconds: float) -> tuple[dict[int, int], bool]:
+        """Where to begin in each partition, and whether anything lies before it."""
+        bounds = {n: self._bounds(topic, n, seconds) for n in self._partitions}
+        # Whoever publishes while this reads must not keep it from ending.
+        self._ends = {n: end for n, (_, end) in bounds.items()}
+        at = int(since.timestamp() * 1000)
+        asked = [TopicPartition(topic, n, at) for n in self._partitions]
+        with _answering(topic):
+            found = self._consumer.offsets_for_times(asked, timeout=seconds)
+        # Negative: nothing is that young.
+        begins = {f.partition: f.offset if f.offset >= 0 else bounds[f.partition][1] for f in found}
+        return begins, any(begin > bounds[n][0] for n, begin in begins.items())
+
+    def _bounds(self, topic: str, partition: int, seconds: float) -> tuple[int, int]:
+        """The first offset and the end. OFFSET_END would be looked up by the first fetch, later."""
+        with _answering(topic):
+            found: tuple[int, int] = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=seconds
+            )
+        return found
 
     def poll(self, timeout_seconds: float) -> Message | None:
         """The next record, or None when there is none in time."""
@@ -128,6 +150,8 @@ class Reader:
             return None
         error = message.error()
         if error is None:
+            if message.offset() + 1 == self._ends.get(message.partition()):
+                self._at_end.add(message.partition())
             return message
         if error.code() == KafkaError._PARTITION_EOF:
             self._at_end.add(message.partition())
@@ -152,6 +176,14 @@ class Reader:
                 raise UnreachableError(
                     f"Kafka ne répond plus à l'adresse {self._settings.kafka_bootstrap}."
                 )
+
+
+@contextmanager
+def _answering(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise UnreachableError(f"Kafka ne donne pas {topic} : {error.args[0].str()}.") from error
 
 
 class ImportLog(Reader):
@@ -274,16 +306,30 @@ class RejectLog(Reader):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, REJECTS)
 
-    def read(self, import_id: str, expected: int, patience_seconds: float) -> Iterator[Reject]:
-        """The rejects that no other import has settled, each once.
+    def read(self, state: State, patience_seconds: float) -> Iterator[Reject]:
+        """The rejects of an import that no other import has settled, each once.
 
         Workers publish them a moment after they count them: at the end of the topic this waits for
-        the `expected` number, until nothing comes for as long as there is patience.
+        as many as the state knows, until none comes for as long as there is patience. What lies
+        before the import is read only where some are missing then: clocks may differ. Raises
+        UnreachableError and NotReadyError.
         """
+        expected = state["rejected"] + state["cancelled"]
+        since = state["created_at"] - _CLOCKS_APART
+        begin = partial(self.start, timeout_seconds=_START_SECONDS, key=state["id"])
+        left_out = begin(since=since)
+        found = self._found(state["id"].encode(), expected, patience_seconds)
+        if left_out and len(found) < expected:
+            begin()
+            found = self._found(state["id"].encode(), expected, 0.0)
+        yield from found.values()
+
+    def _found(self, key: bytes, expected: int, patience_seconds: float) -> dict[bytes, Reject]:
         open_: dict[bytes, Reject] = {}
         settled: set[bytes] = set()
-        for message in chain(self.up_to_now(), self._late(open_, expected, patience_seconds)):
-            if message.key() != import_id.encode():
+        late = self._late(key, lambda: len(open_) == expected, patience_seconds)
+        for message in chain(self.up_to_now(), late):
+            if message.key() != key:
                 continue
             headers = dict(message.headers() or ())
             if "ingest.settles" in headers:
@@ -291,15 +337,15 @@ class RejectLog(Reader):
                 open_.pop(headers["ingest.settles"], None)
             elif headers["ingest.reject_id"] not in settled:
                 open_.setdefault(headers["ingest.reject_id"], _reject(headers, message.value()))
-        yield from open_.values()
+        return open_
 
     def _late(
-        self, open_: Mapping[bytes, Reject], expected: int, patience_seconds: float
+        self, key: bytes, complete: Callable[[], bool], patience_seconds: float
     ) -> Iterator[Message]:
         heard = monotonic()
-        while len(open_) != expected and monotonic() - heard < patience_seconds:
+        while not complete() and monotonic() - heard < patience_seconds:
             message = self.poll(0.1)
-            if message is not None:
+            if message is not None and message.key() == key:
                 heard = monotonic()
                 yield message
 

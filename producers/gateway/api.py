@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -28,6 +28,8 @@ from schemas.import_types import IMPORT_TYPES, ImportType
 
 _REPORT_SECONDS = 600.0
 _RETRY_SECONDS = "1"
+
+T = TypeVar("T")
 
 router = APIRouter(prefix="/api/imports", tags=["imports"])
 
@@ -116,7 +118,7 @@ async def preview(
         file = _named(received, receiver)
         types = [form.import_type.name] if form.import_type else list(IMPORT_TYPES)
         found = await _run(
-            gateway,
+            request,
             tasks.check,
             file.path,
             types,
@@ -135,10 +137,12 @@ async def preview(
     )
 
 
-async def _run(gateway: Gateway, task: Any, *arguments: Any, seconds: float) -> Any:
+async def _run(request: Request, task: Any, *arguments: Any, seconds: float) -> Any:
     """A task in a child process; what can go wrong with it as a Problem."""
     try:
-        return await gateway.children.run(task, *arguments, seconds=seconds)
+        return await while_there(
+            request, of(request).children.run(task, *arguments, seconds=seconds)
+        )
     except RefusedError as refusal:
         error = {"code": refusal.code, "message": refusal.message}
         raise Problem(422, refusal.code, refusal.message, errors=[error]) from None
@@ -152,6 +156,21 @@ async def _run(gateway: Gateway, task: Any, *arguments: Any, seconds: float) -> 
         ) from error
     except tasks.AwayError as error:
         raise Problem(503, "unreachable", str(error), headers={"Retry-After": "5"}) from None
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to. It is cancelled where the client goes away: raises Problem 408."""
+    working = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request.receive))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Problem(408, "client-gone", "Plus personne n'attend cette réponse.")
+        return working.result()
+    finally:
+        gone.cancel()
+        working.cancel()
+        await asyncio.wait({working, gone})
 
 
 @router.get("/", response_model=documents.Page, summary="List imports")
@@ -370,7 +389,7 @@ async def errors_file(
     path = gateway.spool.scratch(f".{extension}")
     try:
         await _run(
-            gateway,
+            request,
             tasks.errors_file,
             gateway.settings,
             gateway.spool.folder,
@@ -400,16 +419,16 @@ async def first_errors(
     import_id: str,
 ) -> Response:
     """How many lines have which code, and the first fifty faults."""
-    gateway = of(request)
-    return _json(await errors_of(gateway, gateway.state(import_id)))
+    return _json(await errors_of(request, of(request).state(import_id)))
 
 
-async def errors_of(gateway: Gateway, state: State) -> dict[str, Any]:
+async def errors_of(request: Request, state: State) -> dict[str, Any]:
     """As `first_errors`."""
     if not state["rejected"] + state["cancelled"]:
         return {"by_code": {}, "first": []}
+    gateway = of(request)
     found: dict[str, Any] = await _run(
-        gateway, tasks.first_errors, gateway.settings, state, seconds=gateway.limits.check_seconds
+        request, tasks.first_errors, gateway.settings, state, seconds=gateway.limits.check_seconds
     )
     return found
 

@@ -252,7 +252,7 @@ async def errors_piece(request: Request, account: User, import_id: str) -> Respo
     gateway = of(request)
     state = gateway.state(import_id)
     gateway.access.limits.spend(request, "check", account.token_id)
-    found = await api.errors_of(gateway, state)
+    found = await api.errors_of(request, state)
     return _page("_errors.html", account, 200, state=state, found=found)
 
 

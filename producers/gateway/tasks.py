@@ -35,7 +35,6 @@ from schemas.registry import Registry, RegistryUnavailableError
 
 Tell = Callable[[Any], None]
 
-_KAFKA_SECONDS = 8.0
 _PATIENCE_SECONDS = 3.0
 _SHOWN_REJECTS = 50
 _KNOWN_SECONDS = 30.0
@@ -244,13 +243,9 @@ def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     try:
         with Registry(settings.schema_registry_url) as registry, RejectLog(settings) as log:
-            log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
-            rejects = log.read(
-                state["id"], state["rejected"] + state["cancelled"], _PATIENCE_SECONDS
-            )
             content = report(
                 state,
-                rejects,
+                log.read(state, _PATIENCE_SECONDS),
                 Decoder(record, registry),
                 unread=lambda: retrying.unread_rows(rest),
             )
@@ -265,10 +260,7 @@ def first_errors(tell: Tell, settings: Settings, state: State) -> dict[str, Any]
     lines: list[dict[str, Any]] = []
     try:
         with RejectLog(settings) as log:
-            log.start(timeout_seconds=_KAFKA_SECONDS, key=state["id"])
-            for reject in log.read(
-                state["id"], state["rejected"] + state["cancelled"], _PATIENCE_SECONDS
-            ):
+            for reject in log.read(state, _PATIENCE_SECONDS):
                 codes.update({str(error["code"]) for error in reject.errors})
                 lines += [
                     {"line": reject.line, "sheet": reject.sheet, **error} for error in reject.errors

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -433,11 +433,26 @@ def test_rejects_are_told_once(settings: Settings, worker: Worker) -> None:
     worker.reject("other", 9, "b")
     threading.Timer(0.5, worker.reject, ("mine", 5, "c")).start()
 
-    with RejectLog(settings) as log:
-        log.start(timeout_seconds=10, key="mine")
-        lines = [reject.line for reject in log.read("mine", expected=2, patience_seconds=10)]
+    assert lines_of(settings, rejected=2, created_at=datetime.now(UTC)) == [2, 5]
 
-    assert lines == [2, 5]
+
+def lines_of(settings: Settings, **known: Any) -> list[int | None]:
+    """The rejected lines of the import "mine", by a state of it."""
+    with RejectLog(settings) as log:
+        return [reject.line for reject in log.read(new_state(id="mine", **known), 10)]
+
+
+def test_rejects_before_the_import_are_not_read(settings: Settings, worker: Worker) -> None:
+    """Unless some are missing, as where the clock that dated the import was wrong."""
+    minute = timedelta(minutes=1)  # for clocks that differ
+    worker.reject("mine", 2, "a")
+    threading.Event().wait(0.01)
+    created_at = datetime.now(UTC) + minute
+    worker.reject("mine", 5, "b")
+
+    assert lines_of(settings, rejected=1, created_at=created_at) == [5]
+    assert lines_of(settings, rejected=2, created_at=created_at) == [2, 5]
+    assert lines_of(settings, rejected=2, created_at=created_at + minute) == [2, 5]
 
 
 def test_nobody_works(settings: Settings) -> None:

@@ -333,20 +333,22 @@ def _already_imported(
     path: Path, import_type: ImportType, options: "Options", policy: Policy
 ) -> dict[str, Any] | None:
     from producers.cluster import ClusterError
-    from producers.importing import earlier, import_ids
+    from producers.importing import import_ids, known_import
     from producers.reading import open_source
     from producers.settings import settings
     from producers.states import ImportLog, document
     from schemas.registry import Registry, RegistryUnavailableError
 
-    ids = import_ids(open_source(path, import_type, options), policy.value)
+    source = open_source(path, import_type, options)
+    ids = import_ids(source, policy.value)
     try:
         with (
             Registry(settings().schema_registry_url) as registry,
             ImportLog(settings(), registry) as log,
         ):
             log.start(timeout_seconds=2.0)
-            state = earlier(log.read(set(ids)), ids)
+            states = log.read(set(ids), file_sha256=source.sha256)
+            state = known_import(states, ids, source, policy.value)
     except (ClusterError, RegistryUnavailableError):
         # A check needs no server; it then cannot say.
         return None

@@ -203,8 +203,44 @@ def upload_ids(
 
 
 def earlier(states: dict[str, State], ids: list[str]) -> State | None:
-    """The latest import of this file, None if there is none."""
+    """The latest import of these ids, None if there is none."""
     return next((states[import_id] for import_id in reversed(ids) if import_id in states), None)
+
+
+def known_import(
+    states: dict[str, State], ids: list[str], source: Source, policy: str
+) -> State | None:
+    """The latest import of this file in this way: of `ids`, or uploaded to a gateway.
+
+    There, a file that failed as a whole may come again.
+    """
+    told = {**_way(source), "policy": policy}
+    found = [
+        state
+        for state in states.values()
+        if state["id"] in ids
+        or (
+            (state["file_sha256"], state["import_type"], state["parent"])
+            == (source.sha256, source.import_type.name, _corrected(source))
+            and state["error"] is None
+            and all(state["options"].get(name) == value for name, value in told.items())
+        )
+    ]
+    return max(found, key=lambda state: state["created_at"], default=None)
+
+
+def _corrected(source: Source) -> str | None:
+    return source.corrects if isinstance(source, Correction) else None
+
+
+def _way(source: Source) -> dict[str, str]:
+    """How a file is read, among the options of its import."""
+    return {
+        "encoding": source.encoding or "",
+        "delimiter": source.delimiter or "",
+        "sheet": source.sheet or "",
+        "columns": json.dumps(source.mapping, ensure_ascii=False),
+    }
 
 
 def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Reading:
@@ -222,13 +258,16 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
     outlet = Outlet(desk, order.import_type)
     desk.log.start(timeout_seconds=_KAFKA_SECONDS)
     ids = [order.import_id] if order.import_id else import_ids(source, order.policy)
-    corrects = source.corrects if isinstance(source, Correction) else None
-    states = desk.log.read({*ids, corrects} if corrects else set(ids))
+    corrects = _corrected(source)
+    states = desk.log.read({*ids, corrects or ""}, file_sha256=source.sha256)
     options = pinned(source, order, outlet.partitions)
     submission = _submission(order, source, options, corrects)
     if corrects:
         _check_parent(states.get(corrects), corrects, order.import_type)
-    reading = begin(earlier(states, ids), ids, submission, force=order.force)
+    known = (
+        earlier(states, ids) if order.import_id else known_import(states, ids, source, order.policy)
+    )
+    reading = begin(known, states, ids, submission, force=order.force)
     reading.skipped_sheets = source.skipped_sheets
     watch(reading)
     if reading.finished:
@@ -265,21 +304,29 @@ def publish_refusal(order: Order, desk: Desk, sha256: str, refusal: RefusedError
     desk.publisher.flush()
 
 
-def begin(known: State | None, ids: list[str], submission: State, *, force: bool) -> Reading:
+def begin(
+    known: State | None,
+    states: dict[str, State],
+    ids: list[str],
+    submission: State,
+    *,
+    force: bool,
+) -> Reading:
     """What is to be read, `known` being the latest import of the same. Raises RefusedError."""
     if known is None:
         return Reading({**submission, "id": ids[0]})
     if known["status"] in TERMINAL:
         if not force:
             raise AlreadyImportedError(known)
-        number = ids.index(known["id"]) + 1
+        last = earlier(states, ids)
+        number = 0 if last is None else ids.index(last["id"]) + 1
         if number == len(ids):
             raise RefusedError(
                 "already-imported", f"Ce fichier a déjà été importé {number} fois avec --force."
             )
         return Reading({**submission, "id": ids[number]})
-    if known["total_rows"] is not None:
-        return Reading(known, known["total_rows"], finished=True, resumed=True)
+    if known["total_rows"] is not None or known["id"] not in ids:  # a gateway reads its own
+        return Reading(known, known["total_rows"] or 0, finished=True, resumed=True)
     if known["waiting_for"] == "cancel":
         raise RefusedError(
             "being-cancelled",
@@ -378,10 +425,7 @@ def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
     return {
         "reader": READER_VERSION,
         "partitions": str(partitions),
-        "encoding": source.encoding or "",
-        "delimiter": source.delimiter or "",
-        "sheet": source.sheet or "",
-        "columns": json.dumps(source.mapping, ensure_ascii=False),
+        **_way(source),
         "policy": order.policy,
         "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
         "told": json.dumps({**vars(told), "columns": dict(told.columns)}, ensure_ascii=False),

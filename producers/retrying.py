@@ -63,7 +63,9 @@ def retry(
     if not rejects and rest.source is None:
         raise RefusedError("nothing-to-retry", _nothing(parent))
     ids = _ids(parent, rejects, rest)
-    reading = begin(earlier(states, ids), ids, _submission(parent, outlet.partitions), force=True)
+    reading = begin(
+        earlier(states, ids), states, ids, _submission(parent, outlet.partitions), force=True
+    )
     watch(reading)
     if not reading.finished:
         chunks = chain(_again(parent, import_type, rejects, outlet.decoder), rest.chunks())

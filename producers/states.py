@@ -194,10 +194,14 @@ class ImportLog(Reader):
         self._decoder = Decoder("import_state", schemas)
         self._states: dict[str, State] = {}
 
-    def read(self, wanted: Container[str] | None = None) -> dict[str, State]:
-        """The states now, by import id; only those of `wanted` where it is given."""
+    def read(
+        self, wanted: Container[str] | None = None, *, file_sha256: str | None = None
+    ) -> dict[str, State]:
+        """The states now, by import id; where it is given, those of `wanted` and of that file alone."""
         for message in self.up_to_now():
-            self._take(message, wanted)
+            # A look at the bytes, so that not every state of everybody is decoded.
+            of_file = file_sha256 is not None and file_sha256.encode() in (message.value() or b"")
+            self._take(message, None if of_file else wanted)
         return self._states
 
     def follow(self, import_id: str, timeout_seconds: float) -> State | None:
@@ -232,10 +236,10 @@ class ImportLog(Reader):
     def _take(self, message: Message, wanted: Container[str] | None) -> bool:
         key = message.key()
         import_id = key.decode(errors="replace") if key else ""
-        if wanted is not None and import_id not in wanted:
-            return False
         if message.value() is None:
             return self._states.pop(import_id, None) is not None
+        if wanted is not None and import_id not in wanted:
+            return False
         try:
             state = self._decoder.decode(message.value())
         except DecodeError:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -412,6 +413,29 @@ def test_a_preview_is_the_verdict_of_a_check(served: Served) -> None:
         import_id = served.upload("a.csv", content).json()["id"]
         assert preview("a.csv", content)["already_imported"]["id"] == import_id
     assert served.site.messages("rows.ville") == []
+
+
+def test_the_command_line_and_the_gateway_know_each_others_files(
+    served: Served, tmp_path: Path
+) -> None:
+    """By their content: what one imported the other refuses, unless it is forced or read otherwise."""
+    path = tmp_path / "commande.csv"
+    path.write_bytes(companies(470_000_000, 5))
+    words = ("import", path, "--type", "entreprise", "--json")
+    uploaded = served.ended(served.upload("envoi.csv", path.read_bytes()).json()["id"])["id"]
+
+    refused = served.site.foxstream(*words)
+
+    assert (refused.code, refused.json()["error"]["code"]) == (4, "already-imported")
+    assert refused.json()["already_imported"]["id"] == uploaded
+    forced = served.site.foxstream(*words, "--force")
+    assert (forced.code, forced.json()["unchanged"]) == (0, 5)
+    assert forced.json()["id"] != uploaded
+    other = served.site.foxstream(*words, "--policy", "fill_missing")
+    assert (other.code, other.json()["unchanged"]) == (0, 5)
+    served.ended(other.json()["id"])
+    again = served.upload("encore.csv", path.read_bytes(), policy="fill_missing")
+    assert problem(again, 409, "already-imported")["import_id"] == other.json()["id"]
 
 
 def test_templates(served: Served) -> None:

@@ -19,6 +19,7 @@ from yarl import URL
 from processors import metrics, watching
 from processors.categories import Categories
 from processors.cluster import Identity, identify
+from processors.counting import Counting, Topics
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.enrichment import building
@@ -52,6 +53,7 @@ from schemas.topics import (
     IMPORT_LOG,
     REFERENCE_NAF,
     REJECT_MAX_BYTES,
+    STATS,
     Topic,
 )
 
@@ -162,7 +164,10 @@ def rows(world: World) -> faust.App:
 
 
 def imports(world: World) -> faust.App:
-    """Events of imports → their states in PostgreSQL → the compacted log, which is read back."""
+    """Events of imports → their states in PostgreSQL → the compacted log, which is read back.
+
+    And counts of everything, for the overview.
+    """
     app = _app(world, "imports")
     send = sender(app)
 
@@ -185,6 +190,23 @@ def imports(world: World) -> faust.App:
     app.task(tracker.follow)
     app.task(partial(watching.watch, partial(watching.look_at_imports, world.pool, held)))
     _drain(app, events, tracker.run)
+    async def tell(key: bytes, value: bytes) -> None:
+        await send(world.name(STATS), key, value, [])
+
+    names = {name: world.name(target.import_type.topic) for name, target in TARGETS.items()}
+    counting = Counting(
+        world.pool,
+        Topics(
+            names,
+            {topic: world.identities[topic].partitions for topic in names.values()},
+            lambda *tps: app.consumer.highwaters(*tps),
+        ),
+        world.encoder(STATS),
+        tell,
+        lambda: TP(events, 0) in app.consumer.assignment(),
+        {"day_limit": world.settings.ai_budget_day, "month_limit": world.settings.ai_budget_month},
+    )
+    app.task(counting.run)
     if world.settings.jobs_scheduled:
         look = Scheduler(world.settings, partial(datetime.now, UTC)).look
         app.task(look)  # what was missed while nobody was there

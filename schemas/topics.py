@@ -89,6 +89,8 @@ CO_PARTITIONED = (
 )
 """The row topics and what lies beside them: one number of partitions for all."""
 
+STATS = Topic("stats", "stats", "subject", 1, "compact", None)
+
 GATEWAY_TOKENS = Topic("gateway.tokens", "gateway_token", "token id", 1, "compact", None)
 GATEWAY_AUDIT = Topic("gateway.audit", "gateway_audit", "account", 1, retention_ms=90 * DAY_MS)
 
@@ -98,6 +100,7 @@ TOPICS = (
     REJECTS,
     IMPORT_EVENTS,
     IMPORT_LOG,
+    STATS,
     GATEWAY_TOKENS,
     GATEWAY_AUDIT,
     ENRICHMENT,

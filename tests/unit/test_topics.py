@@ -17,6 +17,7 @@ from schemas.topics import (
     IMPORT_LOG,
     REFERENCE_NAF,
     REJECTS,
+    STATS,
     TOPICS,
     Topic,
 )
@@ -53,7 +54,7 @@ def test_cleanup(topic: Topic) -> None:
     """Only what holds states by key is compacted and kept for ever; all else ends after its time."""
     configuration = dict(topic.configuration())
 
-    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF, GATEWAY_TOKENS, ENRICHMENT_RESULTS):
+    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF, GATEWAY_TOKENS, ENRICHMENT_RESULTS, STATS):
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration
     else:

@@ -1,0 +1,175 @@
+"""Counts of everything, for the overview of people who have no account of the database.
+
+One worker publishes them: the one that holds the first partition of `imports.events`. Two of them
+in the middle of a rebalance tell the same. No look takes more than a hundredth of the time, and
+none reads more than SAMPLE_BYTES of a table: beyond that the count is an estimate, and says so.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from time import monotonic
+from typing import Any, LiteralString, NamedTuple
+
+import structlog
+from faust.types import TP
+
+from processors.database.pool import Pool, transaction
+from processors.database.queries import load
+from processors.writing.sqlstate import passes
+from schemas.codec import Encoder
+
+log = structlog.get_logger(__name__)
+
+_SQL = load("processors", "counting.sql")
+
+LOOK_SECONDS = 5.0
+"""How often each subject is looked at, or as much less often as the look takes long."""
+
+TELL_SECONDS = 60.0
+"""How often what has not changed is told again: who reads it sees that somebody still counts."""
+
+SAMPLE_BYTES = 128 << 20
+
+_TABLES = {
+    "entreprises": "enterprise_entreprise",
+    "villes": "location_ville",
+    "categories": "category_categorie",
+    "sous_categories": "subcategory_souscategorie",
+    "pages": "enterprise_prolocalisation",
+    "rejects": "ingest.rejects",
+}
+
+
+@dataclass
+class Counts:
+    """As schemas/avro/stats.avsc."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    amounts: dict[str, float] = field(default_factory=dict)
+    estimated: list[str] = field(default_factory=list)
+    trouble: str | None = None
+
+
+class Topics(NamedTuple):
+    """The row topics: their names by import type, how many partitions they have, and where they end."""
+
+    names: Mapping[str, str]
+    partitions: Mapping[str, int]
+    ends: Callable[..., Awaitable[Mapping[TP, int]]]
+
+
+class Counting:
+    """Counts while `mine` says so. `limits` of the budgets are told beside what was spent."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        topics: Topics,
+        encoder: Encoder,
+        publish: Callable[[bytes, bytes], Awaitable[None]],
+        mine: Callable[[], bool],
+        limits: Mapping[str, Decimal | None],
+    ) -> None:
+        self._pool = pool
+        self._topics = topics
+        self._encoder = encoder
+        self._publish = publish
+        self._mine = mine
+        self._limits = {name: float(limit) for name, limit in limits.items() if limit is not None}
+        self._told: dict[str, tuple[Counts, float]] = {}
+        self._due: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Looks until it is cancelled. What fails is tried again the next time."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._mine():
+                self._told.clear()
+                continue
+            try:
+                await self.look()
+            except Exception as error:  # must not take the imports with it
+                if passes(error):
+                    log.warning("counts are late", action="counts_late", reason=repr(error))
+                else:
+                    log.exception("counts are late", action="counts_late")
+
+    async def look(self) -> None:
+        """Counts what is due, and publishes what is new."""
+        looks = {
+            "site": self._site,
+            "categories": self._categories,
+            "rejects": self._rejects,
+            "ai": self._ai,
+            "lag": self._lag,
+        }
+        for name, count in looks.items():
+            begun = monotonic()
+            if begun < self._due.get(name, begun):
+                continue
+            found = await count()
+            self._due[name] = begun + 100 * (monotonic() - begun)
+            known, told_at = self._told.get(name, (None, 0.0))
+            if found != known or begun - told_at >= TELL_SECONDS:
+                record = {"name": name, "at": datetime.now(UTC), **asdict(found)}
+                await self._publish(name.encode(), self._encoder.encode(record))
+                self._told[name] = found, begun
+
+    async def _site(self) -> Counts:
+        found = Counts()
+        for name in _TABLES:
+            if name != "rejects":
+                [(count,)], factor = await self._sampled(name)
+                _note(found, name, count, factor)
+        return found
+
+    async def _categories(self) -> Counts:
+        return Counts(dict(await self._ask(_SQL["top_categories"])))
+
+    async def _rejects(self) -> Counts:
+        found = Counts()
+        rows, factor = await self._sampled("rejects")
+        for code, count in rows:
+            _note(found, code or "", count, factor)
+        return found
+
+    async def _ai(self) -> Counts:
+        [(waiting, running)] = await self._ask(_SQL["requests"])
+        spent: dict[str, float] = dict(await self._ask(_SQL["spent"]))
+        [(trouble,)] = await self._ask(_SQL["trouble"])
+        amounts = {"day": 0.0, "month": 0.0} | spent | self._limits
+        return Counts({"waiting": waiting, "running": running}, amounts, trouble=trouble)
+
+    async def _lag(self) -> Counts:
+        topics = self._topics
+        found = await self._ask(_SQL["positions"], topics=list(topics.names.values()))
+        positions = {TP(topic, partition): offset for topic, partition, offset in found}
+        tps = [TP(topic, n) for topic, count in topics.partitions.items() for n in range(count)]
+        # After the positions: else a row that is written meanwhile would count below nothing.
+        ends = await topics.ends(*tps)
+        return Counts(
+            {
+                name: sum(ends[tp] - positions.get(tp, 0) for tp in tps if tp.topic == topic)
+                for name, topic in topics.names.items()
+            }
+        )
+
+    async def _sampled(self, name: str) -> tuple[list[tuple[Any, ...]], float]:
+        """The rows of the query `name`, and by what its counts are to be multiplied."""
+        [(size,)] = await self._ask(_SQL["size"], table=_TABLES[name])
+        percent = min(100.0, 100.0 * SAMPLE_BYTES / size) if size else 100.0
+        return await self._ask(_SQL[name], percent=percent), 100.0 / percent
+
+    async def _ask(self, sql: LiteralString, **values: object) -> list[tuple[Any, ...]]:
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(sql, values)
+            return await cursor.fetchall()
+
+
+def _note(found: Counts, name: str, count: int, factor: float) -> None:
+    found.counts[name] = round(count * factor)
+    if factor > 1:
+        found.estimated.append(name)

@@ -1,0 +1,56 @@
+-- name: size
+SELECT pg_relation_size(%(table)s::regclass)
+
+-- Of a sample of blocks, always the same ones: the figure moves only where the table does, and the
+-- blocks stay in memory. 100 is all of them.
+
+-- name: entreprises
+SELECT count(*) FROM enterprise_entreprise TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
+
+-- name: villes
+SELECT count(*) FROM location_ville TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
+
+-- name: categories
+SELECT count(*) FROM category_categorie TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
+
+-- name: sous_categories
+SELECT count(*) FROM subcategory_souscategorie TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
+
+-- name: pages
+SELECT count(*) FILTER (WHERE is_active)
+FROM enterprise_prolocalisation TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
+
+-- name: rejects
+-- Those that nobody has corrected, sent again or given up.
+SELECT faults -> 0 ->> 'code', count(*)
+FROM ingest.rejects TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
+WHERE settled_by IS NULL AND replayed_at IS NULL AND discarded_at IS NULL AND NOT cancelled
+GROUP BY 1
+
+-- name: top_categories
+SELECT c.nom, count(*)
+FROM subcategory_souscategorie s
+JOIN category_categorie c ON c.id = s.categorie_id
+GROUP BY c.id
+ORDER BY 2 DESC, 1
+LIMIT 10
+
+-- name: positions
+SELECT topic, partition, next_offset FROM ingest.positions WHERE topic = ANY(%(topics)s)
+
+-- name: requests
+-- By the partial indexes of the table alone.
+SELECT
+    (SELECT count(*) FROM ingest.enrichment WHERE state = 'noted' AND sent_at IS NULL)
+        + (SELECT count(*) FROM ingest.enrichment WHERE state = 'pending') AS waiting,
+    (SELECT count(*) FROM ingest.enrichment WHERE state = 'running') AS running
+
+-- name: spent
+SELECT split_part(scope, ' ', 1), spent::float8 FROM ingest.ai_budgets
+WHERE scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+    'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
+
+-- name: trouble
+SELECT string_agg(model || ' : ' || coalesce(halted, open_reason, ''), ', ' ORDER BY model)
+FROM ingest.ai_models
+WHERE halted IS NOT NULL OR open_until IS NOT NULL

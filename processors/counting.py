@@ -1,8 +1,8 @@
 """Counts of everything, for the overview of people who have no account of the database.
 
 One worker publishes them: the one that holds the first partition of `imports.events`. Two of them
-in the middle of a rebalance tell the same. No look takes more than a hundredth of the time, and
-none reads more than SAMPLE_BYTES of a table: beyond that the count is an estimate, and says so.
+in the middle of a rebalance tell the same. No look reads more than SAMPLE_BYTES of a table: beyond
+that the count is an estimate, and says so. One that takes long is made less often.
 """
 
 import asyncio
@@ -26,7 +26,10 @@ log = structlog.get_logger(__name__)
 _SQL = load("processors", "counting.sql")
 
 LOOK_SECONDS = 5.0
-"""How often each subject is looked at, or as much less often as the look takes long."""
+"""How often each subject is looked at, unless that takes long."""
+
+PATIENCE = 20
+"""A look is made again after so many times what it took, TELL_SECONDS at most."""
 
 TELL_SECONDS = 60.0
 """How often what has not changed is told again: who reads it sees that somebody still counts."""
@@ -111,7 +114,7 @@ class Counting:
             if begun < self._due.get(name, begun):
                 continue
             found = await count()
-            self._due[name] = begun + 100 * (monotonic() - begun)
+            self._due[name] = begun + min(PATIENCE * (monotonic() - begun), TELL_SECONDS)
             known, told_at = self._told.get(name, (None, 0.0))
             if found != known or begun - told_at >= TELL_SECONDS:
                 record = {"name": name, "at": datetime.now(UTC), **asdict(found)}

@@ -8,7 +8,6 @@ from producers.reading import Options, RefusedError, Row, Source, open_source
 from producers.settings import settings
 from schemas.faults import Fault
 from schemas.import_types import ImportType
-from schemas.prices import estimate, price
 
 _EXAMPLES = 20
 _PREVIEW = 10
@@ -42,17 +41,11 @@ def verdict(path: Path, import_type: ImportType, options: Options = Options()) -
     try:
         source = open_source(path, import_type, options)
         found |= _recognised(source) | _counted(source)
-        found["ai_estimate"] = _estimate(found)
+        texts = found["valid_rows"] - found["duplicate_rows"]
+        found["ai_estimate"] = settings().ai_estimate(import_type.name, texts)
     except RefusedError as refusal:
         found["refusal"] = {"code": refusal.code, "message": refusal.message}
     return found
-
-
-def _estimate(found: dict[str, Any]) -> dict[str, Any] | None:
-    known = settings()
-    own = price(known.ai_model, known.ai_price_input, known.ai_price_output)
-    rows = found["valid_rows"] - found["duplicate_rows"]
-    return estimate(found["import_type"], rows, known.ai_model, own)
 
 
 _COUNTS = ("total_rows", "valid_rows", "rejected_rows", "duplicate_rows", "blank_lines")

@@ -4,12 +4,12 @@ import os
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.prices import DEFAULT_MODEL
+from schemas.prices import DEFAULT_MODEL, estimate, price
 from schemas.rules import Luhn
 
 
@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     def topic(self, name: str) -> str:
         """The name of a topic in Kafka."""
         return self.topic_prefix + name
+
+    def ai_estimate(self, import_type: str, texts: int) -> dict[str, Any] | None:
+        """As schemas.prices.estimate, by the model and the prices of the environment."""
+        own = price(self.ai_model, self.ai_price_input, self.ai_price_output)
+        return estimate(import_type, texts, self.ai_model, own)
 
 
 class GatewaySettings(BaseSettings):

@@ -30,6 +30,9 @@ ALLOWED = {
     "generate_ai": ("SUCCESS", "PARTIAL"),
 }
 
+_WITHOUT_TEXTS = ("VILLE", "DEPARTEMENT")
+"""Texts of cities are asked for with their import only, as in the earlier system."""
+
 LABELS = {
     "cancel": "Annuler l'import",
     "pause": "Mettre en pause",
@@ -40,12 +43,25 @@ LABELS = {
 
 
 def allowed(state: State) -> list[str]:
-    """The actions that this gateway has and that the state allows."""
-    return [name for name in AVAILABLE if _allows(name, state)]
+    """The actions that the state allows and that would do something."""
+    return [
+        name
+        for name in AVAILABLE
+        if _allows(name, state) and (name != "generate_ai" or texts_left(state))
+    ]
+
+
+def texts_left(state: State) -> int:
+    """How many texts would be asked for at most: of the rows that it changed, or of those not done."""
+    if state["generate_ai_content"]:
+        left: int = state["ai_failed"] + state["ai_left"]
+        return left
+    changed: int = state["inserted"] + state["updated"]
+    return changed
 
 
 def _allows(name: str, state: State) -> bool:
-    if name == "generate_ai" and state["import_type"] == "VILLE":
+    if name == "generate_ai" and state["import_type"] in _WITHOUT_TEXTS:
         return False
     return state["status"] in ALLOWED[name]
 

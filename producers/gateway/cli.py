@@ -115,13 +115,13 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 
 def _tokens() -> dict[str, dict[str, Any]]:
-    from producers.gateway.following import TokenLog
+    from producers.gateway.following import tokens
     from producers.settings import settings
     from schemas.registry import Registry
 
     with (
         Registry(settings().schema_registry_url) as registry,
-        TokenLog(settings(), registry) as log,
+        tokens(settings(), registry) as log,
     ):
         log.start(timeout_seconds=8.0)
         return log.read()

@@ -26,6 +26,8 @@ class Import(BaseModel):
     file_name: str
     file_sha256: str
     uploaded_by: str | None
+    parent: str | None
+    settles: int
     total_rows: int | None
     success_rows: int
     error_rows: int
@@ -43,6 +45,10 @@ class Import(BaseModel):
     generate_ai_content: bool
     ai_generation_started: bool
     ai_generation_completed: bool
+    ai_requested: int
+    ai_done: int
+    ai_failed: int
+    ai_left: int
     created_at: str
     started_at: str | None
     completed_at: str | None
@@ -104,6 +110,7 @@ class Verdict(BaseModel):
     examples: list[dict[str, Any]]
     preview: list[dict[str, Any]]
     already_imported: dict[str, Any] | None
+    ai_estimate: dict[str, Any] | None
 
 
 class Errors(BaseModel):

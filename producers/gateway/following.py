@@ -1,20 +1,21 @@
-"""What the gateway knows of imports and tokens, by threads that follow Kafka's topics."""
+"""What the gateway knows of imports, tokens and counts, by threads that follow Kafka's topics."""
 
 import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message
 
 from producers.cluster import ClusterError
 from producers.settings import Settings
 from producers.states import ImportLog, Reader, State, new_state
 from schemas.codec import NAMESPACE, DecodeError, Decoder
 from schemas.registry import Registry, RegistryUnavailableError
-from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS
+from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -85,39 +86,45 @@ class Subscription:
             del self._events[self._import_id]
 
 
-class TokenLog(Reader):
-    """The tokens, by id."""
+class Newest(Reader):
+    """The newest record of every key of a compacted topic, by that field of the record."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
-        super().__init__(settings, GATEWAY_TOKENS)
-        self._decoder = Decoder("gateway_token", registry)
-        self.tokens: dict[str, dict[str, Any]] = {}
+    def __init__(self, settings: Settings, registry: Registry, topic: Topic, field: str) -> None:
+        super().__init__(settings, topic)
+        self._decoder = Decoder(str(topic.record), registry)
+        self._field = field
+        self.records: dict[str, dict[str, Any]] = {}
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The tokens now."""
+        """The records now."""
         for message in self.up_to_now():
             self._take(message)
-        return self.tokens
+        return self.records
 
-    def changed(self, timeout_seconds: float) -> dict[str, Any]:
-        """Tokens that changed, after `read`; waits for the first of them."""
-        changed: dict[str, Any] = {}
+    def changed(self, timeout_seconds: float) -> dict[str, dict[str, Any]]:
+        """Records that changed, after `read`; waits for the first of them."""
+        changed: dict[str, dict[str, Any]] = {}
         message = self.poll(timeout_seconds)
         while message is not None:
-            token = self._take(message)
-            if token is not None:
-                changed[token["id"]] = token
+            record = self._take(message)
+            if record is not None:
+                changed[record[self._field]] = record
             message = self.poll(0)
         return changed
 
-    def _take(self, message: Any) -> dict[str, Any] | None:
+    def _take(self, message: Message) -> dict[str, Any] | None:
         try:
-            token: dict[str, Any] = self._decoder.decode(message.value())
+            record: dict[str, Any] = self._decoder.decode(message.value())
         except DecodeError:
-            _LOGGER.warning("token skipped", extra={"action": "decode"})
+            _LOGGER.warning("record skipped", extra={"action": "decode", "topic": message.topic()})
             return None
-        self.tokens[token["id"]] = token
-        return token
+        self.records[record[self._field]] = record
+        return record
+
+
+def tokens(settings: Settings, registry: Registry) -> Newest:
+    """The tokens, by id."""
+    return Newest(settings, registry, GATEWAY_TOKENS, "id")
 
 
 class _Submissions(Reader):
@@ -145,10 +152,19 @@ class Follower:
     """Runs `follow` in a thread, again and again until it is stopped.
 
     `follow` is given a registry client, what to call when everything up to now is known, and when
-    to end. `why` says what is in the way, None where nothing is.
+    to end. `why` says what is in the way, None where nothing is; `needed`: the gateway is not ready
+    without it.
     """
 
-    def __init__(self, name: str, follow: Callable[["Follower", Registry], None], url: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        follow: Callable[["Follower", Registry], None],
+        url: str,
+        *,
+        needed: bool = True,
+    ) -> None:
+        self.needed = needed
         self._follow = follow
         self._url = url
         self._stopped = threading.Event()
@@ -215,22 +231,38 @@ def follow_states(
     return [Follower("imports", imports, url), Follower("events", events, url)]
 
 
-def follow_tokens(
-    settings: Settings, take: Callable[[dict[str, Any]], None], loop: asyncio.AbstractEventLoop
-) -> Follower:
-    """A follower that gives `take` the tokens that change."""
+Take = Callable[[dict[str, dict[str, Any]]], None]
 
-    def tokens(follower: Follower, registry: Registry) -> None:
-        with TokenLog(settings, registry) as log:
+
+def follow_tokens(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
+    """A follower that gives `take` the tokens that change."""
+    return Follower(
+        "tokens", _following(partial(tokens, settings), take, loop), settings.schema_registry_url
+    )
+
+
+def follow_stats(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
+    """A follower that gives `take` the counts that change, by subject."""
+    stats = partial(Newest, settings, topic=STATS, field="name")
+    return Follower(
+        "stats", _following(stats, take, loop), settings.schema_registry_url, needed=False
+    )
+
+
+def _following(
+    records: Callable[[Registry], Newest], take: Take, loop: asyncio.AbstractEventLoop
+) -> Callable[[Follower, Registry], None]:
+    def follow(follower: Follower, registry: Registry) -> None:
+        with records(registry) as log:
             log.start(timeout_seconds=_KAFKA_SECONDS)
-            _post(loop, take, log.read())
+            _post(loop, take, dict(log.read()))
             follower.ready()
             while not follower.stopped:
                 changed = log.changed(_POLL_SECONDS)
                 if changed:
                     _post(loop, take, changed)
 
-    return Follower("tokens", tokens, settings.schema_registry_url)
+    return follow
 
 
 def _post(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], what: Any) -> None:

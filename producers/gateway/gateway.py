@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from fastapi import Request
 
@@ -50,7 +51,7 @@ class Gateway:
         self.children = Children(4)
         self.audit = Audit(settings)
         self.probing = Probing(settings, self.spool, limits.max_file_bytes)
-        self.stats: dict[str, int] = {}
+        self.stats: dict[str, dict[str, Any]] = {}
         self.followers = 0
         self.retries: set[asyncio.Task[str]] = set()
         self.stopping = asyncio.Event()
@@ -65,6 +66,7 @@ class Gateway:
         self.states.take_new(submitted(job) for job in jobs if job is not None)
         self._threads = following.follow_states(self.settings, self.states, loop)
         self._threads.append(following.follow_tokens(self.settings, self.tokens.take, loop))
+        self._threads.append(following.follow_stats(self.settings, self.stats.update, loop))
         for thread in self._threads:
             thread.start()
         self._vital = asyncio.create_task(self.publishing.run())
@@ -103,7 +105,8 @@ class Gateway:
 
     def obstacles(self) -> list[str]:
         """Why the gateway is not ready; empty where it is."""
-        followed = [thread.why for thread in self._threads if thread.why is not None]
+        threads = [thread for thread in self._threads if thread.needed]
+        followed = [thread.why for thread in threads if thread.why is not None]
         return followed if self.probing.spool is None else [*followed, self.probing.spool]
 
     def failure(self) -> str | None:

@@ -1,6 +1,6 @@
 """The admin pages, in French, made on the server. What moves is fetched as a piece of a page."""
 
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -46,7 +46,28 @@ _CODES = {
     "extra-cell": "cellules en trop",
     "unbalanced-quote": "guillemet non refermé",
     "nul-byte": "caractère interdit",
+    "formula-error": "formule en erreur",
+    "other-type": "terme d'un autre type",
+    "cell-too-large": "cellule trop grande",
+    "checksum": "SIREN ou SIRET à la clé fausse",
+    "undecodable": "message illisible",
+    "unknown-schema": "schéma inconnu",
+    "key-mismatch": "clé de message fausse",
+    "partition-mismatch": "message dans la mauvaise partition",
+    "observed-in-future": "date d'observation dans le futur",
+    "out-of-range": "valeur hors limites",
+    "encoding": "caractères refusés par la base",
+    "refused": "ligne refusée par la base",
+    "cancelled": "ligne annulée",
+}
+_WARNINGS = {
+    **_CODES,
     "zeros-restored": "zéros perdus et rétablis",
+    "malformed": "valeur mal formée et ignorée",
+    "siren-from-siret": "SIREN tiré du SIRET",
+    "checksum": "SIREN ou SIRET à la clé fausse, gardé",
+    "unknown-naf": "code NAF absent de la nomenclature, gardé",
+    "other-spelling": "autre orthographe d'un nom déjà lu",
 }
 _WAITING = {
     "database": "La base de données ne répond pas : l'import attend son retour, rien n'est perdu.",
@@ -73,6 +94,8 @@ def _environment() -> Environment:
         "when": _when,
         "iso": lambda value: value.isoformat() if value else "",
         "seconds": lambda value: "" if value is None else seconds(value),
+        "dollars": _dollars,
+        "day": lambda value: f"{date.fromisoformat(value):%d/%m/%Y}",
         "rate": lambda value: "" if value is None else f"{value:.2f}".replace(".", ",") + " %",
     }
     made.globals |= {
@@ -82,6 +105,7 @@ def _environment() -> Environment:
         "OUTCOMES": _OUTCOMES,
         "WAITING": _WAITING,
         "CODES": _CODES,
+        "WARNINGS": _WARNINGS,
         "POLICIES": {name: _POLICIES.get(name, name) for name in forms.POLICIES},
     }
     return made
@@ -89,6 +113,12 @@ def _environment() -> Environment:
 
 def _when(value: datetime | None) -> str:
     return "" if value is None else f"{value:%d/%m/%Y %H:%M}"
+
+
+def _dollars(value: float) -> str:
+    if 0 < value < 0.01:
+        return "moins de 0,01 $"
+    return f"{value:,.2f} $".replace(",", "\N{NO-BREAK SPACE}").replace(".", ",")
 
 
 _PAGES = _environment()
@@ -240,9 +270,13 @@ async def import_page(
     """One import; with `fragment` only what moves."""
     gateway = of(request)
     state = gateway.state(import_id)
-    facts: dict[str, Any] = {"row": _row(state), "family": _family(gateway, state), "actions": []}
-    if account.may("import"):
-        facts["actions"] = actions.allowed(state)
+    texts = actions.texts_left(state)
+    facts: dict[str, Any] = {
+        "row": _row(state),
+        "family": _family(gateway, state),
+        "actions": actions.allowed(state) if account.may("import") else [],
+        "estimate": gateway.settings.ai_estimate(state["import_type"], texts),
+    }
     return _page("_import.html" if fragment else "import.html", account, 200, **facts)
 
 
@@ -271,12 +305,23 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
         "warnings": _warnings(states),
         "ai": {
             name: sum(state[name] for state in states)
-            for name in ("ai_requested", "ai_done", "ai_failed")
+            for name in ("ai_requested", "ai_done", "ai_failed", "ai_left")
         },
         "stats": gateway.stats,
+        "counted": _counted(gateway.stats),
         "obstacles": gateway.obstacles(),
     }
     return _page("_overview.html" if fragment else "overview.html", account, 200, **facts)
+
+
+_STALE = timedelta(minutes=3)
+"""Workers tell their counts once a minute at least (schemas/avro/stats.avsc)."""
+
+
+def _counted(stats: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """When the counts were told last, and whether that is too long ago."""
+    at = max((known["at"] for known in stats.values()), default=None)
+    return {"at": at, "stale": at is None or datetime.now(UTC) - at > _STALE}
 
 
 @router.get("/docs", name="docs")
@@ -319,6 +364,7 @@ def _row(state: State) -> dict[str, Any]:
         "ended": ended,
         "colour": _colour(state["success_rate"]),
         "ai": _ai(state),
+        "writing": state["generate_ai_content"] and ended and _ai(state)[0] in ("busy", "wait"),
     }
 
 
@@ -334,11 +380,11 @@ def _ai(state: State) -> tuple[str, str]:
         return "none", "Non demandée"
     if state["status"] in ("ERROR", "CANCELLED") and not state["ai_generation_started"]:
         return "none", "Abandonnée"
-    if state["ai_generation_completed"]:
-        if state["ai_failed"]:
-            return "bad", "En partie échouée"
-        return "good", "Terminée"
-    return ("busy", "En cours") if state["ai_generation_started"] else ("wait", "En attente")
+    if not state["ai_generation_completed"]:
+        return ("busy", "En cours") if state["ai_generation_started"] else ("wait", "En attente")
+    if state["ai_failed"]:
+        return "bad", "En partie échouée" if state["ai_done"] else "Échouée"
+    return ("left", "En partie remise") if state["ai_left"] else ("good", "Terminée")
 
 
 def _family(gateway: Gateway, state: State) -> list[State]:

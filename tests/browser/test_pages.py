@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_playwright
 
+from tests.fix_companies import hurry, make_slow
 from tests.fix_gateway import Served, companies
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -159,6 +160,118 @@ def test_the_keyboard_alone(user: Page, tmp_path: Path, served: Served) -> None:
     reach(user, "Importer 50 lignes")
     user.keyboard.press("Enter")
     expect(user.locator("#state")).to_contain_text("Tout est importé")
+
+
+def test_cancel(user: Page, served: Served) -> None:
+    """Asked first; what was not written is not, and the page says what became of the import."""
+    make_slow(served.site, 0.3)
+    try:
+        import_id = served.upload("longue.csv", companies(650_000_000, 40_000)).json()["id"]
+        user.goto(f"/imports/{import_id}")
+        expect(user.locator("#state")).to_have_attribute("data-status", "PROCESSING")
+        user.once("dialog", lambda dialog: dialog.dismiss())
+        user.get_by_role("button", name="Annuler l'import").click()
+        expect(user.locator("#state")).to_have_attribute("data-status", "PROCESSING")
+        user.once("dialog", lambda dialog: dialog.accept())
+        user.get_by_role("button", name="Annuler l'import").click()
+        expect(user.locator("#state")).to_contain_text("L'import a été annulé")
+    finally:
+        hurry(served.site)
+    expect(user.get_by_role("button", name="Réessayer")).to_be_visible()
+    expect(user.get_by_role("button", name="Annuler l'import")).to_have_count(0)
+    is_accessible(user)
+    state = served.state(import_id)
+    assert state["cancelled"] > 0
+    assert state["success_rows"] + state["cancelled"] == state["total_rows"]
+
+
+def test_texts_are_asked_for_by_who_knows_the_price(
+    user: Page, served: Served, tmp_path: Path
+) -> None:
+    """The check says it, and so does the question behind the button; no means no."""
+    path = written(tmp_path, "métiers.csv", "nom\nBâtiment\nSanté\nDroit\n".encode())
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#cost")).to_contain_text("Au plus 3 textes avec gpt-4o-mini")
+    expect(user.locator("#cost")).to_contain_text("moins de 0,01 $")
+    is_accessible(user)
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_contain_text("Tout est importé")
+    expect(user.locator("#state")).to_contain_text("Non demandée")
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    user.once("dialog", refuse)
+    user.get_by_role("button", name="Générer les contenus IA").click()
+    assert "au plus 3 textes avec gpt-4o-mini" in asked[0]
+    import_id = user.url.rpartition("/")[2]
+    assert served.state(import_id)["generate_ai_content"] is False
+
+    user.once("dialog", lambda dialog: dialog.accept())
+    user.get_by_role("button", name="Générer les contenus IA").click()
+
+    expect(user.locator("#state")).to_contain_text("En attente")
+    expect(user.get_by_role("button", name="Générer les contenus IA")).to_have_count(0)
+    expect(user.locator("#state section", has_text="Demandés")).to_contain_text("3")
+    is_accessible(user)
+    user.goto("/imports")
+    expect(user.get_by_role("row", name="métiers.csv")).to_contain_text("En attente")
+
+
+def test_a_correction_and_its_origin_show_each_other(
+    user: Page, served: Served, tmp_path: Path
+) -> None:
+    """The lines that come back are an import of their own, and the first one is right in the end."""
+    parent = served.upload("départ.csv", companies(660_000_000, 5, faulty=2)).json()["id"]
+    assert served.ended(parent)["status"] == "PARTIAL"
+    with served.client() as client:
+        report = client.get(f"/api/imports/{parent}/errors.csv").content.decode("utf-8-sig")
+    for number in (1, 2):
+        report = report.replace("12345;", f"66100000{number};", 1)
+    path = written(tmp_path, "corrigé.csv", report.encode())
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#verdict")).to_contain_text("2 lignes à importer")
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_contain_text("Tout est importé")
+    family = user.locator("section", has=user.get_by_role("heading", name="Imports liés"))
+    expect(family).to_contain_text("départ.csv")
+    expect(family).to_contain_text("(import d'origine)")
+    is_accessible(user)
+
+    family.get_by_role("link", name="départ.csv").click()
+
+    expect(user.get_by_role("heading", name="départ.csv")).to_be_visible()
+    expect(family).to_contain_text("corrigé.csv")
+    expect(family).to_contain_text("reprise de celui-ci, 2 lignes réglées")
+    expect(user.locator("#state")).to_contain_text("Tout est importé")
+    is_accessible(user)
+
+
+def test_the_overview_counts_the_site(user: Page, served: Served) -> None:
+    """Rows of its tables, open rejects by code, lag and texts: they come by themselves."""
+    cities = b"nom;code_postal_principal\nBourg;01000\nX;1"
+    for name, content, kind in (
+        ("villes.csv", cities, "VILLE"),
+        ("vue.csv", companies(670_000_000, 3, faulty=1), "ENTREPRISE"),
+    ):
+        import_id = served.upload(name, content, kind).json()["id"]
+        assert served.ended(import_id)["success_rows"] > 0
+    user.goto("/apercu")
+
+    def card(name: str) -> Locator:
+        return user.locator("section", has=user.get_by_role("heading", name=name))
+
+    expect(user.locator("[data-count=villes] strong")).to_have_text("1")
+    expect(user.locator("[data-count=entreprises]")).to_contain_text("Entreprises")
+    expect(card("Lignes rejetées qui restent")).to_contain_text("valeur mal formée")
+    expect(card("Lignes reçues, pas encore écrites")).to_contain_text("Entreprise")
+    expect(card("Contenus IA")).to_contain_text("0,00 $")
+    expect(card("Catégories les plus fournies")).to_be_visible()
+    is_accessible(user)
 
 
 def reach(page: Page, name: str) -> None:

@@ -36,10 +36,36 @@ async function showErrors() {
 }
 
 function follow() {
-  if (state().ended === "yes") return;
+  if (state().ended === "yes") { watch(); return; }
   const stream = new EventSource(`/api/imports/${id}/events`);
   stream.addEventListener("state", refresh);
-  stream.addEventListener("end", () => { stream.close(); refresh(); });
+  stream.addEventListener("end", () => { stream.close(); refresh().then(watch); });
+}
+
+// After the end texts are written, and corrections settle lines; what was asked for takes a moment.
+let watching = null;
+let until = 0;
+
+function watch() {
+  clearTimeout(watching);
+  const soon = state().writing === "yes" || Date.now() < until;
+  watching = setTimeout(async () => {
+    if (!document.hidden) await refresh();
+    watch();
+  }, soon ? 2000 : 10000);
+}
+
+async function ask(button) {
+  try {
+    const answer = await fetch(`/api/imports/${id}/${button.dataset.action}/`, {
+      method: "POST",
+      headers: { "X-CSRF-Token": fox.csrf() },
+    });
+    const told = await answer.json();
+    return { ok: answer.ok, told };
+  } catch {
+    return { ok: false, told: { detail: "La passerelle ne répond pas : vérifiez le réseau, puis recommencez." } };
+  }
 }
 
 moving.addEventListener("click", async (event) => {
@@ -47,16 +73,17 @@ moving.addEventListener("click", async (event) => {
   if (button === null) return;
   if (button.dataset.ask && !confirm(button.dataset.ask)) return;
   button.disabled = true;
-  const answer = await fetch(`/api/imports/${id}/${button.dataset.action}/`, {
-    method: "POST",
-    headers: { "X-CSRF-Token": fox.csrf() },
-  });
-  const told = await answer.json();
-  spoken.textContent = answer.ok ? told.message : told.detail;
-  if (!answer.ok) alert(told.detail);
-  else if (told.id !== id) location.assign(`/imports/${told.id}`);
-  else if (state().ended === "yes") setTimeout(() => location.reload(), 1000);
-  else refresh();
+  const { ok, told } = await ask(button);
+  spoken.textContent = ok ? told.message : told.detail;
+  if (!ok) {
+    button.disabled = false;
+    alert(told.detail);
+  } else if (told.id !== id) {
+    location.assign(`/imports/${told.id}`);
+  } else {
+    until = Date.now() + 20000;
+    refresh().then(watch);
+  }
 });
 
 showErrors();

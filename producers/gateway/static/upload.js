@@ -88,6 +88,7 @@ if (form !== null) {
     form.querySelector('[data-for="csv"]').hidden = verdict.format === "xlsx";
     showVerdict();
     showReadAs();
+    showCost();
     showMapping();
     showExamples();
     showPreview();
@@ -132,6 +133,17 @@ if (form !== null) {
     if (verdict.header_line) parts.push(`en-tête à la ligne ${verdict.header_line}`);
     if (verdict.blank_lines) parts.push(`${rows(verdict.blank_lines)} vide${verdict.blank_lines > 1 ? "s" : ""}`);
     at("read-as").textContent = parts.length ? `Reconnu : ${parts.join(", ")}.` : "";
+  }
+
+  function showCost() {
+    const cost = verdict.ai_estimate;
+    at("texts").hidden = cost === null;
+    if (cost === null) { at("generate_ai_content").checked = false; return; }
+    const money = (value) => `${value.toLocaleString("fr-FR", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} $`;
+    const price = cost.cost === null
+      ? "le prix de ce modèle n'est pas connu ici"
+      : `${cost.cost > 0 && cost.cost < 0.01 ? "moins de 0,01 $" : `environ ${money(cost.cost)}`} (prix du ${new Date(cost.priced_on).toLocaleDateString("fr-FR")})`;
+    at("cost").textContent = `Au plus ${number(cost.texts)} texte${cost.texts > 1 ? "s" : ""} avec ${cost.model} : ${price}. Rien n'est dépensé si la case n'est pas cochée.`;
   }
 
   function showMapping() {

@@ -37,7 +37,7 @@ LABELS = {
     "cancel": "Annuler l'import",
     "pause": "Mettre en pause",
     "resume": "Reprendre",
-    "retry": "Réessayer les lignes en erreur",
+    "retry": "Réessayer sans corriger",
     "generate_ai": "Générer les contenus IA",
 }
 

@@ -94,7 +94,8 @@ def _environment() -> Environment:
         "when": _when,
         "iso": lambda value: value.isoformat() if value else "",
         "seconds": lambda value: "" if value is None else seconds(value),
-        "dollars": _dollars,
+        "dollars": dollars,
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "day": lambda value: f"{date.fromisoformat(value):%d/%m/%Y}",
         "rate": lambda value: "" if value is None else f"{value:.2f}".replace(".", ",") + " %",
     }
@@ -115,7 +116,8 @@ def _when(value: datetime | None) -> str:
     return "" if value is None else f"{value:%d/%m/%Y %H:%M}"
 
 
-def _dollars(value: float) -> str:
+def dollars(value: float) -> str:
+    """An amount as French people write it."""
     if 0 < value < 0.01:
         return "moins de 0,01 $"
     return f"{value:,.2f} $".replace(",", "\N{NO-BREAK SPACE}").replace(".", ",")
@@ -308,7 +310,7 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
             for name in ("ai_requested", "ai_done", "ai_failed", "ai_left")
         },
         "stats": gateway.stats,
-        "counted": _counted(gateway.stats),
+        "counted": counted(gateway.stats),
         "obstacles": gateway.obstacles(),
     }
     return _page("_overview.html" if fragment else "overview.html", account, 200, **facts)
@@ -318,7 +320,7 @@ _STALE = timedelta(minutes=3)
 """Workers tell their counts once a minute at least (schemas/avro/stats.avsc)."""
 
 
-def _counted(stats: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def counted(stats: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """When the counts were told last, and whether that is too long ago."""
     at = max((known["at"] for known in stats.values()), default=None)
     return {"at": at, "stale": at is None or datetime.now(UTC) - at > _STALE}
@@ -363,8 +365,10 @@ def _row(state: State) -> dict[str, Any]:
         "left": (total - done) / rate if not ended and total and rate and total > done else None,
         "ended": ended,
         "colour": _colour(state["success_rate"]),
-        "ai": _ai(state),
-        "writing": state["generate_ai_content"] and ended and _ai(state)[0] in ("busy", "wait"),
+        "ai": ai_badge(state),
+        "writing": state["generate_ai_content"]
+        and ended
+        and ai_badge(state)[0] in ("busy", "wait"),
     }
 
 
@@ -374,17 +378,17 @@ def _colour(rate: float | None) -> str:
     return "good" if rate == 100 else "fair" if rate >= 50 else "bad"
 
 
-def _ai(state: State) -> tuple[str, str]:
+def ai_badge(state: State) -> tuple[str, str]:
     """The AI badge: its kind and its words."""
     if not state["generate_ai_content"]:
-        return "none", "Non demandée"
+        return "none", "Non demandés"
     if state["status"] in ("ERROR", "CANCELLED") and not state["ai_generation_started"]:
-        return "none", "Abandonnée"
+        return "none", "Abandonnés"
     if not state["ai_generation_completed"]:
         return ("busy", "En cours") if state["ai_generation_started"] else ("wait", "En attente")
     if state["ai_failed"]:
-        return "bad", "En partie échouée" if state["ai_done"] else "Échouée"
-    return ("left", "En partie remise") if state["ai_left"] else ("good", "Terminée")
+        return "bad", "En partie échoués" if state["ai_done"] else "Échoués"
+    return ("left", "En partie remis") if state["ai_left"] else ("good", "Terminés")
 
 
 def _family(gateway: Gateway, state: State) -> list[State]:

@@ -177,7 +177,7 @@ def test_cancel(user: Page, served: Served) -> None:
         expect(user.locator("#state")).to_contain_text("L'import a été annulé")
     finally:
         hurry(served.site)
-    expect(user.get_by_role("button", name="Réessayer")).to_be_visible()
+    expect(user.get_by_role("button", name="Importer les lignes restantes")).to_be_visible()
     expect(user.get_by_role("button", name="Annuler l'import")).to_have_count(0)
     is_accessible(user)
     state = served.state(import_id)
@@ -197,7 +197,7 @@ def test_texts_are_asked_for_by_who_knows_the_price(
     is_accessible(user)
     user.get_by_role("button", name="Importer").click()
     expect(user.locator("#state")).to_contain_text("Tout est importé")
-    expect(user.locator("#state")).to_contain_text("Non demandée")
+    expect(user.locator("#state")).to_contain_text("Non demandés")
     asked: list[str] = []
 
     def refuse(dialog: Dialog) -> None:
@@ -206,7 +206,7 @@ def test_texts_are_asked_for_by_who_knows_the_price(
 
     user.once("dialog", refuse)
     user.get_by_role("button", name="Générer les contenus IA").click()
-    assert "au plus 3 textes avec gpt-4o-mini" in asked[0]
+    assert "Au plus 3 textes avec gpt-4o-mini" in asked[0]
     import_id = user.url.rpartition("/")[2]
     assert served.state(import_id)["generate_ai_content"] is False
 

@@ -52,7 +52,7 @@ function watch() {
   watching = setTimeout(async () => {
     if (!document.hidden) await refresh();
     watch();
-  }, soon ? 2000 : 10000);
+  }, soon ? 2000 : 5000);
 }
 
 async function ask(button) {

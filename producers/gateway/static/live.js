@@ -11,12 +11,20 @@ const fox = {
     const mark = held && (held.getAttribute("href") ?? held.dataset.action ?? held.getAttribute("aria-label"));
     place.dataset.shown = text;
     place.innerHTML = text; // made by the gateway's templates, which escape every value
+    fox.local(place);
     if (mark === null || mark === undefined) return;
     for (const found of place.querySelectorAll("a, button, [tabindex]")) {
       if ([found.getAttribute("href"), found.dataset.action, found.getAttribute("aria-label")].includes(mark)) {
         found.focus({ preventScroll: true });
         return;
       }
+    }
+  },
+
+  // Times as the clock on the wall says them.
+  local(place) {
+    for (const time of place.querySelectorAll("time[datetime]")) {
+      time.textContent = new Date(time.dateTime).toLocaleString("fr-FR", { dateStyle: "short", timeStyle: "short" });
     }
   },
 
@@ -27,6 +35,7 @@ const fox = {
   },
 };
 
+fox.local(document);
 for (const place of document.querySelectorAll("[data-live]")) {
   const again = async () => {
     if (!document.hidden) {

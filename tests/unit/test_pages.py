@@ -1,0 +1,99 @@
+"""What the admin pages make of states and counts."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from producers.gateway import actions, pages
+from producers.settings import Settings
+from producers.states import State, new_state
+
+
+def state(**known: Any) -> State:
+    """An import of two new rows that has ended, asked to have texts."""
+    given = {"import_type": "CATEGORIE", "status": "SUCCESS", "inserted": 2}
+    return new_state(id="i", **{"generate_ai_content": True, **given, **known})
+
+
+STARTED = {"ai_generation_started": True, "ai_requested": 2}
+COMPLETED = {**STARTED, "ai_generation_completed": True}
+
+
+@pytest.mark.parametrize(
+    ("badge", "known"),
+    [
+        ("Non demandés", {"generate_ai_content": False}),
+        ("En attente", {}),
+        ("En cours", {**STARTED, "ai_done": 1}),
+        ("Terminés", {**COMPLETED, "ai_done": 2}),
+        ("En partie échoués", {**COMPLETED, "ai_done": 1, "ai_failed": 1}),
+        ("Échoués", {**COMPLETED, "ai_failed": 2}),
+        ("En partie remis", {**COMPLETED, "ai_done": 1, "ai_left": 1}),
+        ("Abandonnés", {"status": "ERROR"}),
+    ],
+)
+def test_ai_badge(badge: str, known: dict[str, Any]) -> None:
+    """Not asked, waiting, running, finished, failed in part, and what else there is."""
+    assert pages.ai_badge(state(**known))[1] == badge
+
+
+@pytest.mark.parametrize(
+    ("texts", "known"),
+    [
+        (3, {"generate_ai_content": False, "updated": 1, "unchanged": 9}),
+        (0, {"generate_ai_content": False, "inserted": 0, "unchanged": 9}),
+        (0, {}),
+        (0, {**COMPLETED, "ai_done": 2}),
+        (2, {**COMPLETED, "ai_failed": 1, "ai_left": 1}),
+    ],
+)
+def test_texts_that_are_left(texts: int, known: dict[str, Any]) -> None:
+    """The button is there where somebody who presses it gets something."""
+    assert actions.texts_left(state(**known)) == texts
+    assert ("generate_ai" in actions.allowed(state(**known))) is (texts > 0)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"status": "PROCESSING"},
+        {"status": "ERROR"},
+        {"import_type": "VILLE"},
+        {"import_type": "DEPARTEMENT"},
+    ],
+)
+def test_where_no_texts_can_be_asked_for(known: dict[str, Any]) -> None:
+    """Nothing to write about, or not yet."""
+    assert "generate_ai" not in actions.allowed(state(generate_ai_content=False, **known))
+
+
+def test_an_estimate() -> None:
+    """By one's own prices where both are given; a model without a price has none."""
+    own = Settings(ai_model="local", ai_price_input=Decimal(2), ai_price_output=Decimal(10))
+
+    assert (own.ai_estimate("CATEGORIE", 1000) or {})["cost"] == 2 * 0.7 + 10 * 0.35
+    assert (Settings(ai_model="local").ai_estimate("CATEGORIE", 1) or {})["cost"] is None
+    assert own.ai_estimate("DEPARTEMENT", 1) is None
+
+
+def test_dollars() -> None:
+    """As French people write them; a small amount is not shown as nothing."""
+    amounts = (0.0, 0.004, 0.716, 1234.5)
+
+    assert [pages.dollars(amount) for amount in amounts] == [
+        "0,00 $", "moins de 0,01 $", "0,72 $", "1\N{NO-BREAK SPACE}234,50 $",
+    ]  # fmt: skip
+
+
+def test_old_counts_are_seen() -> None:
+    """Workers tell them once a minute: after three nobody does."""
+    now = datetime.now(UTC)
+
+    assert pages.counted({"site": {"at": now}, "ai": {"at": now - timedelta(hours=1)}}) == {
+        "at": now,
+        "stale": False,
+    }
+    assert pages.counted({"site": {"at": now - timedelta(minutes=4)}})["stale"]
+    assert pages.counted({})["stale"]

@@ -420,7 +420,7 @@ def test_the_command_line_and_the_gateway_know_each_others_files(
 ) -> None:
     """By their content: what one imported the other refuses, unless it is forced or read otherwise."""
     path = tmp_path / "commande.csv"
-    path.write_bytes(companies(470_000_000, 5))
+    path.write_bytes(companies(905_000_000, 5))
     words = ("import", path, "--type", "entreprise", "--json")
     uploaded = served.ended(served.upload("envoi.csv", path.read_bytes()).json()["id"])["id"]
 

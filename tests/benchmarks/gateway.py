@@ -9,6 +9,7 @@ Kafka and PostgreSQL: on few cores all of them wait for each other.
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from statistics import quantiles
 from time import perf_counter
 from typing import Any
@@ -83,6 +84,8 @@ class Load:
         self.gaps: list[float] = []
         self.failures: list[str] = []
         self.ids: list[str] = []
+        self.memory = 0.0
+        self.memory_of_all = 0.0
 
     async def connected(self) -> Connection:
         made = Connection(*self._token)
@@ -129,6 +132,18 @@ class Load:
             self.failures.append(f"{name} {status} {answer[:200]!r}")
         connection.writer.close()
 
+    async def weigh(self, server: psutil.Process) -> None:
+        """The most that the gateway, and it with its child processes, held at a time, in MB."""
+        while True:
+            own = server.memory_info().rss / 1e6
+            of_all = own
+            for child in server.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    of_all += child.memory_info().rss / 1e6
+            self.memory = max(self.memory, own)
+            self.memory_of_all = max(self.memory_of_all, of_all)
+            await asyncio.sleep(1.0)
+
     async def ended(self) -> None:
         """Waits until all imports have."""
         connection = await self.connected()
@@ -153,13 +168,15 @@ def multipart(number: int) -> bytes:
     return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-async def run(url: str, token: str, pollers: int, followers: int, rounds: int) -> Load:
+async def run(
+    load: Load, server: psutil.Process, pollers: int, followers: int, rounds: int
+) -> None:
     """Rounds of ten uploads at once, with everybody else around them."""
-    load = Load(url, token)
     files = [multipart(number) for number in range(1 + rounds * UPLOADS)]
     await load.upload(files.pop(), "first")
     load.answers.clear()
-    tasks = [asyncio.create_task(load.poll(number)) for number in range(pollers)]
+    tasks = [asyncio.create_task(load.weigh(server))]
+    tasks += [asyncio.create_task(load.poll(number)) for number in range(pollers)]
     tasks += [asyncio.create_task(load.follow(number)) for number in range(followers)]
     for _ in range(rounds):
         await asyncio.gather(*[load.upload(files.pop(), str(at)) for at in range(UPLOADS)])
@@ -168,7 +185,6 @@ async def run(url: str, token: str, pollers: int, followers: int, rounds: int) -
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return load
 
 
 def serve(found: Site) -> tuple[Any, str, str]:
@@ -224,9 +240,8 @@ def main(pollers: int, followers: int, rounds: int) -> None:
     with site() as found:
         worker = found.worker()
         process, url, token = serve(found)
-        server = psutil.Process(process.pid)
-        load = asyncio.run(run(url, token, pollers, followers, rounds))
-        memory = server.memory_info().rss / 1e6
+        load = Load(url, token)
+        asyncio.run(run(load, psutil.Process(process.pid), pollers, followers, rounds))
         results = {
             "202 after the last byte, ms": percentiles(load.answers),
             "202 by the gateway's clock, up to s": own_seconds(url, "fox_upload_seconds", ""),
@@ -237,7 +252,8 @@ def main(pollers: int, followers: int, rounds: int) -> None:
             "between events, ms": percentiles(load.gaps),
             "failures": load.failures[:10],
             "failed": len(load.failures),
-            "gateway MB": round(memory, 1),
+            "gateway MB": round(load.memory, 1),
+            "gateway and its children MB": round(load.memory_of_all, 1),
         }
         worker.stop()
     print(json.dumps(results, indent=1, ensure_ascii=False))

@@ -82,6 +82,7 @@ class Load:
         self.reads: list[float] = []
         self.answers: list[float] = []
         self.gaps: list[float] = []
+        self.own_delays: list[float] = []
         self.failures: list[str] = []
         self.ids: list[str] = []
         self.memory = 0.0
@@ -132,6 +133,13 @@ class Load:
             self.failures.append(f"{name} {status} {answer[:200]!r}")
         connection.writer.close()
 
+    async def wait_for_itself(self) -> None:
+        """How late this process wakes up: so much of every figure is its own."""
+        while True:
+            begun = perf_counter()
+            await asyncio.sleep(0.05)
+            self.own_delays.append(perf_counter() - begun - 0.05)
+
     async def weigh(self, server: psutil.Process) -> None:
         """The most that the gateway, and it with its child processes, held at a time, in MB."""
         while True:
@@ -175,7 +183,7 @@ async def run(
     files = [multipart(number) for number in range(1 + rounds * UPLOADS)]
     await load.upload(files.pop(), "first")
     load.answers.clear()
-    tasks = [asyncio.create_task(load.weigh(server))]
+    tasks = [asyncio.create_task(load.weigh(server)), asyncio.create_task(load.wait_for_itself())]
     tasks += [asyncio.create_task(load.poll(number)) for number in range(pollers)]
     tasks += [asyncio.create_task(load.follow(number)) for number in range(followers)]
     for _ in range(rounds):
@@ -250,6 +258,7 @@ def main(pollers: int, followers: int, rounds: int) -> None:
             ),
             "reads, ms": percentiles(load.reads),
             "between events, ms": percentiles(load.gaps),
+            "of these the client's own delay, ms": percentiles(load.own_delays),
             "failures": load.failures[:10],
             "failed": len(load.failures),
             "gateway MB": round(load.memory, 1),

@@ -34,7 +34,7 @@ from processors.naf import Naf
 from processors.outbox import Outbox
 from processors.resolving import resolve
 from processors.rows import Family, Judge, RowWriter
-from processors.sending import sender
+from processors.sending import Send, sender
 from processors.settings import Settings
 from processors.stragglers import Stragglers
 from processors.sweeping import Sweep
@@ -190,11 +190,24 @@ def imports(world: World) -> faust.App:
     app.task(tracker.follow)
     app.task(partial(watching.watch, partial(watching.look_at_imports, world.pool, held)))
     _drain(app, events, tracker.run)
+    app.task(_counting(world, app, send).run)
+    if world.settings.jobs_scheduled:
+        look = Scheduler(world.settings, partial(datetime.now, UTC)).look
+        app.task(look)  # what was missed while nobody was there
+        app.crontab(EVERY_MINUTE)(look)
+    _drain(app, world.reads(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
+    return app
+
+
+def _counting(world: World, app: faust.App, send: Send) -> Counting:
+    """Of the worker that holds the first partition of the events."""
+    first = TP(world.name(IMPORT_EVENTS), 0)
+
     async def tell(key: bytes, value: bytes) -> None:
         await send(world.name(STATS), key, value, [])
 
     names = {name: world.name(target.import_type.topic) for name, target in TARGETS.items()}
-    counting = Counting(
+    return Counting(
         world.pool,
         Topics(
             names,
@@ -203,16 +216,9 @@ def imports(world: World) -> faust.App:
         ),
         world.encoder(STATS),
         tell,
-        lambda: TP(events, 0) in app.consumer.assignment(),
+        lambda: first in app.consumer.assignment(),
         {"day_limit": world.settings.ai_budget_day, "month_limit": world.settings.ai_budget_month},
     )
-    app.task(counting.run)
-    if world.settings.jobs_scheduled:
-        look = Scheduler(world.settings, partial(datetime.now, UTC)).look
-        app.task(look)  # what was missed while nobody was there
-        app.crontab(EVERY_MINUTE)(look)
-    _drain(app, world.reads(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
-    return app
 
 
 def enrichment(world: World) -> faust.App:

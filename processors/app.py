@@ -20,6 +20,7 @@ from processors import metrics, watching
 from processors.categories import Categories
 from processors.cluster import Identity, identify
 from processors.counting import Counting, Topics
+from processors.credentials import credentials
 from processors.database.pool import Pool
 from processors.draining import BatchTransport
 from processors.enrichment import building
@@ -266,6 +267,7 @@ def _app(world: World, kind: str) -> faust.App:
     settings = world.settings
     app = faust.App(
         settings.topic_prefix + kind,
+        broker_credentials=credentials(settings),
         broker=[URL(f"aiokafka://{broker}") for broker in settings.kafka_bootstrap.split(",")],
         datadir=Path(tempfile.gettempdir()) / "foxstream",
         broker_session_timeout=SESSION_SECONDS,
@@ -283,9 +285,7 @@ def _app(world: World, kind: str) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
     )
-    positions = StoredPositions(
-        world.pool, world.identities, partial(identify, settings.kafka_bootstrap)
-    )
+    positions = StoredPositions(world.pool, world.identities, partial(identify, settings))
     app.transport = BatchTransport(app.conf.broker, app, positions=positions)
     lag = Lag(positions.read, lambda: app.consumer)
     app.task(lag.watch)

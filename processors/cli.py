@@ -17,6 +17,7 @@ import psycopg
 import typer
 from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from processors import cluster, logs, reference, replaying, tracing
 from processors.app import KINDS
@@ -33,7 +34,8 @@ from processors.settings import Settings
 from processors.widening import widen
 from schemas.codec import load
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import IncompatibleSchemaError, Registry, RegistryUnavailableError
+from schemas.registry import IncompatibleSchemaError, RegistryDeniedError, RegistryUnavailableError
+from schemas.settings import SecretFileError
 from schemas.topics import TOPICS
 
 app = typer.Typer(
@@ -58,29 +60,45 @@ def _settings() -> Iterator[Settings]:
     """The settings; a WorkerError in the block becomes one line and its exit code."""
     try:
         yield Settings()
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"FOX_{'.'.join(map(str, told['loc'])).upper()}: {told['msg']}"
-            for told in error.errors()
-        )
-        typer.echo(f"foxstream-worker: {wrong}", err=True)
-        raise typer.Exit(2) from None
-    except WorkerError as error:
-        typer.echo(f"foxstream-worker: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except RegistryUnavailableError as error:
-        typer.echo(f"foxstream-worker: {error}", err=True)
-        raise typer.Exit(5) from None
-    except psycopg.OperationalError as error:
-        typer.echo(f"foxstream-worker: PostgreSQL: {str(error).strip()}", err=True)
-        raise typer.Exit(5) from None
-    except (UndefinedTable, UndefinedColumn, InvalidSchemaName) as error:
-        told = error.diag.message_primary
-        typer.echo(f"foxstream-worker: {told}: run 'foxstream-worker migrate'", err=True)
-        raise typer.Exit(2) from None
-    except UnicodeEncodeError as error:
-        typer.echo(f"foxstream-worker: no UTF-8: {error.object!a}", err=True)
-        raise typer.Exit(2) from None
+    except _TOLD as error:
+        code, message = _told(error)
+        typer.echo(f"foxstream-worker: {message}", err=True)
+        raise typer.Exit(code) from None
+
+
+_UNMIGRATED = (UndefinedTable, UndefinedColumn, InvalidSchemaName)
+_TOLD = (
+    *(ValidationError, SecretFileError, UnicodeEncodeError, WorkerError, RegistryUnavailableError),
+    *(psycopg.OperationalError, *_UNMIGRATED),
+)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """The exit code, and what to say."""
+    match error:
+        case WorkerError():
+            return error.exit_code, str(error)
+        case RegistryUnavailableError():
+            return 2 if isinstance(error, RegistryDeniedError) else 5, str(error)
+        case psycopg.OperationalError():
+            return 5, f"PostgreSQL: {str(error).strip()}"
+        case psycopg.ProgrammingError():
+            return 2, f"{error.diag.message_primary}: run 'foxstream-worker migrate'"
+        case _:
+            return 2, _misread(error)
+
+
+def _misread(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(map(_wrong, error.errors()))
+    if isinstance(error, UnicodeEncodeError):
+        return f"no UTF-8: {error.object!a}"
+    return str(error)
+
+
+def _wrong(problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0]).upper()
+    return f"{name if name.startswith('OPENAI_') else f'FOX_{name}'}: {problem['msg']}"
 
 
 @app.command()
@@ -120,7 +138,7 @@ def topics(
 ) -> None:
     """Create the topics that are missing."""
     with _settings() as settings:
-        created = cluster.create_topics(settings.kafka_bootstrap, settings.topic_prefix)
+        created = cluster.create_topics(settings)
         widened = [] if partitions is None else widen(settings, partitions)
     typer.echo(
         "\n".join(
@@ -143,7 +161,7 @@ def schemas(context: typer.Context) -> None:
 @schemas_app.command()
 def register() -> None:
     """Register this version's schemas; refuse one that cannot read what was written before."""
-    with _settings() as settings, Registry(settings.schema_registry_url) as registry:
+    with _settings() as settings, settings.registry() as registry:
         for topic in TOPICS:
             if topic.record is None:
                 continue
@@ -208,7 +226,7 @@ def list_rejects(
 @rejects_app.command("show")
 def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show all of one reject: its faults, headers, key and value, as one JSON document."""
-    with _settings() as settings, Registry(settings.schema_registry_url) as registry:
+    with _settings() as settings, settings.registry() as registry:
         found = replaying.one(settings, replaying.identifiers([reject_id])[0])
         record = replaying.decoded(found, settings.topic_prefix, registry)
     document = {
@@ -286,7 +304,7 @@ def load_reference(
     ] = None,
 ) -> None:
     """Load the NAF nomenclature and the sub-category that each activity is."""
-    with _settings() as settings, Registry(settings.schema_registry_url) as registry:
+    with _settings() as settings, settings.registry() as registry:
         activities = reference.read(file or reference.shipped())
         removed = reference.publish(settings, registry, activities)
     typer.echo(f"{len(activities)} activities loaded, {removed} removed")

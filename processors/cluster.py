@@ -1,18 +1,24 @@
 """What the broker says of the topics: whether they are there, and which of their name they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
+from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from processors.errors import ConfigurationError, UnreachableError
+from processors.errors import ConfigurationError, UnreachableError, WorkerError
+from schemas.settings import ServerSettings
 from schemas.topics import CO_PARTITIONED, TOPICS
 
 TIMEOUT_SECONDS = 10.0
 
 ANSWER_SECONDS = 5.0
 """Of a broker that is there."""
+
+DENIAL_SECONDS = 3.0
+"""A broker that denies a client does so at once."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +33,17 @@ class Identity:
         return f"topic {self.topic_id} with {self.partitions} partitions in cluster {self.cluster}"
 
 
-def identify(bootstrap: str, topics: Iterable[str]) -> dict[str, Identity]:
+def identify(settings: ServerSettings, topics: Iterable[str]) -> dict[str, Identity]:
     """The identity of each topic. Raises ConfigurationError for one that is not there."""
-    admin = admin_client(bootstrap)
+    admin = admin_client(settings)
     names = list(topics)
     try:
         cluster = admin.list_topics(timeout=TIMEOUT_SECONDS)
         missing = [name for name in names if name not in cluster.topics]
         if missing:
             raise ConfigurationError(
-                f"Kafka lacks the topics {', '.join(missing)}: run 'foxstream-worker topics'"
+                f"Kafka lacks the topics {', '.join(missing)}, or does not show them to this user: "
+                "run 'foxstream-worker topics'"
             )
         described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_SECONDS)
         return {
@@ -48,12 +55,13 @@ def identify(bootstrap: str, topics: Iterable[str]) -> dict[str, Identity]:
             for name, future in described.items()
         }
     except KafkaException as error:
-        raise unreachable(bootstrap, error) from error
+        raise unreachable(settings, error) from error
 
 
-def create_topics(bootstrap: str, prefix: str) -> list[str]:
+def create_topics(settings: ServerSettings) -> list[str]:
     """Creates the topics that are missing; returns their names."""
-    admin = admin_client(bootstrap)
+    prefix = settings.topic_prefix
+    admin = admin_client(settings)
     try:
         present = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
         missing = [topic for topic in TOPICS if prefix + topic.name not in present]
@@ -84,13 +92,18 @@ def create_topics(bootstrap: str, prefix: str) -> list[str]:
             future.result(TIMEOUT_SECONDS)
         return list(created)
     except KafkaException as error:
-        raise unreachable(bootstrap, error) from error
+        raise unreachable(settings, error) from error
 
 
-def admin_client(bootstrap: str) -> AdminClient:
-    """For questions to the cluster and changes of it; it connects when it is first used."""
+def configuration(settings: ServerSettings) -> Mapping[str, Any]:
+    """What every librdkafka client of ours is told."""
     # Its own log lines would repeat on the terminal what the error says.
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    return {**settings.librdkafka(), "log_level": 0}
+
+
+def admin_client(settings: ServerSettings) -> AdminClient:
+    """For questions to the cluster and changes of it; it connects when it is first used."""
+    return AdminClient(configuration(settings))
 
 
 def answers(admin: AdminClient) -> None:
@@ -98,6 +111,29 @@ def answers(admin: AdminClient) -> None:
     admin.list_topics(timeout=ANSWER_SECONDS)
 
 
-def unreachable(bootstrap: str, error: KafkaException) -> UnreachableError:
+def unreachable(settings: ServerSettings, error: KafkaException) -> WorkerError:
     """What such an error is to whoever runs a command or a worker."""
-    return UnreachableError(f"Kafka at {bootstrap} cannot be reached: {error.args[0].str()}")
+    denied = _denial(settings)
+    if denied is not None:
+        return ConfigurationError(
+            f"Kafka at {settings.kafka_bootstrap} and this client do not trust each other, see "
+            f"FOX_KAFKA_SECURITY_*: {denied}"
+        )
+    return UnreachableError(
+        f"Kafka at {settings.kafka_bootstrap} cannot be reached: {error.args[0].str()}"
+    )
+
+
+def _denial(settings: ServerSettings) -> str | None:
+    """How Kafka, or we, refused a connection; librdkafka says it beside the failure of a request."""
+    told: list[KafkaError] = []
+    client = Producer({**configuration(settings), "error_cb": told.append})
+    until = monotonic() + DENIAL_SECONDS
+    while monotonic() < until:
+        client.poll(0.1)
+        for error in told:
+            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                return str(error.str())
+            if error.code() == KafkaError._ALL_BROKERS_DOWN:
+                return None
+    return None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from processors.cluster import TIMEOUT_SECONDS, unreachable
+from processors.cluster import TIMEOUT_SECONDS, configuration, unreachable
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.settings import Settings
@@ -114,8 +114,7 @@ def _send(
 
     producer = Producer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "log_level": 0,
+            **configuration(settings),
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "on_delivery": delivered,
@@ -128,6 +127,6 @@ def _send(
         for code in removed:
             producer.produce(topic, None, code)
     except KafkaException as error:
-        raise unreachable(settings.kafka_bootstrap, error) from error
+        raise unreachable(settings, error) from error
     if producer.flush(3 * TIMEOUT_SECONDS) or failures:
         raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} did not take the reference")

@@ -17,7 +17,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from psycopg.rows import class_row
 
-from processors.cluster import TIMEOUT_SECONDS
+from processors.cluster import TIMEOUT_SECONDS, configuration
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.judging import APPENDED_AT, appended_ms
@@ -170,7 +170,7 @@ def replay(
         rejects = _query(connection, "chosen", {"ids": ids})
         _check(ids, rejects)
         _check_attempts(rejects, force=force)
-        producer = _producer(settings.kafka_bootstrap)
+        producer = _producer(settings)
         for start in range(0, len(rejects), PORTION):
             if start:
                 pause(PORTION / rate)
@@ -219,11 +219,10 @@ def _check_attempts(rejects: Iterable[Stored], *, force: bool) -> None:
             )
 
 
-def _producer(bootstrap: str) -> Producer:
+def _producer(settings: Settings) -> Producer:
     return Producer(
         {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
+            **configuration(settings),
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "message.max.bytes": _MESSAGE_BYTES,

@@ -28,7 +28,7 @@ from processors.probing import Ask, Servers
 from processors.serving import served
 from processors.settings import Settings
 from schemas import sentry
-from schemas.registry import Registry, RegistryUnavailableError, SchemaUnknownError
+from schemas.registry import RegistryDeniedError, RegistryUnavailableError, SchemaUnknownError
 from schemas.topics import TOPICS
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     database_url = settings.database_url.get_secret_value()
     check_migrated(database_url)
     names = [settings.topic_prefix + topic.name for topic in TOPICS]
-    identities = cluster.identify(settings.kafka_bootstrap, names)
+    identities = cluster.identify(settings, names)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -63,19 +63,11 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     health = Health(servers.away)
     with (
         served(settings.metrics_address, settings.metrics_port, health) as port,
-        Registry(settings.schema_registry_url) as registry,
+        settings.registry() as registry,
     ):
         log.info("metrics are served", action="metrics_served", port=port)
         async with open_pool(database_url, CONNECTIONS) as pool:
-            try:
-                world = World(settings, pool, registry, identities, health)
-                apps = [KINDS[kind](world) for kind in kinds]
-            except RegistryUnavailableError as error:
-                raise UnreachableError(str(error)) from error
-            except SchemaUnknownError as error:
-                raise ConfigurationError(
-                    f"{error}: run 'foxstream-worker schemas register'"
-                ) from error
+            apps = _apps(World(settings, pool, registry, identities, health), kinds)
             try:
                 async with _meanwhile(
                     health.run(), servers.watch(), certificates.watch(_endpoints(settings))
@@ -106,8 +98,8 @@ def _tell_sentry(settings: Settings) -> None:
 
 def _asks(settings: Settings) -> Mapping[str, Ask]:
     """How each server is asked whether it is there, by clients that nothing else uses."""
-    admin = cluster.admin_client(settings.kafka_bootstrap)
-    registry = Registry(settings.schema_registry_url)
+    admin = cluster.admin_client(settings)
+    registry = settings.registry()
     return {
         "kafka": partial(asyncio.to_thread, cluster.answers, admin),
         "postgresql": partial(answers, settings.database_url.get_secret_value()),
@@ -120,6 +112,9 @@ def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
     database = conninfo_to_dict(settings.database_url.get_secret_value())
     registry = urlsplit(settings.schema_registry_url)
     found: dict[str, Endpoint] = {}
+    if settings.kafka_security_protocol.endswith("SSL"):
+        host, _, port = settings.kafka_bootstrap.split(",")[0].rpartition(":")
+        found["kafka"] = Endpoint(host, int(port))
     if registry.scheme == "https" and registry.hostname:
         found["registry"] = Endpoint(registry.hostname, registry.port or 443)
     host = str(database.get("host") or "")
@@ -139,6 +134,17 @@ async def _meanwhile(*watches: Coroutine[Any, Any, None]) -> AsyncIterator[None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _apps(world: World, kinds: Sequence[str]) -> Sequence[Any]:
+    try:
+        return [KINDS[kind](world) for kind in kinds]
+    except RegistryDeniedError as error:
+        raise ConfigurationError(str(error)) from error
+    except RegistryUnavailableError as error:
+        raise UnreachableError(str(error)) from error
+    except SchemaUnknownError as error:
+        raise ConfigurationError(f"{error}: run 'foxstream-worker schemas register'") from error
 
 
 def _end_in_time(apps: Sequence[Any]) -> None:

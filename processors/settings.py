@@ -4,11 +4,13 @@ from decimal import Decimal
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from psycopg import Error
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 
 from schemas.prices import DEFAULT_MODEL
 from schemas.rules import Luhn
+from schemas.settings import ServerSettings
 
 LEAST_RETENTION_DAYS = 8
 """More than Kafka keeps rows: where they are read again, after a restore, their import is known."""
@@ -21,22 +23,11 @@ def _zone(name: str) -> str:
         raise ValueError(f"there is no time zone {name!r}") from error
 
 
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """Each is `FOX_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="FOX_", frozen=True)
-
-    kafka_bootstrap: Annotated[str, Field(description="Kafka brokers, host:port,host:port.")] = (
-        "localhost:9092"
-    )
-    schema_registry_url: Annotated[
-        str, Field(description="Schema registry, the root of its Confluent API.")
-    ] = "http://localhost:8081"
     database_url: Annotated[SecretStr, Field(description="PostgreSQL, a libpq URL.")] = SecretStr(
         "postgresql://foxstream@localhost/foxstream"
-    )
-    topic_prefix: Annotated[str, Field(description="Before every topic and consumer group.")] = (
-        "fox."
     )
     metrics_address: Annotated[str, Field(description="Where /metrics listens.")] = "127.0.0.1"
     metrics_port: Annotated[
@@ -161,3 +152,15 @@ class Settings(BaseSettings):
             description="Root of an API like OpenAI's, ending in /v1. Unset: OpenAI.",
         ),
     ] = None
+
+    @field_validator("database_url")
+    @classmethod
+    def _understood(cls, url: SecretStr) -> SecretStr:
+        try:
+            conninfo_to_dict(url.get_secret_value())
+        except Error:
+            # Without its cause: libpq quotes what it does not understand, passwords included.
+            raise ValueError(
+                "no URL that libpq understands (is a character not %-coded?)"
+            ) from None
+        return url

@@ -11,7 +11,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from processors.cluster import TIMEOUT_SECONDS, admin_client, identify, unreachable
+from processors.cluster import TIMEOUT_SECONDS, admin_client, configuration, identify, unreachable
 from processors.errors import ConfigurationError, UnreachableError
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES
@@ -28,13 +28,10 @@ def widen(settings: Settings, partitions: int) -> list[str]:
     """
     names = [settings.topic_prefix + topic.name for topic in CO_PARTITIONED]
     rows = [settings.topic_prefix + each.topic.name for each in IMPORT_TYPES.values()]
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     try:
         _check_no_worker(admin, settings.topic_prefix)
-        counts = {
-            name: identity.partitions
-            for name, identity in identify(settings.kafka_bootstrap, names).items()
-        }
+        counts = {name: identity.partitions for name, identity in identify(settings, names).items()}
         for name, count in counts.items():
             if count > partitions:
                 raise ConfigurationError(f"{name} has {count} partitions: Kafka takes none away")
@@ -53,7 +50,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
                 (partitions, names),
             )
     except KafkaException as error:
-        raise unreachable(settings.kafka_bootstrap, error) from error
+        raise unreachable(settings, error) from error
     except psycopg.OperationalError as error:
         raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
     return narrow
@@ -89,8 +86,7 @@ def _check_rows_written(settings: Settings, counts: Mapping[str, int], stored: P
     """Reads on from the positions: ends of logs would count the markers of transactions too."""
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "log_level": 0,
+            **configuration(settings),
             "group.id": f"{settings.topic_prefix}widening",  # required; nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,

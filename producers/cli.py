@@ -337,13 +337,13 @@ def _already_imported(
     from producers.reading import open_source
     from producers.settings import settings
     from producers.states import ImportLog, document
-    from schemas.registry import Registry, RegistryUnavailableError
+    from schemas.registry import RegistryUnavailableError
 
     source = open_source(path, import_type, options)
     ids = import_ids(source, policy.value)
     try:
         with (
-            Registry(settings().schema_registry_url) as registry,
+            settings().registry() as registry,
             ImportLog(settings(), registry) as log,
         ):
             log.start(timeout_seconds=2.0)
@@ -496,10 +496,9 @@ def _parent(state: "State") -> str:
 def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
     from producers.settings import settings
     from producers.states import ImportLog
-    from schemas.registry import Registry
 
     with (
-        Registry(settings().schema_registry_url) as registry,
+        settings().registry() as registry,
         ImportLog(settings(), registry) as log,
     ):
         log.start(timeout_seconds=_KAFKA_SECONDS)
@@ -529,13 +528,12 @@ def _write_report(
     from producers.retrying import Rest, unread_rows
     from producers.settings import settings
     from schemas.codec import Decoder
-    from schemas.registry import Registry
 
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     rest = Rest.of(state, file)
     if rest.trouble:
         tell(rest.trouble)
-    with Registry(settings().schema_registry_url) as registry:
+    with settings().registry() as registry:
         content = report(
             state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)
         )

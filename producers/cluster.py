@@ -2,7 +2,7 @@
 
     ClusterError
     +-- UnreachableError    a server does not answer: try again later
-    +-- NotReadyError       it answers, but topics or schemas are not there: an operator acts
+    +-- NotReadyError       it answers, but does not let us in, or lacks topics or schemas: an operator acts
     +-- DeliveryError       it refused what was published: nothing after it was sent
 
 Messages are in French: the command line shows them as they are.
@@ -10,15 +10,19 @@ Messages are in French: the command line shows them as they are.
 
 import logging
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producers.settings import Settings
 
 # librdkafka writes to the terminal by itself unless it is given a logger.
 _LOGGER = logging.getLogger("librdkafka")
 _LOGGER.addHandler(logging.NullHandler())
+
+_DENIAL_SECONDS = 3.0
+"""A broker that denies a client does so at once."""
 
 
 class ClusterError(Exception):
@@ -30,7 +34,7 @@ class UnreachableError(ClusterError):
 
 
 class NotReadyError(ClusterError):
-    """Topics or schemas are missing."""
+    """Topics or schemas are missing, or Kafka and this client do not trust each other."""
 
 
 class DeliveryError(ClusterError):
@@ -40,7 +44,7 @@ class DeliveryError(ClusterError):
 def configuration(settings: Settings) -> dict[str, Any]:
     """What every librdkafka client of ours is told."""
     return {
-        "bootstrap.servers": settings.kafka_bootstrap,
+        **settings.librdkafka(),
         "client.id": "foxstream",
         "logger": _LOGGER,
         "reconnect.backoff.max.ms": 1000,
@@ -59,6 +63,12 @@ def partition_counts(
         # All topics: to ask for one by name would create it on a broker that allows that.
         known = client.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
+        denied = _denial(settings)
+        if denied is not None:
+            raise NotReadyError(
+                f"Kafka à l'adresse {settings.kafka_bootstrap} refuse la connexion, ou son "
+                f"certificat n'est pas reconnu ({denied}) : vérifiez FOX_KAFKA_SECURITY_*."
+            ) from error
         raise UnreachableError(
             f"Kafka ne répond pas à l'adresse {settings.kafka_bootstrap} : vérifiez qu'il est "
             "démarré et que FOX_KAFKA_BOOTSTRAP est juste."
@@ -66,6 +76,22 @@ def partition_counts(
     missing = [name for name in map(settings.topic, topics) if name not in known]
     if missing:
         raise NotReadyError(
-            f"Kafka n'a pas de topic {', '.join(missing)} : lancez « foxstream-worker topics »."
+            f"Kafka n'a pas de topic {', '.join(missing)}, ou ne le montre pas à cet utilisateur : "
+            "lancez « foxstream-worker topics »."
         )
     return {name: len(known[settings.topic(name)].partitions) for name in topics}
+
+
+def _denial(settings: Settings) -> str | None:
+    """How Kafka, or we, refused a connection; librdkafka says it beside the failure of a request."""
+    told: list[KafkaError] = []
+    client = Producer({**configuration(settings), "error_cb": told.append})
+    until = monotonic() + _DENIAL_SECONDS
+    while monotonic() < until:
+        client.poll(0.1)
+        for error in told:
+            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                return str(error.str())
+            if error.code() == KafkaError._ALL_BROKERS_DOWN:
+                return None
+    return None

@@ -89,14 +89,26 @@ def _explain_ours(error: Exception) -> CommandError | None:
         case ClusterError():
             return CommandError(UNREACHABLE, "unreachable", str(error))
         case RegistryUnavailableError():
-            return CommandError(
-                UNREACHABLE,
-                "unreachable",
-                "Le registre de schémas ne répond pas à l'adresse "
-                f"{settings().schema_registry_url} : vérifiez qu'il est démarré et que "
-                "FOX_SCHEMA_REGISTRY_URL est juste.",
-            )
+            return _explain_registry(error, settings().schema_registry_url)
     return None
+
+
+def _explain_registry(error: Exception, url: str) -> CommandError:
+    from schemas.registry import RegistryDeniedError
+
+    if isinstance(error, RegistryDeniedError):
+        return CommandError(
+            USAGE,
+            "not-ready",
+            f"Le registre de schémas à l'adresse {url} refuse l'accès, ou son certificat n'est pas "
+            f"reconnu ({error}) : vérifiez FOX_SCHEMA_REGISTRY_*.",
+        )
+    return CommandError(
+        UNREACHABLE,
+        "unreachable",
+        f"Le registre de schémas ne répond pas à l'adresse {url} : vérifiez qu'il est démarré et "
+        "que FOX_SCHEMA_REGISTRY_URL est juste.",
+    )
 
 
 def _context(error: Exception) -> dict[str, Any]:

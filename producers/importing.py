@@ -49,7 +49,7 @@ from producers.window import SMALL_FILE_BYTES, Window
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, load
 from schemas.faults import Fault
 from schemas.import_types import ImportType
-from schemas.registry import Registry, SchemaUnknownError
+from schemas.registry import SchemaUnknownError
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, Topic
 
 _NAMESPACE = UUID("3f9f7f56-2d3c-5d0a-9a35-6d2f0c1c7b4e")
@@ -133,7 +133,7 @@ class Desk:
         self._settings = settings
         # First, because librdkafka connects in the background.
         self.publisher = Publisher(settings, tick=tick)
-        self.registry = Registry(settings.schema_registry_url)
+        self.registry = settings.registry()
         self.log = ImportLog(settings, self.registry)
 
     def __enter__(self) -> Self:

@@ -1,35 +1,30 @@
 """What the environment says; docs/settings.md lists every setting."""
 
-import os
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from schemas.prices import DEFAULT_MODEL, estimate, price
 from schemas.rules import Luhn
+from schemas.settings import FoxSettings, SecretFileError, ServerSettings
 
 
 class SettingsError(ValueError):
     """The environment does not make sense; the message is in French."""
 
 
-class Settings(BaseSettings):
-    """`kafka_bootstrap` is host:port, or several joined by commas."""
+class Settings(ServerSettings):
+    """Of the command line and of the gateway."""
 
-    model_config = SettingsConfigDict(env_prefix="FOX_", frozen=True)
-
-    kafka_bootstrap: str = Field(default="localhost:9092", min_length=1)
-    schema_registry_url: str = Field(default="http://localhost:8081", pattern="^https?://")
     import_luhn: Luhn = "warning"
     ai_model: str = Field(default=DEFAULT_MODEL, min_length=1)
     ai_price_input: Decimal | None = Field(default=None, ge=0)
     ai_price_output: Decimal | None = Field(default=None, ge=0)
     sentry_dsn: SecretStr | None = None
-    topic_prefix: str = Field(default="fox.", pattern="^[a-zA-Z0-9._-]*$")
 
     def topic(self, name: str) -> str:
         """The name of a topic in Kafka."""
@@ -41,10 +36,10 @@ class Settings(BaseSettings):
         return estimate(import_type, texts, self.ai_model, own)
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(FoxSettings):
     """`large_...` are those of resumable uploads. Limits per minute are of one account."""
 
-    model_config = SettingsConfigDict(env_prefix="FOX_GATEWAY_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FOX_GATEWAY_")
 
     host: Annotated[str, Field(description="Where it listens.")] = "127.0.0.1"
     port: Annotated[
@@ -119,28 +114,26 @@ class GatewaySettings(BaseSettings):
 @cache
 def settings() -> Settings:
     """Read once per process. Raises SettingsError."""
-    return _read(Settings, "FOX_")
+    return _read(Settings)
 
 
 @cache
 def gateway_settings() -> GatewaySettings:
-    """Read once per process; FOX_GATEWAY_SECRET_FILE names a file with the secret. Raises SettingsError."""
-    file = os.environ.get("FOX_GATEWAY_SECRET_FILE")
-    if not file:
-        return _read(GatewaySettings, "FOX_GATEWAY_")
-    try:
-        secret = SecretStr(Path(file).read_text(encoding="utf-8").strip())
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"FOX_GATEWAY_SECRET_FILE ne se lit pas : {error}.") from error
-    return _read(GatewaySettings, "FOX_GATEWAY_").model_copy(update={"secret": secret})
+    """Read once per process. Raises SettingsError."""
+    return _read(GatewaySettings)
 
 
-Kind = TypeVar("Kind", bound=BaseSettings)
+Kind = TypeVar("Kind", bound=FoxSettings)
 
 
-def _read(kind: type[Kind], prefix: str) -> Kind:
+def _read(kind: type[Kind]) -> Kind:
+    prefix = kind.model_config["env_prefix"]
     try:
         return kind()
     except ValidationError as error:
         wrong = ", ".join(f"{prefix}{problem['loc'][0]}".upper() for problem in error.errors())
-        raise SettingsError(f"Réglage invalide dans l'environnement : {wrong}.") from error
+        raise SettingsError(
+            f"Réglage invalide ou manquant dans l'environnement : {wrong}. Voir docs/security.md."
+        ) from error
+    except SecretFileError as error:
+        raise SettingsError(f"{error.variable} ne se lit pas : {error.reason}.") from error

@@ -4,10 +4,12 @@ Source: the API reference of Confluent Schema Registry; Apicurio and Karapace se
 """
 
 import json
+import ssl
 from typing import Any, Self
 
 import httpx
 
+DENIED = (401, 403)
 NOT_FOUND = 404
 INCOMPATIBLE = 409
 
@@ -16,6 +18,10 @@ Schema = dict[str, Any]
 
 class RegistryUnavailableError(Exception):
     """The schema registry cannot be reached or answers with a fault of its own: try again."""
+
+
+class RegistryDeniedError(RegistryUnavailableError):
+    """The registry does not let us in, or is not the one that we trust: somebody has to act."""
 
 
 class SchemaUnknownError(LookupError):
@@ -27,11 +33,27 @@ class IncompatibleSchemaError(Exception):
 
 
 class Registry:
-    """A client of one registry. Not safe for concurrent use by several threads."""
+    """A client of one registry. Not safe for concurrent use by several threads.
 
-    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+    `credentials` are the name and password of basic authentication.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+        credentials: tuple[str, str] | None = None,
+    ) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
+        self._http = httpx.Client(
+            base_url=url,
+            timeout=timeout_seconds,
+            trust_env=False,
+            verify=True if tls is None else tls,
+            auth=credentials,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -78,9 +100,19 @@ class Registry:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.TransportError as error:
+            if _untrusted(error):
+                raise RegistryDeniedError(
+                    f"the schema registry at {self.url} has a certificate that is not trusted "
+                    f"(FOX_SCHEMA_REGISTRY_CA): {error}"
+                ) from error
             raise RegistryUnavailableError(
                 f"the schema registry at {self.url} cannot be reached: {error}"
             ) from error
+        if answer.status_code in DENIED:
+            raise RegistryDeniedError(
+                f"the schema registry at {self.url} answers {answer.status_code} to {method} "
+                f"{path}: FOX_SCHEMA_REGISTRY_USERNAME or _PASSWORD is wrong, or has no right to it"
+            )
         if answer.status_code == NOT_FOUND:
             raise SchemaUnknownError(f"the schema registry has nothing at {path}")
         if answer.status_code == INCOMPATIBLE:
@@ -90,6 +122,13 @@ class Registry:
                 f"the schema registry at {self.url} answers {answer.status_code} to {method} {path}"
             )
         return answer
+
+
+def _untrusted(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def _body(schema: Schema) -> Schema:

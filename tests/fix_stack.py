@@ -22,6 +22,7 @@ from processors.cluster import create_topics
 from processors.database.migrate import migrate
 from schemas.codec import load
 from schemas.registry import Registry
+from schemas.settings import ServerSettings
 from schemas.topics import TOPICS
 
 _numbers = count(1)
@@ -170,7 +171,11 @@ def prepared(stack: Stack) -> Site:
         connection.execute(f"CREATE DATABASE {name}".encode())
     found = Site(stack, f"{name}.", f"{server.rsplit('/', 1)[0]}/{name}")
     migrate(found.database_url)
-    create_topics(stack.environment["FOX_KAFKA_BOOTSTRAP"], found.prefix)
+    create_topics(
+        ServerSettings(
+            kafka_bootstrap=stack.environment["FOX_KAFKA_BOOTSTRAP"], topic_prefix=found.prefix
+        )
+    )
     with Registry(stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
         for topic in TOPICS:
             if topic.record is not None:

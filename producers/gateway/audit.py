@@ -10,7 +10,7 @@ from producers.cluster import configuration
 from producers.gateway.access import Account
 from producers.settings import Settings
 from schemas.codec import Encoder, load
-from schemas.registry import Registry, RegistryUnavailableError, SchemaUnknownError
+from schemas.registry import RegistryUnavailableError, SchemaUnknownError
 from schemas.topics import GATEWAY_AUDIT
 
 _LOGGER = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Audit:
 
     def prepare(self) -> None:
         """Asks the registry for the schema's id; blocks. Raises what the registry does."""
-        with Registry(self._settings.schema_registry_url) as registry:
+        with self._settings.registry() as registry:
             schema_id = registry.schema_id(f"{self._topic}-value", load("gateway_audit"))
         self._encoder = Encoder("gateway_audit", schema_id)
 

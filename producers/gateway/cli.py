@@ -117,10 +117,9 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 def _tokens() -> dict[str, dict[str, Any]]:
     from producers.gateway.following import tokens
     from producers.settings import settings
-    from schemas.registry import Registry
 
     with (
-        Registry(settings().schema_registry_url) as registry,
+        settings().registry() as registry,
         tokens(settings(), registry) as log,
     ):
         log.start(timeout_seconds=8.0)

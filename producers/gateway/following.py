@@ -160,13 +160,13 @@ class Follower:
         self,
         name: str,
         follow: Callable[["Follower", Registry], None],
-        url: str,
+        settings: Settings,
         *,
         needed: bool = True,
     ) -> None:
         self.needed = needed
         self._follow = follow
-        self._url = url
+        self._settings = settings
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.why: str | None = "Les topics de Kafka ne sont pas encore lus."
@@ -192,7 +192,7 @@ class Follower:
     def _run(self) -> None:
         while not self.stopped:
             try:
-                with Registry(self._url) as registry:
+                with self._settings.registry() as registry:
                     self._follow(self, registry)
             except (ClusterError, RegistryUnavailableError, KafkaException) as error:
                 self.why = str(error)
@@ -227,8 +227,7 @@ def follow_states(
                 if new:
                     _post(loop, states.take_new, new)
 
-    url = settings.schema_registry_url
-    return [Follower("imports", imports, url), Follower("events", events, url)]
+    return [Follower("imports", imports, settings), Follower("events", events, settings)]
 
 
 Take = Callable[[dict[str, dict[str, Any]]], None]
@@ -236,17 +235,13 @@ Take = Callable[[dict[str, dict[str, Any]]], None]
 
 def follow_tokens(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the tokens that change."""
-    return Follower(
-        "tokens", _following(partial(tokens, settings), take, loop), settings.schema_registry_url
-    )
+    return Follower("tokens", _following(partial(tokens, settings), take, loop), settings)
 
 
 def follow_stats(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the counts that change, by subject."""
     stats = partial(Newest, settings, topic=STATS, field="name")
-    return Follower(
-        "stats", _following(stats, take, loop), settings.schema_registry_url, needed=False
-    )
+    return Follower("stats", _following(stats, take, loop), settings, needed=False)
 
 
 def _following(

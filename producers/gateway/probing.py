@@ -15,7 +15,7 @@ from producers.cluster import configuration
 from producers.gateway import metrics
 from producers.gateway.spool import Spool
 from producers.settings import Settings
-from schemas.registry import Registry, RegistryUnavailableError
+from schemas.registry import RegistryUnavailableError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Probing:
     async def run(self) -> None:
         """Looks until it is cancelled."""
         admin = AdminClient(configuration(self._settings))
-        with Registry(self._settings.schema_registry_url) as registry:
+        with self._settings.registry() as registry:
             while True:
                 await asyncio.gather(
                     # All topics: to ask for one would create it on a broker that allows that.

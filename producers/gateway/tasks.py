@@ -31,7 +31,7 @@ from producers.settings import Settings
 from producers.states import RejectLog, State
 from schemas.codec import Decoder
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import Registry, RegistryUnavailableError
+from schemas.registry import RegistryUnavailableError
 
 Tell = Callable[[Any], None]
 
@@ -242,7 +242,7 @@ def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path
     rest = retrying.Rest.of(state, spool.data(job) if job is not None else None)
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     try:
-        with Registry(settings.schema_registry_url) as registry, RejectLog(settings) as log:
+        with settings.registry() as registry, RejectLog(settings) as log:
             content = report(
                 state,
                 log.read(state, _PATIENCE_SECONDS),

@@ -68,7 +68,7 @@ class Stage:
 
     def topics(self, prefix: str) -> None:
         """All topics of foxstream under this prefix, and their schemas."""
-        create_topics(self.bootstrap, prefix)
+        create_topics(self.producer_settings(prefix))
         with Registry(self.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
             for topic in TOPICS:
                 if topic.record is not None:

@@ -650,7 +650,9 @@ async def test_seek_again_that_fails(wide: Topic) -> None:
 def store(site: Site, position: int, name: str = "rows.entreprise", partition: int = 0) -> None:
     """Writes a position of a topic as it is now."""
     topic = site.prefix + name
-    [identity] = identify(site.stack.environment["FOX_KAFKA_BOOTSTRAP"], [topic]).values()
+    [identity] = identify(
+        Settings(kafka_bootstrap=site.stack.environment["FOX_KAFKA_BOOTSTRAP"]), [topic]
+    ).values()
     with psycopg.connect(site.database_url) as connection:
         connection.execute(
             "INSERT INTO ingest.positions VALUES (%s, %s, %s, %s, %s, %s)",
@@ -682,7 +684,7 @@ def recreate(site: Site) -> None:
     for future in admin.delete_topics([name]).values():
         future.result(10)
     eventually(lambda: name not in admin.list_topics(timeout=5).topics)
-    create_topics(bootstrap, site.prefix)
+    create_topics(Settings(kafka_bootstrap=bootstrap, topic_prefix=site.prefix))
 
 
 def said(worker: GuardedProcess) -> str:

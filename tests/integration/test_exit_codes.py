@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from processors.cluster import create_topics
+from schemas.settings import ServerSettings
 from tests.fix_stack import Finished, Site
 
 USAGE, REFUSED, UNREACHABLE = 2, 4, 5
@@ -152,7 +153,12 @@ def test_what_is_not_prepared_is_named(site: Site, good: Path) -> None:
     unmigrated = replace(site, database_url=f"{site.database_url}_empty")
     without_topics = replace(site, prefix=f"{site.prefix}nothing.")
     without_schemas = replace(site, prefix=f"{site.prefix}topics.")
-    create_topics(site.stack.environment["FOX_KAFKA_BOOTSTRAP"], without_schemas.prefix)
+    create_topics(
+        ServerSettings(
+            kafka_bootstrap=site.stack.environment["FOX_KAFKA_BOOTSTRAP"],
+            topic_prefix=without_schemas.prefix,
+        )
+    )
     imports = ("foxstream", "import", good, "--type", "entreprise", "--json")
     commands: dict[str, tuple[Site, tuple[str | Path, ...]]] = {
         "migrate": (unmigrated, ("worker", "run")),

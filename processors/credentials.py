@@ -1,0 +1,19 @@
+"""How Faust's client, aiokafka, reaches Kafka."""
+
+import faust
+from faust.types.auth import CredentialsT
+
+from processors.settings import Settings
+
+
+def credentials(settings: Settings) -> CredentialsT | None:
+    """What Faust is told; None for a Kafka that asks for nothing."""
+    context = settings.kafka_tls()
+    if settings.kafka_security_password is not None:
+        return faust.SASLCredentials(
+            mechanism=settings.kafka_security_mechanism,
+            username=settings.kafka_security_username,
+            password=settings.kafka_security_password.get_secret_value(),
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

@@ -113,8 +113,8 @@ def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
     registry = urlsplit(settings.schema_registry_url)
     found: dict[str, Endpoint] = {}
     if settings.kafka_security_protocol.endswith("SSL"):
-        host, _, port = settings.kafka_bootstrap.split(",")[0].rpartition(":")
-        found["kafka"] = Endpoint(host, int(port))
+        kafka = urlsplit(f"//{settings.kafka_bootstrap.split(',')[0]}")
+        found["kafka"] = Endpoint(kafka.hostname or "", kafka.port or 9092)
     if registry.scheme == "https" and registry.hostname:
         found["registry"] = Endpoint(registry.hostname, registry.port or 443)
     host = str(database.get("host") or "")

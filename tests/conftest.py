@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fix_companies",
     "tests.fix_enrichment",
     "tests.fix_gateway",
+    "tests.fix_secured",
 ]
 
 # The same examples at every run: what a change breaks is the change's doing.

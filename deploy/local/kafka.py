@@ -65,17 +65,22 @@ class Kafka(Server):
         logs = self.data / "logs"
         properties = self.data / "server.properties"
         self.data.mkdir(parents=True, exist_ok=True)
-        properties.write_text(
-            PROPERTIES.format(
-                host=LOOPBACK, port=self.port, controller_port=self._controller_port, logs=logs
-            ),
-            encoding="utf-8",
-        )
+        properties.write_text(self._properties(logs), encoding="utf-8")
         if not (logs / "meta.properties").exists():
             self._format(properties)
         return Launch(
             self._java("kafka.Kafka", str(properties)), server_environment(), self.log, self.data
         )
+
+    def _properties(self, logs: Path) -> str:
+        """The broker's settings; of two with one name the later holds."""
+        return PROPERTIES.format(
+            host=LOOPBACK, port=self.port, controller_port=self._controller_port, logs=logs
+        )
+
+    def _format_options(self) -> list[str]:
+        """More for the command that formats its storage, such as its first users."""
+        return []
 
     def _answers(self) -> bool:
         # The plain connection first: librdkafka would back off for longer than Kafka needs.
@@ -96,7 +101,11 @@ class Kafka(Server):
         tool = self._java("kafka.tools.StorageTool", "format", "--ignore-formatted")
         done = subprocess.run(
             # Joined by `=`: an id may begin with a dash.
-            [*tool, f"--cluster-id={cluster}", f"--config={properties}"],
+            [
+                *tool,
+                *(f"--cluster-id={cluster}", f"--config={properties}"),
+                *self._format_options(),
+            ],
             env=server_environment(),
             capture_output=True,
             text=True,

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
@@ -49,6 +50,8 @@ class Postgres(Server):
 
     name: ClassVar[str] = "postgres"
     variable: ClassVar[str] = "FOX_DATABASE_URL"
+    initdb: ClassVar[Sequence[str]] = INITDB
+    settings: ClassVar[Mapping[str, str]] = SETTINGS
 
     @property
     def url(self) -> str:
@@ -73,7 +76,7 @@ class Postgres(Server):
             self._initialise(programs, owner)
         self._forget_dead_owner()
         inside = unprivileged.seen_from_inside(self.data, owner)
-        options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        options = [f"--{name}={value}" for name, value in self.settings.items()]
         return Launch(
             [str(programs / "postgres"), "-D", inside, f"--port={self.port}", *options],
             server_environment(),
@@ -111,7 +114,7 @@ class Postgres(Server):
             os.chown(scratch, user, group)
         inside = unprivileged.seen_from_inside(scratch, owner)
         done = subprocess.run(
-            [str(programs / "initdb"), "-D", inside, *INITDB],
+            [str(programs / "initdb"), "-D", inside, *self.initdb],
             cwd=scratch,
             env=server_environment(),
             capture_output=True,

@@ -1,0 +1,1 @@
+"""Who may do what on Kafka: acls.csv, and the command that tells the broker."""

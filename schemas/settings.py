@@ -36,7 +36,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         name = field_name if field.validation_alias else self.config["env_prefix"] + field_name
         variable = f"{name}_FILE".upper()
         path = os.environ.get(variable)
-        if not path:
+        if not path or name.upper() in os.environ:
             return None, field_name, False
         try:
             return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False

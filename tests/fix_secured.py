@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -37,6 +38,8 @@ from deploy.local.stack import Stack
 from tests.fix_stack import Site
 
 ROOT = Path(__file__).parents[1]
+_numbers = count(1)
+
 USERS = ("fox-admin", "fox-worker", "fox-producer", "fox-gateway", "fox-upstream")
 SUPER = "root"
 
@@ -312,7 +315,7 @@ class SecuredSite(Site):
 
     def process(self, module: str, *words: str) -> GuardedProcess:
         """Starts a command; it ends with the test."""
-        log = self.stack.directory / "logs" / f"secured{len(self.spawned)}-{module}.log"
+        log = self.stack.directory / "logs" / f"secured{next(_numbers)}-{module}.log"
         argv = [sys.executable, "-m", module, *words]
         process = GuardedProcess(module, Launch(argv, {**os.environ, **self.environment}, log))
         self.spawned.append(process)

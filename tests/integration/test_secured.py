@@ -191,7 +191,7 @@ def test_whoever_is_denied_is_told_why(secured: Secured, file: Path) -> None:
     again does not help; of PostgreSQL libpq says nothing but that it could not connect: 5.
     """
     cases = denied(secured)
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=12) as pool:
         workers = {
             what: pool.submit(site.foxstream_worker, "run", timeout=120)
             for what, (site, _, _) in cases.items()

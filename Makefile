@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down check fmt lock docs bench bench-growth faults
@@ -44,9 +46,10 @@ fmt: $(VENV)/ready ## format, and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(VENV)/ready ## write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
+lock: $(VENV)/ready ## write requirements.lock, and those of the image, anew from pyproject.toml
+	$(COMPILE) --upgrade --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock pyproject.toml -o deploy/docker/requirements.lock
+	echo hatchling | $(COMPILE) -c requirements.lock - -o deploy/docker/build.lock
 
 docs: $(VENV)/ready ## pages made of the code anew, then the site, into site/
 	@$(BIN)/python -m tests.documents

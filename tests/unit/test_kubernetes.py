@@ -128,7 +128,7 @@ def test_the_operators_resources_are_valid(overlay: str) -> None:
     ]
     for resource in own:
         schema = schemas[resource["apiVersion"], resource["kind"]]
-        schema["properties"] |= dict.fromkeys(("apiVersion", "kind", "metadata"), {})
+        schema["properties"] |= {name: {} for name in ("apiVersion", "kind", "metadata")}
         jsonschema.validate(resource, schema)
 
     assert {"Kafka", "KafkaTopic", "KafkaUser", "Cluster", "ServiceMonitor"} <= {

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,9 @@ class Containers:
         if test is None:
             [test] = re.findall(r"HEALTHCHECK .*\n\s*CMD (\[.*\])", DOCKERFILE)
             test = ["CMD", *yaml.safe_load(test)]
-        return self.run(name, test[1:]).wait() == 0
+        answered = self.run(name, test[1:]).wait() == 0
+        threading.Event().wait(0 if answered else 0.5)
+        return answered
 
     def _here(self, name: str, text: str) -> str:
         for there, here in self._moved.items():

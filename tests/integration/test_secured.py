@@ -138,18 +138,9 @@ def denied(secured: Secured) -> dict[str, tuple[SecuredSite, str, str]]:
     )
     untrusted = secured.postgres.secured("foxstream_write", secured.stranger.file, secured.database)
     wrong = secured.secret("MARKER-wrong")
-    unknown = secured.secret(password("nobody"))
     changes = {
         "password of Kafka": (
             {"FOX_KAFKA_SECURITY_PASSWORD_FILE": wrong},
-            "FOX_KAFKA_SECURITY_*",
-            "uthentication",
-        ),
-        "user of Kafka": (
-            {
-                "FOX_KAFKA_SECURITY_USERNAME": "nobody",
-                "FOX_KAFKA_SECURITY_PASSWORD_FILE": unknown,
-            },
             "FOX_KAFKA_SECURITY_*",
             "uthentication",
         ),

@@ -91,14 +91,18 @@ class ServerSettings(FoxSettings):
     ] = "localhost:9092"
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
-        Field(description="How Kafka is spoken to."),
+        Field(description="How Kafka is spoken to; docs/security.md."),
     ] = "PLAINTEXT"
     kafka_security_mechanism: Annotated[
         Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"],
-        Field(description="Of SASL; PLAIN only with SASL_SSL."),
+        Field(description="How SASL knows the user; PLAIN only with SASL_SSL."),
     ] = "SCRAM-SHA-512"
-    kafka_security_username: Annotated[str | None, Field(description="Of SASL.")] = None
-    kafka_security_password: Annotated[SecretStr | None, Field(description="Of SASL.")] = None
+    kafka_security_username: Annotated[
+        str | None, Field(description="User of Kafka, with SASL.")
+    ] = None
+    kafka_security_password: Annotated[
+        SecretStr | None, Field(description="Its password, with SASL.")
+    ] = None
     kafka_security_ca: Annotated[
         FilePath | None,
         Field(description="PEM file of the authorities of Kafka. Unset: the system's."),
@@ -122,10 +126,10 @@ class ServerSettings(FoxSettings):
         Field(description="PEM file of the authorities of the registry. Unset: the system's."),
     ] = None
     schema_registry_username: Annotated[
-        str | None, Field(description="Of basic authentication, by https only.")
+        str | None, Field(description="User of the registry, by https only.")
     ] = None
     schema_registry_password: Annotated[
-        SecretStr | None, Field(description="Of basic authentication.")
+        SecretStr | None, Field(description="The user's password.")
     ] = None
     topic_prefix: Annotated[
         str,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -48,9 +48,6 @@ SPECIFIED: Mapping[str, str] = {
 }
 """What the specification of the earlier system says, by variable."""
 
-FROM_FILES = frozenset({"FOX_GATEWAY_SECRET"})
-"""Variables that `NAME_FILE` may stand for."""
-
 _UNITS = {
     "_bytes": "bytes",
     "_rows": "rows",
@@ -89,6 +86,15 @@ def variable(kind: type[BaseSettings], name: str, field: FieldInfo) -> str:
         return f"{kind.model_config.get('env_prefix', '')}{name}".upper()
     choices = getattr(alias, "choices", [alias])
     return str(choices[0]).upper()
+
+
+FROM_FILES = frozenset(
+    variable(kind, name, field)
+    for kind, _ in READERS
+    for name, field in kind.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+)
+"""Variables that `NAME_FILE` may stand for: the secrets."""
 
 
 def settings(readers: Readers) -> list[Setting]:

@@ -9,7 +9,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import structlog
@@ -22,8 +22,6 @@ LOOK_SECONDS = 3600.0
 CONNECT_SECONDS = 5.0
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-
-_SEQUENCE, _INTEGER, _VERSION, _UTC_TIME = 0x30, 0x02, 0xA0, 0x17
 
 
 class NoTlsError(Exception):
@@ -74,51 +72,7 @@ def expiry(endpoint: Endpoint) -> datetime:
             shown = secure.getpeercert(binary_form=True)
     if not shown:
         raise ValueError("the server shows no certificate")
-    return not_after(shown)
+    # Megabytes of a library that a worker without encrypted servers does not need.
+    from cryptography.x509 import load_der_x509_certificate
 
-
-def not_after(certificate: bytes) -> datetime:
-    """The field notAfter of a certificate in DER (RFC 5280, 4.1). Raises ValueError."""
-    try:
-        fields = _Der(_Der(_Der(certificate).take(_SEQUENCE)).take(_SEQUENCE))
-        if fields.tag == _VERSION:
-            fields.take(_VERSION)
-        fields.take(_INTEGER)  # the serial number
-        fields.take(_SEQUENCE)  # the signature's algorithm
-        fields.take(_SEQUENCE)  # the issuer
-        validity = _Der(fields.take(_SEQUENCE))
-        validity.take(validity.tag)
-        tag = validity.tag
-        text = validity.take(tag).decode("ascii")
-    except IndexError as error:
-        raise ValueError("the certificate is cut short") from error
-    # Two digits of a year up to 2049, four after.
-    if tag == _UTC_TIME:
-        text = ("20" if text < "5" else "19") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-
-
-class _Der:
-    """Values one after another, each a tag, a length and its bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def tag(self) -> int:
-        return self._data[0]
-
-    def take(self, tag: int) -> bytes:
-        if self._data[0] != tag:
-            raise ValueError(f"no certificate: a tag {self._data[0]:#x}, not {tag:#x}")
-        length, begins = self._data[1], 2
-        if length & 0x80:
-            begins += length & 0x7F
-            length = int.from_bytes(self._data[2:begins], "big")
-        value, self._data = (
-            self._data[begins : begins + length],
-            self._data[begins + length :],
-        )
-        if len(value) < length:
-            raise IndexError
-        return value
+    return load_der_x509_certificate(shown).not_valid_after_utc

@@ -12,7 +12,7 @@ from shutil import which
 
 import pytest
 
-from processors.certificates import Endpoint, NoTlsError, ask_postgresql, expiry, not_after
+from processors.certificates import Endpoint, NoTlsError, ask_postgresql, expiry
 
 pytestmark = pytest.mark.skipif(
     which("openssl") is None, reason="OPENSSL IS MISSING: apt install openssl"
@@ -79,17 +79,3 @@ def test_postgresql_is_asked_for_tls_first(certificate: Path) -> None:
         assert expiry(Endpoint("127.0.0.1", port, ask_postgresql)) == end_of(certificate)
     with server(None, SSL_REQUEST, b"N") as port, pytest.raises(NoTlsError):
         expiry(Endpoint("127.0.0.1", port, ask_postgresql))
-
-
-def test_what_is_no_certificate(certificate: Path) -> None:
-    """Every cut, and other bytes: an error that says so, never another."""
-    der = ssl.PEM_cert_to_DER_cert(
-        certificate.read_text().partition("-----BEGIN CERTIFICATE")[1]
-        + certificate.read_text().partition("-----BEGIN CERTIFICATE")[2]
-    )
-    assert not_after(der) == end_of(certificate)
-    for cut in range(len(der) - 1):
-        with pytest.raises(ValueError, match="certificate"):
-            not_after(der[:cut])
-    with pytest.raises(ValueError, match="certificate"):
-        not_after(b"GET / HTTP/1.1")

@@ -27,7 +27,7 @@ demo: $(VENV)/ready ## start everything, import the sample files, check every co
 	@$(BIN)/python -m deploy.local.demo
 
 test: $(VENV)/ready ## the whole test suite, against real embedded servers
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --max-worker-restart 1 -rsR --durations 25
 
 up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 	@$(BIN)/foxstream-local up --detach --with-worker

@@ -260,12 +260,12 @@ def test_stop_kills_what_ignores_it_with_all_its_descendants(tmp_path: Path) -> 
         [sys.executable, "-c", STUBBORN_PARENT], own_environment(), tmp_path / "log", grace_s=0.3
     )
     process = GuardedProcess("stubborn", launch)
-    assert soon(lambda: len(process.log_tail().split()) == 1, 10)
+    assert soon(lambda: len(process.log_tail().split()) == 1, 60)
     members = family([process.pid])
     assert len(members) == 2
     process.stop()
     assert process.returncode is not None
-    assert soon(lambda: alive(members) == [], 5)
+    assert soon(lambda: alive(members) == [], 60)
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ threading.Event().wait()
         members = family(json.loads(supervisor.stdout.readline()))
         assert len(members) > 6
         supervisor.kill()
-    assert soon(lambda: alive(members) == [], 10)
+    assert soon(lambda: alive(members) == [], 60)
     assert state.read(tmp_path) is None
 
 

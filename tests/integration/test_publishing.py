@@ -35,7 +35,9 @@ from schemas.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
 from tests.fix_stack import Site
 
-COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
+# SIGINT as at a terminal: who starts the tests in the background has it ignored.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEARD}; from producers.cli import app; app()"]
 HEADER = "siren;nom;code_postal"
 
 

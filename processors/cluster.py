@@ -17,8 +17,8 @@ TIMEOUT_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 """Of a broker that is there."""
 
-DENIAL_SECONDS = 3.0
-"""A broker that denies a client does so at once."""
+DENIAL_SECONDS = 10.0
+"""A broker that denies a client does so at once, and one that is away is known by that."""
 
 
 @dataclass(frozen=True)

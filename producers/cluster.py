@@ -21,8 +21,8 @@ from producers.settings import Settings
 _LOGGER = logging.getLogger("librdkafka")
 _LOGGER.addHandler(logging.NullHandler())
 
-_DENIAL_SECONDS = 3.0
-"""A broker that denies a client does so at once."""
+_DENIAL_SECONDS = 10.0
+"""A broker that denies a client does so at once, and one that is away is known by that."""
 
 
 class ClusterError(Exception):

@@ -182,14 +182,14 @@ def test_whoever_is_denied_is_told_why(secured: Secured, file: Path) -> None:
     again does not help; of PostgreSQL libpq says nothing but that it could not connect: 5.
     """
     cases = denied(secured)
-    with ThreadPoolExecutor(max_workers=12) as pool:
+    with ThreadPoolExecutor(max_workers=3) as pool:
         workers = {
-            what: pool.submit(site.foxstream_worker, "run", timeout=120)
+            what: pool.submit(site.foxstream_worker, "run", timeout=180)
             for what, (site, _, _) in cases.items()
         }
         commands = {
             what: pool.submit(
-                site.foxstream, "import", file, "--type", "entreprise", "--force", timeout=120
+                site.foxstream, "import", file, "--type", "entreprise", "--force", timeout=180
             )
             for what, (site, _, _) in cases.items()
             if "PostgreSQL" not in what

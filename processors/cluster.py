@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 """Of a broker that is there."""
 
-DENIAL_SECONDS = 10.0
+DENIAL_SECONDS, REASON_SECONDS = 10.0, 1.0
 """A broker that denies a client does so at once, and one that is away is known by that."""
 
 
@@ -131,9 +131,11 @@ def _denial(settings: ServerSettings) -> str | None:
     until = monotonic() + DENIAL_SECONDS
     while monotonic() < until:
         client.poll(0.1)
-        for error in told:
-            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-                return str(error.str())
-            if error.code() == KafkaError._ALL_BROKERS_DOWN:
-                return None
+        codes = [error.code() for error in told]
+        for code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            if code in codes:
+                return str(told[codes.index(code)].str())
+        if KafkaError._ALL_BROKERS_DOWN in codes:  # now and then told before its reason
+            until = min(until, monotonic() + REASON_SECONDS)
+            told.remove(told[codes.index(KafkaError._ALL_BROKERS_DOWN)])
     return None

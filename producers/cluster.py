@@ -21,7 +21,7 @@ from producers.settings import Settings
 _LOGGER = logging.getLogger("librdkafka")
 _LOGGER.addHandler(logging.NullHandler())
 
-_DENIAL_SECONDS = 10.0
+_DENIAL_SECONDS, _REASON_SECONDS = 10.0, 1.0
 """A broker that denies a client does so at once, and one that is away is known by that."""
 
 
@@ -89,9 +89,11 @@ def _denial(settings: Settings) -> str | None:
     until = monotonic() + _DENIAL_SECONDS
     while monotonic() < until:
         client.poll(0.1)
-        for error in told:
-            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-                return str(error.str())
-            if error.code() == KafkaError._ALL_BROKERS_DOWN:
-                return None
+        codes = [error.code() for error in told]
+        for code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            if code in codes:
+                return str(told[codes.index(code)].str())
+        if KafkaError._ALL_BROKERS_DOWN in codes:  # now and then told before its reason
+            until = min(until, monotonic() + _REASON_SECONDS)
+            told.remove(told[codes.index(KafkaError._ALL_BROKERS_DOWN)])
     return None

@@ -78,8 +78,11 @@ class RowWriter:
         self._batch_rows = batch_rows
         self._limit = limit
         self._family = family
-        for outcome in OUTCOMES:  # from 0: what begins at its first row has no rate
+        # From 0: what begins at its first row has no rate.
+        for outcome in OUTCOMES:
             metrics.ROWS.labels(target.import_type.name, outcome)
+        for histogram in (metrics.BATCH_SECONDS, metrics.BATCH_ROWS):
+            histogram.labels(target.import_type.name)
 
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""

@@ -282,7 +282,7 @@ class Driver:
         if len(running) < WORKERS or (traps and len(self._workers) < MOST_WORKERS):
             # One at the least has nothing to die of, or nothing would ever be done.
             fault = traps.popleft() if traps and armed < MOST_WORKERS - 1 else None
-            worker = self._starter.start("worker", ["run"], fault)
+            worker = self._starter.start("worker", ["run", "rows", "imports"], fault)
             self._workers.append(worker)
             self._armed_at[id(worker)] = monotonic()
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
+from schemas.denial import denial
 from schemas.settings import ServerSettings
 from schemas.topics import CO_PARTITIONED, TOPICS
 
@@ -16,9 +16,6 @@ TIMEOUT_SECONDS = 10.0
 
 ANSWER_SECONDS = 5.0
 """Of a broker that is there."""
-
-DENIAL_SECONDS, REASON_SECONDS = 10.0, 1.0
-"""A broker that denies a client does so at once, and one that is away is known by that."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +122,6 @@ def unreachable(settings: ServerSettings, error: KafkaException) -> WorkerError:
 
 
 def _denial(settings: ServerSettings) -> str | None:
-    """How Kafka, or we, refused a connection; librdkafka says it beside the failure of a request."""
     told: list[KafkaError] = []
     client = Producer({**configuration(settings), "error_cb": told.append})
-    until = monotonic() + DENIAL_SECONDS
-    while monotonic() < until:
-        client.poll(0.1)
-        codes = [error.code() for error in told]
-        for code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-            if code in codes:
-                return str(told[codes.index(code)].str())
-        if KafkaError._ALL_BROKERS_DOWN in codes:  # now and then told before its reason
-            until = min(until, monotonic() + REASON_SECONDS)
-            told.remove(told[codes.index(KafkaError._ALL_BROKERS_DOWN)])
-    return None
+    return denial(client.poll, told)

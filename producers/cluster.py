@@ -10,19 +10,16 @@ Messages are in French: the command line shows them as they are.
 
 import logging
 from collections.abc import Iterable
-from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producers.settings import Settings
+from schemas.denial import denial
 
 # librdkafka writes to the terminal by itself unless it is given a logger.
 _LOGGER = logging.getLogger("librdkafka")
 _LOGGER.addHandler(logging.NullHandler())
-
-_DENIAL_SECONDS, _REASON_SECONDS = 10.0, 1.0
-"""A broker that denies a client does so at once, and one that is away is known by that."""
 
 
 class ClusterError(Exception):
@@ -83,17 +80,6 @@ def partition_counts(
 
 
 def _denial(settings: Settings) -> str | None:
-    """How Kafka, or we, refused a connection; librdkafka says it beside the failure of a request."""
     told: list[KafkaError] = []
     client = Producer({**configuration(settings), "error_cb": told.append})
-    until = monotonic() + _DENIAL_SECONDS
-    while monotonic() < until:
-        client.poll(0.1)
-        codes = [error.code() for error in told]
-        for code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-            if code in codes:
-                return str(told[codes.index(code)].str())
-        if KafkaError._ALL_BROKERS_DOWN in codes:  # now and then told before its reason
-            until = min(until, monotonic() + _REASON_SECONDS)
-            told.remove(told[codes.index(KafkaError._ALL_BROKERS_DOWN)])
-    return None
+    return denial(client.poll, told)

@@ -1,8 +1,9 @@
 """How a batch is seen through: again while a server fails, given up when it is somebody else's."""
 
 import random
-from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Any, Literal, TypeVar
 
 import psycopg
 import stamina
@@ -14,6 +15,7 @@ from processors.draining import Batch, BatchConsumer, BatchTooLargeError
 from processors.writing.limit import RejectLimitError
 from processors.writing.positions import FencedError, halt
 from processors.writing.sqlstate import Blame, blame, passes
+from schemas.codec import Decoder
 from schemas.registry import RegistryUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -23,6 +25,23 @@ LONGEST_PAUSE_SECONDS = 5.0
 """Between two tries while a server fails: each about twice the one before, up to this."""
 
 Result = TypeVar("Result")
+
+
+class Settler(ABC):
+    """Sees the batches of the partitions that this worker holds through, one after another."""
+
+    def __init__(self, decoder: Decoder, pool: Pool) -> None:
+        self._decoder = decoder
+        self._pool = pool
+
+    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
+        """Takes the events of the topic's stream, whose values are batches."""
+        async for event in events:
+            await settle(event.value, consumer, self._write, self._pool)
+
+    @abstractmethod
+    async def _write(self, batch: Batch) -> None:
+        """Writes a batch in one transaction with its position."""
 
 
 async def settle(

@@ -8,18 +8,16 @@ of an import that is there, and with a state of one that was removed. The positi
 was seen, as that of rows is: no state of the log goes unread.
 """
 
-from collections.abc import AsyncIterable
-from typing import Any
 from uuid import UUID
 
 import structlog
 
-from processors.database.pool import Pool, transaction
+from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.draining import Batch, BatchConsumer
-from processors.settling import settle
+from processors.draining import Batch
+from processors.settling import Settler
 from processors.writing import positions
-from schemas.codec import DecodeError, Decoder
+from schemas.codec import DecodeError
 
 log = structlog.get_logger(__name__)
 
@@ -29,17 +27,8 @@ TOMBSTONE = -1
 """As a version: older than any state."""
 
 
-class Stragglers:
+class Stragglers(Settler):
     """Reads the partitions of the log that this worker holds."""
-
-    def __init__(self, decoder: Decoder, pool: Pool) -> None:
-        self._decoder = decoder
-        self._pool = pool
-
-    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
-        """Takes the events of the log's stream, whose values are batches."""
-        async for event in events:
-            await settle(event.value, consumer, self._write, self._pool)
 
     async def _write(self, batch: Batch) -> None:
         """Notes the imports whose last state in the batch is older than what PostgreSQL holds."""

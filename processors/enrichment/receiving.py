@@ -5,21 +5,21 @@ model, and however many requests wait, they wait in a table.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
 from psycopg.types.json import Jsonb
 
-from processors.database.pool import Pool, transaction
+from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.draining import Batch, BatchConsumer
+from processors.draining import Batch
 from processors.enrichment.kinds import KINDS
 from processors.judging import Reject
-from processors.settling import settle
+from processors.settling import Settler
 from processors.writing import positions, rejects
-from schemas.codec import DecodeError, Decoder, Record
+from schemas.codec import DecodeError, Record
 from schemas.faults import Fault
 
 log = structlog.get_logger(__name__)
@@ -33,17 +33,8 @@ REASONS = frozenset({"import", "asked", "upstream", "missing", "expired", "low-q
 PRIORITIES = range(10)
 
 
-class Requests:
+class Requests(Settler):
     """Stores the requests of the partitions that this worker holds."""
-
-    def __init__(self, decoder: Decoder, pool: Pool) -> None:
-        self._decoder = decoder
-        self._pool = pool
-
-    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
-        """Takes the events of the topic's stream, whose values are batches."""
-        async for event in events:
-            await settle(event.value, consumer, self._write, self._pool)
 
     async def _write(self, batch: Batch) -> None:
         decoded = await asyncio.to_thread(
@@ -101,17 +92,8 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-class Results:
+class Results(Settler):
     """Stores the answers on the topic of results that PostgreSQL does not hold."""
-
-    def __init__(self, decoder: Decoder, pool: Pool) -> None:
-        self._decoder = decoder
-        self._pool = pool
-
-    async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
-        """Takes the events of the topic's stream, whose values are batches."""
-        async for event in events:
-            await settle(event.value, consumer, self._write, self._pool)
 
     async def _write(self, batch: Batch) -> None:
         last = {result["prompt_hash"]: result for result in self._good(batch)}

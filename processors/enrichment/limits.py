@@ -122,8 +122,7 @@ async def take(connection: Connection, limits: Limits, call: Call) -> Permit | R
     """A permit, written in the caller's transaction: it counts when that has committed."""
     asked_at = monotonic()
     named = {"model": limits.model}
-    cursor = await connection.execute(_SQL["lock"], named)
-    model = _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
+    model = await _locked(connection, limits.model)
     cursor = await connection.execute(
         _SQL["usage"], {**named, "window": limits.window + limits.margin, "calls": limits.calls}
     )
@@ -158,6 +157,12 @@ async def reserve(
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an INSERT that returns
     return Permit(row[0], inf)
+
+
+async def _locked(connection: Connection, model: str) -> _Model:
+    """What is known of a model, which nobody else changes until the transaction ends."""
+    cursor = await connection.execute(_SQL["lock"], {"model": model})
+    return _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
 
 
 def _model_refuses(model: _Model, now: datetime) -> Refusal | None:
@@ -266,8 +271,7 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
     alone or a person has to act.
     """
     named = {"model": limits.model}
-    cursor = await connection.execute(_SQL["lock"], named)
-    model = _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
+    model = await _locked(connection, limits.model)
     if error.wait is not None:
         await block(connection, limits.model, error.wait)
     match error.trouble:

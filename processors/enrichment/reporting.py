@@ -5,12 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
-from psycopg.rows import dict_row
-
+from processors.database.asking import ask
 from processors.database.queries import load
 from processors.enrichment.building import budgets
-from processors.errors import UnreachableError
 from processors.settings import Settings
 
 _SQL = load("processors.enrichment", "reporting.sql")
@@ -67,12 +64,7 @@ def _standing(model: Document) -> list[str]:
 
 
 def _ask(settings: Settings, query: str, values: Mapping[str, object]) -> list[Document]:
-    url = settings.database_url.get_secret_value()
-    try:
-        with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
-            rows = connection.execute(_SQL[query], dict(values)).fetchall()
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    rows = ask(settings.database_url, _SQL[query], values)
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 

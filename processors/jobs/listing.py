@@ -4,11 +4,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import psycopg
-from psycopg.rows import dict_row
-
+from processors.database.asking import ask
 from processors.database.queries import load
-from processors.errors import UnreachableError
 from processors.jobs.catalogue import JOBS
 from processors.jobs.schedule import Clock
 from processors.settings import Settings
@@ -20,12 +17,7 @@ Document = dict[str, Any]
 
 def listed(settings: Settings, now: datetime) -> list[Document]:
     """Each job with its schedule, its latest run and the next, as JSON takes it; times in UTC."""
-    url = settings.database_url.get_secret_value()
-    try:
-        with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
-            runs = {row.pop("job"): row for row in connection.execute(_SQL["latest"]).fetchall()}
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    runs = {row.pop("job"): row for row in ask(settings.database_url, _SQL["latest"])}
     zone = ZoneInfo(settings.jobs_time_zone)
     found = []
     for name, (_, when) in JOBS.items():

@@ -8,9 +8,7 @@ from psycopg import Error
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 
-from schemas.prices import DEFAULT_MODEL
-from schemas.rules import Luhn
-from schemas.settings import ServerSettings
+from schemas.settings import CommonSettings
 
 LEAST_RETENTION_DAYS = 8
 """More than Kafka keeps rows: where they are read again, after a restore, their import is known."""
@@ -23,7 +21,7 @@ def _zone(name: str) -> str:
         raise ValueError(f"there is no time zone {name!r}") from error
 
 
-class Settings(ServerSettings):
+class Settings(CommonSettings):
     """Each is `FOX_` and its name in capitals."""
 
     database_url: Annotated[SecretStr, Field(description="PostgreSQL, a libpq URL.")] = SecretStr(
@@ -33,14 +31,6 @@ class Settings(ServerSettings):
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of /metrics; 0: any free one, logged.")
     ] = 0
-    sentry_dsn: Annotated[
-        SecretStr | None,
-        Field(
-            description="Where Sentry is told of errors and crashes; unset: nowhere. Of an "
-            "exception its kind, its first line and its places in the code; no row, request, "
-            "variable or earlier line of the log."
-        ),
-    ] = None
     batch_rows: Annotated[
         int,
         Field(
@@ -49,13 +39,6 @@ class Settings(ServerSettings):
             description="Most rows in one transaction; what one fetch brings is not divided.",
         ),
     ] = 5000
-    import_luhn: Annotated[
-        Luhn,
-        Field(
-            description="What a SIREN or SIRET with a wrong check digit is: warning (kept, and "
-            "counted), error (the row is rejected) or off."
-        ),
-    ] = "warning"
     reject_limit: Annotated[
         float,
         Field(
@@ -79,9 +62,6 @@ class Settings(ServerSettings):
             description="How long imports that have ended, and rejects, are kept.",
         ),
     ] = 90
-    ai_model: Annotated[str, Field(min_length=1, description="Model that writes texts.")] = (
-        DEFAULT_MODEL
-    )
     ai_requests_per_minute: Annotated[
         int,
         Field(ge=1, description="Most calls to the model in a window, of all workers together."),
@@ -118,15 +98,6 @@ class Settings(ServerSettings):
     ] = None
     ai_budget_month: Annotated[
         Decimal | None, Field(ge=0, description="Most that is spent a month, UTC. Unset: no limit.")
-    ] = None
-    ai_price_input: Annotated[
-        Decimal | None,
-        Field(
-            ge=0, description="For a million tokens sent. Unset: the model's, of schemas/prices.py."
-        ),
-    ] = None
-    ai_price_output: Annotated[
-        Decimal | None, Field(ge=0, description="For a million tokens answered. Unset: the same.")
     ] = None
     ai_nightly_requests: Annotated[
         int, Field(ge=0, description="Most texts that may wait after a nightly plan.")

@@ -1,6 +1,5 @@
 """What the environment says; docs/settings.md lists every setting."""
 
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -8,23 +7,16 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from schemas.prices import DEFAULT_MODEL, estimate, price
-from schemas.rules import Luhn
-from schemas.settings import FoxSettings, SecretFileError, ServerSettings
+from schemas.prices import estimate
+from schemas.settings import CommonSettings, FoxSettings, SecretFileError
 
 
 class SettingsError(ValueError):
     """The environment does not make sense; the message is in French."""
 
 
-class Settings(ServerSettings):
+class Settings(CommonSettings):
     """Of the command line and of the gateway."""
-
-    import_luhn: Luhn = "warning"
-    ai_model: str = Field(default=DEFAULT_MODEL, min_length=1)
-    ai_price_input: Decimal | None = Field(default=None, ge=0)
-    ai_price_output: Decimal | None = Field(default=None, ge=0)
-    sentry_dsn: SecretStr | None = None
 
     def topic(self, name: str) -> str:
         """The name of a topic in Kafka."""
@@ -32,8 +24,7 @@ class Settings(ServerSettings):
 
     def ai_estimate(self, import_type: str, texts: int) -> dict[str, Any] | None:
         """As schemas.prices.estimate, by the model and the prices of the environment."""
-        own = price(self.ai_model, self.ai_price_input, self.ai_price_output)
-        return estimate(import_type, texts, self.ai_model, own)
+        return estimate(import_type, texts, self.ai_model, self.ai_price())
 
 
 class GatewaySettings(FoxSettings):

@@ -5,6 +5,7 @@ A secret also comes from a file: `NAME_FILE` names one that holds the value of `
 
 import os
 import ssl
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -12,7 +13,9 @@ from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schemas.prices import DEFAULT_MODEL, Price, price
 from schemas.registry import Registry
+from schemas.rules import Luhn
 
 _CERTIFICATE = "kafka_security_certificate"
 
@@ -228,6 +231,42 @@ class ServerSettings(FoxSettings):
             return Registry(url, tls=context)
         credentials = (str(self.schema_registry_username), password.get_secret_value())
         return Registry(url, tls=context, credentials=credentials)
+
+
+class CommonSettings(ServerSettings):
+    """What workers, the command line and the gateway have to agree on."""
+
+    sentry_dsn: Annotated[
+        SecretStr | None,
+        Field(
+            description="Where Sentry is told of errors and crashes; unset: nowhere. Of an "
+            "exception its kind, its first line and its places in the code; no row, request, "
+            "variable or earlier line of the log."
+        ),
+    ] = None
+    import_luhn: Annotated[
+        Luhn,
+        Field(
+            description="What a SIREN or SIRET with a wrong check digit is: warning (kept, and "
+            "counted), error (the row is rejected) or off."
+        ),
+    ] = "warning"
+    ai_model: Annotated[str, Field(min_length=1, description="Model that writes texts.")] = (
+        DEFAULT_MODEL
+    )
+    ai_price_input: Annotated[
+        Decimal | None,
+        Field(
+            ge=0, description="For a million tokens sent. Unset: the model's, of schemas/prices.py."
+        ),
+    ] = None
+    ai_price_output: Annotated[
+        Decimal | None, Field(ge=0, description="For a million tokens answered. Unset: the same.")
+    ] = None
+
+    def ai_price(self) -> Price | None:
+        """Of the model: the settings' own, else the table's; None: not known."""
+        return price(self.ai_model, self.ai_price_input, self.ai_price_output)
 
 
 def _load_own(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:

@@ -9,13 +9,7 @@ from processors.enrichment.provider import Provider
 from processors.enrichment.working import Terms
 from processors.errors import ConfigurationError
 from processors.settings import Settings
-from schemas import prices
 from schemas.prices import Price
-
-
-def price(settings: Settings) -> Price | None:
-    """The price of the model: the settings' own, else the table's; None: not known."""
-    return prices.price(settings.ai_model, settings.ai_price_input, settings.ai_price_output)
 
 
 def budgets(settings: Settings) -> dict[str, Decimal | None]:
@@ -29,7 +23,7 @@ def budgets(settings: Settings) -> dict[str, Decimal | None]:
 
 def terms(settings: Settings) -> Terms:
     """Raises ConfigurationError where a budget is set for a model without a price."""
-    known = price(settings)
+    known = settings.ai_price()
     if known is None and any(limit is not None for limit in budgets(settings).values()):
         raise ConfigurationError(
             f"a budget needs the price of {settings.ai_model}: "

@@ -49,7 +49,7 @@ def _room(connection: Connection, settings: Settings) -> tuple[int, str]:
     scopes = {"day": f"day {now:%Y-%m-%d}", "month": f"month {now:%Y-%m}"}
     [waiting, *spent] = connection.execute(_SQL["taken"], scopes).fetchone() or (0, ZERO, ZERO)
     rooms = [(settings.ai_nightly_requests, "count")]
-    known = estimate("ENTREPRISE", 1, settings.ai_model, building.price(settings))
+    known = estimate("ENTREPRISE", 1, settings.ai_model, settings.ai_price())
     cost = Decimal(str(known["cost"] or 0)) if known else ZERO
     cost = cost / 2 if settings.ai_batch else cost
     limits = building.budgets(settings)

@@ -142,8 +142,11 @@ _FLAGS = ("", "", "", "", "", "oui", "non", "oui")
 def _company(family: int, index: int, bits: int) -> Line:
     siren = f"{family:03d}{index:06d}"
     name = f"Société {index}" if bits >> 1 & 3 else f"Société {index} & Cie"
+    warnings = _checksum(siren)
     if bits >> 3 & 3 == 0:  # nothing but what is required
-        return Line([siren, name, *[""] * 11], siren, (siren, name, *[None] * 11))
+        return Line(
+            [siren, name, *[""] * 11], siren, (siren, name, *[None] * 11), warnings=warnings
+        )
     cells = [
         siren,
         name,
@@ -157,7 +160,7 @@ def _company(family: int, index: int, bits: int) -> Line:
         ),
     ]
     values: list[Any] = [cell or None for cell in cells]
-    warnings: tuple[str, ...] = ()
+    warnings += _checksum(cells[2])
     if cells[5] == "2900":  # a spreadsheet has lost its zero
         values[5] = "02900"
         warnings += ("zeros-restored",)
@@ -166,6 +169,12 @@ def _company(family: int, index: int, bits: int) -> Line:
         warnings += ("malformed",)
     values[12] = {"": None, "oui": True, "non": False}[cells[12]]
     return Line(cells, siren, tuple(values), warnings=warnings)
+
+
+def _checksum(number: str) -> tuple[str, ...]:
+    """The warning of a SIREN or SIRET whose digits do not add up by Luhn's formula."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(number))]
+    return () if sum(one // 10 + one % 10 for one in doubled) % 10 == 0 else ("checksum",)
 
 
 # Main postal code, another one, and the département and region that follow from the main one.
@@ -233,4 +242,7 @@ def faulty_line(kind: Kind, bits: int) -> Line:
             [f"Fausse {number}", "7500A", *[""] * 6],
             [f"Fausse {number}", "75001"],
         )[bits % 4]
-    return Line(cells, None, ())
+    # A line of the wrong length is not looked at any further.
+    numbers = (cells[0], cells[2]) if kind == "entreprise" and len(cells) == len(COMPANY) else ()
+    warnings = [_checksum(number) for number in numbers if len(number) in (9, 14)]
+    return Line(cells, None, (), warnings=sum(warnings, ()))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.codec import Encoder, load
+from schemas.import_types import IMPORT_TYPES
 from schemas.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 from tests.faults.files import HEADERS, Kind, Values, made
@@ -88,13 +89,13 @@ def ends(site: Site) -> dict[tuple[str, int], int]:
             "group.id": "reads-only",
         }
     )
-    names = [
-        site.prefix + name for name in (*_TOPICS.values(), IMPORT_EVENTS.name, IMPORT_LOG.name)
-    ]
+    topics = (*(one.topic for one in IMPORT_TYPES.values()), IMPORT_EVENTS, IMPORT_LOG)
     found = {
-        (name, partition): consumer.get_watermark_offsets(TopicPartition(name, partition), 10)[1]
-        for name in names
-        for partition in range(PARTITIONS)
+        (site.prefix + topic.name, partition): consumer.get_watermark_offsets(
+            TopicPartition(site.prefix + topic.name, partition), 10
+        )[1]
+        for topic in topics
+        for partition in range(topic.partitions)
     }
     consumer.close()
     return found

@@ -3,7 +3,6 @@
 The whole one is `make faults`.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -16,11 +15,6 @@ from tests.faults.logs import tracebacks
 from tests.faults.plan import Plan
 from tests.faults.run import Driver
 from tests.fix_stack import Site, prepared
-
-pytestmark = pytest.mark.skipif(
-    "FOX_TEST_FAULTS" not in os.environ,
-    reason="THE SHORT FAULT RUN IS SWITCHED OFF: it stands still on a busy machine. FOX_TEST_FAULTS=1",
-)
 
 PLAN = Plan(seed=5, rows=5_000, faults=11)
 

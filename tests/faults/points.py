@@ -154,10 +154,11 @@ def sent(topic: str) -> Callable[[Function, Passed], Function]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             send = make(*args, **kwargs)
 
-            async def telling(name: str, *more: Any) -> None:
-                await send(name, *more)
+            async def telling(name: str, *more: Any) -> Any:
+                offset = await send(name, *more)
                 if name.endswith(topic):
                     passed()
+                return offset
 
             return telling
 

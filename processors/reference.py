@@ -76,12 +76,14 @@ def _checked(where: str, row: list[str]) -> tuple[str, Activity]:
 def publish(settings: Settings, registry: Registry, activities: Mapping[str, Activity]) -> int:
     """Has PostgreSQL and the topic hold these and no others; how many were removed.
 
-    The topic first: whoever is interrupted in between does it again.
+    The topic first: whoever is interrupted in between does it again. One at a time, so that the
+    topic and the table end with the same file.
     """
     try:
         with psycopg.connect(
             settings.database_url.get_secret_value(), connect_timeout=5
         ) as connection:
+            connection.execute(_SQL["alone"])
             stored: dict[str, str] = dict(connection.execute(_SQL["stored"]).fetchall())
             removed = stored.keys() - activities.keys()
             changed = {code for code, each in activities.items() if stored.get(code) != each.slug}

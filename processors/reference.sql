@@ -1,3 +1,7 @@
+-- name: alone
+-- Of two that load at once, the one that comes later waits, and its file holds. Readers go on.
+LOCK TABLE ingest.naf IN SHARE ROW EXCLUSIVE MODE
+
 -- name: stored
 SELECT code, sous_categorie FROM ingest.naf
 

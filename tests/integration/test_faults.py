@@ -16,7 +16,7 @@ from tests.faults.plan import Plan
 from tests.faults.run import Driver
 from tests.fix_stack import Site, prepared
 
-PLAN = Plan(seed=5, rows=5_000, faults=11)
+PLAN = Plan(seed=5, rows=5_000, faults=9)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,28 @@ def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_
     assert site.foxstream_worker("reference", "load").code == 0
     assert resolve_now(site)["made"] == 1
     assert pages(site) == {("100000001", "rennes-35000", True)}
+
+
+def test_two_references_at_once_end_with_one_file(reference: Site, tmp_path: Path) -> None:
+    """The later one waits for the earlier before it tells the topic anything."""
+    site = reference
+    edited = tmp_path / "naf.csv"
+    edited.write_text("naf_code,libelle,sous_categorie\n62.01Z,Programmation,autre\n", "utf-8")
+    with psycopg.connect(site.database_url) as earlier:
+        earlier.execute("LOCK TABLE ingest.naf IN ROW EXCLUSIVE MODE")
+        with ThreadPoolExecutor() as later:
+            loading = later.submit(site.foxstream_worker, "reference", "load", edited)
+            eventually(lambda: site.query(_WAITS) == [(1,)])
+            assert site.query("SELECT count(*) FROM ingest.naf") == [(732,)]
+            earlier.rollback()
+            assert loading.result().code == 0
+    assert site.query("SELECT code, sous_categorie FROM ingest.naf") == [("62.01Z", "autre")]
+
+
+_WAITS = """
+SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE d.datname = current_database() AND NOT l.granted AND l.relation = 'ingest.naf'::regclass
+"""
 
 
 def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_path: Path) -> None:

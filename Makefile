@@ -61,5 +61,5 @@ bench: $(VENV)/ready ## foxstream beside three others, traits, import times: doc
 bench-growth: $(VENV)/ready ## producers, fairness, bad rows, growth to 5 million rows (20 minutes)
 	@$(BIN)/python -m tests.benchmarks long
 
-faults: $(VENV)/ready ## 2 million rows and 200 faults: every row and counter exact (about an hour; OPTIONS="--rows N --faults N --seed N")
+faults: $(VENV)/ready ## 2 million rows and 200 faults: every row and counter exact (20 minutes; OPTIONS="--rows N --faults N --seed N")
 	@$(BIN)/python -m tests.faults $(OPTIONS)

@@ -124,7 +124,10 @@ class GuardedProcess:
         return "\n".join(text.splitlines()[-TAIL_LINES:])
 
     def _signal(self, number: signal.Signals) -> list[psutil.Process]:
-        return [] if self._process is None else guard.signal_family(self._process, number)
+        # Once it has ended, its number may be another's: Linux has 32,768 of them by default.
+        if self._process is None or self.returncode is not None:
+            return []
+        return guard.signal_family(self._process, number)
 
     def _close(self) -> None:
         cast(IO[bytes], self._guard.stdin).close()

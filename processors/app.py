@@ -42,7 +42,7 @@ from processors.sweeping import Sweep
 from processors.writing.limit import RejectLimit
 from processors.writing.parking import Waiting
 from processors.writing.positions import StoredPositions
-from processors.writing.targets import TARGETS
+from processors.writing.targets import TARGETS, Target
 from schemas.codec import Decoder, Encoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.registry import Registry
@@ -118,15 +118,7 @@ def rows(world: World) -> faust.App:
         lambda: app.consumer.assignment(),
     )
     app.task(outbox.run)
-    judges = {
-        name: Judge(
-            target.import_type,
-            world.decoder(target.import_type.topic),
-            world.identities[world.name(target.import_type.topic)].partitions,
-            world.settings.import_luhn,
-        )
-        for name, target in TARGETS.items()
-    }
+    judges = _judges(world)
     categories = Categories(
         app,
         world.name(CATEGORIES),
@@ -151,17 +143,30 @@ def rows(world: World) -> faust.App:
         SOUS_CATEGORIE.name: Family(None, categories),
     }
     for name, target in {**TARGETS, ENTREPRISE.name: companies}.items():
-        writer = RowWriter(
-            target,
-            judges[name],
-            world.pool,
-            outbox,
-            world.settings.batch_rows,
-            RejectLimit(world.settings.reject_limit),
-            families.get(name, Family()),
-        )
+        family = families.get(name, Family())
+        writer = _writer(world, target, judges[name], outbox, family)
         _drain(app, world.reads(target.import_type.topic), writer.run)
     return app
+
+
+def _judges(world: World) -> dict[str, Judge]:
+    """By import type."""
+    return {
+        name: Judge(
+            target.import_type,
+            world.decoder(target.import_type.topic),
+            world.identities[world.name(target.import_type.topic)].partitions,
+            world.settings.import_luhn,
+        )
+        for name, target in TARGETS.items()
+    }
+
+
+def _writer(
+    world: World, target: Target, judge: Judge, outbox: Outbox, family: Family
+) -> RowWriter:
+    limit = RejectLimit(world.settings.reject_limit)
+    return RowWriter(target, judge, world.pool, outbox, world.settings.batch_rows, limit, family)
 
 
 def imports(world: World) -> faust.App:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,7 +62,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     servers = Servers(_asks(settings))
     health = Health(servers.away)
     with (
-        served(settings.metrics_address, settings.metrics_port, health) as port,
+        _served(settings, health) as port,
         settings.registry() as registry,
     ):
         log.info("metrics are served", action="metrics_served", port=port)
@@ -87,6 +87,10 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
         if app.crash_reason is not None:
             raise _told(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
+
+
+def _served(settings: Settings, health: Health) -> AbstractContextManager[int]:
+    return served(settings.metrics_address, settings.metrics_port, health)
 
 
 def _tell_sentry(settings: Settings) -> None:

@@ -5,11 +5,17 @@ What takes time to load is loaded where it is used: child processes load this mo
 
 import gc
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producers.exits import USAGE, explained, fail
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from producers.settings import GatewaySettings
 
 app = typer.Typer(
     name="foxstream-gateway",
@@ -43,22 +49,27 @@ def run() -> None:
         limits = gateway_settings()
         _tell_sentry()
         application = create_app(settings(), limits)
-        config = uvicorn.Config(
-            application,
-            host=limits.host,
-            port=limits.port,
-            access_log=False,
-            server_header=False,
-            log_config=None,
-            proxy_headers=True,
-            forwarded_allow_ips=limits.trusted_proxies,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=64 << 10,
-        )
         from producers.gateway.serving import serve
 
-        serve(uvicorn.Server(config), application)
+        serve(uvicorn.Server(_configuration(application, limits)), application)
+
+
+def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        host=limits.host,
+        port=limits.port,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        proxy_headers=True,
+        forwarded_allow_ips=limits.trusted_proxies,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 << 10,
+    )
 
 
 def _tell_sentry() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from producers.gateway.problems import Problem
 from producers.reading import Options
+from producers.settings import settings
 from schemas.codec import load
 from schemas.import_types import IMPORT_TYPES, ImportType
 
@@ -83,6 +84,7 @@ class _Reader:
             delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
             sheet=self._text("sheet"),
             columns=dict(self._columns()),
+            luhn=settings().import_luhn,
         )
 
     def _text(self, name: str) -> str | None:

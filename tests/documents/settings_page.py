@@ -1,6 +1,6 @@
 """docs/settings.md: what can be set, made of the settings classes, which say what each is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -47,6 +47,38 @@ SPECIFIED: Mapping[str, str] = {
     "FOX_AI_IMPORT_SECONDS": "3,600 (S4)",
 }
 """What the specification of the earlier system says, by variable."""
+
+
+@dataclass(frozen=True)
+class Central:
+    """A value of S6, the specification's one configuration, and what stands for it here.
+
+    `value` is None where the specification names batches and gives no one figure for them.
+    """
+
+    what: str
+    value: int | None
+    variable: str
+    told: str = ""
+
+
+CENTRAL: Sequence[Central] = (
+    Central("imports, a minute and account", 10, "FOX_GATEWAY_IMPORTS_PER_MINUTE"),
+    Central("calls to the model, a minute", 5, "FOX_AI_REQUESTS_PER_MINUTE"),
+    Central("size of an uploaded file", 10 << 20, "FOX_GATEWAY_MAX_FILE_BYTES"),
+    Central("rows of an uploaded file", 50_000, "FOX_GATEWAY_MAX_ROWS"),
+    Central(
+        "rows of a batch",
+        None,
+        "FOX_BATCH_ROWS",
+        "50 in imports, 5,000 in its command. Ours is the most that one transaction takes; 50 would "
+        "commit a hundred times as often. The other sizes: [below](#batch-sizes)",
+    ),
+)
+"""Beside these S6 has no value."""
+
+NOT_ASKED = frozenset({("FOX_SENTRY_DSN", "command")})
+"""What the settings of a process hold and it does not ask for: a person reads what `foxstream` says."""
 
 _UNITS = {
     "_bytes": "bytes",
@@ -104,7 +136,8 @@ def settings(readers: Readers) -> list[Setting]:
         for name, field in kind.model_fields.items():
             key = variable(kind, name, field)
             known = found.get(key, Setting(key, (), ()))
-            found[key] = Setting(key, (*known.readers, *who), (*known.fields, field))
+            asking = [reader for reader in who if (key, reader) not in NOT_ASKED]
+            found[key] = Setting(key, (*known.readers, *asking), (*known.fields, field))
     return list(found.values())
 
 
@@ -123,7 +156,16 @@ def page() -> str:
         gateway=_table(gateway),
         local=_table(local),
         sizes=table(("what", "rows", "set by"), _sizes()),
+        central=table(("what", "S6", "setting", "default"), _central(everything)),
     )
+
+
+def _central(everything: Iterable[Setting]) -> Iterator[tuple[str, str, str, str]]:
+    known = {setting.name: setting for setting in everything}
+    for each in CENTRAL:
+        value = each.told if each.value is None else _number(each.value)
+        [default] = known[each.variable].defaults
+        yield each.what, value, f"`{each.variable}`", default
 
 
 def _table(rows: Iterable[Setting]) -> str:
@@ -213,7 +255,13 @@ _PAGE = """# Settings
 
 Made of the code by `python -m tests.documents`; do not edit. Each setting is an environment variable, read when a process starts. A value that is not allowed ends the process with exit code 2 and names the variable. {files}.
 
-"Read by": `worker` is `foxstream-worker`, `command` is `foxstream`, `gateway` is `foxstream-gateway`, `local` is `foxstream-local`. A setting that several read has to be the same for all of them. "Specification" is what the user's specification says, with its section in [scalability.md](scalability.md#what-was-asked-and-what-is-measured); nothing there means that it says nothing.
+"Read by": `worker` is `foxstream-worker`, `command` is `foxstream`, `gateway` is `foxstream-gateway`, `local` is `foxstream-local`. A setting that several read has to be the same for all of them. What each does is tried: `tests/unit/test_settings_have_effect.py` changes every one and sees its effect. "Specification" is what the user's specification says, with its section in [scalability.md](scalability.md#what-was-asked-and-what-is-measured); nothing there means that it says nothing.
+
+## The specification's configuration
+
+S6 asks for one central configuration of which every value can be changed. Its values, and what stands for each:
+
+{central}
 
 ## Servers, rows, imports
 

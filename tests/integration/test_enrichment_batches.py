@@ -48,7 +48,7 @@ def test_a_night_in_one_batch(night: Site, model: ScriptedOpenAI) -> None:
     assert model.calls[0].data["nom"] == "Autre"
     model.batch_status = "completed"
 
-    eventually(lambda: written(night) == 121)
+    eventually(lambda: written(night) == 121, 30)  # far below the default of FOX_AI_BATCH_SECONDS
     night.execute("UPDATE ingest.enrichment SET not_before = now() WHERE state = 'pending'")
     assert settled(night, 123) == {"done": 123}
     assert (len(model.batches), len(model.batched), len(model.calls)) == (1, 120, 1)

@@ -321,16 +321,16 @@ def test_the_nightly_plan_keeps_to_the_budget_and_runs_once(shop: Site) -> None:
 
 def test_b34_b45_failures_are_seen(shop: Site, model: ScriptedOpenAI) -> None:
     """B34, B45: what fails is retried, then counted, listed and told; nothing is swallowed."""
-    configure(shop, breaker_failures=50)
+    configure(shop, breaker_failures=50, retries=3)
     model.script = lambda _: Reply(500)
     ask(shop, "VILLE", cities(shop, 1), "missing")
     shop.worker("enrichment")
 
     assert settled(shop, 1) == {"failed": 1}
-    assert len(model.calls) == 3
+    assert len(model.calls) == 4
     told = report(shop)
     assert told["failures"] == [{"code": "http-500", "requests": 1}]
-    assert [(c["state"], c["calls"]) for c in told["calls"]] == [("failed", 3)]
+    assert [(c["state"], c["calls"]) for c in told["calls"]] == [("failed", 4)]
 
 
 def test_ten_thousand_requests_use_flat_memory(shop: Site, model: ScriptedOpenAI) -> None:

@@ -219,6 +219,16 @@ def test_a_job_that_fails_says_why_and_waits_for_its_next_time(site: Site) -> No
     assert failed == {**dict.fromkeys(JOBS, 0), "check-accounts": 1}
 
 
+def test_jobs_go_by_the_clock_of_a_time_zone(site: Site) -> None:
+    """Paris' by default; where another is told, by that one, whose summer is as its winter."""
+    site.settings = {"FOX_JOBS_SCHEDULED": "true"}
+    hours = {datetime.fromisoformat(listed(site)["clean"]["next"]).hour}
+    site.settings = {**site.settings, "FOX_JOBS_TIME_ZONE": "America/Guadeloupe"}
+
+    assert hours <= {1, 2}
+    assert datetime.fromisoformat(listed(site)["clean"]["next"]).hour == 7
+
+
 def test_statistics_follow_large_imports(site: Site) -> None:
     """ANALYZE is due when an import that wrote much has ended, once; small ones change nothing."""
     known_since(site, datetime.now(UTC) - timedelta(days=60))
@@ -385,3 +395,7 @@ def test_cleaning_removes_what_is_old_and_nothing_else(site: Site) -> None:
     }
     assert site.query("SELECT id, partition FROM ingest.forgotten") == [(gone, 1)]
     assert site.foxstream_worker("job", "clean", "--json").json() == {"imports": 0}
+
+    site.settings = {"FOX_RETENTION_DAYS": "88"}
+    assert site.foxstream_worker("job", "clean", "--json").json()["imports"] == 1
+    assert {i for (i,) in site.query("SELECT id FROM ingest.imports")} == {parent, child, open_}

@@ -1,0 +1,1 @@
+"""What each setting changes, seen in the code that reads it."""

@@ -1,0 +1,117 @@
+"""How rows are judged and written, what is measured of it, and when jobs run."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+from processors import app
+from processors.app import World
+from processors.cluster import Identity
+from processors.draining import Batch
+from processors.health import Health
+from processors.rows import Family
+from processors.running import _served
+from processors.settings import Settings
+from processors.writing.targets import TARGETS
+from producers.checking import verdict
+from producers.cli import _options
+from schemas.import_types import ENTREPRISE
+from schemas.topics import TOPICS
+from tests.effects.case import COMMAND, WORKER, Place, Proven, Seen
+from tests.unit.test_judging import Registered, company
+
+WRONG_DIGIT = "123456789"
+"""As a SIREN it has a wrong check digit."""
+
+
+def _world() -> World:
+    nothing: Any = None
+    registered: Any = Registered()
+    names = [Settings().topic_prefix + topic.name for topic in TOPICS]
+    return World(Settings(), nothing, registered, {name: Identity("c", "t", 4) for name in names})
+
+
+def _worker_judges(_: Place) -> str:
+    """What becomes of a row with a wrong check digit."""
+    record = company(siren=WRONG_DIGIT)
+    batch = Batch("fox.rows.entreprise", record.partition, 0, 1, [record], object())
+    judged = asyncio.run(app._judges(_world())[ENTREPRISE.name](batch))
+    return judged.rejects[0].faults[0].code if judged.rejects else "taken"
+
+
+def _command_checks(place: Place) -> list[dict[str, int]]:
+    file = place.folder / "wrong.csv"
+    file.write_text(f"siren;nom\n{WRONG_DIGIT};A\n", encoding="utf-8")
+    found = verdict(file, ENTREPRISE, _options(ENTREPRISE, None, None, None, None))
+    return [found["errors_by_code"], found["warnings_by_code"]]
+
+
+class _Gone:
+    """A consumer whose partitions were taken away: it notes how large each batch is."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def is_current(self, batch: Batch) -> bool:
+        self.sizes.append(len(batch.records))
+        return False
+
+
+def _transactions(_: Place) -> list[int]:
+    """Rows in each, of three fetches of two rows that wait."""
+
+    async def run() -> list[int]:
+        nothing: Any = None
+        writer = app._writer(_world(), TARGETS[ENTREPRISE.name], nothing, nothing, Family())
+        gone, turn = _Gone(), object()
+        consumer: Any = gone
+
+        async def events() -> Any:
+            for start in (0, 2, 4):
+                records = [company(), company()]
+                yield SimpleNamespace(value=Batch("t", 0, start, start + 2, records, turn))
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await writer.run(events(), consumer)
+        return gone.sizes
+
+    return asyncio.run(run())
+
+
+def _listens(_: Place) -> list[str]:
+    """At which addresses /metrics is."""
+    found = []
+    with _served(Settings(), Health()) as port:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            with suppress(ConnectionRefusedError), socket.create_connection((address, port), 5):
+                found.append(address)
+    return found
+
+
+def _on_its_port(place: Place) -> bool:
+    with _served(Settings(), Health()) as port:
+        return str(port) == place("{port}")
+
+
+_JOBS = "tests/integration/test_jobs.py"
+
+CASES: list[Seen | Proven] = [
+    Seen("FOX_IMPORT_LUHN", WORKER, "error", _worker_judges, "taken", "checksum"),
+    Seen(
+        "FOX_IMPORT_LUHN", COMMAND, "error", _command_checks,
+        [{}, {"checksum": 1}], [{"checksum": 1}, {}],
+    ),
+    Seen("FOX_BATCH_ROWS", WORKER, "4", _transactions, [6], [4, 2]),
+    Proven(
+        "FOX_REJECT_LIMIT", WORKER,
+        "tests/integration/test_strange_records.py::test_a_topic_of_which_most_is_rejected_halts",
+    ),
+    Seen("FOX_METRICS_ADDRESS", WORKER, "127.0.0.2", _listens, ["127.0.0.1"], ["127.0.0.2"]),
+    Seen("FOX_METRICS_PORT", WORKER, "{port}", _on_its_port, False, True),
+    Proven("FOX_JOBS_SCHEDULED", WORKER, f"{_JOBS}::test_two_workers_run_each_job_once"),
+    Proven("FOX_JOBS_TIME_ZONE", WORKER, f"{_JOBS}::test_jobs_go_by_the_clock_of_a_time_zone"),
+    Proven("FOX_RETENTION_DAYS", WORKER, f"{_JOBS}::test_cleaning_removes_what_is_old_and_nothing_else"),
+]  # fmt: skip

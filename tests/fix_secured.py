@@ -216,18 +216,13 @@ class _Proxy(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-class RegistryProxy:
-    """The registry by https, for who knows the user `fox` and its password."""
+class SecuredHttp:
+    """What a handler answers, by https."""
 
-    def __init__(self, registry: str, authority: Authority) -> None:
+    def __init__(self, handler: type[BaseHTTPRequestHandler], authority: Authority) -> None:
         certificate, key = authority.issue("registry")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        root, self._path = registry.split("/apis", 1)
-        credentials = base64.b64encode(f"fox:{password('fox')}".encode()).decode()
-        handler = type(
-            "Proxy", (_Proxy,), {"target": root, "authorization": f"Basic {credentials}"}
-        )
         self._server = ThreadingHTTPServer((LOOPBACK, 0), handler)
         # Shaken hands by the thread of the connection: a client that does not trust us ends there.
         self._server.socket = context.wrap_socket(
@@ -236,8 +231,8 @@ class RegistryProxy:
         self._thread = threading.Thread(target=self._server.serve_forever)
 
     @property
-    def url(self) -> str:
-        return f"https://{LOOPBACK}:{self._server.server_address[1]}/apis{self._path}"
+    def root(self) -> str:
+        return f"https://{LOOPBACK}:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
@@ -248,6 +243,22 @@ class RegistryProxy:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class RegistryProxy(SecuredHttp):
+    """The registry by https, for who knows the user `fox` and its password."""
+
+    def __init__(self, registry: str, authority: Authority) -> None:
+        target, self._path = registry.split("/apis", 1)
+        credentials = base64.b64encode(f"fox:{password('fox')}".encode()).decode()
+        handler = type(
+            "Proxy", (_Proxy,), {"target": target, "authorization": f"Basic {credentials}"}
+        )
+        super().__init__(handler, authority)
+
+    @property
+    def url(self) -> str:
+        return f"{self.root}/apis{self._path}"
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.openai_server import ScriptedOpenAI
+
 
 @dataclass(frozen=True)
 class Place:
     """What values may name as `{folder}` and so on: files, free ports and the servers of the test."""
 
     folder: Path
+    model: ScriptedOpenAI
     values: Mapping[str, str]
 
     def __call__(self, text: str) -> str:
-        return text.format(folder=self.folder, **self.values)
+        return text.format(folder=self.folder, model=self.model.url, **self.values)
 
 
 @dataclass(frozen=True)

@@ -117,17 +117,15 @@ async def _kept_for(client: httpx.AsyncClient, _: Gateway) -> int:
     return round((ends - datetime.now(UTC)).total_seconds() / 3600)
 
 
-def _limit(path: str) -> Callable[[Place], Any]:
-    """What is allowed a minute, as the answer to an upload to `path` says."""
+def _limit(
+    ask: Callable[[httpx.AsyncClient, Gateway], Awaitable[httpx.Response]],
+) -> Callable[[Place], Any]:
+    """What is allowed a minute, as an answer says."""
 
-    async def ask(client: httpx.AsyncClient, gateway: Gateway) -> str:
-        if path == "login":
-            answer = await _log_in(client, gateway)
-        else:
-            answer = await (_upload(client, path) if path else client.get(API))
-        return answer.headers["ratelimit-limit"]
+    async def told(client: httpx.AsyncClient, gateway: Gateway) -> str:
+        return (await ask(client, gateway)).headers["ratelimit-limit"]
 
-    return _gateway(ask)
+    return _gateway(told)
 
 
 async def _signs(_: httpx.AsyncClient, gateway: Gateway) -> bool:
@@ -305,10 +303,10 @@ CASES: list[Seen | Proven] = [
     _seen("LARGE_UPLOAD_HOURS", "3", _gateway(_kept_for), 24, 3),
     _seen("UPLOADS_AT_ONCE", "1", _gateway(_status_beside_another), 202, 503),
     _proven("IDLE_SECONDS", ".py::test_slow_and_vanished_clients"),
-    _seen("IMPORTS_PER_MINUTE", "7", _limit("upload/"), "10", "7"),
-    _seen("CHECKS_PER_MINUTE", "7", _limit("preview/"), "30", "7"),
-    _seen("REQUESTS_PER_MINUTE", "7", _limit(""), "1200", "7"),
-    _seen("LOGINS_PER_MINUTE", "7", _limit("login"), "10", "7"),
+    _seen("IMPORTS_PER_MINUTE", "7", _limit(lambda c, _: _upload(c)), "10", "7"),
+    _seen("CHECKS_PER_MINUTE", "7", _limit(lambda c, _: _upload(c, "preview/")), "30", "7"),
+    _seen("REQUESTS_PER_MINUTE", "7", _limit(lambda c, _: c.get(API)), "1200", "7"),
+    _seen("LOGINS_PER_MINUTE", "7", _limit(_log_in), "10", "7"),
     _seen("FOLLOWERS", "1", _gateway(_follow), 200, 503),
     _seen("PUBLISHERS", "3", _side_by_side(1), 4, 3, FOX_GATEWAY_TRIES="1"),
     _seen("LARGE_PUBLISHERS", "3", _side_by_side(None), 2, 3, FOX_GATEWAY_TRIES="1"),

@@ -7,8 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from processors import app
-from processors.app import World
-from processors.cluster import Identity
 from processors.draining import Batch
 from processors.health import Health
 from processors.rows import Family
@@ -18,26 +16,19 @@ from processors.writing.targets import TARGETS
 from producers.checking import verdict
 from producers.cli import _options
 from schemas.import_types import ENTREPRISE
-from schemas.topics import TOPICS
 from tests.effects.case import COMMAND, WORKER, Place, Proven, Seen
-from tests.unit.test_judging import Registered, company
+from tests.effects.servers import world
+from tests.unit.test_judging import company
 
 WRONG_DIGIT = "123456789"
 """As a SIREN it has a wrong check digit."""
-
-
-def _world() -> World:
-    nothing: Any = None
-    registered: Any = Registered()
-    names = [Settings().topic_prefix + topic.name for topic in TOPICS]
-    return World(Settings(), nothing, registered, {name: Identity("c", "t", 4) for name in names})
 
 
 def _worker_judges(_: Place) -> str:
     """What becomes of a row with a wrong check digit."""
     record = company(siren=WRONG_DIGIT)
     batch = Batch("fox.rows.entreprise", record.partition, 0, 1, [record], object())
-    judged = asyncio.run(app._judges(_world())[ENTREPRISE.name](batch))
+    judged = asyncio.run(app._judges(world())[ENTREPRISE.name](batch))
     return judged.rejects[0].faults[0].code if judged.rejects else "taken"
 
 
@@ -64,7 +55,7 @@ def _transactions(_: Place) -> list[int]:
 
     async def run() -> list[int]:
         nothing: Any = None
-        writer = app._writer(_world(), TARGETS[ENTREPRISE.name], nothing, nothing, Family())
+        writer = app._writer(world(), TARGETS[ENTREPRISE.name], nothing, nothing, Family())
         gone, turn = _Gone(), object()
         consumer: Any = gone
 

@@ -1,32 +1,34 @@
 """How Kafka, the registry and PostgreSQL are reached, and what topics are called."""
 
 import base64
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, cast
-
-import trustme
 
 import producers.cluster
 from processors import app, cluster
 from processors.app import World
+from processors.cluster import Identity
 from processors.credentials import credentials
 from processors.running import _endpoints
 from processors.settings import Settings
 from producers.settings import settings
 from schemas.registry import RegistryDeniedError
-from schemas.topics import IMPORT_EVENTS
+from schemas.topics import IMPORT_EVENTS, TOPICS
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
+from tests.fix_secured import Authority, SecuredHttp
+from tests.unit.test_judging import Registered
 
 
 def world() -> World:
     """What a worker's agents share, without its servers."""
     nothing: Any = None
-    return World(Settings(), nothing, nothing, {})
+    registered: Any = Registered()
+    names = [Settings().topic_prefix + topic.name for topic in TOPICS]
+    return World(Settings(), nothing, registered, {name: Identity("c", "t", 4) for name in names})
 
 
 def _librdkafka(*names: str) -> Iterator[tuple[tuple[str, ...], Callable[[Place], Any]]]:
@@ -64,7 +66,7 @@ OWN = {
     "FOX_KAFKA_SECURITY_KEY": "{folder}/own.key",
 }
 REGISTRY = {
-    "FOX_SCHEMA_REGISTRY_URL": "https://127.0.0.1:{registry}",
+    "FOX_SCHEMA_REGISTRY_URL": "{registry}",
     "FOX_SCHEMA_REGISTRY_USERNAME": "u",
     "FOX_SCHEMA_REGISTRY_PASSWORD": "p",
 }
@@ -165,26 +167,13 @@ class Registry(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def registry(folder: Path) -> Iterator[int]:
-    """The port of a registry by https, whose authority and some certificates are in the folder."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    leaf = authority.issue_cert("127.0.0.1")
-    for name in ("own", "same"):
-        leaf.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
-        leaf.private_key_pem.write_to_path(folder / f"{name}.key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf.configure_cert(context)
-    with HTTPServer(("127.0.0.1", 0), Registry) as server:
-        server.socket = context.wrap_socket(
-            server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+def registry(folder: Path) -> Iterator[str]:
+    """The root of a registry by https, whose authority and some certificates are in the folder."""
+    authority = Authority(folder)
+    for own in authority.issue("own"):
+        copyfile(own, own.with_stem("same"))
+    with SecuredHttp(Registry, authority) as server:
+        yield server.root
 
 
 def _names() -> Iterator[Seen]:

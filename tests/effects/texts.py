@@ -98,10 +98,8 @@ def _provider(_: Place) -> str:
 
 
 def _key(place: Place) -> str:
-    from tests.unit.test_settings_have_effect import MODELS
-
     _provider(place)
-    return MODELS[place("{model}")].calls[-1].authorization
+    return place.model.calls[-1].authorization
 
 
 MODEL = {"OPENAI_BASE_URL": "{model}", "NO_PROXY": "*"}

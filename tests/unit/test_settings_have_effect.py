@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 CASES = [*servers.CASES, *rows.CASES, *texts.CASES, *gateway.CASES]
 SEEN = [case for case in CASES if isinstance(case, Seen)]
 PROVEN = [case for case in CASES if isinstance(case, Proven)]
-MODELS: dict[str, ScriptedOpenAI] = {}
 
 
 def leaves(kind: type[FoxSettings]) -> set[type[FoxSettings]]:
@@ -73,11 +72,10 @@ def test_the_specifications_values_are_the_defaults() -> None:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("effects")
-    with servers.registry(folder) as port, ScriptedOpenAI() as model:
+    with servers.registry(folder) as registry, ScriptedOpenAI() as model:
         model.script = lambda _: Reply(hang=0.3)
-        MODELS[model.url] = model
-        found = {"registry": str(port), "model": model.url, "port": str(free_port())}
-        yield Place(folder, found)
+        yield Place(folder, model, {"registry": registry, "port": str(free_port())})
+    forget()
 
 
 def filled(what: Any, place: Place) -> Any:
@@ -86,9 +84,14 @@ def filled(what: Any, place: Place) -> Any:
     return place(what) if isinstance(what, str) else what
 
 
-def see(case: Seen, place: Place) -> Any:
+def forget() -> None:
+    """What a case set is neither in the next one nor in other modules."""
     for cached in (settings, gateway_settings):
         cached.cache_clear()
+
+
+def see(case: Seen, place: Place) -> Any:
+    forget()
     return case.see(place)
 
 

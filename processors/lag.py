@@ -24,6 +24,9 @@ class Reading(Protocol):
 
     halted: set[TP]
 
+    @property
+    def should_stop(self) -> bool: ...
+
     def assignment(self) -> Iterable[TP]: ...
 
     async def earliest_offsets(self, *tps: TP) -> Mapping[TP, int]: ...
@@ -63,12 +66,14 @@ class Lag:
         return [tp for tp in sorted(self._waiting) if self._standing[tp].since < until]
 
     async def watch(self) -> None:
-        """Looks every LOOK_SECONDS until it is cancelled. A server that is away is asked again."""
+        """Looks every LOOK_SECONDS until the consumer ends. A server that is away is asked again."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
             except Exception as error:  # must not take the writing of rows with it
+                if self._consumer().should_stop:
+                    return  # its loop was closed in the middle of the look
                 if passes(error):
                     log.warning("lag is not known", action="lag_unknown", reason=repr(error))
                 else:

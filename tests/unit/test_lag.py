@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import time
 
+import pytest
 from faust.types import TP
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
+from processors import lag as lag_module
 from processors.lag import Lag
 
 A, B = TP("lag.a", 0), TP("lag.a", 1)
@@ -24,6 +27,7 @@ class Consumer:
     committed: dict[TP, int] = field(default_factory=dict)
     taken_back: list[TP] = field(default_factory=list)
     beginnings: dict[TP, int] = field(default_factory=dict)
+    should_stop: bool = False
 
     def assignment(self) -> Iterable[TP]:
         return set(self.stored)
@@ -158,3 +162,23 @@ async def test_rows_that_wait_while_none_is_written() -> None:
     consumer.stored[A] = 20
     await lag.look()
     assert lag.stuck(0) == []
+
+
+@dataclass
+class Ending(Consumer):
+    """One whose thread is gone when it is asked for offsets."""
+
+    async def earliest_offsets(self, *tps: TP) -> Mapping[TP, int]:
+        self.should_stop = True
+        raise RuntimeError("Event loop is closed")
+
+
+async def test_the_consumer_ends_during_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look is given up without a word: nothing went wrong."""
+    monkeypatch.setattr(lag_module, "LOOK_SECONDS", 0)
+    consumer = Ending({A: 10}, {A: 20})
+
+    with capture_logs() as logs:
+        await Lag(consumer.read, lambda: consumer).watch()
+
+    assert (consumer.should_stop, logs) == (True, [])

@@ -34,7 +34,7 @@ from processors.lag import Lag
 from processors.naf import Naf
 from processors.outbox import Outbox
 from processors.resolving import resolve
-from processors.rows import Family, Judge, RowWriter
+from processors.rows import Family, Judge, Means, RowWriter
 from processors.sending import Send, sender
 from processors.settings import Settings
 from processors.stragglers import Stragglers
@@ -57,6 +57,7 @@ from schemas.topics import (
     STATS,
     Topic,
 )
+from schemas.traces import BatchSpans
 
 SESSION_SECONDS = 10
 """After this long without a heartbeat a worker is taken for dead, and its partitions move on.
@@ -85,6 +86,7 @@ class World:
     registry: Registry
     identities: Mapping[str, Identity]
     health: Health = field(default_factory=Health)
+    spans: BatchSpans = field(default_factory=partial(BatchSpans, None))
 
     def name(self, topic: Topic) -> str:
         return self.settings.topic_prefix + topic.name
@@ -166,7 +168,8 @@ def _writer(
     world: World, target: Target, judge: Judge, outbox: Outbox, family: Family
 ) -> RowWriter:
     limit = RejectLimit(world.settings.reject_limit)
-    return RowWriter(target, judge, world.pool, outbox, world.settings.batch_rows, limit, family)
+    means = Means(world.pool, outbox, world.spans)
+    return RowWriter(target, judge, means, world.settings.batch_rows, limit, family)
 
 
 def imports(world: World) -> faust.App:

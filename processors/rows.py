@@ -23,6 +23,7 @@ from processors.writing.transaction import Kin, Written, write
 from schemas.codec import Decoder
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
+from schemas.traces import BatchSpans
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,15 @@ class Family:
     categories: Categories | None = None
 
 
+@dataclass(frozen=True)
+class Means:
+    """What the writers of a process share."""
+
+    pool: Pool
+    outbox: Outbox
+    spans: BatchSpans
+
+
 class RowWriter:
     """Writes the batches of one import type, up to `batch_rows` rows in a transaction."""
 
@@ -65,16 +75,14 @@ class RowWriter:
         self,
         target: Target,
         judge: Judge,
-        pool: Pool,
-        outbox: Outbox,
+        means: Means,
         batch_rows: int,
         limit: RejectLimit,
         family: Family,
     ) -> None:
         self._target = target
         self._judge = judge
-        self._pool = pool
-        self._outbox = outbox
+        self._means = means
         self._batch_rows = batch_rows
         self._limit = limit
         self._family = family
@@ -111,27 +119,33 @@ class RowWriter:
             batch = following or await waiting.get()
 
     async def _settle(self, batch: Batch, consumer: BatchConsumer) -> None:
-        with metrics.BATCH_SECONDS.labels(self._target.import_type.name).time():
-            results = await settle(batch, consumer, self._write, self._pool)
+        headers = (record.headers for record in batch.records)
+        with (
+            metrics.BATCH_SECONDS.labels(self._target.import_type.name).time(),
+            self._means.spans.writing(batch.topic, batch.partition, batch.start, headers),
+        ):
+            results = await settle(batch, consumer, self._write, self._means.pool)
         for written in results:
             kind = self._target.import_type.name
             metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
             count(kind, written)
-            self._outbox.tell(batch.topic, batch.partition, written)
+            self._means.outbox.tell(batch.topic, batch.partition, written)
             if written.freed is not None and self._family.children is not None:
-                tell_freed(self._family.children, batch.partition, written.freed, self._outbox)
+                tell_freed(
+                    self._family.children, batch.partition, written.freed, self._means.outbox
+                )
 
     async def _write(self, batch: Batch) -> Written:
         judged = await self._judge(batch)
         categories = self._family.categories
         if categories is None:
-            return await write(self._pool, self._target, batch, judged, self._limit)
+            return await write(self._means.pool, self._target, batch, judged, self._limit)
         keys = set(map(self._target.import_type.routing, {row.key for row in judged.rows}))
         known: Mapping[str, str] = {}
         if self._target.import_type.parent is not None:
             known = categories.ids(keys)
         kin = Kin(known, self._family.children)
-        written = await write(self._pool, self._target, batch, judged, self._limit, kin)
+        written = await write(self._means.pool, self._target, batch, judged, self._limit, kin)
         unknown = keys if written.misled else keys - known.keys()
         if unknown:
             await categories.refresh(unknown)

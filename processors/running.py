@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from processors.settings import Settings
 from schemas import sentry
 from schemas.registry import RegistryDeniedError, RegistryUnavailableError, SchemaUnknownError
 from schemas.topics import TOPICS
+from schemas.traces import BatchSpans
 
 log = structlog.get_logger(__name__)
 
@@ -63,11 +64,12 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     health = Health(servers.away)
     with (
         _served(settings, health) as port,
+        closing(BatchSpans(settings.otlp_endpoint)) as spans,
         settings.registry() as registry,
     ):
         log.info("metrics are served", action="metrics_served", port=port)
         async with open_pool(database_url, CONNECTIONS) as pool:
-            apps = _apps(World(settings, pool, registry, identities, health), kinds)
+            apps = _apps(World(settings, pool, registry, identities, health, spans), kinds)
             try:
                 async with _meanwhile(
                     health.run(), servers.watch(), certificates.watch(_endpoints(settings))

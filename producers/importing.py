@@ -16,6 +16,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -46,6 +47,7 @@ from producers.states import (
     new_state,
 )
 from producers.window import SMALL_FILE_BYTES, Window
+from schemas import traces
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, load
 from schemas.faults import Fault
 from schemas.import_types import ImportType
@@ -146,6 +148,13 @@ class Desk:
     def partition_counts(self, *topics: Topic) -> dict[str, int]:
         """As producers.cluster.partition_counts."""
         return self.publisher.partition_counts([topic.name for topic in topics], _KAFKA_SECONDS)
+
+    def traced(
+        self, topic: Topic, reading: Reading
+    ) -> AbstractContextManager[traces.Headers | None]:
+        """As schemas.traces.publishing, where the settings name an endpoint."""
+        endpoint = self._settings.otlp_endpoint
+        return traces.publishing(endpoint, self._settings.topic(topic.name), reading.import_id)
 
     def window(self, state: State, *, small: bool) -> Window:
         """For rows of an import, before anybody hears of it."""
@@ -486,7 +495,10 @@ class Outlet:
         """
         publisher = self._desk.publisher
         encode = _RowEncoder(self._encoder, reading, policy, self._routing)
-        with self._desk.window(reading.state, small=small) as window:
+        with (
+            self._desk.traced(self._topic, reading) as publisher.headers,
+            self._desk.window(reading.state, small=small) as window,
+        ):
             self._events.submitted(reading.state)
             publisher.flush()
             chunks = iter(chunks)

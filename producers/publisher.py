@@ -7,12 +7,14 @@ the publisher for good.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producers.cluster import DeliveryError, configuration, partition_counts
 from producers.settings import Settings
+from schemas.traces import Headers
 
 MESSAGE_MAX_BYTES = 1_000_000
 """Of key and value together, below what a Kafka broker takes by default (1,048,588)."""
@@ -21,12 +23,16 @@ _TICK_SECONDS = 0.1
 
 
 class Publisher:
-    """`tick` is called about ten times a second while the publisher waits for Kafka."""
+    """`tick` is called about ten times a second while the publisher waits for Kafka.
+
+    `headers` are those of the messages published from now on.
+    """
 
     def __init__(self, settings: Settings, *, tick: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._failure: KafkaError | None = None
         self._tick = tick
+        self.headers: Headers | None = None
         self._producer = Producer(
             {
                 **configuration(settings),
@@ -61,7 +67,7 @@ class Publisher:
 
     def publish(self, topic: str, messages: Iterable[tuple[bytes | str, bytes]]) -> None:
         """Queues (key, value) pairs, and waits while the queue is full. Raises DeliveryError."""
-        name, produce = self._settings.topic(topic), self._producer.produce
+        name, produce = self._settings.topic(topic), self._produce
         try:
             for key, value in messages:
                 try:
@@ -93,10 +99,15 @@ class Publisher:
                 ticked = monotonic()
                 self._tick()
             try:
-                self._producer.produce(name, value, key)
+                self._produce(name, value, key)
             except BufferError:
                 continue
             return
+
+    @property
+    def _produce(self) -> Callable[..., None]:
+        produce: Callable[..., None] = self._producer.produce
+        return produce if self.headers is None else partial(produce, headers=list(self.headers))
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         self._failure = self._failure or error

@@ -244,6 +244,15 @@ class CommonSettings(ServerSettings):
             "variable or earlier line of the log."
         ),
     ] = None
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern="^https?://",
+            description="Where OpenTelemetry's collector takes traces by OTLP over HTTP, such as "
+            "http://collector:4318; unset: none are made. An import's publishing and each batch's "
+            "writing is a span; no value of a row is in them.",
+        ),
+    ] = None
     import_luhn: Annotated[
         Luhn,
         Field(

@@ -196,6 +196,11 @@ CASES: list[Seen | Proven] = [
     *_kafka(),
     *_registry(),
     *_names(),
+    Proven(
+        "FOX_OTLP_ENDPOINT",
+        (*WORKER, *PRODUCERS),
+        "tests/integration/test_watch.py::test_the_way_of_an_import_is_traced",
+    ),
     Proven("FOX_SENTRY_DSN", WORKER, "tests/unit/test_sentry.py::test_an_error_of_a_worker"),
     Proven(
         "FOX_SENTRY_DSN", ("gateway",), "tests/unit/test_sentry.py::test_an_error_of_the_gateway"

@@ -24,6 +24,7 @@ from deploy.local.stack import Stack
 from processors import watching
 from processors.database.pool import open_pool
 from processors.enrichment import limits
+from tests.collector import Collector, attributes, collecting
 from tests.fix_gateway import Served, companies
 from tests.fix_stack import Site, eventually, prepared
 
@@ -135,6 +136,7 @@ class Running:
 
     served: Served
     worker: int  # its port
+    collector: Collector
 
     @property
     def worker_url(self) -> str:
@@ -145,14 +147,19 @@ class Running:
 def running(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     site = prepared(stack)
     port = free_port()
-    site.settings = {"FOX_METRICS_PORT": str(port), "FOX_AI_BUDGET_DAY": "1"}
-    site.worker()
-    spool = tmp_path_factory.mktemp("watched") / "spool"
-    served = Served(site, spool, free_port()).start()
-    yield Running(served, port)
-    served.close()
-    for process in site.spawned:
-        process.kill()
+    with collecting() as collector:
+        site.settings = {
+            "FOX_METRICS_PORT": str(port),
+            "FOX_AI_BUDGET_DAY": "1",
+            "FOX_OTLP_ENDPOINT": collector.url,
+        }
+        site.worker()
+        spool = tmp_path_factory.mktemp("watched") / "spool"
+        served = Served(site, spool, free_port()).start()
+        yield Running(served, port, collector)
+        served.close()
+        for process in site.spawned:
+            process.kill()
 
 
 def asked(url: str) -> tuple[int, dict[str, Any]]:
@@ -248,6 +255,36 @@ def test_each_panel_has_data(running: Running, watcher: Watcher) -> None:
     eventually(lambda: watcher.values("fox_server_reachable") == {1})
     eventually(lambda: watcher.values("fox:consumer_lag_rows") == {0})
     assert watcher.query('ALERTS{alertstate="firing"}') == []
+
+
+def test_the_way_of_an_import_is_traced(running: Running, tmp_path: Path) -> None:
+    """By a command and by the gateway: a span each, to which those of its batches link."""
+    site, collector = running.served.site, running.collector
+    file = tmp_path / "societes.csv"
+    file.write_bytes(companies(10_001, 50))
+    by_command = site.foxstream("import", file, "--type", "ENTREPRISE", "--json").json()["id"]
+    accepted = running.served.upload("autres.csv", companies(11_001, 60, faulty=5))
+    by_gateway = accepted.json()["id"]
+    running.served.ended(by_gateway)
+
+    def traced(import_id: str) -> bool:
+        sent = {
+            span.span_id
+            for span in collector.spans("send rows.entreprise")
+            if attributes(span)["foxstream.import.id"] == import_id
+        }
+        linked = {
+            link.span_id
+            for span in collector.spans("process rows.entreprise")
+            for link in span.links
+        }
+        return len(sent) == 1 and sent <= linked
+
+    eventually(lambda: traced(by_command))
+    eventually(lambda: traced(by_gateway))
+    sirens = site.query("SELECT siren FROM enterprise_entreprise")
+    assert len(sirens) >= 110
+    assert not [body for body in collector.bodies for (siren,) in sirens if siren.encode() in body]
 
 
 def test_servers_that_do_not_answer(running: Running) -> None:

@@ -81,7 +81,7 @@ def publish(settings: Settings, registry: Registry, activities: Mapping[str, Act
     """
     try:
         with psycopg.connect(
-            settings.database_url.get_secret_value(), connect_timeout=5
+            settings.database_url.get_secret_value(), connect_timeout=5, prepare_threshold=None
         ) as connection:
             connection.execute(_SQL["alone"])
             stored: dict[str, str] = dict(connection.execute(_SQL["stored"]).fetchall())

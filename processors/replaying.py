@@ -311,7 +311,10 @@ def _query(connection: psycopg.Connection, name: str, values: Mapping[str, Any])
 
 def _connect(settings: Settings) -> psycopg.Connection:
     return psycopg.connect(
-        settings.database_url.get_secret_value(), connect_timeout=5, autocommit=True
+        settings.database_url.get_secret_value(),
+        connect_timeout=5,
+        prepare_threshold=None,
+        autocommit=True,
     )
 
 

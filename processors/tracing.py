@@ -38,7 +38,10 @@ def trace(settings: Settings, key: str, import_type: str | None = None) -> list[
     """
     types = [each for each in IMPORT_TYPES.values() if import_type in (None, each.name)]
     with psycopg.connect(
-        settings.database_url.get_secret_value(), connect_timeout=5, row_factory=dict_row
+        settings.database_url.get_secret_value(),
+        connect_timeout=5,
+        prepare_threshold=None,
+        row_factory=dict_row,
     ) as connection:
         return [
             found

@@ -35,7 +35,9 @@ def widen(settings: Settings, partitions: int) -> list[str]:
         for name, count in counts.items():
             if count > partitions:
                 raise ConfigurationError(f"{name} has {count} partitions: Kafka takes none away")
-        with psycopg.connect(settings.database_url.get_secret_value()) as connection:
+        with psycopg.connect(
+            settings.database_url.get_secret_value(), connect_timeout=5, prepare_threshold=None
+        ) as connection:
             # Whoever starts a worker now waits at its first position.
             connection.execute("LOCK TABLE ingest.positions IN EXCLUSIVE MODE")
             _check_imports_ended(connection)

@@ -16,7 +16,9 @@ def ask(
     """The rows of a statement, committed. Raises UnreachableError."""
     url = database_url.get_secret_value()
     try:
-        with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
+        with psycopg.connect(
+            url, connect_timeout=5, prepare_threshold=None, row_factory=dict_row
+        ) as connection:
             return connection.execute(query, values).fetchall()
     except psycopg.OperationalError as error:
         raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error

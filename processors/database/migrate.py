@@ -67,7 +67,7 @@ def check_migrated(database_url: str) -> None:
 
 def _connect(database_url: str) -> "psycopg.Connection[tuple[object, ...]]":
     try:
-        return psycopg.connect(database_url, connect_timeout=5)
+        return psycopg.connect(database_url, connect_timeout=5, prepare_threshold=None)
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         raise UnreachableError(f"PostgreSQL cannot be reached: {reason}") from error

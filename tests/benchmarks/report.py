@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/scalability.md from results/*.json.
+"""Writes the generated parts of docs/scalability.md and docs/database.md from results/*.json.
 
     python -m tests.benchmarks.report
 
@@ -16,26 +16,31 @@ from typing import Any
 
 from tests.benchmarks.measuring import RESULTS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "scalability.md"
+DOCUMENTS = [
+    Path(__file__).parents[2] / "docs" / f"{name}.md" for name in ("scalability", "database")
+]
 
 Document = dict[str, Any]
 Rows = Sequence[Sequence[str]]
 
 
 def main() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
+    texts = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
     for name, part in PARTS.items():
         file = RESULTS / f"{name}.json"
         if file.exists():
-            text = filled(text, name, part(json.loads(file.read_text(encoding="utf-8"))))
-    DOCUMENT.write_text(text, encoding="utf-8")
+            made = part(json.loads(file.read_text(encoding="utf-8")))
+            [document] = [path for path, text in texts.items() if f"<!-- {name} -->" in text]
+            texts[document] = filled(texts[document], name, made)
+    for document, text in texts.items():
+        document.write_text(text, encoding="utf-8")
 
 
 def filled(text: str, name: str, part: str) -> str:
-    """The document with this part anew. Raises ValueError where it has no place for it."""
+    """The document with this part anew. Raises ValueError where the part does not end."""
     begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
-    if begin not in text or end not in text:
-        raise ValueError(f"{DOCUMENT.name} has no place for {name}")
+    if end not in text:
+        raise ValueError(f"there is no {end}")
     pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
     return re.sub(pattern, lambda _: f"{begin}\n\n{part}\n\n{end}", text, flags=re.DOTALL)
 
@@ -273,6 +278,22 @@ def of_stages(document: Document) -> str:
     return table(("step", "CPU µs/row"), rows)
 
 
+def of_explain(document: Document) -> str:
+    rows = [
+        [
+            run["reader"],
+            f"`{run['index']}` ({run['mb']:g} MB)",
+            *(f"{run[way]['ms']:g} ms: {run[way]['plan']}" for way in ("with", "without")),
+        ]
+        for run in document["results"]
+    ]
+    header = ("who asks", "index", "with it", "without it")
+    told = (
+        f"{number(document['parameters']['companies'])} companies, each with a page, 35,000 cities."
+    )
+    return f"{told} {measured_on(document)}\n\n{table(header, rows)}"
+
+
 PARTS: Mapping[str, Callable[[Document], str]] = {
     "sinks": of_sinks,
     "traits": of_traits,
@@ -282,6 +303,7 @@ PARTS: Mapping[str, Callable[[Document], str]] = {
     "fairness": of_fairness,
     "isolation": of_isolation,
     "stages": of_stages,
+    "explain": of_explain,
 }
 
 

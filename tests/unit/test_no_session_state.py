@@ -46,6 +46,16 @@ def test_what_would_stay_is_found(what: str, statement: str) -> None:
     assert re.search(FORBIDDEN[what], statement)
 
 
-def test_connections_of_workers_prepare_nothing() -> None:
+CONNECTS = r"\bpsycopg\.connect\((?:[^()]|\([^()]*\))*\)"
+
+
+def test_connections_prepare_nothing() -> None:
     """pgBouncer before 1.21 loses prepared statements."""
     assert '"prepare_threshold": None' in (FOLDER / "database" / "pool.py").read_text("utf-8")
+    connects = {
+        f"{path.name}: {found}"
+        for path in SOURCES
+        for found in re.findall(CONNECTS, path.read_text(encoding="utf-8"))
+    }
+    assert len(connects) >= 5
+    assert [found for found in connects if "prepare_threshold=None" not in found] == []

@@ -1,0 +1,129 @@
+"""Workers and commands behind pgBouncer in transaction mode, where a transaction may get any session."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from deploy.local import unprivileged
+from deploy.local.ports import free_port
+from deploy.local.process import GuardedProcess, Launch
+from tests.fix_gateway import companies
+from tests.fix_stack import Site, eventually
+
+SESSIONS = 2
+"""Of pgBouncer with PostgreSQL. Two workers have more connections to pgBouncer than that."""
+
+CONFIGURATION = """
+[databases]
+* = host={host} port={port} user=foxstream
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {sessions}
+server_reset_query_always = 0
+"""
+
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("pgbouncer") is None,
+    reason="PGBOUNCER IS MISSING: nothing is tried behind one. apt install pgbouncer",
+)
+
+
+@pytest.fixture
+def pooled(site: Site, tmp_path: Path) -> Iterator[Site]:
+    """The site, whose database is reached through pgBouncer."""
+    server, listen = urlsplit(site.database_url), free_port()
+    with tempfile.TemporaryDirectory() as folder:  # another user has to read it
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "pgbouncer.ini"
+        file.write_text(
+            CONFIGURATION.format(
+                host=server.hostname, port=server.port, listen=listen, sessions=SESSIONS
+            ),
+            encoding="ascii",
+        )
+        launch = Launch(
+            [str(shutil.which("pgbouncer")), str(file)],
+            dict(os.environ),
+            tmp_path / "pgbouncer.log",
+            owner=unprivileged.owner_for(Path(folder) / "none"),
+        )
+        bouncer = GuardedProcess("pgbouncer", launch)
+        found = Site(
+            site.stack, site.prefix, f"postgresql://foxstream@127.0.0.1:{listen}{server.path}"
+        )
+        eventually(lambda: bouncer.running and _answers(found.database_url))
+        yield found
+        for process in found.spawned:
+            process.kill()
+        bouncer.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with psycopg.connect(url):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def _clients(site: Site) -> int:
+    """Connections that pgBouncer has with clients of the site."""
+    server = urlsplit(site.database_url)
+    admin = server._replace(path="/pgbouncer").geturl()
+    with psycopg.connect(admin, autocommit=True, row_factory=dict_row) as connection:
+        pools = connection.execute("SHOW POOLS").fetchall()
+    of_site = [pool for pool in pools if pool["database"] == server.path.removeprefix("/")]
+    return sum(int(pool["cl_active"]) + int(pool["cl_waiting"]) for pool in of_site)
+
+
+def test_workers_share_sessions(site: Site, pooled: Site, tmp_path: Path) -> None:
+    """Two of every kind, rows of three types, some of which are bad or wait; then commands."""
+    for _ in range(2):
+        pooled.worker()
+    files = {
+        "SOUS_CATEGORIE": b"nom,categorie\n"
+        + b"".join(b"Metier %d,Famille\n" % n for n in range(300)),
+        "CATEGORIE": b"nom\nFamille\n",
+        "ENTREPRISE": companies(1, 20_000, faulty=30),
+    }
+    started = []
+    for kind, content in files.items():
+        path = tmp_path / f"{kind}.csv"
+        path.write_bytes(content)
+        started.append(pooled.start("import", path, "--type", kind))
+    shared = 0
+    while any(command.poll() is None for command in started):
+        shared = max(shared, _clients(pooled))
+    assert shared > SESSIONS
+    [(sessions,)] = site.query(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert sessions <= SESSIONS
+
+    assert site.query("SELECT count(*) FROM enterprise_entreprise") == [(20_000,)]
+    eventually(lambda: site.query("SELECT count(*) FROM subcategory_souscategorie") == [(300,)])
+    for words in (
+        ["migrate"],
+        ["trace", f"{1:09d}"],
+        ["rejects", "list"],
+        ["job", "check-accounts"],
+        ["job", "repair-sous-categories"],
+        ["job", "clean"],
+    ):
+        done = pooled.foxstream_worker(*words)
+        assert done.code == 0, (words, done.stdout, done.stderr)
+    for process in pooled.spawned:
+        assert "exception" not in process.launch.log.read_text(encoding="utf-8")

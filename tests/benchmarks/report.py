@@ -278,6 +278,43 @@ def of_stages(document: Document) -> str:
     return table(("step", "CPU µs/row"), rows)
 
 
+def of_gateway(document: Document) -> str:
+    """What clients waited, beside what the gateway itself took."""
+    found, given = document["results"], document["parameters"]
+    names = ("202 after the last byte, ms", "reads, ms", "between events, ms", "of these the client's own delay, ms")  # fmt: skip
+    rows = [
+        [name, *(number(found[name][at]) for at in ("count", "p50", "p95", "p99", "max"))]
+        for name in names
+    ]
+    told = (
+        f"{given['rounds']} rounds of 10 uploads of 10 MiB at once, {given['pollers']} clients that "
+        f"poll, {given['followers']} that follow events; {found['failed']} failures; the gateway held "
+        f"{found['gateway MB']:.0f} MB at most, {found['gateway and its children MB']:.0f} MB with its "
+        "child processes."
+    )
+    within = [
+        f"{name.removesuffix(', up to s')}: " + ", ".join(shares(found[name]))
+        for name in ("202 by the gateway's clock, up to s", "reads by the gateway's clock, up to s")
+    ]
+    header = ("as clients see it", "how many", "p50", "p95", "p99", "most")
+    return "\n\n".join((told, table(header, rows), *within))
+
+
+def shares(counts: Mapping[str, int]) -> list[str]:
+    """Of a histogram: the share up to each limit in seconds that some but not all are under."""
+    all_ = counts["+Inf"]
+    return [
+        f"{count / all_:.2%} within {float(limit) * 1000:g} ms"
+        for limit, count in counts.items()
+        if limit != "+Inf" and 0.5 <= count / all_ <= 1
+    ][:4]
+
+
+def of_jobs(document: Document) -> str:
+    rows = [[run["job"], run["case"], f"{run['seconds']:.2f}"] for run in document["results"]]
+    return table(("job", "case", "seconds"), rows)
+
+
 def of_explain(document: Document) -> str:
     rows = [
         [
@@ -304,6 +341,8 @@ PARTS: Mapping[str, Callable[[Document], str]] = {
     "isolation": of_isolation,
     "stages": of_stages,
     "explain": of_explain,
+    "gateway": of_gateway,
+    "jobs": of_jobs,
 }
 
 

@@ -112,6 +112,7 @@ def test_b52_a_city_is_found_by_code_and_name_and_never_guessed(
         "100000006;35000;",  # one has
         "100000007;35000;Brest",  # and is not called so
         "100000008;99999;Rennes",  # a namesake elsewhere is no answer
+        "100000009;42100;SAINT-ETIENNE CEDEX02",
     )
 
     assert pages(site) == {
@@ -120,6 +121,7 @@ def test_b52_a_city_is_found_by_code_and_name_and_never_guessed(
         ("100000003", "paris-01-75001", True),
         ("100000004", "vitry-le-francois-51300", True),
         ("100000006", "rennes-35000", True),
+        ("100000009", "saint-etienne-42000", True),
     }
     assert unresolved(site) == dict.fromkeys(["100000005", "100000007", "100000008"], "ville")
     [(label,)] = site.query("SELECT DISTINCT naf_libelle FROM enterprise_entreprise")

@@ -184,12 +184,8 @@ class Decoder:
 
 
 def _fastavro_reader(writer: Any, reader: Any = None) -> Reader:
-    buffer, held = BytesIO(), b""
-
     def read(data: bytes, _: str, start: int) -> tuple[Record, int]:
-        nonlocal buffer, held
-        if held is not data:
-            buffer, held = BytesIO(data), data
+        buffer = BytesIO(data)  # which copies nothing; several threads read at once
         buffer.seek(start)
         # A union of records reads as (name, record); one of a record and null as the record.
         record = fastavro.schemaless_reader(

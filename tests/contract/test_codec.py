@@ -1,8 +1,10 @@
 """Bytes to records: whatever the bytes, and whichever schema they were written with."""
 
 import json
+import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -374,6 +376,32 @@ def test_newer_writer(record: str) -> None:
     result = read(record, _grown(record), datum)
 
     assert result == decoder(record).decode(encoded(record))
+
+
+def test_batches_of_a_newer_writer_in_several_threads() -> None:
+    """Each thread reads its own: batches of several partitions are judged side by side."""
+    newer = _grown("ville_row")
+    source = Schemas({OURS: newer})
+    batches = [
+        [
+            written(
+                newer, {**SAMPLES["ville_row"], "nom": f"Ville {number}", "later": "x" * number}
+            )
+            for number in range(first, first + 100)
+        ]
+        for first in (0, 100, 200, 300)
+    ]
+    alone = [Decoder("ville_row", source).decode_all(batch) for batch in batches]
+    reading = Decoder("ville_row", source)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(batches)) as threads:
+            together = list(threads.map(reading.decode_all, batches))
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert together == alone
 
 
 def test_newer_line() -> None:

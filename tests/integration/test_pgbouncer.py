@@ -104,8 +104,13 @@ def test_workers_share_sessions(site: Site, pooled: Site, tmp_path: Path) -> Non
         path.write_bytes(content)
         started.append(pooled.start("import", path, "--type", kind))
     shared = 0
-    while any(command.poll() is None for command in started):
+
+    def ended() -> bool:
+        nonlocal shared
         shared = max(shared, _clients(pooled))
+        return all(command.poll() is not None for command in started)
+
+    eventually(ended)
     assert shared > SESSIONS
     [(sessions,)] = site.query(
         "SELECT count(*) FROM pg_stat_activity "

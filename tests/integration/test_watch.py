@@ -152,6 +152,7 @@ def running(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "FOX_METRICS_PORT": str(port),
             "FOX_AI_BUDGET_DAY": "1",
             "FOX_OTLP_ENDPOINT": collector.url,
+            "NO_PROXY": "127.0.0.1",
         }
         site.worker()
         spool = tmp_path_factory.mktemp("watched") / "spool"
@@ -262,20 +263,21 @@ def test_the_way_of_an_import_is_traced(running: Running, tmp_path: Path) -> Non
     site, collector = running.served.site, running.collector
     file = tmp_path / "societes.csv"
     file.write_bytes(companies(10_001, 50))
-    by_command = site.foxstream("import", file, "--type", "ENTREPRISE", "--json").json()["id"]
-    accepted = running.served.upload("autres.csv", companies(11_001, 60, faulty=5))
+    words = ("import", file, "--type", "ENTREPRISE", "--json", "--force")
+    by_command = site.foxstream(*words).json()["id"]
+    accepted = running.served.upload("autres.csv", companies(11_001, 60, faulty=5), force="true")
     by_gateway = accepted.json()["id"]
     running.served.ended(by_gateway)
 
     def traced(import_id: str) -> bool:
         sent = {
             span.span_id
-            for span in collector.spans("send rows.entreprise")
+            for span in collector.spans(f"send {site.prefix}rows.entreprise")
             if attributes(span)["foxstream.import.id"] == import_id
         }
         linked = {
             link.span_id
-            for span in collector.spans("process rows.entreprise")
+            for span in collector.spans(f"process {site.prefix}rows.entreprise")
             for link in span.links
         }
         return len(sent) == 1 and sent <= linked

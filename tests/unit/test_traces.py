@@ -14,6 +14,12 @@ from tests.collector import attributes, collecting
 SECRET = "552100554"
 
 
+@pytest.fixture(autouse=True)
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector is on this machine, whatever proxy there is to others."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
 def test_a_batch_links_to_what_its_records_came_from() -> None:
     """Once each, whatever else their headers hold."""
     with collecting() as collector:

@@ -61,6 +61,7 @@ class _Run:
 
     def result(self, minutes: float) -> Result:
         prometheus = self._prepare()
+        self._troubles.started()
         capacity = self._capacity()
         plan = Plan(minutes, capacity)
         self._report(f"{capacity:,.0f} rows/s: {plan.rows_a_round:,} rows every 20 s")
@@ -159,7 +160,7 @@ class _Run:
         files = [FIRST_CATEGORIES, CAPACITY, *self._load.sent]
         imports = books.imports(self._site)
         rows, rejects = books.rows_in_tables(self._site), books.rejects(self._site)
-        happened = {one.name: (one.ended or time()) - one.began for one in self._troubles.all}
+        happened = self._troubles.seconds
         explained, unexplained = judging.errors(
             lines.errors(self._crew.processes),
             lambda moment, names: self._troubles.near(moment, *names),

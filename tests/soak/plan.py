@@ -19,7 +19,7 @@ BAD_SHARE = 0.01
 FRESH_SHARE = 0.05
 """Of a file's companies; the others are known, so that the table grows little while the run lasts."""
 
-ROUNDS_OF_AN_EDITION = 8
+ROUNDS_OF_AN_EDITION = 4
 """So long the values of a company stay: then its next row changes it, and those after that do not."""
 
 CALLS_A_MINUTE = 60

@@ -131,8 +131,11 @@ class Troubles:
 
     def _worker_is_up(self) -> bool:
         """Starts it again, as whoever supervises it does, where a server was away when it began."""
-        code = self._crew.workers["shaken"].code
-        if code == UNREACHABLE and self._outages.near(time()):
+        worker = self._crew.workers["shaken"]
+        if not worker.guarded.running:
+            eventually(lambda: worker.code is not None, END_SECONDS)
+            if worker.code != UNREACHABLE or not self._outages.near(time()):
+                raise ValueError(f"the worker ended with {worker.code} when it began")
             self._crew.start_worker("shaken")
         return self._crew.ready("shaken")
 

@@ -7,7 +7,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 	--no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down check fmt lock docs bench bench-growth faults
+.PHONY: help demo test up down check fmt lock docs bench bench-growth faults soak
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -63,3 +63,7 @@ bench-growth: $(VENV)/ready ## producers, fairness, bad rows, growth to 5 millio
 
 faults: $(VENV)/ready ## 2 million rows and 200 faults: every row and counter exact (20 minutes; OPTIONS="--rows N --faults N --seed N")
 	@$(BIN)/python -m tests.faults $(OPTIONS)
+
+soak: $(VENV)/ready ## 70 % of capacity with imports, uploads, texts and faults, for MINUTES (30): docs/scalability.md
+	@$(BIN)/python -m tests.soak $(MINUTES)
+	@$(BIN)/python -m tests.benchmarks.report

@@ -99,6 +99,7 @@ class _Model(NamedTuple):
     opened_for: float
     probe_until: datetime | None
     blocked_until: datetime | None
+    shut: bool | None  # open_until is still to come
 
 
 class _Usage(NamedTuple):
@@ -162,7 +163,7 @@ async def reserve(
 async def _locked(connection: Connection, model: str) -> _Model:
     """What is known of a model, which nobody else changes until the transaction ends."""
     cursor = await connection.execute(_SQL["lock"], {"model": model})
-    return _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None)))
+    return _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None, None)))
 
 
 def _model_refuses(model: _Model, now: datetime) -> Refusal | None:
@@ -296,6 +297,8 @@ async def _open(
     connection: Connection, limits: Limits, model: _Model, error: CallError, *, at_once: bool
 ) -> bool:
     """Opens the breaker where it is time to; whether it is open now."""
+    if model.shut:
+        return True  # the call was under way when another opened it: it is no probe
     probed = model.open_until is not None
     if not (at_once or probed or model.failures + 1 >= limits.failures):
         return False

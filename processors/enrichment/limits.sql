@@ -4,7 +4,8 @@ INSERT INTO ingest.ai_models (model) VALUES (%(model)s)
 ON CONFLICT (model) DO UPDATE SET halted = NULL
 
 -- name: lock
-SELECT halted, failures, open_until, open_reason, opened_for, probe_until, blocked_until
+SELECT halted, failures, open_until, open_reason, opened_for, probe_until, blocked_until,
+    open_until > statement_timestamp() AS shut
 FROM ingest.ai_models WHERE model = %(model)s
 FOR UPDATE
 

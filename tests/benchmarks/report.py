@@ -331,6 +331,44 @@ def of_explain(document: Document) -> str:
     return f"{told} {measured_on(document)}\n\n{table(header, rows)}"
 
 
+def of_soak(document: Document) -> str:
+    """What was asked of the soak and what was seen, and what was wrong."""
+    found = document["results"]
+    worker, gateway = ("{:.0f} → {:.0f} MB".format(*found[f"{name} MB"]) for name in ("worker", "gateway"))  # fmt: skip
+    outcomes = ", ".join(f"{number(rows)} {name}" for name, rows in found["outcomes"].items())
+    by = found["rows by way"]
+    late = found["late rounds"]
+    rows = [
+        [
+            f"{found['share']:.0%} of the capacity, for {document['parameters']['minutes']:g} minutes",
+            f"{number(found['capacity'])} rows/s taken alone; {number(found['rows a second'])} rows/s sent: {number(by['command'])} rows by command, {number(by['upload'])} by upload",
+        ],
+        [
+            "every import ends, every row has one outcome",
+            f"{number(found['imports'])} imports: {outcomes}; {number(found['companies'])} companies in the table",
+        ],
+        ["as many rejects as rows were bad", number(found["bad rows"])],
+        [
+            "every text is written, or counted as failed or left",
+            f"{', '.join(f'{number(n)} {name}' for name, n in sorted(found['texts'].items()))}; {number(found['calls of the model'])} calls",
+        ],
+        ["faults", "; ".join(f"{name}, {s:.0f} s" for name, s in found["faults"].items())],
+        [
+            "rounds of 20 s that had not ended when the next began",
+            f"{len(late)}, the latest by {max(late.values(), default=0):.0f} s; {found['settled after']:.0f} s after the last one nothing was left",
+        ],
+        ["a worker's memory stays (10 %, 25 MB), under 250 MB", f"{worker}, peak {found['worker peak MB']} MB"],
+        ["the gateway's memory stays", gateway],
+        ["no alert but FoxWorkerDown, of the killed worker", ", ".join(found["alerts"]) or "none"],
+        [
+            "no error in the logs without a fault that explains it",
+            ", ".join(f"{n} `{name}`" for name, n in found["explained errors"].items()) or "none",
+        ],
+        ["wrong", "; ".join(found["wrong"]).replace("|", "/").replace("\n", " ") or "nothing"],
+    ]  # fmt: skip
+    return f"{measured_on(document)}\n\n{table(('asked', 'seen'), rows)}"
+
+
 PARTS: Mapping[str, Callable[[Document], str]] = {
     "sinks": of_sinks,
     "traits": of_traits,
@@ -343,6 +381,7 @@ PARTS: Mapping[str, Callable[[Document], str]] = {
     "explain": of_explain,
     "gateway": of_gateway,
     "jobs": of_jobs,
+    "soak": of_soak,
 }
 
 

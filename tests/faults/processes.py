@@ -125,8 +125,13 @@ class Starter:
         self._numbers = count(1)
         self.started: list[Process] = []
 
-    def start(self, program: str, words: Sequence[str | Path], fault: Fault | None) -> Process:
-        """With a fault it is started so that this happens to it at the fault's point."""
+    def start(
+        self, program: str, words: Sequence[str | Path], fault: Fault | None, **settings: str
+    ) -> Process:
+        """With a fault it is started so that this happens to it at the fault's point.
+
+        `settings` are of this process alone.
+        """
         if fault is None:
             argv = [sys.executable, "-c", f"from {_MODULES[program]} import app; app()"]
         else:
@@ -134,7 +139,7 @@ class Starter:
             trap = [str(fault.kind.point), str(fault.nth), number]
             argv = [sys.executable, "-m", "tests.faults.trapped", *trap, "--", program]
         name = f"{self._site.prefix}{program}{next(self._numbers)}"
-        environment = {**self._site.environment, "PYTHONPATH": str(ROOT)}
+        environment = {**self._site.environment, "PYTHONPATH": str(ROOT), **settings}
         guarded = self._site.stack.spawn(name, [*argv, *map(str, words)], env=environment)
         process = Process(program, guarded, fault)
         self.started.append(process)

@@ -363,6 +363,19 @@ def test_b42_a_provider_that_is_down(shop: Site, model: ScriptedOpenAI) -> None:
     assert settled(shop, 40) == {"done": 40}
 
 
+def test_calls_that_fail_together_open_the_breaker_once(shop: Site, model: ScriptedOpenAI) -> None:
+    """What was under way when it opened is no probe: texts wait no longer than after one failure."""
+    configure(shop, breaker_failures=1, breaker_seconds=60, concurrency=4)
+    model.script = lambda _: Reply(503, hang=2)
+    ask(shop, "VILLE", cities(shop, 4))
+    shop.worker("enrichment")
+    eventually(lambda: states(shop) == {"pending": 4} and standing(shop, "open_until"))
+
+    assert model.most_running == 4
+    assert standing(shop, "opened_for") == 60
+    assert shop.query("SELECT max(tries)::int FROM ingest.enrichment") == [(0,)]
+
+
 def test_a_used_up_quota_opens_the_breaker_at_once(shop: Site, model: ScriptedOpenAI) -> None:
     """One call is enough; no request loses a try."""
     configure(shop, concurrency=1, breaker_seconds=2)

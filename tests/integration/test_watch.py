@@ -13,22 +13,19 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import yaml
 from faust.types import TP
 from prometheus_client import REGISTRY
 
 from deploy.grafana import overview
 from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors import watching
 from processors.database.pool import open_pool
 from processors.enrichment import limits
 from tests.collector import Collector, attributes, collecting
 from tests.fix_gateway import Served, companies
+from tests.fix_prometheus import Watcher, started
 from tests.fix_stack import Site, eventually, prepared
-
-PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 
 NO_CALL = "nobody asks a model"
 NO_DATA = {
@@ -172,59 +169,13 @@ def asked(url: str) -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.json()
 
 
-@dataclass
-class Watcher:
-    """A Prometheus. It looks every second."""
-
-    url: str
-    process: GuardedProcess
-
-    def query(self, promql: str) -> list[dict[str, Any]]:
-        """The samples of the moment; none where it is not there yet."""
-        asking = {"query": promql}
-        try:
-            answer = httpx.get(f"{self.url}/api/v1/query", params=asking, trust_env=False)
-        except httpx.TransportError:
-            assert self.process.running, self.process.log_tail()
-            return []
-        if answer.status_code == 503:  # it starts
-            return []
-        found: list[dict[str, Any]] = answer.json()["data"]["result"]
-        return [sample for sample in found if sample["value"][1] != "NaN"]
-
-    def values(self, promql: str) -> set[float]:
-        return {float(sample["value"][1]) for sample in self.query(promql)}
-
-
 @pytest.fixture
 def watcher(running: Running, tmp_path: Path) -> Iterator[Watcher]:
-    """Prometheus with the configuration and rules of deploy/, told where this run is."""
-    configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
-    configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    configuration["rule_files"] = [str(PROMETHEUS / file) for file in configuration["rule_files"]]
-    ports = {"foxstream-worker": running.worker, "foxstream-gateway": running.served.port}
-    configuration["scrape_configs"] = [
-        {
-            "job_name": job["job_name"],
-            "static_configs": [{"targets": [f"127.0.0.1:{ports.pop(job['job_name'])}"]}],
-        }
-        for job in configuration["scrape_configs"]
-    ]
-    assert not ports
-    file = tmp_path / "prometheus.yml"
-    file.write_text(yaml.safe_dump(configuration), encoding="utf-8")
-    port = free_port()
-    process = running.served.site.stack.spawn(
-        "prometheus",
-        [
-            "prometheus",
-            f"--config.file={file}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-    )
-    yield Watcher(f"http://127.0.0.1:{port}", process)
-    process.kill()
+    """Prometheus, told where this run is."""
+    ports = {"foxstream-worker": [running.worker], "foxstream-gateway": [running.served.port]}
+    found = started(running.served.site.stack, tmp_path, ports, seconds=1)
+    yield found
+    found.process.kill()
 
 
 @pytest.mark.skipif(

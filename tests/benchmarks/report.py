@@ -359,7 +359,7 @@ def of_soak(document: Document) -> str:
         ],
         ["a worker's memory stays (10 %, 25 MB), under 250 MB", f"{worker}, peak {found['worker peak MB']} MB"],
         ["the gateway's memory stays", gateway],
-        ["no alert but FoxWorkerDown, of the killed worker", ", ".join(found["alerts"]) or "none"],
+        ["no alert but of the worker and of the model that are away for minutes", ", ".join(found["alerts"]) or "none"],
         [
             "no error in the logs without a fault that explains it",
             ", ".join(f"{n} `{name}`" for name, n in found["explained errors"].items()) or "none",

@@ -22,11 +22,12 @@ FRESH_SHARE = 0.05
 ROUNDS_OF_AN_EDITION = 4
 """So long the values of a company stay: then its next row changes it, and those after that do not."""
 
-CALLS_A_MINUTE = 60
+CALLS_A_MINUTE = 240
 """The limit of calls to the model that the run sets, for all workers together."""
 
-TEXTS = round(SHARE * CALLS_A_MINUTE * 2 * ROUND_SECONDS / 60)
-"""Of a file that asks for texts: every other round has one."""
+TEXTS = 28
+"""Of a file that asks for texts: every other round has one. A fifth of the limit, so that what the
+model's absence leaves undone is made good before the run is over."""
 
 SIDE_ROWS = 40
 SIDE_SECONDS = 6.0
@@ -107,22 +108,23 @@ class Plan:
 
     @property
     def faults(self) -> list[Fault]:
-        """In the order of their times: the last quarter of the run is quiet."""
-        long = min(1.0, self.minutes / 10)  # of a short run they are short
+        """In the order of their times: the last fifth of the run is quiet. Of a short run they are short."""
         shares = (
-            (0.10, "gateway SIGKILL", 0.0),
-            (0.18, "worker SIGKILL", WORKER_SECONDS * long),
-            (0.32, "postgres stopped", 10.0),
-            (0.40, "model answers 503", 60.0 * long),
-            (0.50, "kafka paused", 5.0),
-            (0.58, "registry stopped", 10.0),
-            (0.66, "worker SIGTERM", 0.0),
+            (0.08, "gateway SIGKILL", 0.0),
+            (0.13, "worker SIGKILL", WORKER_SECONDS * min(1.0, self.minutes / 10)),
+            (0.22, "postgres stopped", 10.0),
+            (0.28, "kafka paused", 5.0),
+            (0.34, "registry stopped", 10.0),
+            (0.40, "worker SIGTERM", 0.0),
+            (0.45, "model answers 503", MODEL_SECONDS * min(1.0, self.minutes / 30)),
         )
         return [Fault(name, share * self.seconds, seconds) for share, name, seconds in shares]
 
 
 WORKER_SECONDS = 100.0
 """The killed worker is away for longer than the minute after which FoxWorkerDown fires."""
+
+MODEL_SECONDS = 600.0
 
 
 class _Made:

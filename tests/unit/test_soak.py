@@ -70,7 +70,7 @@ def test_the_end_of_a_run_is_quiet() -> None:
     faults = PLAN.faults
     assert max(fault.at + fault.seconds for fault in faults) < 25 * 60
     assert all(a.at + a.seconds < b.at for a, b in itertools.pairwise(faults))
-    assert set(INTENDED.values()) <= {fault.name for fault in faults}
+    assert {intended.fault for intended in INTENDED.values()} <= {fault.name for fault in faults}
 
 
 @pytest.mark.parametrize("kind", ["ENTREPRISE", "VILLE", "CATEGORIE", "SOUS_CATEGORIE"])
@@ -168,6 +168,9 @@ def test_alerts() -> None:
     assert list(judging.alerts(set(), killed)) == [
         "alert FoxWorkerDown did not fire, although worker SIGKILL lasted 100 s"
     ]
+    silent = {"model answers 503": 600.0}
+    assert list(judging.alerts({"FoxAiBreakerOpen"}, silent)) == []
+    assert len(list(judging.alerts(set(), silent))) == 1
 
 
 LOG = """{"level": "error", "event": "breaker is open", "action": "ai_breaker_open", "timestamp": "2026-01-01T00:00:00Z"}

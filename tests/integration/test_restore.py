@@ -108,5 +108,5 @@ def test_the_last_moments_are_lost(site: Site) -> None:
 
     companies = "SELECT count(*) FROM enterprise_entreprise"
     assert site.query(companies) == [(100,)]
-    eventually(lambda: site.query(companies) == [(200,)], 20)
+    eventually(lambda: site.query(companies) == [(200,)])
     assert worker.running

@@ -70,7 +70,12 @@ FOR UPDATE OF e SKIP LOCKED
 UPDATE ingest.enrichment SET sent_at = now() WHERE id = ANY(%(ids)s)
 
 -- name: tell_imports
-UPDATE ingest.imports SET ai_moved = true WHERE id = ANY(%(ids)s::uuid[]) AND NOT ai_moved
+-- Even where it is true already: whoever counts waits for the row, and so for what is to be counted.
+UPDATE ingest.imports i SET ai_moved = true
+FROM (
+    SELECT id FROM ingest.imports WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE
+) moved
+WHERE i.id = moved.id
 
 -- name: scan_next
 SELECT s.import_id, s.after, i.import_type

@@ -76,7 +76,8 @@ WHERE i.id = b.id
 SELECT id FROM ingest.imports WHERE ai_moved AND partition = ANY(%(partitions)s)
 
 -- name: seen
--- Before the requests are counted: what moves after the count is seen the next time.
+-- Before the requests are counted: what moves after the count is seen the next time. It waits for
+-- those who move any (tell_imports of enrichment.sql), and counts what they have done.
 UPDATE ingest.imports SET ai_moved = false WHERE id = ANY(%(ids)s) AND ai_moved
 
 -- name: some_ville

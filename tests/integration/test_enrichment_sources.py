@@ -1,6 +1,7 @@
 """Who asks for texts: imports, people, the night; and what no text is made of."""
 
 import json
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,19 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
 import pytest
 from confluent_kafka import Producer
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
+from processors.database.queries import load as queries
 from schemas.codec import Encoder, load
 from schemas.registry import Registry
 from tests.fix_enrichment import ask, cities, configure, page, report, review, settled, states
 from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI
+
+TELL = queries("processors.enrichment", "enrichment.sql")["tell_imports"]
+SEEN = queries("processors.writing", "enriching.sql")["seen"]
+FACTS = queries("processors", "imports.sql")["facts"]
 
 
 def imported(site: Site, folder: Path, kind: str, text: str, *words: str) -> dict[str, Any]:
@@ -65,6 +73,38 @@ def test_b35_an_import_asks_for_its_own_rows_only(
         "SELECT ai_generation_started, ai_generation_completed FROM core_importlog WHERE id = %s"
     )
     assert shop.query(site_log, one["id"]) == [(True, True)]
+
+
+def test_what_is_done_while_it_is_counted_is_told(shop: Site) -> None:
+    """A text that is stored while the tracker counts is in the count, or brings about another."""
+    of = uuid4()
+    shop.execute(
+        "INSERT INTO ingest.imports (id, partition, import_type, file_name, file_sha256, header, options, "
+        "generate_ai_content, ai_moved, created_at) VALUES "
+        "(%s, 0, 'VILLE', 'x', 'x', '[]', '{}', true, true, now())", of,
+    )  # fmt: skip
+    shop.execute(
+        "INSERT INTO ingest.enrichment (id, kind, entity_id, import_id, reason, priority, state) "
+        "VALUES (%s, 'VILLE', %s, %s, 'import', 1, 'running')", uuid4(), uuid4(), of,
+    )  # fmt: skip
+    counted: list[int] = []
+
+    def count() -> None:
+        with psycopg.connect(shop.database_url, row_factory=dict_row) as connection:
+            connection.execute(SEEN, {"ids": [of]})
+            facts = connection.execute(FACTS, {"ids": [of], "topics": Jsonb({})}).fetchall()
+            counted.extend(found["now_ai_done"] for found in facts)
+
+    counting = threading.Thread(target=count)
+    with psycopg.connect(shop.database_url) as storing:
+        storing.execute("UPDATE ingest.enrichment SET state = 'done' WHERE import_id = %s", (of,))
+        storing.execute(TELL, {"ids": [of]})
+        counting.start()
+        counting.join(0.5)
+    counting.join()
+
+    told = shop.query("SELECT ai_moved FROM ingest.imports WHERE id = %s", of)
+    assert counted == [1] or told == [(True,)]
 
 
 def test_b16_what_is_asked_is_committed_with_its_rows(

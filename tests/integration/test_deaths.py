@@ -14,6 +14,8 @@ def test_workers_that_die_or_sleep_are_succeeded(site: Site, companies: Companie
     make_slow(site, 0.3)
     sleeping, killed, left = site.worker(), site.worker(), site.worker()
     eventually(lambda: shared(site, 3))
+    # A seek that is under way would take too long for one that sleeps: it would end itself.
+    eventually(lambda: told(sleeping, "worker_started"))
 
     path = companies.file()
     with importing(site, path) as command:

@@ -1,8 +1,9 @@
 """The rejected lines of an import as a file that is corrected and imported again.
 
 Columns: those of the original file, then `_line`, `_column`, `_code`, `_message` (several faults
-of a line joined by " | "), `_sheet` where the lines come from sheets, and `_import`, the id, by which
-producers.reading.correction knows the file when it comes back.
+of a line joined by " | "), `_sheet` where the lines come from sheets, `_columns` where the import was
+told which field a column is, and `_import`, the id, by which producers.reading.correction knows the
+file when it comes back.
 
 In .csv and .xlsx no cell starts a formula (producers/guarding.py). In .jsonl every value is as it was.
 """
@@ -49,18 +50,22 @@ def report(
     # A line may have more cells than the header has names.
     width = max(map(len, chain([header], originals, (row.cells for row in unread()))))
     header = [*header, *(f"_cell_{number + 1}" for number in range(len(header), width))]
+    told = json.loads(state["options"].get("told") or "{}").get("columns")
+    columns = [json.dumps(told, ensure_ascii=False)] if told else []
     with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
 
     def line(cells: Sequence[str], place: Reject | Row, why: Iterable[str]) -> list[str]:
         number = "" if place.line is None else str(place.line)
         sheet = [place.sheet or ""] * with_sheets
-        return [*cells, *[""] * (width - len(cells)), number, *why, *sheet, state["id"]]
+        filled = [*cells, *[""] * (width - len(cells))]
+        return [*filled, number, *why, *sheet, *columns, state["id"]]
 
     return Report(
         [
             *header,
             *("_line", "_column", "_code", "_message"),
             *["_sheet"] * with_sheets,
+            *["_columns"] * len(columns),
             "_import",
         ],
         chain(

@@ -9,7 +9,7 @@ from functools import cache
 from producers.reading.refusals import quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
 
-OURS = ("_line", "_column", "_code", "_message", "_sheet", "_import")
+OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
 """What error reports add to the columns of the file."""
 
 _LIKENESS = 0.75

@@ -6,6 +6,7 @@ nomenclature has a code and a label on each line: the activities become sub-cate
 category of their division, and the divisions and groups between them are passed over.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from producers.reading import cities
@@ -35,10 +36,29 @@ def header_of(
     told: Mapping[str, str],
 ) -> Header:
     """The header that `names` are, above lines of which some are `below`. Raises RefusedError."""
+    told = {**_of_report(names, below, import_type), **told}
     shaped = None
     if not told:
         shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
     return shaped or recognise(import_type, names, told, city_list=cities.column(below))
+
+
+def _of_report(
+    names: Sequence[str], below: Sequence[Sequence[str]], import_type: ImportType
+) -> dict[str, str]:
+    """Fields by header as the import was told them that this report is of; none in other files."""
+    if "_columns" not in names:
+        return {}
+    at = names.index("_columns")
+    try:
+        found = json.loads(next((row[at] for row in below if len(row) > at and row[at]), "{}"))
+        return {
+            name: field
+            for name, field in found.items()
+            if field in import_type.field and name in names
+        }
+    except (ValueError, AttributeError, TypeError):
+        return {}
 
 
 _TERM, _PARENT, _PARENT_ID, _DESCRIPTION = "termname", "parentname", "parentid", "description"

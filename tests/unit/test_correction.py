@@ -163,3 +163,20 @@ def test_other_files_are_no_corrections(tmp_path: Path) -> None:
     path.write_text('{"siren": "123456782", "nom": "Un"}\n', encoding="utf-8")
     with pytest.raises(RefusedError):
         open_source(path, IMPORT_TYPES["ENTREPRISE"])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_fields_that_the_import_was_told(tmp_path: Path, suffix: str) -> None:
+    """They stand in the report: whoever corrects it need not tell them again, but may."""
+    told = json.dumps({"Matricule": "siren", "Intitulé": "nom", "Gone": "email_contact", "x": 1})
+    header = ["Matricule", "Intitulé", *OURS[:-1], "_columns", "_import"]
+    row = ["732829320", "Durand", "2", "siren", "malformed", "Faux.", "", told, IMPORT]
+    path = tmp_path / f"e{suffix}"
+    write(path, Report(header, [row]), ";")
+
+    [read] = rows_of(path)
+    assert (read.faults, read.record["siren"], read.record["nom"]) == ([], "732829320", "Durand")
+    assert read.cells == ["732829320", "Durand"]
+
+    again = open_source(path, ENTREPRISE, Options(columns={"Matricule": "siret"}))
+    assert again.mapping == {"Matricule": "siret", "Intitulé": "nom"}

@@ -142,6 +142,18 @@ def test_cells_beyond_the_header_are_kept() -> None:
     assert [row[:4] for row in content.rows] == [["1", "2", "3", "7"], ["1", "", "", "8"]]
 
 
+def test_fields_that_were_told_are_told_again() -> None:
+    """By the header as it is read back: producers.reading."""
+    told = {"encoding": None, "columns": {"SIREN": "siren"}}
+    content = reported(
+        rejected(2, [MISSING], cells=["", ""]),
+        options={"columns": "{}", "told": json.dumps(told)},
+    )
+
+    assert content.header[-2:] == ["_columns", "_import"]
+    assert json.loads(content.rows[0][-2]) == told["columns"]
+
+
 def test_sheets_are_told_where_there_are_any() -> None:
     """Line numbers start anew on every sheet."""
     content = reported(

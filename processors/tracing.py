@@ -28,7 +28,8 @@ _NAMES: Mapping[str, tuple[LiteralString, ...]] = {
 
 Trace = dict[str, Any]
 """`type`, `row` (the business columns), `last` (where the row came from that was written last:
-outcome, observed_at, topic, partition, offset, line, import), `rejects`, `parked`, `pages`."""
+outcome, observed_at, topic, partition, offset, line, import), `rejects`, `parked`, `pages`, `texts`
+(asked of the language model for the row and its pages, with their calls)."""
 
 
 def trace(settings: Settings, key: str, import_type: str | None = None) -> list[Trace]:
@@ -56,6 +57,7 @@ def _of_type(
     topic = prefix + import_type.topic.name
     rows = _rows(connection, import_type, key)
     for row in rows:
+        pages = _pages(connection, row["id"]) if import_type.name == "ENTREPRISE" else []
         yield {
             "type": import_type.name,
             "row": {name: value for name, value in row.items() if not name.startswith("ingest_")},
@@ -66,10 +68,18 @@ def _of_type(
                 _natural_key(row, key),
                 (row["ingest_import_id"], row["ingest_line"]),
             ),
-            "pages": _pages(connection, row["id"]) if import_type.name == "ENTREPRISE" else [],
+            "pages": pages,
+            "texts": _texts(connection, [row["id"], *(page["id"] for page in pages)]),
         }
     if not rows and any((around := _around(connection, topic, key)).values()):
-        yield {"type": import_type.name, "row": None, "last": None, **around, "pages": []}
+        yield {
+            "type": import_type.name,
+            "row": None,
+            "last": None,
+            **around,
+            "pages": [],
+            "texts": [],
+        }
 
 
 def _rows(
@@ -137,6 +147,12 @@ def _pages(connection: psycopg.Connection[dict[str, Any]], row_id: str) -> list[
     return [each["page"] for each in connection.execute(_SQL["pages"], {"id": row_id})]
 
 
+def _texts(connection: psycopg.Connection[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]:
+    if not _is_there(connection, "ingest.ai_calls"):
+        return []
+    return list(map(_plain, connection.execute(_SQL["texts"], {"ids": ids}).fetchall()))
+
+
 def _is_there(connection: psycopg.Connection[dict[str, Any]], table: str) -> bool:
     found = connection.execute("SELECT to_regclass(%s) AS it", (table,)).fetchone()
     return found is not None and found["it"] is not None
@@ -181,8 +197,18 @@ def _lines(found: Trace) -> Iterator[str]:
             yield "  of an upstream system"
     for page in found["pages"]:
         yield f"  page {page['id']} (active: {page['is_active']})"
+    yield from map(_text_line, found["texts"])
     for reject in found["rejects"]:
         codes = ", ".join(fault["code"] for fault in reject["faults"])
         yield f"  rejected {reject['rejected_at']}: {codes} (reject {reject['id']})"
     for row in found["parked"]:
         yield f"  waits for {row['parent_name']} ({row['parent_key']}) since {row['parked_at']}"
+
+
+def _text_line(text: Mapping[str, Any]) -> str:
+    why = f" ({text['code']})" if text["code"] else ""
+    models = ", ".join(text["models"] or ()) or "no model"
+    return (
+        f"  text {text['kind']} asked {text['asked_at']} ({text['reason']}): {text['state']}{why}, "
+        f"{text['calls']} calls of {models}, {text['tokens']} tokens, {text['cost']} USD"
+    )

@@ -74,6 +74,11 @@ def test_b35_an_import_asks_for_its_own_rows_only(
     )
     assert shop.query(site_log, one["id"]) == [(True, True)]
 
+    [lille] = json.loads(shop.foxstream_worker("trace", "lille-59000", "--json").stdout)
+    told = [(t["import_id"], t["state"], t["calls"], float(t["cost"]) > 0) for t in lille["texts"]]
+    assert told == [(two["id"], "done", 1, True), (one["id"], "done", 1, True)]
+    assert "1 calls of" in shop.foxstream_worker("trace", "lille-59000").stdout
+
 
 def test_what_is_done_while_it_is_counted_is_told(shop: Site) -> None:
     """A text that is stored while the tracker counts is in the count, or brings about another."""

@@ -357,7 +357,7 @@ def of_soak(document: Document) -> str:
             "rounds of 20 s that had not ended when the next began",
             f"{len(late)}, the latest by {max(late.values(), default=0):.0f} s; {found['settled after']:.0f} s after the last one nothing was left",
         ],
-        ["a worker's memory stays (10 %, 25 MB), under 300 MB", f"{worker}, peak {found['worker peak MB']} MB"],
+        ["a worker's memory stays (10 %, 25 MB), under 250 MB", f"{worker}, peak {found['worker peak MB']} MB"],
         ["the gateway's memory stays", gateway],
         ["no alert but of the worker and of the model that are away for minutes", ", ".join(found["alerts"]) or "none"],
         [

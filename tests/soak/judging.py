@@ -11,7 +11,7 @@ from tests.soak.plan import ROUND_SECONDS, File, Kind
 from tests.soak.troubles import FIRST_START
 from tests.soak.watching import Sample
 
-GROWTH_SHARE, GROWTH_MB, PEAK_MB = 0.10, 25.0, 300.0
+GROWTH_SHARE, GROWTH_MB, PEAK_MB = 0.10, 25.0, 250.0
 
 
 class Intended(NamedTuple):

@@ -148,7 +148,7 @@ def test_memory_that_grows_by_much() -> None:
     assert list(judging.memory("w", mb, 60.0)) == ["w: grew from 300 to 326 MB"]
 
 
-@pytest.mark.parametrize(("mb", "told"), [(299.0, 0), (300.0, 1), (0.0, 1)])
+@pytest.mark.parametrize(("mb", "told"), [(249.0, 0), (250.0, 1), (0.0, 1)])
 def test_a_peak(mb: float, told: int) -> None:
     assert len(list(judging.peak("w", mb))) == told
 

@@ -42,14 +42,20 @@ ORDER BY i.id
 WITH codes AS (
     SELECT * FROM unnest(%(codes)s::text[], %(names)s::text[], %(slugs)s::text[], %(descriptions)s::text[])
         AS given (code, nom, slug, description)
+), named AS MATERIALIZED (
+    -- Once for each, not for each pair with a code.
+    SELECT id, substring(description FROM '^NAF ([0-9]{2}\.[0-9]{2}[A-Z]) :') AS code
+    FROM subcategory_souscategorie
+    UNION
+    SELECT id, substring(nom FROM ' \(([0-9]{2}\.[0-9]{2}[A-Z])\)$')
+    FROM subcategory_souscategorie
 ), standing AS (
     SELECT s.id, s.nom AS old_nom, s.slug AS old_slug, s.description AS old_description, c.*,
         count(*) OVER (PARTITION BY c.code) AS standing
     FROM codes c
-    JOIN subcategory_souscategorie s
-        ON substring(s.description FROM '^NAF ([0-9]{2}\.[0-9]{2}[A-Z]) :') = c.code
-        OR substring(s.nom FROM ' \(([0-9]{2}\.[0-9]{2}[A-Z])\)$') = c.code
-), wanted AS (
+    JOIN named n ON n.code = c.code
+    JOIN subcategory_souscategorie s ON s.id = n.id
+), wanted AS MATERIALIZED (
     SELECT id, nom, description,
         CASE WHEN old_slug <> '' AND NOT EXISTS (
             SELECT FROM subcategory_souscategorie o WHERE o.slug = old_slug AND o.id <> standing.id
@@ -63,8 +69,11 @@ WITH codes AS (
     FROM wanted w
     WHERE s.id = w.id AND (w.nom, w.slug, w.description) <> (w.old_nom, w.old_slug, w.old_description)
         AND NOT EXISTS (
+            SELECT FROM subcategory_souscategorie o WHERE o.id <> s.id AND o.slug = w.slug
+        )
+        AND NOT EXISTS (
             SELECT FROM subcategory_souscategorie o
-            WHERE o.id <> s.id AND (o.slug = w.slug OR (o.categorie_id = s.categorie_id AND o.nom = w.nom))
+            WHERE o.id <> s.id AND o.categorie_id = s.categorie_id AND o.nom = w.nom
         )
     RETURNING (w.nom <> w.old_nom)::integer AS nom, (w.slug <> w.old_slug)::integer AS slug,
         (w.description <> w.old_description)::integer AS description

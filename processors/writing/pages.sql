@@ -71,12 +71,20 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
     -- it has a content of its own.
     UPDATE enterprise_prolocalisation p
     SET is_active = false, ingest_retired = true, updated_at = now()
-    FROM resolved r
-    WHERE p.entreprise_id = r.id AND r.missing IS NULL AND p.is_active AND p.ingest_made
-        AND (p.sous_categorie_id, p.ville_id) <> (r.sous_categorie_id, r.ville_id)
-        AND p.texte_long_entreprise = '' AND p.zone_description = '' AND p.meta_description = ''
-        AND p.faq = '[]' AND p.nb_avis = 0 AND NOT p.is_verified
-        AND p.date_derniere_generation_ia IS NULL
+    FROM (
+        SELECT own.id
+        FROM resolved r
+        CROSS JOIN LATERAL (
+            -- By the company and nothing else: without statistics other indexes look as good.
+            SELECT * FROM enterprise_prolocalisation WHERE entreprise_id = r.id OFFSET 0
+        ) own
+        WHERE r.missing IS NULL AND own.is_active AND own.ingest_made
+            AND (own.sous_categorie_id, own.ville_id) <> (r.sous_categorie_id, r.ville_id)
+            AND own.texte_long_entreprise = '' AND own.zone_description = ''
+            AND own.meta_description = '' AND own.faq = '[]' AND own.nb_avis = 0
+            AND NOT own.is_verified AND own.date_derniere_generation_ia IS NULL
+    ) gone
+    WHERE p.id = gone.id
     RETURNING 1
 ), unresolved AS (
     INSERT INTO ingest.unresolved_pages AS stored (

@@ -44,21 +44,21 @@ FILL: tuple[LiteralString, ...] = (
         ville_nom, naf_code, ingest_offset)
     SELECT md5('e' || n)::uuid, now(), now(), lpad(n::text, 9, '0'), lpad(n::text, 9, '0') || '00011',
         'Société ' || n, lpad((v % 6000 * 16)::text, 5, '0'), 'Ville ' || v, lpad((n % 700)::text, 4, '0') || 'A', n
-    FROM generate_series(1, %(companies)s) n, LATERAL (SELECT n % 35000 + 1 AS v) place
+    FROM generate_series(1, COMPANIES) n, LATERAL (SELECT n % 35000 + 1 AS v) place
     """,
     """
     INSERT INTO enterprise_prolocalisation (id, created_at, updated_at, entreprise_id,
         sous_categorie_id, ville_id, score_global)
     SELECT md5('p' || n)::uuid, now(), now(), md5('e' || n)::uuid, md5('s' || n % 300 + 1)::uuid,
         md5('v' || n % 35000 + 1)::uuid, n % 100
-    FROM generate_series(1, %(companies)s) n
+    FROM generate_series(1, COMPANIES) n
     """,
     """
     INSERT INTO ingest.rejects (id, topic, partition, "offset", appended_at, headers, import_id, line,
         faults, published_at)
     SELECT md5('r' || n)::uuid, 'rows.entreprise', n % 6, n, now(), '[]', md5('i' || n % 500)::uuid, n,
         '[{"code": "malformed"}]', CASE WHEN n % 10000 > 0 THEN now() END
-    FROM generate_series(1, %(companies)s / 5) n
+    FROM generate_series(1, COMPANIES / 5) n
     """,
 )
 
@@ -111,7 +111,7 @@ QUERIES = (
     ),
     Query(
         "the page of a company",
-        "enterprise_prolocalisation_entreprise_id_sous_categorie_id_vill_key",
+        "enterprise_prolocalisation_entreprise_id_sous_categorie_id__key",
         "SELECT * FROM enterprise_prolocalisation WHERE entreprise_id = md5('e77')::uuid",
         "enterprise_prolocalisation",
     ),
@@ -142,7 +142,7 @@ QUERIES = (
 def main(companies: int) -> None:
     with stage() as ready, psycopg.connect(ready.database(), autocommit=True) as connection:
         for statement in FILL:
-            connection.execute(statement, {"companies": companies} if "%(" in statement else None)
+            connection.execute(statement.replace("COMPANIES", str(companies)).encode())
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("SET jit = off")
         results = [explain(connection, query) for query in QUERIES]

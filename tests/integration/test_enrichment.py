@@ -366,7 +366,7 @@ def test_b42_a_provider_that_is_down(shop: Site, model: ScriptedOpenAI) -> None:
 def test_calls_that_fail_together_open_the_breaker_once(shop: Site, model: ScriptedOpenAI) -> None:
     """What was under way when it opened is no probe: texts wait no longer than after one failure."""
     configure(shop, breaker_failures=1, breaker_seconds=60, concurrency=4)
-    model.script = lambda _: Reply(503, hang=2)
+    model.script = lambda _: Reply(503, hang=5)
     ask(shop, "VILLE", cities(shop, 4))
     shop.worker("enrichment")
     eventually(lambda: states(shop) == {"pending": 4} and standing(shop, "open_until"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from processors.database.pool import open_pool
+from processors.database.queries import load
 from processors.reference import publish, read, shipped
 from processors.settings import Settings
+from processors.writing.merge import INDEXES_ONLY
 from processors.writing.pages import look_again, resolve_some
 from schemas.registry import Registry
 from tests.fix_stack import Site, eventually
@@ -373,3 +376,38 @@ def test_accounts_are_checked(site: Site, tmp_path: Path) -> None:
 
     assert drifted.code == 1
     assert f"{done['id']} (1)" in drifted.stderr
+
+
+def test_a_batch_reads_the_pages_of_its_companies_only(site: Site) -> None:
+    """Whatever PostgreSQL knows of the table, here nothing: else each batch would read all pages."""
+    site.execute(
+        "SET session_replication_role = replica;"  # pages of nothing
+        "INSERT INTO enterprise_prolocalisation (id, created_at, updated_at, entreprise_id, "
+        "sous_categorie_id, ville_id, ingest_made) SELECT gen_random_uuid(), now(), now(), "
+        "gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), true FROM generate_series(1, 3000);"
+        "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom, naf_code) "
+        "SELECT gen_random_uuid(), now(), now(), n, n, '62.01Z' FROM generate_series(1, 12000) n"
+    )
+    ids = [id_ for (id_,) in site.query("SELECT id FROM enterprise_entreprise LIMIT 1000")]
+    queries = load("processors.writing", "pages.sql")
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute(INDEXES_ONLY)
+        explain = b"EXPLAIN (FORMAT JSON) " + (queries["chosen"] + queries["make"]).encode()
+        [(document,)] = connection.execute(explain, {"ids": ids}).fetchall()
+
+    indexes = {
+        node["Index Name"]
+        for node in nodes(document[0]["Plan"])
+        if node.get("Index Name", "").startswith("enterprise_prolocalisation")
+    }
+    assert indexes == {
+        "enterprise_prolocalisation_entreprise_id_sous_categorie_id__key",
+        "enterprise_prolocalisation_pkey",
+    }
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The plan and all below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)

@@ -10,13 +10,11 @@ anything differs. Writes results/SEED.json beside this file.
 import argparse
 import json
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
 from deploy.local.stack import Stack
+from tests import long_run
 from tests.faults.check import check
 from tests.faults.logs import tracebacks
 from tests.faults.plan import Plan
@@ -24,7 +22,6 @@ from tests.faults.result import Result
 from tests.faults.run import Driver
 from tests.fix_stack import prepared
 
-_BEGAN = monotonic()
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -38,7 +35,7 @@ def main(words: list[str]) -> int:
     given = parser.parse_args(words)
     plan = Plan(given.seed, given.rows, given.faults)
     print(f"seed {plan.seed}, {plan.rows:,} rows, {plan.faults} faults", flush=True)
-    with _directory(given.directory) as directory:
+    with long_run.directory(given.directory) as directory:
         result = run(plan, directory)
     print("\n".join(result.lines()))
     RESULTS.mkdir(exist_ok=True)
@@ -52,25 +49,11 @@ def run(plan: Plan, directory: Path) -> Result:
     began = monotonic()
     with Stack(directory / "stack", keep_schemas=True) as stack:
         site = prepared(stack)
-        driver = Driver(site, plan, directory, _report)
+        driver = Driver(site, plan, directory, long_run.report)
         driver.run()
         failures = [*driver.tally.failures, *tracebacks(driver.processes, driver.outages)]
         findings = check(site, driver.waves)
     return Result(plan, driver.waves, driver.tally, failures, findings, monotonic() - began)
-
-
-@contextmanager
-def _directory(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        yield Path(directory)
-
-
-def _report(text: str) -> None:
-    print(f"{monotonic() - _BEGAN:6.1f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

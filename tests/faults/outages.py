@@ -16,11 +16,17 @@ AFTERMATH_SECONDS = 30.0
 
 @dataclass
 class Outage:
-    """A server that is away: `ended` is None as long as it is."""
+    """What is away, a server or something else: `ended` is None as long as it is."""
 
-    server: str
+    what: str
     began: float
     ended: float | None = None
+
+    def explains(self, moment: float) -> bool:
+        """Whether it was away then, or had been until a moment before."""
+        return self.began - 1 < moment and (
+            self.ended is None or moment < self.ended + AFTERMATH_SECONDS
+        )
 
 
 class Outages:
@@ -39,15 +45,11 @@ class Outages:
 
     def away(self, server: str) -> bool:
         """Whether a server is away now."""
-        return any(outage.server == server and outage.ended is None for outage in self.all)
+        return any(outage.what == server and outage.ended is None for outage in self.all)
 
     def near(self, moment: float) -> bool:
         """Whether a server was away at that time or a moment before."""
-        return any(
-            outage.began - 1 < moment
-            and (outage.ended is None or moment < outage.ended + AFTERMATH_SECONDS)
-            for outage in self.all
-        )
+        return any(outage.explains(moment) for outage in self.all)
 
     def begin(self, fault: Fault) -> None:
         """Takes a server away that is there, for the seconds that the fault says."""

@@ -1,5 +1,6 @@
 """Processes that faults happen to: started, watched, and told apart by how they end."""
 
+import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,15 @@ class Process:
             self.ended_at = time()
             self.guarded.kill()  # only closes what was open to it
         return code
+
+    @property
+    def already_imported(self) -> bool:
+        """Whether a command ended because its import is known already, as one that was killed late."""
+        try:
+            document = json.loads(self.guarded.log_tail().splitlines()[-1])
+            return bool(document["error"]["code"] == "already-imported")
+        except (ValueError, LookupError, TypeError):
+            return False
 
     @property
     def free(self) -> bool:

@@ -1,6 +1,5 @@
 """The driver: waves of imports, workers that are started again, and faults on all of it."""
 
-import json
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -341,7 +340,9 @@ class Driver:
         self._look_at(process)
         code = process.code
         one.process = None
-        if code in EXPECTED_CODES or (code == ALREADY and one.starts > 1 and _known(process)):
+        if code in EXPECTED_CODES or (
+            code == ALREADY and one.starts > 1 and process.already_imported
+        ):
             one.ended = True
             return
         one.not_before = monotonic() + 0.2
@@ -419,12 +420,3 @@ class Driver:
     def _fail(self, text: str) -> None:
         self.tally.failures.append(text)
         self._report(f"FAILURE: {text}")
-
-
-def _known(process: Process) -> bool:
-    """Whether a command ended because its import is already known, as one that was killed late."""
-    try:
-        document = json.loads(process.guarded.log_tail().splitlines()[-1])
-        return bool(document["error"]["code"] == "already-imported")
-    except (ValueError, LookupError, TypeError):
-        return False

@@ -10,17 +10,12 @@ anything is wrong. Writes tests/benchmarks/results/soak.json.
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
-from time import monotonic
 
+from tests import long_run
 from tests.benchmarks.measuring import save
 from tests.soak.run import soak
-
-_BEGAN = monotonic()
 
 
 def main(words: list[str]) -> int:
@@ -31,25 +26,11 @@ def main(words: list[str]) -> int:
     given = parser.parse_args(words)
     if which("prometheus") is None:
         parser.error("Prometheus is missing: apt install prometheus")
-    with _directory(given.directory) as directory:
-        result = soak(given.minutes, directory, _report)
+    with long_run.directory(given.directory) as directory:
+        result = soak(given.minutes, directory, long_run.report)
     print("\n".join(result.lines()))
     save("soak", result.document(), minutes=given.minutes)
     return 1 if result.wrong else 0
-
-
-@contextmanager
-def _directory(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        yield Path(directory)
-
-
-def _report(text: str) -> None:
-    print(f"{monotonic() - _BEGAN:6.1f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Sends the files of a plan at their times, however late those before them are."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -10,7 +9,6 @@ from time import time
 
 import httpx
 
-from tests.faults.processes import Process
 from tests.soak.crew import Crew
 from tests.soak.files import content
 from tests.soak.plan import File
@@ -68,7 +66,7 @@ class Load:
             process = self._crew.start_import(path, "--type", file.kind, "--json", *texts)
             process.guarded.wait(COMMAND_SECONDS)
             code = process.code
-            if code in GOOD_CODES or (code == REFUSED and start > 1 and _known(process)):
+            if code in GOOD_CODES or (code == REFUSED and start > 1 and process.already_imported):
                 break
             if code != UNREACHABLE or not self._away(time()):
                 tail = process.guarded.log_tail()[-1500:]
@@ -94,12 +92,3 @@ class Load:
             if answer.status_code == 202 or (answer.status_code == 409 and attempt > 1):
                 return
             raise ValueError(f"the gateway answered {answer.status_code}: {answer.text[:500]}")
-
-
-def _known(process: Process) -> bool:
-    """Whether a command ended because its import is there already."""
-    try:
-        document = json.loads(process.guarded.log_tail().splitlines()[-1])
-        return bool(document["error"]["code"] == "already-imported")
-    except (ValueError, LookupError, TypeError):
-        return False

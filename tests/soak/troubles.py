@@ -1,13 +1,12 @@
 """The faults of a plan, each carried out in a thread of its own at its time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic, time
 
 from tests.faults.faults import Fault as ServerFault
 from tests.faults.faults import Kind
-from tests.faults.outages import AFTERMATH_SECONDS, Outages
+from tests.faults.outages import Outage, Outages
 from tests.faults.processes import KILLED
 from tests.fix_stack import eventually
 from tests.soak.crew import Crew
@@ -20,21 +19,6 @@ FIRST_START = "first start"
 UNREACHABLE = 5
 END_SECONDS = 30.0
 READY_SECONDS = 60.0
-
-
-@dataclass
-class Happened:
-    """A fault: `ended` is None as long as it lasts, in seconds of the epoch."""
-
-    name: str
-    began: float
-    ended: float | None = None
-
-    def explains(self, moment: float) -> bool:
-        """Whether it lasted then, or had until a moment before."""
-        return self.began - 1 < moment and (
-            self.ended is None or moment < self.ended + AFTERMATH_SECONDS
-        )
 
 
 class Troubles:
@@ -57,12 +41,12 @@ class Troubles:
             "kafka paused": self._server("kafka", "stop"),
             "registry stopped": self._server("registry", "end"),
         }
-        self.all = [Happened(FIRST_START, time())]
+        self.all = [Outage(FIRST_START, time())]
         self.failures: list[str] = []
 
     def near(self, moment: float, *names: str) -> bool:
         """Whether one of these faults, or any, explains what happened then."""
-        return any(one.explains(moment) for one in self.all if not names or one.name in names)
+        return any(one.explains(moment) for one in self.all if not names or one.what in names)
 
     def started(self) -> None:
         """The first start is over."""
@@ -71,7 +55,7 @@ class Troubles:
     @property
     def seconds(self) -> dict[str, float]:
         """How long each fault has lasted."""
-        return {one.name: (one.ended or time()) - one.began for one in self.all[1:]}
+        return {one.what: (one.ended or time()) - one.began for one in self.all[1:]}
 
     def begin(self, fault: Fault) -> None:
         """Makes it happen now."""
@@ -86,7 +70,7 @@ class Troubles:
         self._outages.wait()
 
     def _run(self, fault: Fault) -> None:
-        happened = Happened(fault.name, time())
+        happened = Outage(fault.name, time())
         self.all.append(happened)
         self._report(f"{fault.name} begins")
         try:

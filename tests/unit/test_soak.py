@@ -12,13 +12,13 @@ from producers.checking import verdict
 from producers.reading import Options
 from schemas.import_types import IMPORT_TYPES
 from tests.benchmarks.report import PARTS
+from tests.faults.outages import Outage
 from tests.soak import judging, lines
 from tests.soak.books import SETTLED, Import
 from tests.soak.files import content
 from tests.soak.judging import INTENDED
 from tests.soak.plan import CAPACITY, LARGEST_UPLOAD, SHARE, Fault, File, Kind, Plan
 from tests.soak.result import Result
-from tests.soak.troubles import Happened
 from tests.soak.watching import Sample
 
 PLAN = Plan(30, 10_000)
@@ -185,10 +185,10 @@ def test_errors_in_logs() -> None:
     """Each is explained by its own fault, at its time, or by none."""
     found = list(lines.read("worker.log", LOG.splitlines()))
     began = found[0].moment - 1
-    model = Happened("model answers 503", began, began + 5)
+    model = Outage("model answers 503", began, began + 5)
 
     def near(moment: float, names: tuple[str, ...]) -> bool:
-        return model.name in names and model.explains(moment)
+        return model.what in names and model.explains(moment)
 
     lost = Counter({"worker.log: all is lost": 1})
     assert judging.errors(found, near) == (Counter({"ai_breaker_open": 1}), lost)
@@ -197,7 +197,7 @@ def test_errors_in_logs() -> None:
 
 
 def test_a_fault_explains_for_a_while() -> None:
-    fault = Happened("kafka paused", 100.0)
+    fault = Outage("kafka paused", 100.0)
     assert [fault.explains(at) for at in (98, 100, 500)] == [False, True, True]
     fault.ended = 110.0
     assert [fault.explains(at) for at in (139, 141)] == [True, False]

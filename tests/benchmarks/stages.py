@@ -107,6 +107,7 @@ def batch_of(rows: int) -> Batch:
                     "policy": "merge",
                     "cells": None,
                     "faults": (),
+                    "settles": None,
                 }
                 [value] = encoder.encode_all([{**row.record, "observed_at": None, "import": tie}])
                 records.append(record_of(len(records), row.key.encode(), value))

@@ -43,7 +43,7 @@ from processors.writing.limit import RejectLimit
 from processors.writing.parking import Waiting
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS, Target
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec import Decoder, Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.registry import Registry
 from schemas.topics import (
@@ -156,7 +156,7 @@ def _judges(world: World) -> dict[str, Judge]:
     return {
         name: Judge(
             target.import_type,
-            world.decoder(target.import_type.topic),
+            RowDecoder(str(target.import_type.topic.record), world.registry),
             world.identities[world.name(target.import_type.topic)].partitions,
             world.settings.import_luhn,
         )

@@ -1,8 +1,9 @@
 """What each record of a batch is: a row to write, or a reject with all that is wrong with it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
 from processors.draining import Batch
-from schemas.codec import DecodeError, Decoder, Record
+from schemas.codec import DecodeError, RowDecoder, Values
 from schemas.compiled import EPOCH
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
@@ -23,6 +24,13 @@ FUTURE_MS = 5 * 60 * 1000
 
 APPENDED_AT = "ingest.appended_at"
 """Header of a record that was sent again: when Kafka appended it first, ISO 8601."""
+
+
+Tie = tuple[Any, ...]
+"""What ties a row to a line of a file, in the order of schemas/avro/import_line.avsc."""
+
+_FAULTS = 7
+_UPSTREAM: Tie = (None, 0, None, None, 1, "merge", None, (), None)
 
 
 class Settles(NamedTuple):
@@ -109,7 +117,7 @@ def judge(
     batch: Batch,
     partitions: int,
     import_type: ImportType,
-    decoder: Decoder,
+    decoder: RowDecoder,
     luhn: Luhn = "warning",
 ) -> Judged:
     """Decodes and checks a batch of a topic that has so many partitions.
@@ -117,34 +125,37 @@ def judge(
     Raises what the decoder's schema source raises where it cannot answer: nothing is judged then.
     """
     records: list[ConsumerRecord] = []
-    values: list[Record] = []
+    values: list[Values] = []
     rejects: list[Reject] = []
     for record, result in zip(
         batch.records, decoder.decode_all([record.value for record in batch.records]), strict=True
     ):
         if isinstance(result, DecodeError):
             told = Fault(None, result.code, f"{_UNREADABLE[result.code]} ({result})")
-            rejects.append(_reject(record, None, [told]))
+            rejects.append(_reject(record, _UPSTREAM, [told]))
         else:
             records.append(record)
             values.append(result)
-    stray = _stray(values)
+    if not values:
+        return Judged([], rejects)
+    columns = dict(zip(decoder.fields, map(list, zip(*values, strict=True)), strict=True))
+    ties = [tie or _UPSTREAM for tie in columns.pop("import")]
+    observed = columns.pop("observed_at")
+    stray = _stray(ties)
     for i in stray:
-        values[i]["import"] = None
-    columns: dict[str, list[Any]] = {
-        field.name: [value[field.name] for value in values] for field in import_type.fields
-    }
+        ties[i] = _UPSTREAM
     faults = {
-        **_faults(import_type, columns, values, luhn),
+        **_faults(import_type, columns, ties, luhn),
         **{i: [_FOREIGN_IMPORT] for i in stray},
     }
-    keys = list(map(import_type.key, values))
-    for i, record in enumerate(records):
-        routing = (key := keys[i]) and import_type.routing(key)
-        if i not in faults and (misplaced := _misplaced(routing, partitions, record, values[i])):
-            faults[i] = [misplaced]
-    rejects += [_reject(records[i], values[i]["import"], faults[i]) for i in sorted(faults)]
-    rows = _rows(keys, [columns[field.name] for field in import_type.fields], records, values)
+    keys = import_type.keys(columns)
+    times = _times(observed, records)
+    for i, misplaced in _misplaced(import_type, keys, partitions, records):
+        faults.setdefault(i, [misplaced])
+    for i, ahead in _ahead(observed, times, records):
+        faults.setdefault(i, [ahead])
+    rejects += [_reject(records[i], ties[i], faults[i]) for i in sorted(faults)]
+    rows = _rows(records, keys, ties, times, [columns[field] for field in import_type.field])
     if faults:
         rows = [row for i, row in enumerate(rows) if i not in faults]
     return Judged(rows, rejects)
@@ -156,30 +167,27 @@ _UNREADABLE = {
 }
 
 
-def _stray(values: Sequence[Record]) -> list[int]:
+def _stray(ties: Sequence[Tie]) -> list[int]:
     """Rows whose `import` cannot be one of ours. Whoever publishes may write what he likes there."""
-    ids = {value["import"]["id"] for value in values if value["import"] is not None}
-    foreign = {text for text in ids if not _is_canonical(text)}
+    foreign = {
+        text for text in {tie[0] for tie in ties} if text is not None and not _is_canonical(text)
+    }
     return [
         i
-        for i, value in enumerate(values)
-        if (tie := value["import"]) is not None
+        for i, (id_, number, line, sheet, _, _, _, _, settles) in enumerate(ties)
+        if id_ is not None
         and (
-            tie["id"] in foreign
-            or not 1 <= tie["number"] <= _INT_MAX
-            or not 1 <= tie["line"] <= _INT_MAX
-            or "\0" in (tie["sheet"] or "")
-            or (tie["settles"] is not None and not _names_a_line(tie["settles"]))
+            id_ in foreign
+            or not 1 <= number <= _INT_MAX
+            or not 1 <= line <= _INT_MAX
+            or (sheet is not None and "\0" in sheet)
+            or (settles is not None and not _names_a_line(*settles))
         )
     ]
 
 
-def _names_a_line(settles: Record) -> bool:
-    return (
-        _is_canonical(settles["id"])
-        and 1 <= settles["line"] <= _INT_MAX
-        and "\0" not in (settles["sheet"] or "")
-    )
+def _names_a_line(import_id: str, line: int, sheet: str | None) -> bool:
+    return _is_canonical(import_id) and 1 <= line <= _INT_MAX and "\0" not in (sheet or "")
 
 
 # Of Avro's int and PostgreSQL's integer; Avro readers take larger numbers without a word.
@@ -201,16 +209,11 @@ _FOREIGN_IMPORT = Fault(
 
 
 def _faults(
-    import_type: ImportType,
-    columns: Mapping[str, list[Any]],
-    values: Sequence[Record],
-    luhn: Luhn,
+    import_type: ImportType, columns: Mapping[str, list[Any]], ties: Sequence[Tie], luhn: Luhn
 ) -> dict[int, list[Fault]]:
     """What is wrong, by index. A value that is only worth a warning is taken out of its column."""
     faults = {
-        i: [Fault(**told) for told in value["import"]["faults"]]
-        for i, value in enumerate(values)
-        if value["import"] is not None and value["import"]["faults"]
+        i: [Fault(*told) for told in tie[_FAULTS]] for i, tie in enumerate(ties) if tie[_FAULTS]
     }
     told = set(faults)  # the reader has said it better, with the header's own names
     # Here a warning reaches nobody: it is not looked for.
@@ -225,17 +228,26 @@ def _faults(
 
 
 def _misplaced(
-    routing: str | None, partitions: int, record: ConsumerRecord, value: Record
-) -> Fault | None:
-    """What only the record's key, partition and time show; `routing` is the key that it has to have."""
-    if not routing or record.key != routing.encode():
-        return _FOREIGN_KEY
-    if murmur2(record.key, partitions) != record.partition:
-        return _FOREIGN_PARTITION
-    if value["observed_at"] is not None:
-        ahead = _observed_ms(value, record) - record.timestamp
-        return _FUTURE if ahead > FUTURE_MS else None
-    return None
+    import_type: ImportType,
+    keys: Sequence[str | None],
+    partitions: int,
+    records: Sequence[ConsumerRecord],
+) -> Iterator[tuple[int, Fault]]:
+    """What only a record's key and partition show."""
+    routing = import_type.routing
+    for i, (key, record) in enumerate(zip(keys, records, strict=True)):
+        if not key or record.key != routing(key).encode():
+            yield i, _FOREIGN_KEY
+        elif murmur2(record.key, partitions) != record.partition:
+            yield i, _FOREIGN_PARTITION
+
+
+def _ahead(
+    observed: Sequence[datetime | None], times: Sequence[int], records: Sequence[ConsumerRecord]
+) -> Iterator[tuple[int, Fault]]:
+    for i, moment in enumerate(observed):
+        if moment is not None and times[i] - records[i].timestamp > FUTURE_MS:
+            yield i, _FUTURE
 
 
 _FUTURE = Fault(
@@ -256,47 +268,45 @@ _FOREIGN_PARTITION = Fault(
 
 
 def _rows(
-    keys: Sequence[str | None],
-    columns: Sequence[Sequence[Any]],
     records: Sequence[ConsumerRecord],
-    values: Sequence[Record],
+    keys: Sequence[str | None],
+    ties: Sequence[Tie],
+    times: Sequence[int],
+    columns: Sequence[Sequence[Any]],
 ) -> list[Row]:
-    ties = [value["import"] or _UPSTREAM for value in values]
+    ids, numbers, lines, sheets, occurrences, policies, _, _, settles = zip(*ties, strict=True)
     return list(
         map(
-            Row,
-            [record.offset for record in records],
-            [key or "" for key in keys],
-            [tie["id"] for tie in ties],
-            [tie["number"] for tie in ties],
-            [tie["line"] for tie in ties],
-            [tie["sheet"] for tie in ties],
-            [tie["occurrence"] for tie in ties],
-            [tie["policy"] for tie in ties],
-            [_observed_ms(v, record) for v, record in zip(values, records, strict=True)],
-            zip(*columns, strict=True),
-            [tie["settles"] and Settles(*tie["settles"].values()) for tie in ties],
+            _row,
+            zip(
+                [record.offset for record in records],
+                [key or "" for key in keys],
+                ids,
+                numbers,
+                lines,
+                sheets,
+                occurrences,
+                policies,
+                times,
+                zip(*columns, strict=True),
+                [each and Settles(*each) for each in settles],
+                strict=True,
+            ),
         )
     )
 
 
-_UPSTREAM: Mapping[str, Any] = {
-    "id": None,
-    "number": 0,
-    "line": None,
-    "occurrence": 1,
-    "policy": "merge",
-    "sheet": None,
-    "faults": (),
-    "settles": None,
-}
+_row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a call in Python
 
 
-def _observed_ms(value: Record, record: ConsumerRecord) -> int:
-    observed: datetime | None = value["observed_at"]
-    if observed is None:
-        return appended_ms(record.headers, record.timestamp)
-    return (observed - EPOCH) // _MILLISECOND  # exact, as a float of seconds is not
+def _times(observed: Sequence[datetime | None], records: Sequence[ConsumerRecord]) -> list[int]:
+    """When each row was observed, Unix milliseconds; else when Kafka appended it first."""
+    return [
+        appended_ms(record.headers, record.timestamp)
+        if moment is None
+        else (moment - EPOCH) // _MILLISECOND  # exact, as a float of seconds is not
+        for moment, record in zip(observed, records, strict=True)
+    ]
 
 
 def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> int:
@@ -315,15 +325,15 @@ def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> 
     return timestamp
 
 
-def _reject(record: ConsumerRecord, tie: Record | None, faults: Iterable[Fault]) -> Reject:
-    tied = tie or _UPSTREAM
+def _reject(record: ConsumerRecord, tie: Tie, faults: Sequence[Fault]) -> Reject:
+    import_id, number, line, sheet, _, _, _, told, settles = tie
     return Reject(
         record,
-        tied["id"],
-        tied["number"],
-        tied["line"],
-        tied["sheet"],
-        list(faults),
-        foreseen=bool(tied["faults"]),
-        settles=tied["settles"] and Settles(*tied["settles"].values()),
+        import_id,
+        number,
+        line,
+        sheet,
+        faults,
+        foreseen=bool(told),
+        settles=settles and Settles(*settles),
     )

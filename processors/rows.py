@@ -20,7 +20,7 @@ from processors.writing.parking import Waiting
 from processors.writing.progress import OUTCOMES
 from processors.writing.targets import Target
 from processors.writing.transaction import Kin, Written, write
-from schemas.codec import Decoder
+from schemas.codec import RowDecoder
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 from schemas.traces import BatchSpans
@@ -36,7 +36,7 @@ class Judge:
     """judging.judge for the rows of a topic that has so many partitions."""
 
     import_type: ImportType
-    decoder: Decoder
+    decoder: RowDecoder
     partitions: int
     luhn: Luhn
 

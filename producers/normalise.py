@@ -90,9 +90,9 @@ def normalise(
     names = tuple(columns)
     rows = zip(*columns.values(), strict=True)
     records: list[dict[str, Any]] = list(map(dict, map(zip, repeat(names), rows)))
-    keys = list(map(import_type.key, records))
+    keys = import_type.keys(columns)
     for row, blamed in _blamed(found):
-        keys[row] = import_type.key(records[row] | dict.fromkeys(blamed))
+        keys[row] = import_type.key_of(records[row] | dict.fromkeys(blamed))
     return Batch(records, keys, faults, warnings)
 
 

@@ -183,7 +183,7 @@ def _decoded(reject: Reject, decoder: Decoder) -> Record:
 
 def _as_it_was(import_type: ImportType, record: Record) -> Row:
     fields = {field.name: record[field.name] for field in import_type.fields}
-    return Row(0, None, [], fields, import_type.key(fields), [], [])
+    return Row(0, None, [], fields, import_type.key_of(fields), [], [])
 
 
 def header_of(state: State, import_type: ImportType) -> Header:

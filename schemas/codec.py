@@ -6,20 +6,24 @@ Avro binary encoding. Any bytes give either a record or a DecodeError, nothing e
 
 import json
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib import resources
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import fastavro
 import fastavro.validation
 
 from schemas.columns import Write, column_writer
-from schemas.compiled import Reader, compile_reader
+from schemas.compiled import Reader, compile_reader, compile_row_reader
 from schemas.registry import Schema, SchemaUnknownError
 
 Record = dict[str, Any]
+Values = tuple[Any, ...]
+"""Of a record, in the order of its schema's fields."""
+Decoded = TypeVar("Decoded")
 
 NAMESPACE = "fr.foxreviews.foxstream"
 _HEADER = struct.Struct(">bI")
@@ -96,8 +100,8 @@ class Encoder:
         return buffer.getvalue()
 
 
-class Decoder:
-    """Records of one schema, whichever compatible schema they were written with.
+class _Decoder(ABC, Generic[Decoded]):
+    """Values of one schema, whichever compatible schema they were written with.
 
     The source is asked once per schema id, and passes its own errors on (a registry that is down
     says nothing about the bytes).
@@ -107,26 +111,31 @@ class Decoder:
         self._schema = load(record)
         self._reader_schema = fastavro.parse_schema(self._schema)
         self._source = source
+        self._own = self._compile()
         self._known: dict[bytes, Reader] = {}
+
+    @abstractmethod
+    def _compile(self) -> Reader:
+        """Reads what our own schema wrote."""
 
     def knows(self, values: Iterable[bytes | None]) -> bool:
         """Whether these can be decoded without asking the source."""
         return self._known.keys() >= {(value or b"")[: _HEADER.size] for value in values}
 
-    def decode(self, value: bytes | None) -> Record:
+    def decode(self, value: bytes | None) -> Decoded:
         """Raises DecodeError, and what the schema source raises where it cannot answer."""
         [result] = self.decode_all([value])
         if isinstance(result, DecodeError):
             raise result
         return result
 
-    def decode_all(self, values: Sequence[bytes | None]) -> list[Record | DecodeError]:
+    def decode_all(self, values: Sequence[bytes | None]) -> list[Decoded | DecodeError]:
         """One result for each value, in order.
 
         The values lie end to end in one buffer: half the cost of a buffer each. A record that does
         not end where its value ends is damaged, whatever it reads as.
         """
-        results: list[Record | DecodeError] = []
+        results: list[Decoded | DecodeError] = []
         refused: dict[bytes, DecodeError] = {}
         data = b"".join([value or b"" for value in values])
         text = data.decode("latin-1")
@@ -177,10 +186,32 @@ class Decoder:
             writer = fastavro.parse_schema(written)
         except Exception as error:  # whatever a foreign schema makes fastavro raise
             raise DecodeError("unknown-schema", f"schema {schema_id} is not Avro") from error
-        own = compile_reader(self._schema) or _fastavro_reader(self._reader_schema)
         if writer == self._reader_schema:
-            return own
-        return _resolving_reader(writer, self._reader_schema, own)
+            return self._own
+        return _resolving_reader(writer, self._reader_schema, self._own)
+
+
+class Decoder(_Decoder[Record]):
+    """Values to records by the name of their fields."""
+
+    def _compile(self) -> Reader:
+        return compile_reader(self._schema) or _fastavro_reader(self._reader_schema)
+
+
+class RowDecoder(_Decoder[Values]):
+    """Values of row topics to tuples, also where a record stands in another: for batches of them.
+
+    `fields` are the names of the outermost.
+    """
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        return tuple(field["name"] for field in self._schema["fields"])
+
+    def _compile(self) -> Reader:
+        reader = compile_row_reader(self._schema)
+        assert reader is not None  # noqa: S101 - of schemas of our own making
+        return reader
 
 
 def _fastavro_reader(writer: Any, reader: Any = None) -> Reader:
@@ -204,7 +235,7 @@ def _resolving_reader(writer: Any, reader: Any, own: Reader) -> Reader:
     """
     resolve = _fastavro_reader(writer, reader)
 
-    def read(data: bytes, text: str, start: int) -> tuple[Record, int]:
+    def read(data: bytes, text: str, start: int) -> tuple[Any, int]:
         record, end = resolve(data, text, start)
         buffer = BytesIO()
         fastavro.schemaless_writer(buffer, reader, record)

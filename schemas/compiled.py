@@ -14,7 +14,7 @@ from itertools import count
 from struct import Struct
 from typing import Any
 
-Reader = Callable[[bytes, str, int], tuple[dict[str, Any], int]]
+Reader = Callable[[bytes, str, int], tuple[Any, int]]
 """(buffer, the same as Latin-1 text, start) to (record, end).
 
 On bytes that are no such record it raises, or ends elsewhere than the record does: the caller
@@ -29,8 +29,19 @@ class UnsupportedError(Exception):
 
 
 def compile_reader(schema: Any) -> Reader | None:
-    """A reader of records that `schema` wrote, None where it has types that are not known here."""
-    writer = _Source()
+    """A reader of records that `schema` wrote, None where it has types that are not known here.
+
+    Its records are dictionaries.
+    """
+    return _compiled(schema, _Source())
+
+
+def compile_row_reader(schema: Any) -> Reader | None:
+    """As compile_reader; but records are tuples, values in the order of the schema's fields."""
+    return _compiled(schema, _Tuples())
+
+
+def _compiled(schema: Any, writer: "_Source") -> Reader | None:
     try:
         result = writer.read(schema)
     except UnsupportedError:
@@ -173,6 +184,16 @@ class _Source:
         pairs = [f"{field['name']!r}: {self.read(field)}" for field in schema["fields"]]
         name = self._name()
         self._add(f"{name} = {{{', '.join(pairs)}}}")
+        return name
+
+
+class _Tuples(_Source):
+    """Records as tuples: what is made of a batch works on columns, which tuples zip to."""
+
+    def _record(self, schema: Any) -> str:
+        values = ", ".join([self.read(field) for field in schema["fields"]])
+        name = self._name()
+        self._add(f"{name} = ({values},)")
         return name
 
 

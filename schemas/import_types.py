@@ -62,13 +62,14 @@ class Field:
 
 
 def itself(key: str) -> str:
-    """A natural key that is the Kafka key as well."""
+    """A field that is the natural key, or a natural key that is the Kafka key, as it is."""
     return key
 
 
 @dataclass(frozen=True)
 class ImportType:
-    """`key` gives the natural key of a row, None where it has none; `routing` the Kafka key of one.
+    """`key` gives the natural key of a row by its `key_fields`, None where it has none; `routing` the
+    Kafka key of one.
 
     `parent` is the type whose row a row belongs to, named in the field that is called as the type.
     Its natural key is the row's Kafka key, so that both lie in partitions of one number. A row whose
@@ -81,7 +82,8 @@ class ImportType:
     topic: Topic
     table: str
     fields: tuple[Field, ...]
-    key: Callable[[Mapping[str, Any]], str | None]
+    key_fields: tuple[str, ...]
+    key: Callable[..., str | None]
     coordinates: tuple[str, ...] = ()
     routing: Callable[[str], str] = itself
     parent: "ImportType | None" = None
@@ -91,6 +93,14 @@ class ImportType:
         """The fields by name."""
         return {field.name: field for field in self.fields}
 
+    def keys(self, columns: Mapping[str, Sequence[Any]]) -> list[str | None]:
+        """The natural keys of rows of which there is a column a field."""
+        return list(map(self.key, *(columns[name] for name in self.key_fields)))
+
+    def key_of(self, row: Mapping[str, Any]) -> str | None:
+        """The natural key of a row that has its fields by name."""
+        return self.key(*(row[name] for name in self.key_fields))
+
     def parent_name(self, values: Sequence[Any]) -> str:
         """The parent as a row spells it, whose values are in the order of the fields."""
         assert self.parent is not None  # noqa: S101 - of types that have one
@@ -98,27 +108,18 @@ class ImportType:
         return name
 
 
-def ville_slug(row: Mapping[str, Any]) -> str | None:
+def ville_slug(nom: str | None, postal_code: str | None) -> str | None:
     """slugify(nom-code_postal_principal), the city's address on the site; at most 106 long."""
-    nom, postal_code = row["nom"], row["code_postal_principal"]
     return slugify(f"{nom}-{postal_code}") if nom and postal_code else None
 
 
-def entreprise_siren(row: Mapping[str, Any]) -> str | None:
-    """The SIREN itself."""
-    siren: str | None = row["siren"]
-    return siren
-
-
-def categorie_slug(row: Mapping[str, Any]) -> str | None:
+def categorie_slug(nom: str | None) -> str | None:
     """slugify(nom): every spelling of a name is the same category."""
-    nom = row["nom"]
     return (slugify(nom) or None) if nom else None
 
 
-def sous_categorie_slugs(row: Mapping[str, Any]) -> str | None:
+def sous_categorie_slugs(categorie: str | None, nom: str | None) -> str | None:
     """slugify(categorie)/slugify(nom): no slug holds a slash."""
-    nom, categorie = row["nom"], row["categorie"]
     slugs = (slugify(categorie), slugify(nom)) if nom and categorie else ("", "")
     return "/".join(slugs) if all(slugs) else None
 
@@ -126,12 +127,6 @@ def sous_categorie_slugs(row: Mapping[str, Any]) -> str | None:
 def sous_categorie_parent(key: str) -> str:
     """The category's part of a sub-category's key."""
     return key.partition("/")[0]
-
-
-def departement_code(row: Mapping[str, Any]) -> str | None:
-    """The code itself."""
-    code: str | None = row["code"]
-    return code
 
 
 # INSEE names a legal person, a person in their own name and a shop in different columns.
@@ -161,7 +156,8 @@ ENTREPRISE = ImportType(
     label="Entreprises",
     topic=ROWS_ENTREPRISE,
     table="enterprise_entreprise",
-    key=entreprise_siren,
+    key_fields=("siren",),
+    key=itself,
     fields=(
         Field("siren", "siren", ("numero siren", "n siren", "no siren", "identifiant entreprise", "identifiant de l entreprise"), required=True, strict=True, taken_from="siret"),
         Field("nom", "name", ("name", "raison sociale", "denomination", "denomination sociale", "nom entreprise", "nom de l entreprise", "nom ou raison sociale de l entreprise", "denominationunitelegale", "denominationusuelleetablissement", "nomen long", "dc raisonsocialeentreprise", "nom beneficiaire", "nom du beneficiaire"), 255, required=True, strict=True, chains=_NAMES),
@@ -184,6 +180,7 @@ VILLE = ImportType(
     label="Villes",
     topic=ROWS_VILLE,
     table="location_ville",
+    key_fields=("nom", "code_postal_principal"),
     key=ville_slug,
     coordinates=("coordonnees gps", "coordonnees", "coordonnees geographiques", "geo point 2d", "geo point", "geopoint", "geolocalisation"),
     fields=(
@@ -206,6 +203,7 @@ CATEGORIE = ImportType(
     label="Catégories",
     topic=ROWS_CATEGORIE,
     table="category_categorie",
+    key_fields=("nom",),
     key=categorie_slug,
     fields=(
         Field("nom", "slugged", ("categorie", "categories", "name", "category", "nom categorie", "nom de la categorie"), 100, required=True, strict=True),
@@ -220,6 +218,7 @@ SOUS_CATEGORIE = ImportType(
     label="Sous-catégories",
     topic=ROWS_SOUS_CATEGORIE,
     table="subcategory_souscategorie",
+    key_fields=("categorie", "nom"),
     key=sous_categorie_slugs,
     routing=sous_categorie_parent,
     parent=CATEGORIE,
@@ -238,7 +237,8 @@ DEPARTEMENT = ImportType(
     label="Départements",
     topic=ROWS_DEPARTEMENT,
     table="location_departement",
-    key=departement_code,
+    key_fields=("code",),
+    key=itself,
     fields=(
         Field("code", "departement", ("departement", "code departement", "code dep", "dep", "numero"), required=True, strict=True),
         Field("nom", "name", ("name", "nom departement", "nom du departement", "nom dep", "libelle"), 100, required=True, strict=True),

@@ -1,6 +1,6 @@
 """Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha1
@@ -93,11 +93,6 @@ class Staged(NamedTuple):
     round_: int
     rows: tuple[Row, ...]
 
-    @property
-    def settles(self) -> bool:
-        """Whether a row stands for a reject of another import: its own outcome is asked for."""
-        return any(row.settles for row in self.rows)
-
 
 def stage(rows: Sequence[Row]) -> list[Staged]:
     """Puts rows in rounds, so that each meets what the ones before it left.
@@ -189,51 +184,57 @@ def _own_columns(target: Target) -> tuple[str, ...]:
 
 
 def _lines(target: Target, origin: Origin, staged: Sequence[Staged]) -> str:
-    firsts = [item.rows[0] for item in staged]
-    lasts = [item.rows[-1] for item in staged]
-    counted = [
-        _counted(item.rows)
-        if len(item.rows) > 1
-        else int(row.import_id is None or row.occurrence == 1)
-        for item, row in zip(staged, firsts, strict=True)
-    ]
-    names = sha1(_NAMESPACE + f"{target.import_type.table}:".encode(), usedforsecurity=False)
-    columns = [
+    firsts = [rows[0] for _, rows in staged]
+    lasts = [rows[-1] for _, rows in staged]
+    counted = [_counted(rows) for _, rows in staged]
+    keys = [row.key for row in firsts]
+    offsets = [str(row.offset) for row in lasts]
+    columns: list[Iterable[str]] = [
         *target.texts([row.values for row in firsts]),
-        [_identifier(names, row.key) for row in firsts],
-        escaped([row.key for row in firsts]),
-        [str(item.round_) for item in staged],
+        _identifiers(target, keys),
+        escaped(keys),
+        [str(round_) for round_, _ in staged],
         [row.policy for row in firsts],
         _times([row.observed_ms for row in firsts]),
         [row.import_id or NULL for row in firsts],
         [NULL if row.line is None else str(row.line) for row in lasts],
-        [str(row.offset) for row in lasts],
-        list(map(str, counted)),
-        [str(len(item.rows) - count) for item, count in zip(staged, counted, strict=True)],
-        [str(item.rows[-1].offset) if item.settles else NULL for item in staged],
+        offsets,
+        map(str, counted),
+        [str(len(rows) - count) for (_, rows), count in zip(staged, counted, strict=True)],
+        # Of a row that stands for a reject of another import the outcome is asked for.
+        [
+            offset
+            if rows[0].settles or (len(rows) > 1 and any(row.settles for row in rows))
+            else NULL
+            for offset, (_, rows) in zip(offsets, staged, strict=True)
+        ],
     ]
     if target.import_type.parent:
         routing = target.import_type.routing
-        columns.append([origin.parents.get(routing(row.key), NULL) for row in firsts])
+        columns.append([origin.parents.get(routing(key), NULL) for key in keys])
     return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
 
 
 def _counted(rows: Sequence[Row]) -> int:
     """How many of these are no duplicates: the first of an import, and the first from upstream."""
-    if rows[0].import_id is None:
+    first = rows[0]
+    if first.import_id is None:
         return 1
+    if len(rows) == 1:
+        return int(first.occurrence == 1)
     return sum(row.occurrence == 1 for row in rows)
 
 
-def _identifier(names: Any, key: str) -> str:
-    """UUID of version 5 (RFC 9562) of a natural key: the same in every run and after a restore.
-
-    `names` is the SHA-1 of the table's name.
-    """
-    state = names.copy()
-    state.update(key.encode())
-    digest = state.hexdigest()
-    return f"{digest[:12]}5{digest[13:16]}{_VARIANTS[digest[16]]}{digest[17:32]}"
+def _identifiers(target: Target, keys: Sequence[str]) -> list[str]:
+    """UUIDs of version 5 (RFC 9562) of natural keys: the same in every run and after a restore."""
+    names = sha1(_NAMESPACE + f"{target.import_type.table}:".encode(), usedforsecurity=False)
+    found = []
+    for key in keys:
+        state = names.copy()
+        state.update(key.encode())
+        digest = state.hexdigest()
+        found.append(f"{digest[:12]}5{digest[13:16]}{_VARIANTS[digest[16]]}{digest[17:32]}")
+    return found
 
 
 def _times(milliseconds: Sequence[int]) -> list[str]:

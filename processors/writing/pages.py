@@ -39,7 +39,8 @@ async def of_batch(connection: Connection, batch: Batch, sirens: Sequence[str]) 
     cursor = await connection.execute(
         _SQL["of_batch"] + _SQL["make"],
         {
-            "sirens": list(set(sirens)),
+            # As one text: psycopg writes the items of an array one by one.
+            "sirens": " ".join(set(sirens)),
             "partition": batch.partition,
             "start": batch.start,
             # What a row changed a later one of its company may have left as it was.

@@ -3,7 +3,7 @@
 WITH companies AS MATERIALIZED (
     SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
-    WHERE t.siren = ANY(%(sirens)s) AND t.ingest_partition = %(partition)s
+    WHERE t.siren = ANY(string_to_array(%(sirens)s, ' ')) AND t.ingest_partition = %(partition)s
         AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
         AND EXISTS (SELECT FROM ingest.naf)
 )

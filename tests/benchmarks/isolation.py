@@ -25,7 +25,7 @@ from processors.writing.limit import RejectLimit
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
 from processors.writing.transaction import Written, write
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.registry import Schema
 from tests.benchmarks.contestants.common import COLUMNS
@@ -110,7 +110,7 @@ async def isolate(database: str, rows: int, bad: int) -> dict[str, Any]:
 
 async def write_all(pool: Pool, batch: Batch) -> list[Written]:
     """As processors.settling does: in halves where the search for bad rows takes too long."""
-    judged = judge(batch, 1, ENTREPRISE, Decoder("entreprise_row", OneSchema()))
+    judged = judge(batch, 1, ENTREPRISE, RowDecoder("entreprise_row", OneSchema()))
     try:
         return [await write(pool, TARGETS[ENTREPRISE.name], batch, judged, RejectLimit(1))]
     except BatchTooLargeError:

@@ -10,7 +10,6 @@ import gc
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha1
 from io import BytesIO
 from pathlib import Path
 from time import process_time
@@ -23,11 +22,11 @@ from aiokafka import ConsumerRecord
 from processors.draining import Batch
 from processors.judging import judge
 from processors.running import GARBAGE_THRESHOLDS
-from processors.writing.merge import Origin, _identifier, _lines, stage
+from processors.writing.merge import Origin, _identifiers, _lines, stage
 from processors.writing.targets import TARGETS
 from producers.occurrences import Occurrences
 from producers.reading import open_source
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.rules import problems
 from tests.benchmarks.isolation import TOPIC, OneSchema, record_of
@@ -61,7 +60,7 @@ class Timer:
 def main(rows: int) -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     batch = batch_of(rows)
-    decoder = Decoder("entreprise_row", OneSchema())
+    decoder = RowDecoder("entreprise_row", OneSchema())
     values = [record.value for record in batch.records]
     timed = Timer(rows)
     judged = judge(batch, 1, ENTREPRISE, decoder)
@@ -78,8 +77,7 @@ def main(rows: int) -> None:
     timed("leave out replays", lambda: judged.without_replays({}))
     timed("stage", lambda: stage(judged.rows))
     timed("lines for COPY", lambda: _lines(TARGET, Origin(TOPIC, 0), staged))
-    names = sha1(ENTREPRISE.table.encode(), usedforsecurity=False)
-    timed("— ids", lambda: [_identifier(names, row.key) for row in judged.rows])
+    timed("— ids", lambda: _identifiers(TARGET, [row.key for row in judged.rows]))
     timed("— texts", lambda: TARGET.texts([row.values for row in judged.rows]))
     parsed = fastavro.parse_schema(load("entreprise_row"))
     timed(

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.ports import free_port
-from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record, load
+from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record, RowDecoder, load
 from schemas.registry import (
     Registry,
     RegistryUnavailableError,
@@ -108,7 +108,7 @@ def read(record: str, schema: Schema, datum: Any) -> Record:
     return Decoder(record, Schemas({OURS: schema})).decode(written(schema, datum))
 
 
-def told(result: Record | DecodeError) -> object:
+def told(result: object) -> object:
     """A result as something that compares."""
     return result.code if isinstance(result, DecodeError) else result
 
@@ -187,6 +187,30 @@ def test_neighbours(record: str, data: st.DataObject) -> None:
 
     alone = [decoder(record).decode_all([value])[0] for value in values]
     assert [told(result) for result in together] == [told(result) for result in alone]
+
+
+@pytest.mark.parametrize("record", ["entreprise_row", "ville_row"])
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_rows_are_the_same_records(record: str, data: st.DataObject) -> None:
+    """A row decoder refuses what the other does, and reads the same values without their names."""
+    values = data.draw(st.lists(_values(record), max_size=8))
+    schemas = Schemas({OURS: load(record), 2: _grown(record)})
+
+    rows = RowDecoder(record, schemas)
+
+    results = decoder(record).decode_all(values)
+    assert [told(row) for row in rows.decode_all(values)] == [
+        told(result) if isinstance(result, DecodeError) else _nameless(result) for result in results
+    ]
+    assert rows.fields == tuple(field["name"] for field in load(record)["fields"])
+
+
+def _nameless(value: Any) -> Any:
+    """Tuples in place of records."""
+    if isinstance(value, dict):
+        return tuple(map(_nameless, value.values()))
+    return list(map(_nameless, value)) if isinstance(value, list) else value
 
 
 @records

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import load
 from schemas.columns import column_writer
-from schemas.compiled import UnsupportedError, compile_reader
+from schemas.compiled import UnsupportedError, compile_reader, compile_row_reader
 
 RECORDS = ("entreprise_row", "ville_row")
 
@@ -86,10 +86,26 @@ def by_fastavro(schema: Any) -> Any:
     return read
 
 
-def compiled(record: str) -> Any:
-    read = compile_reader(load(record))
+def compiled(record: str, compiler: Any = compile_reader) -> Any:
+    read = compiler(load(record))
     assert read is not None
     return lambda data: read(data, data.decode("latin-1"), 0)
+
+
+def rows_by_fastavro(schema: Any) -> Any:
+    """As by_fastavro, records as tuples of their values."""
+
+    def read(data: bytes) -> tuple[Any, int]:
+        record, end = by_fastavro(schema)(data)
+        return _tuples(record), end
+
+    return read
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(map(_tuples, value.values()))
+    return list(map(_tuples, value)) if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -105,6 +121,8 @@ def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
 
     assert outcome(by_fastavro(schema), written) != "damaged"
     assert outcome(compiled(record), written) == outcome(by_fastavro(schema), written)
+    row = outcome(compiled(record, compile_row_reader), written)
+    assert row == outcome(rows_by_fastavro(schema), written)
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -144,6 +162,8 @@ def test_damaged_bytes_are_read_as_fastavro_reads_them(record: str, data: st.Dat
     ours = outcome(compiled(record), damaged)
 
     assert ours in ("damaged", outcome(by_fastavro(schema), damaged))
+    row = outcome(compiled(record, compile_row_reader), damaged)
+    assert row in ("damaged", outcome(rows_by_fastavro(schema), damaged))
 
 
 def test_other_schemas_are_left_to_fastavro() -> None:

@@ -35,7 +35,7 @@ from processors.writing.progress import OUTCOMES
 from processors.writing.sqlstate import Blame, blame, passes
 from processors.writing.targets import TARGETS, Target
 from processors.writing.transaction import ALONE, Kin, Written, write
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec import Encoder, RowDecoder, load
 from schemas.geography import departement_of, region_of
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.registry import Schema, SchemaUnknownError
@@ -92,7 +92,7 @@ ENCODERS = {
     name: Encoder(record, schema_id)
     for schema_id, (name, record) in enumerate(RECORDS.items(), start=1)
 }
-DECODERS = {name: Decoder(record, Registered()) for name, record in RECORDS.items()}
+DECODERS = {name: RowDecoder(record, Registered()) for name, record in RECORDS.items()}
 
 
 @dataclass
@@ -127,7 +127,7 @@ class Partition:
         self, row: Mapping[str, Any], at: datetime = APPENDED, **more: Any
     ) -> ConsumerRecord:
         """Puts a row on the log."""
-        key = self.import_type.key({name: row.get(name) for name in self.import_type.field})
+        key = self.import_type.key_of({name: row.get(name) for name in self.import_type.field})
         value = ENCODERS[self.import_type.name].encode(row)
         routing = None if key is None else self.import_type.routing(key).encode()
         return self.put(routing, value, at, **more)

@@ -9,13 +9,13 @@ from tests.unit.test_rules import problems_of
 @pytest.mark.parametrize("nom", ["Café & Bar", "CAFE  BAR", "café bar"])
 def test_a_category_is_its_slug(nom: str) -> None:
     """Every spelling of a name is one category."""
-    assert CATEGORIE.key({"nom": nom}) == "cafe-bar"
+    assert CATEGORIE.key_of({"nom": nom}) == "cafe-bar"
 
 
 def test_a_sub_category_lies_beside_its_category() -> None:
     """Two trades of a category have two natural keys, and the Kafka key of the category."""
     keys = [
-        SOUS_CATEGORIE.key({"nom": nom, "categorie": "Café & Bar"})
+        SOUS_CATEGORIE.key_of({"nom": nom, "categorie": "Café & Bar"})
         for nom in ("Autre", "Bar à vin")
     ]
 
@@ -27,7 +27,7 @@ def test_a_sub_category_lies_beside_its_category() -> None:
 @pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
 def test_keys_of_nothing(import_type: ImportType) -> None:
     """A row without its required fields has no key."""
-    assert import_type.key(dict.fromkeys(import_type.field)) is None
+    assert import_type.key_of(dict.fromkeys(import_type.field)) is None
 
 
 @pytest.mark.parametrize("nom", ["北京", "…", "--", "ﬃ" * 41])

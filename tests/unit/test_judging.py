@@ -10,7 +10,7 @@ from confluent_kafka import murmur2
 
 from processors.draining import Batch
 from processors.judging import APPENDED_AT, FUTURE_MS, Judged, Reject, Row, judge
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from schemas.registry import RegistryUnavailableError, Schema, SchemaUnknownError
 
@@ -43,8 +43,8 @@ ENCODERS = {
     VILLE.name: Encoder("ville_row", 2),
 }
 DECODERS = {
-    ENTREPRISE.name: Decoder("entreprise_row", Registered()),
-    VILLE.name: Decoder("ville_row", Registered()),
+    ENTREPRISE.name: RowDecoder("entreprise_row", Registered()),
+    VILLE.name: RowDecoder("ville_row", Registered()),
 }
 
 
@@ -362,7 +362,7 @@ def test_registry_that_is_down() -> None:
     batch = Batch("fox.rows", 0, 0, 1, [company()], object())
 
     with pytest.raises(RegistryUnavailableError):
-        judge(batch, PARTITIONS, ENTREPRISE, Decoder("entreprise_row", Down()))
+        judge(batch, PARTITIONS, ENTREPRISE, RowDecoder("entreprise_row", Down()))
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ def test_any_slug(text: str) -> None:
 
 def test_city_slug() -> None:
     """A city's slug is of its name and its postal code, and there is none without both."""
-    assert ville_slug({"nom": "Paris 01", "code_postal_principal": "75001"}) == "paris-01-75001"
-    assert ville_slug({"nom": "Paris 01", "code_postal_principal": None}) is None
-    assert ville_slug({"nom": None, "code_postal_principal": "75001"}) is None
+    assert ville_slug("Paris 01", "75001") == "paris-01-75001"
+    assert ville_slug("Paris 01", None) is None
+    assert ville_slug(None, "75001") is None
 
 
 @pytest.mark.parametrize(

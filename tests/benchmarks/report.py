@@ -310,6 +310,43 @@ def shares(counts: Mapping[str, int]) -> list[str]:
     ][:4]
 
 
+def of_rates(document: Document) -> str:
+    """What was asked of five workers, and imports that ask for texts alone."""
+    found, given = document["results"]["together"], document["parameters"]
+    burst, cpu = found["at once"], found["CPU s"]
+    mb, retry = found["worker MB"], found["Retry-After"]
+    rows = [
+        ["imports a minute", "50", f"{found['imports a minute']:.1f}: {number(found['imports'])} files in {given['minutes']} minutes; {found['most imports taken in a minute']} at most were taken in any minute"],
+        ["above the limit", "429", f"{found['refused']} uploads, Retry-After {retry[0]} to {retry[1]} s"],
+        ["rows", "2.5 million an hour", f"{number(found['rows a second'])} rows/s, {found['rows a second'] * 3600 / 1e6:.2f} million an hour; {number(found['rows'])} rows, all new"],
+        ["from upload to the import's end", "", in_seconds(found["from upload to end, ms"])],
+        ["what came at once, before the first 429", "", f"{burst['imports']} imports, {number(burst['rows'])} rows: the last ended {burst['last ended after s']:.1f} s after the first was sent"],
+        ["calls to the model a minute", "25", f"{found['calls a minute']:.1f}; {found['most calls in a minute']} at most in any minute; {number(found['texts'])} texts in all, each asked for once"],
+        ["from upload to the last text of an import", "", in_seconds(found["from upload to the last text, ms"])],
+        [f"CPU in {found['of s']:.0f} s", "", ", ".join(f"{name} {seconds:.0f} s" for name, seconds in cpu.items())],
+        ["peak memory of a worker", "", f"{min(mb)} to {max(mb)} MB"],
+    ]  # fmt: skip
+    alone = [
+        [
+            str(run["workers"]),
+            str(run["calls a minute"]),
+            str(run["texts"]),
+            f"{run['import ended after s']:.1f} s",
+            f"{run['last text after s']:.0f} s",
+            str(run["most calls in a minute"]),
+        ]
+        for run in document["results"]["alone"]
+    ]
+    header = ("workers", "calls a minute", "texts of the import", "its rows are written after", "its last text after", "most calls in a minute")  # fmt: skip
+    together = table(("five workers", "asked", "measured"), rows)
+    return f"{measured_on(document)}\n\n{together}\n\n{table(header, alone)}"
+
+
+def in_seconds(ms: Mapping[str, float]) -> str:
+    """Of percentiles in milliseconds."""
+    return f"p50 {ms['p50'] / 1e3:.1f} s, p95 {ms['p95'] / 1e3:.1f} s, most {ms['max'] / 1e3:.1f} s"
+
+
 def of_jobs(document: Document) -> str:
     rows = [[run["job"], run["case"], f"{run['seconds']:.2f}"] for run in document["results"]]
     return table(("job", "case", "seconds"), rows)
@@ -380,6 +417,7 @@ PARTS: Mapping[str, Callable[[Document], str]] = {
     "stages": of_stages,
     "explain": of_explain,
     "gateway": of_gateway,
+    "rates": of_rates,
     "jobs": of_jobs,
     "soak": of_soak,
 }

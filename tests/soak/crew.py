@@ -5,12 +5,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-import httpx
-
 from deploy.local.ports import free_port
 from tests.faults.processes import Process, Starter
 from tests.fix_gateway import Served
 from tests.fix_stack import Site
+from tests.long_run import worker_ready
 from tests.soak.plan import CALLS_A_MINUTE
 
 SETTINGS: Mapping[str, str] = {
@@ -57,13 +56,7 @@ class Crew:
 
     def ready(self, name: Name) -> bool:
         """Whether this worker does its part."""
-        worker = self.workers[name]
-        assert worker.guarded.running, worker.guarded.log_tail()
-        try:
-            url = f"http://127.0.0.1:{self.ports[name]}/readyz"
-            return httpx.get(url, trust_env=False, timeout=10).status_code == 200
-        except httpx.TransportError:
-            return False
+        return worker_ready(self.workers[name], self.ports[name])
 
     def start_gateway(self) -> None:
         """Returns when it is ready."""

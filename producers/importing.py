@@ -535,7 +535,7 @@ class _RowEncoder:
         self._reading = reading
         self._routing = routing
         self._occurrences = Occurrences()
-        self._import: dict[str, Any] = {"id": reading.import_id, "policy": policy}
+        self._policy = policy
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
         reading = self._reading
@@ -556,13 +556,22 @@ class _RowEncoder:
             reading.last_line = row.line
 
     def _line(self, number: int, row: Row) -> dict[str, Any]:
-        line = {**self._import, "number": number, "line": row.line, "sheet": row.sheet}
-        line["settles"] = row.origin and row.origin._asdict()
+        line = {
+            "id": self._reading.import_id,
+            "number": number,
+            "line": row.line,
+            "sheet": row.sheet,
+            "occurrence": 0,
+            "policy": self._policy,
+            "cells": None,
+            "faults": (),
+            "settles": row.origin and row.origin._asdict(),
+        }
         if row.faults:
-            faults = [fault._asdict() for fault in row.faults]
-            return {**line, "occurrence": 0, "cells": row.cells, "faults": faults}
-        occurrence = self._occurrences.count(row.key or self._reading.import_id)
-        return {**line, "occurrence": occurrence, "cells": None, "faults": ()}
+            line["cells"], line["faults"] = row.cells, [fault._asdict() for fault in row.faults]
+        else:
+            line["occurrence"] = self._occurrences.count(row.key or self._reading.import_id)
+        return line
 
     def _oversized(self, record: dict[str, Any]) -> bytes:
         message = (

@@ -36,7 +36,8 @@ class Window:
         self._import_id: str = state["id"]
         self._version: int = state["version"]
         self._follows = follows
-        self._accounted = 0
+        # What a resumed import had written before: nobody tells it again.
+        self._accounted = accounted(state)
         self._was_paused = state["status"] == "PAUSED"
 
     @property

@@ -30,9 +30,10 @@ def large(folder: Path, rows: int = ROWS) -> Path:
 
 
 # With a window that leaves most of the file unread for as long as its rows are written slowly.
+WINDOW_ROWS = 2000
 _NARROW = (
     "from producers import importing, window;"
-    "window.WINDOW_ROWS = 2000; importing.SMALL_FILE_BYTES = 0;"
+    f"window.WINDOW_ROWS = {WINDOW_ROWS}; importing.SMALL_FILE_BYTES = 0;"
     "from producers.cli import app; app()"
 )
 
@@ -234,7 +235,10 @@ def test_a_pause_whose_command_is_dead(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_resume_without_a_command(site: Site, tmp_path: Path) -> None:
-    """It says that the file is not read any more, and which command goes on."""
+    """It says that the file is not read any more, and which command goes on.
+
+    More rows than a window holds are written by then, so that nothing tells of them any more.
+    """
     site.worker()
     make_slow(site, 0.5)
     path = large(tmp_path)
@@ -249,7 +253,8 @@ def test_a_resume_without_a_command(site: Site, tmp_path: Path) -> None:
     resumed = site.foxstream("resume", import_id)
 
     assert f"foxstream import {path} --type entreprise" in resumed.stderr
-    assert imported(site, path).code == 3
+    assert published(site) > WINDOW_ROWS
+    assert started(site, path).wait(120) == 3
     whole(site)
 
 

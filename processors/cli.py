@@ -69,7 +69,7 @@ def _settings() -> Iterator[Settings]:
 _UNMIGRATED = (UndefinedTable, UndefinedColumn, InvalidSchemaName)
 _TOLD = (
     *(ValidationError, SecretFileError, UnicodeEncodeError, WorkerError, RegistryUnavailableError),
-    *(psycopg.OperationalError, *_UNMIGRATED),
+    *_UNMIGRATED,
 )
 
 
@@ -80,8 +80,6 @@ def _told(error: Exception) -> tuple[int, str]:
             return error.exit_code, str(error)
         case RegistryUnavailableError():
             return 2 if isinstance(error, RegistryDeniedError) else 5, str(error)
-        case psycopg.OperationalError():
-            return 5, f"PostgreSQL: {str(error).strip()}"
         case psycopg.ProgrammingError():
             return 2, f"{error.diag.message_primary}: run 'foxstream-worker migrate'"
         case _:

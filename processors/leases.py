@@ -4,8 +4,7 @@ A run holds its lease in each of its transactions: one that lost it writes nothi
 lease ends before it does is recorded as died by whoever looks next.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Event
 from typing import Any
@@ -16,7 +15,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from processors.database.queries import load
-from processors.errors import UnreachableError, WorkerError
+from processors.errors import WorkerError
 
 log = structlog.get_logger(__name__)
 
@@ -30,21 +29,6 @@ MOST_DEATHS = 3
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Counts = Mapping[str, int]
-
-
-@contextmanager
-def connect(database_url: str) -> Iterator[Connection]:
-    """A connection for jobs, which commits by itself. Raises UnreachableError.
-
-    Without prepared statements, as processors/database/pool.py.
-    """
-    try:
-        with psycopg.connect(
-            database_url, connect_timeout=5, autocommit=True, prepare_threshold=None
-        ) as connection:
-            yield connection
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
 
 
 class BusyError(WorkerError):

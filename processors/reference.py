@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processors.cluster import TIMEOUT_SECONDS, configuration, unreachable
+from processors.database.connecting import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.settings import Settings
@@ -79,27 +79,22 @@ def publish(settings: Settings, registry: Registry, activities: Mapping[str, Act
     The topic first: whoever is interrupted in between does it again. One at a time, so that the
     topic and the table end with the same file.
     """
-    try:
-        with psycopg.connect(
-            settings.database_url.get_secret_value(), connect_timeout=5, prepare_threshold=None
-        ) as connection:
-            connection.execute(_SQL["alone"])
-            stored: dict[str, str] = dict(connection.execute(_SQL["stored"]).fetchall())
-            removed = stored.keys() - activities.keys()
-            changed = {code for code, each in activities.items() if stored.get(code) != each.slug}
-            _send(settings, registry, activities, removed)
-            connection.execute(
-                _SQL["store"],
-                {
-                    "codes": list(activities),
-                    "labels": [activity.label for activity in activities.values()],
-                    "slugs": [activity.slug for activity in activities.values()],
-                },
-            )
-            connection.execute(_SQL["remove"], {"codes": list(activities)})
-            connection.execute(_SQL["arrived"], {"codes": sorted(changed | removed)})
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
+    with connect(settings.database_url.get_secret_value()) as connection:
+        connection.execute(_SQL["alone"])
+        stored: dict[str, str] = dict(connection.execute(_SQL["stored"]).fetchall())
+        removed = stored.keys() - activities.keys()
+        changed = {code for code, each in activities.items() if stored.get(code) != each.slug}
+        _send(settings, registry, activities, removed)
+        connection.execute(
+            _SQL["store"],
+            {
+                "codes": list(activities),
+                "labels": [activity.label for activity in activities.values()],
+                "slugs": [activity.slug for activity in activities.values()],
+            },
+        )
+        connection.execute(_SQL["remove"], {"codes": list(activities)})
+        connection.execute(_SQL["arrived"], {"codes": sorted(changed | removed)})
     return len(removed)
 
 

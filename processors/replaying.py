@@ -7,6 +7,7 @@ here they would be dropped, since their numbers are settled.
 import json
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -18,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from psycopg.rows import class_row
 
 from processors.cluster import TIMEOUT_SECONDS, configuration
+from processors.database.connecting import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.judging import APPENDED_AT, appended_ms
@@ -309,13 +311,8 @@ def _query(connection: psycopg.Connection, name: str, values: Mapping[str, Any])
         return cursor.execute(_SQL[name], values).fetchall()
 
 
-def _connect(settings: Settings) -> psycopg.Connection:
-    return psycopg.connect(
-        settings.database_url.get_secret_value(),
-        connect_timeout=5,
-        prepare_threshold=None,
-        autocommit=True,
-    )
+def _connect(settings: Settings) -> AbstractContextManager[psycopg.Connection]:
+    return connect(settings.database_url.get_secret_value(), autocommit=True)
 
 
 def identifiers(texts: Sequence[str]) -> list[UUID]:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from processors.database.connecting import connect
 from processors.database.queries import load
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES, ImportType
@@ -38,12 +39,7 @@ def trace(settings: Settings, key: str, import_type: str | None = None) -> list[
     A key of which only rejects or waiting rows are known gives a trace whose `row` is None.
     """
     types = [each for each in IMPORT_TYPES.values() if import_type in (None, each.name)]
-    with psycopg.connect(
-        settings.database_url.get_secret_value(),
-        connect_timeout=5,
-        prepare_threshold=None,
-        row_factory=dict_row,
-    ) as connection:
+    with connect(settings.database_url.get_secret_value(), dict_row) as connection:
         return [
             found
             for each in types

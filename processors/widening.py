@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from processors.cluster import TIMEOUT_SECONDS, admin_client, configuration, identify, unreachable
+from processors.database.connecting import connect
 from processors.errors import ConfigurationError, UnreachableError
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES
@@ -35,9 +36,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
         for name, count in counts.items():
             if count > partitions:
                 raise ConfigurationError(f"{name} has {count} partitions: Kafka takes none away")
-        with psycopg.connect(
-            settings.database_url.get_secret_value(), connect_timeout=5, prepare_threshold=None
-        ) as connection:
+        with connect(settings.database_url.get_secret_value()) as connection:
             # Whoever starts a worker now waits at its first position.
             connection.execute("LOCK TABLE ingest.positions IN EXCLUSIVE MODE")
             _check_imports_ended(connection)
@@ -53,8 +52,6 @@ def widen(settings: Settings, partitions: int) -> list[str]:
             )
     except KafkaException as error:
         raise unreachable(settings, error) from error
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL cannot be reached: {error}") from error
     return narrow
 
 

@@ -3,9 +3,8 @@
 from importlib import resources
 from typing import LiteralString
 
-import psycopg
-
-from processors.errors import ConfigurationError, UnreachableError
+from processors.database.connecting import connect
+from processors.errors import ConfigurationError
 
 _LOCK = 0x666F78  # any number, as long as every version of foxstream takes the same
 
@@ -26,7 +25,7 @@ def migrate(database_url: str) -> list[str]:
 
     Two that run at the same time wait for each other.
     """
-    with _connect(database_url) as connection:
+    with connect(database_url) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(
             """
@@ -49,7 +48,7 @@ def migrate(database_url: str) -> list[str]:
 
 def check_migrated(database_url: str) -> None:
     """Raises ConfigurationError where a migration of this version is missing."""
-    with _connect(database_url) as connection:
+    with connect(database_url) as connection:
         known = connection.execute(
             "SELECT to_regclass('public.foxstream_migrations') IS NOT NULL"
         ).fetchone()
@@ -63,11 +62,3 @@ def check_migrated(database_url: str) -> None:
         raise ConfigurationError(
             f"the database lacks the migrations {', '.join(missing)}: run 'foxstream-worker migrate'"
         )
-
-
-def _connect(database_url: str) -> "psycopg.Connection[tuple[object, ...]]":
-    try:
-        return psycopg.connect(database_url, connect_timeout=5, prepare_threshold=None)
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UnreachableError(f"PostgreSQL cannot be reached: {reason}") from error

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,13 @@ TRANSACTION_SECONDS = 8
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection, then a try has failed (psycopg_pool.PoolTimeout)."""
 
+OPTIONS: Mapping[str, Any] = {
+    "connect_timeout": int(CONNECT_SECONDS),
+    # pgBouncer in transaction mode keeps no prepared statements before its version 1.21.
+    "prepare_threshold": None,
+}
+"""What every connection is opened with."""
+
 SILENCE_SECONDS = TRANSACTION_SECONDS + 4
 """A transaction that takes longer than this has a server that does not answer any more."""
 
@@ -35,15 +42,14 @@ async def open_pool(database_url: str, size: int) -> AsyncIterator[Pool]:
         timeout=CONNECT_SECONDS,
         # Else its pauses grow to minutes, and it would find a server that is back only after them.
         reconnect_timeout=CONNECT_SECONDS,
-        # pgBouncer in transaction mode keeps no prepared statements before its version 1.21.
-        kwargs={"prepare_threshold": None, "connect_timeout": int(CONNECT_SECONDS), **_KEEPALIVE},
+        kwargs={**OPTIONS, **_KEEPALIVE},
     )
     try:
         await pool.open(wait=True, timeout=10)
     except PoolTimeout as error:
         await pool.close()
         raise UnreachableError(
-            f"PostgreSQL cannot be reached: {await _reason(database_url)}"
+            f"PostgreSQL (FOX_DATABASE_URL): {await _reason(database_url)}"
         ) from error
     async with pool:
         yield pool
@@ -55,17 +61,22 @@ async def answers(database_url: str) -> None:
     Not one of the pool's: those may all be busy, and an old one says nothing of new ones.
     """
     async with await AsyncConnection.connect(
-        database_url, autocommit=True, connect_timeout=int(CONNECT_SECONDS)
+        database_url, autocommit=True, **OPTIONS
     ) as connection:
         await connection.execute("SELECT 1")
 
 
+def reason(error: OperationalError) -> str:
+    """The first line of what PostgreSQL or its client says."""
+    return str(error).strip().partition("\n")[0]
+
+
 async def _reason(database_url: str) -> str:
     try:
-        async with await AsyncConnection.connect(database_url, connect_timeout=5):
+        async with await AsyncConnection.connect(database_url, **OPTIONS):
             return "it answers now, but took too long"
     except OperationalError as error:
-        return str(error).strip().splitlines()[0]
+        return reason(error)
 
 
 # A server that vanished without a word: the system's own limits are hours.

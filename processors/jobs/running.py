@@ -7,6 +7,7 @@ from threading import Event
 import psycopg
 
 from processors import leases
+from processors.database.connecting import connect
 from processors.jobs.catalogue import JOBS
 from processors.leases import BusyError, Connection, Counts, LostError, Run, StoppedError
 from processors.settings import Settings
@@ -31,7 +32,7 @@ def run(
 
     It ends with StoppedError, at its next transaction, when `stop` is set.
     """
-    with leases.connect(settings.database_url.get_secret_value()) as connection:
+    with connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
         held = leases.begin(connection, job, due_at, stop)
         return None if held is None else _work(settings, held, connection, batch)
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from processors import leases, metrics
+from processors.database.connecting import connect
 from processors.database.queries import load
 from processors.errors import UnreachableError
 from processors.jobs.catalogue import JOBS
@@ -88,7 +89,8 @@ class Scheduler:
             self._run(job, at, stop)
 
     def _due(self) -> list[Due]:
-        with leases.connect(self._settings.database_url.get_secret_value()) as connection:
+        url = self._settings.database_url.get_secret_value()
+        with connect(url, autocommit=True) as connection:
             return due(connection, self._clock(), self._zone)
 
     def _run(self, job: str, at: datetime, stop: Event) -> None:

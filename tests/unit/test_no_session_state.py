@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from processors.database.pool import OPTIONS
+
 FOLDER = Path(__file__).parents[2] / "processors"
 SOURCES = [*FOLDER.rglob("*.sql"), *FOLDER.rglob("*.py")]
 
@@ -46,16 +48,18 @@ def test_what_would_stay_is_found(what: str, statement: str) -> None:
     assert re.search(FORBIDDEN[what], statement)
 
 
-CONNECTS = r"\bpsycopg\.connect\((?:[^()]|\([^()]*\))*\)"
+CONNECTS = r"(?:\bpsycopg\.connect|Connection\.connect|ConnectionPool)\((?:[^()]|\([^()]*\))*\)"
+IMPORTS = r"from psycopg(?:\.connection\w*)? import .*\bconnect\b"
 
 
 def test_connections_prepare_nothing() -> None:
-    """pgBouncer before 1.21 loses prepared statements."""
-    assert '"prepare_threshold": None' in (FOLDER / "database" / "pool.py").read_text("utf-8")
+    """pgBouncer before 1.21 loses prepared statements: two modules connect, always in the same way."""
+    assert OPTIONS["prepare_threshold"] is None
+    texts = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in SOURCES}
     connects = {
-        f"{path.name}: {found}"
-        for path in SOURCES
-        for found in re.findall(CONNECTS, path.read_text(encoding="utf-8"))
+        name: found for name, text in texts.items() if (found := re.findall(CONNECTS, text))
     }
-    assert len(connects) >= 5
-    assert [found for found in connects if "prepare_threshold=None" not in found] == []
+    assert connects.keys() == {"database/connecting.py", "database/pool.py"}
+    every = [found for some in connects.values() for found in some]
+    assert [found for found in every if "**OPTIONS" not in found] == []
+    assert [name for name, text in texts.items() if re.search(IMPORTS, text)] == []

@@ -1,0 +1,28 @@
+"""A connection to PostgreSQL for a command or a job, which has no pool."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import RowFactory, tuple_row
+
+from processors.database.pool import OPTIONS, reason
+from processors.errors import UnreachableError
+
+
+@contextmanager
+def connect(
+    database_url: str, row_factory: RowFactory[Any] = tuple_row, *, autocommit: bool = False
+) -> Iterator[psycopg.Connection[Any]]:
+    """A connection whose transaction is committed at the end of the block.
+
+    Raises UnreachableError, wherever in the block the server cannot go on.
+    """
+    try:
+        with psycopg.connect(
+            database_url, row_factory=row_factory, autocommit=autocommit, **OPTIONS
+        ) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"PostgreSQL (FOX_DATABASE_URL): {reason(error)}") from error

@@ -384,6 +384,8 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
     if found["delimiter"]:
         sure = f"{found['delimiter_confidence']:.0%}".replace("%", " %")
         yield f"  séparateur : {found['delimiter']!r} (sûr à {sure} ; --delimiter en impose un autre)"
+    columns = ", ".join(f"{name} → {field}" for name, field in found["mapping"].items())
+    yield f"  en-tête, ligne {found['header_line']} : {columns}"
     if found["encoding_hint"]:
         yield (
             f"  l'encodage ressemble à {found['encoding_hint']} : si les accents sont faux, "

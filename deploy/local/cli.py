@@ -31,9 +31,6 @@ POLL_S = 0.1
 WORKER = "worker"
 GATEWAY = "gateway"
 GATEWAY_PORT = 8080
-HOW_TO_SIGN_IN = (
-    "a token for the gateway's pages: foxstream-gateway token create --name YOU --scope admin"
-)
 # What a worker needs before its first start; each command can be repeated.
 WORKER_PREPARATION = (
     ("migrate",),
@@ -122,7 +119,9 @@ def _run(directory: Path, with_worker: bool) -> None:
                 _start_worker(stack)
                 _start_gateway(stack)
             _list(state.read(directory))
-            _say("ready; Ctrl-C stops everything")
+            _say("ready; Ctrl-C stops everything. In another shell:")
+            for line in _next(directory, with_worker)[:-1]:
+                typer.echo(f"  {line}", err=True)
             while not threading.Event().wait(1.0):
                 stack.publish()
     except KeyboardInterrupt:
@@ -152,12 +151,13 @@ def _start_gateway(stack: Stack) -> None:
     )
     while gateway.running and not accepts(LOOPBACK, port):
         threading.Event().wait(POLL_S)
-    _say(HOW_TO_SIGN_IN)
 
 
 def _detach(directory: Path, with_worker: bool) -> None:
     if state.read(directory) is not None:
-        raise DirectoryInUseError(f"a stack is already running in {directory}")
+        raise DirectoryInUseError(
+            f"a stack is already running in {directory}; `foxstream-local status` says where"
+        )
     log = directory / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "deploy.local.cli", "up", "--directory", str(directory)]
@@ -177,9 +177,9 @@ def _detach(directory: Path, with_worker: bool) -> None:
         supervisor.wait()
     if supervisor.poll() is None:
         _list(state.read(directory))
-        if with_worker:
-            _say(HOW_TO_SIGN_IN)
-        _say(f"ready; `foxstream-local down --directory {directory}` stops it")
+        _say("ready. What comes next:")
+        for line in _next(directory, with_worker):
+            typer.echo(f"  {line}", err=True)
         return
     typer.echo(log.read_text(encoding="utf-8"), nl=False, err=True)
     raise typer.Exit(supervisor.returncode)
@@ -198,9 +198,25 @@ def _announced(directory: Path, pid: int, with_worker: bool) -> bool:
     )
 
 
+def _next(directory: Path, with_worker: bool) -> list[str]:
+    """Commands as a shell in this folder finds them; the last one stops everything."""
+    own = Path(sys.executable).parent
+    programs = f"{own.relative_to(Path.cwd())}/" if own.is_relative_to(Path.cwd()) else f"{own}/"
+    where = "" if directory == DEFAULT_DIRECTORY.resolve() else f" --directory {directory}"
+    return [
+        f'eval "$({programs}foxstream-local env{where})"   # the addresses, for this shell',
+        *(
+            [f"{programs}foxstream-gateway token create --name YOU --scope admin   # for the pages"]
+            if with_worker
+            else []
+        ),
+        f"{programs}foxstream-local down{where}",
+    ]
+
+
 def _list(found: state.State | None) -> None:
     for entry in found.entries if found is not None else ():
-        typer.echo(f"{entry.name:<10} {entry.shown}")
+        typer.echo(f"{entry.name:<10} {entry.shown or '-'}")
 
 
 def _is_up(entry: state.Entry) -> bool:

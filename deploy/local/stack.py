@@ -17,6 +17,7 @@ from deploy.local.errors import LocalStackError, ServerError
 from deploy.local.jars import JarCache
 from deploy.local.java import require_packages
 from deploy.local.kafka import Kafka
+from deploy.local.ports import accepts
 from deploy.local.postgres import Postgres
 from deploy.local.process import GuardedProcess, Launch
 from deploy.local.registry import Registry
@@ -94,6 +95,7 @@ class Stack:
         self._claim = Claim(self.directory)
         try:
             self.publish()
+            self._check_external()
             self._servers = self._own_servers()
             self.publish()
             self._start_servers()
@@ -173,6 +175,21 @@ class Stack:
     def _external(self) -> dict[str, str]:
         wanted = [server.variable for server in SERVERS if server.name in self._wanted]
         return {name: self._existing[name] for name in wanted if name in self._existing}
+
+    def _check_external(self) -> None:
+        """A shell may still hold the addresses of a stack that was stopped."""
+        silent = [
+            name
+            for name, url in self._external().items()
+            if "," not in url
+            and all(address := Entry(name, url, None, ours=False).address)
+            and not accepts(*address)
+        ]
+        if silent:
+            raise LocalStackError(
+                f"nothing answers where {', '.join(silent)} of this shell point to. To have servers "
+                f"started here: unset {' '.join(silent)}"
+            )
 
     def _own_servers(self) -> list[Server]:
         """Fetches what they need, in this thread: Ctrl-C ends a download at once."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.local import jars, state, unprivileged
 from deploy.local.errors import DirectoryInUseError, JarError, LocalStackError, ServerError
+from deploy.local.ports import free_port
 from deploy.local.process import GuardedProcess, Launch
 from deploy.local.settings import own_environment
 from deploy.local.stack import Stack
@@ -331,6 +333,7 @@ def test_command_line(tmp_path: Path) -> None:
     started = cli("up", "--detach", *arguments)
     try:
         assert started.returncode == 0, started.stderr
+        assert f"foxstream-local env --directory {tmp_path / 'data'}" in started.stderr
         again = cli("up", "--detach", *arguments)
         assert again.returncode == 0
         assert "already running" in again.stderr
@@ -358,15 +361,23 @@ def test_command_line(tmp_path: Path) -> None:
 
 
 def test_a_preparation_of_the_worker_that_fails_stops_everything(tmp_path: Path) -> None:
-    failed = cli(
-        "up",
-        "--with-worker",
-        "--directory",
-        str(tmp_path),
-        **dict.fromkeys(ADDRESSES, "127.0.0.1:1"),
-    )
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        failed = cli(
+            "up",
+            "--with-worker",
+            "--directory",
+            str(tmp_path),
+            **dict.fromkeys(ADDRESSES, f"127.0.0.1:{mute.getsockname()[1]}"),
+        )
     assert failed.returncode == 5
     assert "worker-migrate ended with exit code" in failed.stderr
+    assert state.read(tmp_path) is None
+
+
+def test_a_shell_that_holds_the_addresses_of_a_stopped_stack(tmp_path: Path) -> None:
+    failed = cli("up", "--directory", str(tmp_path), FOX_KAFKA_BOOTSTRAP=f"127.0.0.1:{free_port()}")
+    assert failed.returncode == 5
+    assert "unset FOX_KAFKA_BOOTSTRAP" in failed.stderr
     assert state.read(tmp_path) is None
 
 

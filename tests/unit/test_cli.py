@@ -146,6 +146,17 @@ def test_check_tells_in_json_what_an_import_would_do(companies: Path) -> None:
     assert verdict["already_imported"] is None
 
 
+def test_check_tells_what_each_column_is_taken_for(tmp_path: Path) -> None:
+    """And in which line the header was found, below a title."""
+    path = tmp_path / "titre.csv"
+    path.write_text("Nos clients;;\nSIREN;Raison sociale;Activité\n732829320;Dupont;62.01Z\n")
+
+    done = foxstream("check", path, "--type", "ENTREPRISE")
+
+    header = "en-tête, ligne 2 : SIREN → siren, Raison sociale → nom, Activité → naf_libelle"
+    assert header in done.stdout, done.stderr
+
+
 def test_check_of_a_refused_file_ends_with_4(tmp_path: Path) -> None:
     """The document says why."""
     path = tmp_path / "autre.csv"

@@ -45,6 +45,8 @@ def verdict(path: Path, import_type: ImportType, options: Options = Options()) -
         found["ai_estimate"] = settings().ai_estimate(import_type.name, texts)
     except RefusedError as refusal:
         found["refusal"] = {"code": refusal.code, "message": refusal.message}
+        found["mapping"] = dict(refusal.mapping)
+        found["unknown_columns"] = list(refusal.unknown_columns)
     return found
 
 

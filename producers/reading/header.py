@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from producers.reading.refusals import quoted, refusal
+from producers.reading.refusals import RefusedError, quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
 
 OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
@@ -142,8 +142,12 @@ def recognise(
     }
     if not _lists_cities(import_type, sources, city_list):
         city_list = None
-    _check_complete(import_type, names, sources, city_list)
-    return Header(names, sources, city_list, _coordinates(import_type, names, sources))
+    header = Header(names, sources, city_list, _coordinates(import_type, names, sources))
+    lacking = _lacking(import_type, header)
+    if lacking is not None:
+        lacking.mapping, lacking.unknown_columns = header.mapping, header.unknown
+        raise lacking
+    return header
 
 
 def _fixed(import_type: ImportType, names: list[str], told: Mapping[str, str]) -> dict[str, int]:
@@ -228,31 +232,27 @@ def _check_type(import_type: ImportType, names: list[str], city_list: int | None
             raise refusal("wrong-type", right=other.name, type=import_type.name)
 
 
-def _check_complete(
-    import_type: ImportType,
-    names: list[str],
-    sources: Mapping[str, object],
-    city_list: int | None,
-) -> None:
-    missing = _missing(import_type, sources)
-    if not sources:
-        raise refusal(
+def _lacking(import_type: ImportType, header: Header) -> RefusedError | None:
+    missing = _missing(import_type, header.sources)
+    if not header.sources:
+        return refusal(
             "unknown-columns",
             type=import_type.name,
-            found=_found(names),
+            found=_found(header.names),
             required=quoted(missing),
         )
-    if missing and city_list is None:
-        raise refusal(
+    if missing and header.cities is None:
+        return refusal(
             "missing-label",
             columns=(
                 "La colonne obligatoire " if len(missing) == 1 else "Les colonnes obligatoires "
             )
             + quoted(missing)
             + (" manque" if len(missing) == 1 else " manquent"),
-            found=_found(names),
-            advice=_advice(import_type, names, missing),
+            found=_found(header.names),
+            advice=_advice(import_type, header.names, missing),
         )
+    return None
 
 
 def _advice(import_type: ImportType, names: list[str], missing: list[str]) -> str:

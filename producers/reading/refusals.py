@@ -3,6 +3,9 @@
 docs/errors.md explains each code. Names follow Frictionless where it has one.
 """
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 SENTENCES = {
     "empty-file": "Le fichier est vide : exportez-le à nouveau ou choisissez-en un autre.",
     "no-rows": (
@@ -75,7 +78,13 @@ _LENGTH = 40
 
 
 class RefusedError(Exception):
-    """The file as a whole cannot be imported: `message` says in French why and what to do."""
+    """The file as a whole cannot be imported: `message` says in French why and what to do.
+
+    Where its header lacks fields, `mapping` (fields by header) and `unknown_columns` are what it has.
+    """
+
+    mapping: Mapping[str, str] = MappingProxyType({})
+    unknown_columns: Sequence[str] = ()
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -146,6 +146,18 @@ def test_a_column_is_mapped_by_hand(user: Page, tmp_path: Path) -> None:
     expect(user.get_by_role("button", name="Importer")).to_be_disabled()
 
 
+def test_a_required_column_is_mapped_by_hand(user: Page, tmp_path: Path) -> None:
+    """A file that is refused for its header shows what it has, so that the menus can mend it."""
+    path = written(tmp_path, "b.csv", b"immatriculation;client\n610600000;Un\n610600001;Deux\n")
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#verdict")).to_contain_text("Aucune colonne")
+    user.get_by_label("immatriculation").select_option("siren")
+    expect(user.locator("#verdict")).to_contain_text("« nom » manque")
+    user.get_by_label("client").select_option("nom")
+    expect(user.locator("#verdict")).to_contain_text("2 lignes à importer")
+
+
 def test_the_keyboard_alone(user: Page, tmp_path: Path, served: Served) -> None:
     """From the list to a finished import without a mouse."""
     path = written(tmp_path, "clavier.csv", companies(620_000_000, 50))

@@ -105,6 +105,18 @@ def test_refusal(companies: Path) -> None:
     assert (found["total_rows"], found["mapping"]) == (0, {})
 
 
+def test_refusal_for_the_header(tmp_path: Path) -> None:
+    """It names all columns, so that somebody can say which is which."""
+    path = tmp_path / "clients.csv"
+    path.write_text("SIREN;Client;Montant\n732829320;Dupont;12\n", encoding="utf-8")
+
+    found = verdict(path, ENTREPRISE, Options())
+
+    assert found["refusal"]["code"] == "missing-label"
+    assert found["mapping"] == {"SIREN": "siren"}
+    assert found["unknown_columns"] == ["Client", "Montant"]
+
+
 def test_examples_are_bounded(tmp_path: Path) -> None:
     """However many rows are wrong, twenty examples are shown and all are counted."""
     path = tmp_path / "faux.csv"

@@ -82,11 +82,16 @@ def _check(known: State | None, *, force: bool) -> None:
 def same_content(
     gateway: Gateway, sha256: str, form: Form, import_type: ImportType
 ) -> State | None:
-    """The latest import of these bytes with this type and policy, however it was read."""
+    """The latest import of these bytes with this type and policy, however it was read.
+
+    A retry, which has the bytes of its parent, is not what somebody imported.
+    """
+    states = gateway.states.by_id
     found = [
         state
-        for state in gateway.states.by_id.values()
+        for state in states.values()
         if state["file_sha256"] == sha256
+        and states.get(state["parent"], {}).get("file_sha256") != sha256
         and state["import_type"] == import_type.name
         and state["options"].get("policy", form.policy) == form.policy
     ]

@@ -438,6 +438,20 @@ def test_the_command_line_and_the_gateway_know_each_others_files(
     assert problem(again, 409, "already-imported")["import_id"] == other.json()["id"]
 
 
+def test_a_file_is_known_by_its_import_not_by_a_retry(served: Served, tmp_path: Path) -> None:
+    """Which has the same content, and may have failed where the import did not."""
+    path = tmp_path / "reprise.csv"
+    path.write_bytes(companies(906_000_000, 3, faulty=1))
+    done = served.site.foxstream("import", path, "--type", "entreprise", "--json").json()
+    retried = served.site.foxstream("retry", done["id"], "--json").json()
+    assert (done["status"], retried["status"]) == ("PARTIAL", "ERROR")
+    served.ended(retried["id"])
+
+    again = problem(served.upload("reprise.csv", path.read_bytes()), 409, "already-imported")
+
+    assert (again["import_id"], again["import_status"]) == (done["id"], "PARTIAL")
+
+
 def test_templates(served: Served) -> None:
     """Each type has a file to fill in, which a check takes for its type."""
     with served.client() as client:

@@ -31,7 +31,7 @@ WITH found AS (
     SELECT s.*
     FROM staging s
     WHERE s.round = %(round)s
-        AND NOT EXISTS (SELECT FROM location_departement t WHERE t.code = s.key)
+        AND s.key NOT IN (SELECT key FROM found)
     ORDER BY s.key
 ), inserted AS (
     INSERT INTO location_departement (

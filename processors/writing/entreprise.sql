@@ -59,7 +59,7 @@ WITH found AS (
     SELECT s.*
     FROM staging s
     WHERE s.round = %(round)s
-        AND NOT EXISTS (SELECT FROM enterprise_entreprise t WHERE t.siren = s.key)
+        AND s.key NOT IN (SELECT key FROM found)
     ORDER BY s.key
 ), inserted AS (
     INSERT INTO enterprise_entreprise (

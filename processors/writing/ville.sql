@@ -50,7 +50,7 @@ WITH found AS (
     SELECT s.*
     FROM staging s
     WHERE s.round = %(round)s
-        AND NOT EXISTS (SELECT FROM location_ville t WHERE t.slug = s.key)
+        AND s.key NOT IN (SELECT key FROM found)
     ORDER BY s.key
 ), inserted AS (
     INSERT INTO location_ville (

@@ -57,6 +57,7 @@ class Log:
                 "policy": "merge",
                 "cells": None,
                 "faults": (),
+                "settles": None,
             }
             nothing = dict.fromkeys(COLUMNS)
             self.records.append({**nothing, **company, "observed_at": None, "import": tie})

@@ -59,7 +59,10 @@ File = Annotated[
     typer.Argument(metavar="FICHIER", help="Fichier CSV, Excel ou LibreOffice, compressé ou non."),
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Identifiant de l'import.")]
-Type = Annotated[str, typer.Option("--type", help=f"Type d'import : {', '.join(IMPORT_TYPES)}.")]
+Type = Annotated[
+    str,
+    typer.Option("--type", help=f"Type d'import, obligatoire : {', '.join(IMPORT_TYPES)}."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Un document JSON sur la sortie standard.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Attendre la fin de l'import.")]
 Original = Annotated[
@@ -78,7 +81,7 @@ Column = Annotated[
 @app.command("import")
 def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
     file: File,
-    type_: Type,
+    type_: Type = "",
     follow: Follow = True,
     as_json: Json = False,
     encoding: Encoding = None,
@@ -115,7 +118,7 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
 @app.command()
 def check(
     file: File,
-    type_: Type,
+    type_: Type = "",
     as_json: Json = False,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -269,7 +272,8 @@ def template(
 def _import_type(name: str) -> ImportType:
     known = IMPORT_TYPES.get(name.strip().upper().replace("-", "_"))
     if known is None:
-        fail(USAGE, "usage", f"--type {name} : ce type n'existe pas ({', '.join(IMPORT_TYPES)}).")
+        wrong = f"--type {name} : ce type n'existe pas" if name else "--type manque"
+        fail(USAGE, "usage", f"{wrong} : indiquez {', '.join(IMPORT_TYPES)}.")
     return known
 
 

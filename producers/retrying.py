@@ -28,7 +28,7 @@ from producers.importing import (
 )
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.blocks import CHUNK, Block
-from producers.reading.header import Header, recognise
+from producers.reading.header import Header, known, recognise
 from producers.reading.rows import rows_of
 from producers.settings import settings
 from producers.states import TERMINAL, Reject, State, new_state
@@ -191,6 +191,12 @@ def header_of(state: State, import_type: ImportType) -> Header:
     options = state["options"]
     mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
     told = json.loads(options.get("told") or "{}").get("columns") or {}
+    # A column may have been taken for what it holds, whatever its name.
+    told |= {
+        name: field
+        for name, field in mapping.items()
+        if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
+    }
     listed = None
     if import_type is VILLE and "code_postal_principal" not in mapping.values():
         listed = next((at for at, name in enumerate(state["header"]) if name in mapping), None)

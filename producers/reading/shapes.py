@@ -36,7 +36,7 @@ def header_of(
     told: Mapping[str, str],
 ) -> Header:
     """The header that `names` are, above lines of which some are `below`. Raises RefusedError."""
-    told = {**_of_report(names, below, import_type), **told}
+    told = {**_of_report(names, below, import_type), **_codes(import_type, names, below), **told}
     shaped = None
     if not told:
         shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
@@ -59,6 +59,20 @@ def _of_report(
         }
     except (ValueError, AttributeError, TypeError):
         return {}
+
+
+def _codes(
+    import_type: ImportType, names: Sequence[str], below: Sequence[Sequence[str]]
+) -> dict[str, str]:
+    """A column named for labels of activities that holds their codes, where no other column does."""
+    fields = [known(import_type, [name]) for name in names]
+    if {"naf_code"} in fields or {"naf_libelle"} not in fields:
+        return {}
+    at = fields.index({"naf_libelle"})
+    given = [row[at].strip() for row in below if len(row) > at and row[at].strip()]
+    if not given or 2 * sum(CODE.fullmatch(text) is not None for text in given) < len(given):
+        return {}
+    return {names[at]: "naf_code"}
 
 
 _TERM, _PARENT, _PARENT_ID, _DESCRIPTION = "termname", "parentname", "parentid", "description"

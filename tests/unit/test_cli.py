@@ -69,7 +69,7 @@ def test_policies_are_those_of_the_schema() -> None:
         (("--type", "ENTREPRISE", "--policy", "replace"), "replace"),
         (("--type", "ENTREPRISE", "--column", "nom"), "COLONNE=CHAMP"),
         (("--type", "ENTREPRISE", "--column", "nom=prenom"), "siren"),
-        ((), "--type"),
+        ((), "--type manque"),
     ],
 )
 def test_wrong_usage_ends_with_2(companies: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -1,5 +1,6 @@
 """WordPress's taxonomy export and INSEE's nomenclature, as categories and sub-categories."""
 
+import json
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from producers.checking import verdict
 from producers.reading import RefusedError, Row, open_source
+from producers.retrying import header_of
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.naf import category_of, codes
 
@@ -141,3 +143,32 @@ def test_every_activity_has_a_category() -> None:
     """All 732 activities have one of the site's sixteen categories."""
     assert len(codes()) == 732
     assert len(set(map(category_of, codes()))) == 16
+
+
+COMPANIES = "SIREN,Nom,{}\n732829320,Boulangerie,{}\n552100554,Fournil,{}\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "first", "second", "expected"),
+    [
+        ("Activité", "10.71C", "", ("10.71C", None)),
+        ("Activité", "1071c", "Pain frais", ("10.71C", None)),
+        ("Activité", "Boulangerie", "Pâtisserie", (None, "Boulangerie")),
+        ("Activité,Code NAF", "10.71D,10.71C", "10.71D,10.71C", ("10.71C", "10.71D")),
+    ],
+)
+def test_a_column_of_activities_that_holds_codes(
+    file: File, columns: str, first: str, second: str, expected: tuple[str | None, str | None]
+) -> None:
+    """It is taken for the codes where at least half of it are, and no other column has them."""
+    path = file(COMPANIES.format(columns, first, second))
+
+    source = open_source(path, ENTREPRISE)
+
+    row, _ = chain.from_iterable(source.chunks())
+    assert (row.record["naf_code"], row.record["naf_libelle"]) == expected
+    again = {
+        "options": {"columns": json.dumps(source.mapping, ensure_ascii=False)},
+        "header": source.header,
+    }
+    assert header_of(again, ENTREPRISE) == source.columns

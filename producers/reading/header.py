@@ -37,7 +37,7 @@ class Header:
 
     @property
     def mapping(self) -> dict[str, str]:
-        """Field by header, for each column that is used."""
+        """Field by header, for each column that is used, in the order of the file."""
         mapping: dict[str, str] = {}
         for field, sources in self.sources.items():
             for column in sources[0]:
@@ -50,7 +50,7 @@ class Header:
             for source in sources[1:]:
                 for column in source:
                     mapping.setdefault(self.names[column], field)
-        return mapping
+        return {name: mapping[name] for name in self.names if name in mapping}
 
     @property
     def unknown(self) -> list[str]:

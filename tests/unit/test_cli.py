@@ -153,7 +153,7 @@ def test_check_tells_what_each_column_is_taken_for(tmp_path: Path) -> None:
 
     done = foxstream("check", path, "--type", "ENTREPRISE")
 
-    header = "en-tête, ligne 2 : SIREN → siren, Raison sociale → nom, Activité → naf_libelle"
+    header = "en-tête, ligne 2 : SIREN → siren, Raison sociale → nom, Activité → naf_code"
     assert header in done.stdout, done.stderr
 
 

@@ -111,8 +111,11 @@ class _Decoder(ABC, Generic[Decoded]):
         self._schema = load(record)
         self._reader_schema = fastavro.parse_schema(self._schema)
         self._source = source
-        self._own = self._compile()
         self._known: dict[bytes, Reader] = {}
+
+    @cached_property
+    def _own(self) -> Reader:
+        return self._compile()
 
     @abstractmethod
     def _compile(self) -> Reader:

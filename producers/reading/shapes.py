@@ -69,10 +69,14 @@ def _codes(
     if {"naf_code"} in fields or {"naf_libelle"} not in fields:
         return {}
     at = fields.index({"naf_libelle"})
-    given = [row[at].strip() for row in below if len(row) > at and row[at].strip()]
-    if not given or 2 * sum(CODE.fullmatch(text) is not None for text in given) < len(given):
-        return {}
-    return {names[at]: "naf_code"}
+    return {names[at]: "naf_code"} if _are_activities(below, at, one_in=2) else {}
+
+
+def _are_activities(rows: Sequence[Sequence[str]], at: int, *, one_in: int) -> bool:
+    """Whether at least one in so many of the cells of a column that hold anything is a code."""
+    given = [row[at].strip() for row in rows if len(row) > at and row[at].strip()]
+    codes = sum(CODE.fullmatch(text) is not None for text in given)
+    return bool(given) and one_in * codes >= len(given)
 
 
 _TERM, _PARENT, _PARENT_ID, _DESCRIPTION = "termname", "parentname", "parentid", "description"
@@ -122,8 +126,7 @@ def _nomenclature(
     label = next((at for at, name in enumerate(folded) if name.startswith(_LABELS)), None)
     if code is None or label is None or _names_companies(cells):
         return None
-    given = [row[code].strip() for row in below if len(row) > code and row[code].strip()]
-    if not given or _SHARE * sum(CODE.fullmatch(text) is not None for text in given) < len(given):
+    if not _are_activities(below, code, one_in=_SHARE):
         return None
     if import_type is not SOUS_CATEGORIE:
         raise refusal("wrong-type", right=SOUS_CATEGORIE.name, type=import_type.name)

@@ -10,7 +10,7 @@ its thread, one call at a time.
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,6 +95,11 @@ Script = Callable[[Call], Reply]
 BatchScript = Callable[[str, bool], "int | None"]
 
 
+def most_in(times: Sequence[float], seconds: float) -> int:
+    """The most of them in any so many seconds."""
+    return max((sum(start <= at < start + seconds for at in times) for start in times), default=0)
+
+
 class ScriptedOpenAI:
     """On a free loopback port. `calls` are all calls, `paid` those that were answered in full.
 
@@ -157,10 +162,7 @@ class ScriptedOpenAI:
 
     def most_in(self, seconds: float) -> int:
         """The most calls that any window of so many seconds has seen."""
-        times = sorted(call.at for call in self.calls)
-        return max(
-            (sum(start <= at < start + seconds for at in times) for start in times), default=0
-        )
+        return most_in([call.at for call in self.calls], seconds)
 
     def repeats(self) -> Counter[str]:
         """Prompts that were answered in full more than once, with how often beyond the first."""

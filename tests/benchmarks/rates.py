@@ -28,7 +28,7 @@ from tests.faults.processes import Process, Starter
 from tests.fix_gateway import Served
 from tests.fix_stack import Site, eventually, prepared
 from tests.long_run import report, worker_ready
-from tests.openai_server import Reply, ScriptedOpenAI
+from tests.openai_server import Reply, ScriptedOpenAI, most_in
 from tests.soak import books, judging
 from tests.soak.files import content
 from tests.soak.plan import File
@@ -216,11 +216,6 @@ def files() -> Iterator[File]:
         else:
             yield File(f"{number:04d}.csv", "ENTREPRISE", "upload", 0.0, companies, COMPANIES)
             companies += COMPANIES
-
-
-def most_in(times: Sequence[float], seconds: float) -> int:
-    """The most of them in any so many seconds."""
-    return max(sum(start <= at < start + seconds for at in times) for start in times)
 
 
 class Meter:

@@ -26,6 +26,7 @@ from schemas.registry import (
     Schema,
     SchemaUnknownError,
 )
+from tests.contract.test_fast_avro import nameless
 
 OURS = 1
 UNKNOWN = 404
@@ -201,16 +202,9 @@ def test_rows_are_the_same_records(record: str, data: st.DataObject) -> None:
 
     results = decoder(record).decode_all(values)
     assert [told(row) for row in rows.decode_all(values)] == [
-        told(result) if isinstance(result, DecodeError) else _nameless(result) for result in results
+        told(result) if isinstance(result, DecodeError) else nameless(result) for result in results
     ]
     assert rows.fields == tuple(field["name"] for field in load(record)["fields"])
-
-
-def _nameless(value: Any) -> Any:
-    """Tuples in place of records."""
-    if isinstance(value, dict):
-        return tuple(map(_nameless, value.values()))
-    return list(map(_nameless, value)) if isinstance(value, list) else value
 
 
 @records

@@ -97,15 +97,16 @@ def rows_by_fastavro(schema: Any) -> Any:
 
     def read(data: bytes) -> tuple[Any, int]:
         record, end = by_fastavro(schema)(data)
-        return _tuples(record), end
+        return nameless(record), end
 
     return read
 
 
-def _tuples(value: Any) -> Any:
+def nameless(value: Any) -> Any:
+    """Tuples in place of records."""
     if isinstance(value, dict):
-        return tuple(map(_tuples, value.values()))
-    return list(map(_tuples, value)) if isinstance(value, list) else value
+        return tuple(map(nameless, value.values()))
+    return list(map(nameless, value)) if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("record", RECORDS)

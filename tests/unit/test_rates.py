@@ -4,7 +4,8 @@ from itertools import islice
 
 import pytest
 
-from tests.benchmarks.rates import FIVE, ROWS_AN_HOUR, Client, files, most_in
+from tests.benchmarks.rates import FIVE, ROWS_AN_HOUR, Client, files
+from tests.openai_server import most_in
 from tests.soak.plan import File
 
 

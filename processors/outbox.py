@@ -35,6 +35,12 @@ log = structlog.get_logger(__name__)
 
 _SQL = load("processors", "outbox.sql")
 
+PAUSE_SECONDS = 0.25
+"""Longest pause after telling: what is committed meanwhile is told together."""
+
+SHARE = 0.1
+"""Of its time in which it tells at most: after something short the pause is short."""
+
 SWEEP_SECONDS = 2.0
 """How often rejects are looked for that a worker before this one left behind."""
 
@@ -73,6 +79,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Publishes until it is cancelled. A failure is logged and tried again with the next sweep."""
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
@@ -80,6 +87,7 @@ class Outbox:
             except TimeoutError:
                 pass
             self._news.clear()
+            began = loop.time()
             try:
                 await self._publish_progress()
                 await self._settle_late()
@@ -90,6 +98,8 @@ class Outbox:
                     log.warning("publishing is late", action="outbox_late", reason=repr(error))
                 else:
                     log.exception("publishing failed", action="outbox_failed")
+            took = loop.time() - began
+            await asyncio.sleep(min(PAUSE_SECONDS, took / SHARE - took))
 
     async def _publish_progress(self) -> None:
         news, self._progress = self._progress, {}

@@ -8,7 +8,7 @@ the two to the same results, on any bytes.
 Encoding: Apache Avro 1.12 specification, "Binary Encoding".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from struct import Struct
@@ -20,6 +20,9 @@ Reader = Callable[[bytes, str, int], tuple[Any, int]]
 On bytes that are no such record it raises, or ends elsewhere than the record does: the caller
 compares. An end may lie beyond the buffer.
 """
+
+RowsReader = Callable[[bytes, str, Iterable[int], Iterable[int]], list[tuple[Any, ...]]]
+"""(buffer, the same as Latin-1 text, starts, ends) to records. It raises where one is damaged."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,14 +44,37 @@ def compile_row_reader(schema: Any) -> Reader | None:
     return _compiled(schema, _Tuples())
 
 
+def compile_rows_reader(schema: Any) -> RowsReader:
+    """As compile_row_reader, for many at once. Raises UnsupportedError."""
+    writer = _Tuples(indent=2)
+    result = writer.read(schema)
+    reader: RowsReader = _function(
+        writer,
+        "def read(data, text, starts, ends):",
+        "    records = []",
+        "    for p, end in zip(starts, ends):",
+        *writer.lines,
+        "        if p != end: _fail()",
+        f"        records.append({result})",
+        "    return records",
+    )
+    return reader
+
+
 def _compiled(schema: Any, writer: "_Source") -> Reader | None:
     try:
         result = writer.read(schema)
     except UnsupportedError:
         return None
-    lines = ["def read(data, text, p):", *writer.lines, f"    return {result}, p"]
+    reader: Reader = _function(
+        writer, "def read(data, text, p):", *writer.lines, f"    return {result}, p"
+    )
+    return reader
+
+
+def _function(writer: "_Source", *lines: str) -> Any:
     names: dict[str, Any] = {
-        "_long": _long,
+        "_rest": _rest,
         "_unpack_double": Struct("<d").unpack_from,
         "_millis": _millis,
         "_fail": _fail,
@@ -57,17 +83,16 @@ def _compiled(schema: Any, writer: "_Source") -> Reader | None:
         **writer.constants,
     }
     exec(compile("\n".join(lines), "<avro reader>", "exec"), names)  # noqa: S102 - source of our own making
-    reader: Reader = names["read"]
-    return reader
+    return names["read"]
 
 
 class _Source:
     """Statements that read one value after another, and the names that they leave them in."""
 
-    def __init__(self) -> None:
+    def __init__(self, indent: int = 1) -> None:
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
-        self._indent = 1
+        self._indent = indent
         self._numbers = count()
         self._named: dict[str, Any] = {}
 
@@ -110,6 +135,8 @@ class _Source:
     def _optional(self, schema: list[Any]) -> str:
         if len(schema) != 2 or schema[0] != "null":
             raise UnsupportedError("union")
+        if schema[1] == "string":
+            return self._optional_string()
         name = self._name()
         self._add("b = data[p]; p += 1", "if b == 2:")
         self._indent += 1
@@ -118,28 +145,43 @@ class _Source:
         self._add(f"elif b == 0: {name} = None", "else: _fail()")
         return name
 
+    def _optional_string(self) -> str:
+        name = self._name()
+        self._add("b = data[p]", "if b == 2:")
+        self._indent += 1
+        self._take_string(name, 1)
+        self._indent -= 1
+        self._add(f"elif b == 0: {name} = None; p += 1", "else: _fail()")
+        return name
+
     def _length(self) -> str:
-        """Reads a number; most are below 64 and take one byte."""
+        """Reads a number. Row numbers and lines of most files take three bytes at most."""
         name = self._name()
         self._add(
             f"{name} = data[p]; p += 1",
-            f"if {name} > 127: {name}, p = _long(data, p - 1)",
-            f"elif {name} & 1: {name} = ~({name} >> 1)",
-            f"else: {name} >>= 1",
+            f"if {name} > 127:",
+            f"    b = data[p]; p += 1; {name} = {name} & 0x7F | b << 7",
+            "    if b > 127:",
+            f"        b = data[p]; p += 1; {name} = {name} & 0x3FFF | b << 14",
+            f"        if b > 127: {name}, p = _rest(data, p, {name} & 0x1FFFFF, 21)",
+            f"{name} = ~({name} >> 1) if {name} & 1 else {name} >> 1",
         )
         return name
 
     def _string(self, _: Any) -> str:
         name = self._name()
+        self._take_string(name, 0)
+        return name
+
+    def _take_string(self, name: str, ahead: int) -> None:
         # A slice of text is an ASCII string at a third of the cost of decoding bytes.
         self._add(
-            "n = _short[data[p]]; q = p + 1",
-            "if n < 0: n, q = _long_text(data, p)",
+            f"n = _short[data[p + {ahead}]]; q = p + {ahead + 1}",
+            f"if n < 0: n, q = _long_text(data, p + {ahead})",
             "p = q + n",
             f"{name} = text[q:p]",
             f"if not {name}.isascii(): {name} = data[q:p].decode()",
         )
-        return name
 
     def _number(self, schema: Any) -> str:
         name = self._length()
@@ -197,14 +239,14 @@ class _Tuples(_Source):
         return name
 
 
-def _long(data: bytes, p: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):  # 64 bits take ten bytes at most
+def _rest(data: bytes, p: int, value: int, first: int) -> tuple[int, int]:
+    """The number whose lowest `first` bits are read, before zigzag."""
+    for shift in range(first, 70, 7):  # 64 bits take ten bytes at most
         byte = data[p]
         p += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), p
+            return value, p
     raise ValueError("a number of more than 64 bits")
 
 
@@ -213,10 +255,10 @@ _SHORT = [-1 if byte & 0x81 else byte >> 1 for byte in range(256)]
 
 
 def _long_text(data: bytes, p: int) -> tuple[int, int]:
-    length, p = _long(data, p)
-    if length < 0:
+    length, p = _rest(data, p, 0, 0)
+    if length & 1:
         _fail()
-    return length, p
+    return length >> 1, p
 
 
 def _millis(value: int) -> datetime:

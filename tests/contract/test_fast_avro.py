@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import accumulate
 from typing import Any
 
 import fastavro
@@ -12,7 +13,12 @@ from hypothesis import strategies as st
 
 from schemas.codec import load
 from schemas.columns import column_writer
-from schemas.compiled import UnsupportedError, compile_reader, compile_row_reader
+from schemas.compiled import (
+    UnsupportedError,
+    compile_reader,
+    compile_row_reader,
+    compile_rows_reader,
+)
 
 RECORDS = ("entreprise_row", "ville_row")
 
@@ -92,6 +98,16 @@ def compiled(record: str, compiler: Any = compile_reader) -> Any:
     return lambda data: read(data, data.decode("latin-1"), 0)
 
 
+def many(record: str, written: list[bytes]) -> object:
+    """What the reader of many makes of all; 'damaged' where it refuses them."""
+    data = b"".join(written)
+    ends = list(accumulate(map(len, written)))
+    try:
+        return compile_rows_reader(load(record))(data, data.decode("latin-1"), [0, *ends], ends)
+    except Exception:  # noqa: BLE001 - damage shows as any error
+        return "damaged"
+
+
 def rows_by_fastavro(schema: Any) -> Any:
     """As by_fastavro, records as tuples of their values."""
 
@@ -124,6 +140,26 @@ def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
     assert outcome(compiled(record), written) == outcome(by_fastavro(schema), written)
     row = outcome(compiled(record, compile_row_reader), written)
     assert row == outcome(rows_by_fastavro(schema), written)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_many_are_read_as_one_by_one(record: str, data: st.DataObject) -> None:
+    """Rows read at once are what each reads as; one that is damaged or cut makes all refused."""
+    schema = parse_schema(load(record))
+    one, whole = compile_row_reader(load(record)), []
+    assert one is not None
+    for row in data.draw(st.lists(rows(record), min_size=1, max_size=5)):
+        buffer = BytesIO()
+        fastavro.schemaless_writer(buffer, schema, row)
+        whole.append(buffer.getvalue())
+    damaged = list(whole)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    damaged[place] = whole[place][: data.draw(st.integers(0, len(whole[place]) - 1))]
+
+    assert many(record, whole) == [one(v, v.decode("latin-1"), 0)[0] for v in whole]
+    assert many(record, damaged) == "damaged"
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -165,6 +201,8 @@ def test_damaged_bytes_are_read_as_fastavro_reads_them(record: str, data: st.Dat
     assert ours in ("damaged", outcome(by_fastavro(schema), damaged))
     row = outcome(compiled(record, compile_row_reader), damaged)
     assert row in ("damaged", outcome(rows_by_fastavro(schema), damaged))
+    at_once = many(record, [damaged])
+    assert at_once == "damaged" or row == (repr(at_once[0]), len(damaged))  # type: ignore[index]
 
 
 def test_other_schemas_are_left_to_fastavro() -> None:

@@ -135,7 +135,7 @@ def rows(world: World) -> faust.App:
     )
     app.task(Sweep(world.pool, waiting, outbox, lambda: app.consumer.assignment()).run)
     naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
-    companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_label)
+    companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_labels)
     app.task(partial(resolve, world.pool))
     types = {world.name(target.import_type.topic): name for name, target in TARGETS.items()}
     parked = partial(watching.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)

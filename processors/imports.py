@@ -22,9 +22,9 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.draining import Batch, BatchConsumer
-from processors.judging import Reject
 from processors.settling import settle
 from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
+from processors.verdicts import Reject
 from processors.writing import enriching, positions, rejects
 from processors.writing.sqlstate import passes
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record

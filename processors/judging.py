@@ -1,17 +1,17 @@
 """What each record of a batch is: a row to write, or a reject with all that is wrong with it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, NamedTuple
+from itertools import compress
+from typing import Any
 from uuid import UUID
 
 from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
 from processors.draining import Batch
-from schemas.codec import DecodeError, RowDecoder, Values
+from processors.verdicts import NO_ROWS, Judged, Reject, Rows, Settles
+from schemas.codec import DecodeError, RowDecoder
 from schemas.compiled import EPOCH
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
@@ -33,86 +33,6 @@ _FAULTS = 7
 _UPSTREAM: Tie = (None, 0, None, None, 1, "merge", None, (), None)
 
 
-class Settles(NamedTuple):
-    """The reject of another import that a row of a retry or a correction stands for."""
-
-    import_id: str
-    line: int
-    sheet: str | None
-
-
-class Row(NamedTuple):
-    """A valid row. `number` is 0 and `import_id` None for a row of an upstream system."""
-
-    offset: int
-    key: str
-    import_id: str | None
-    number: int
-    line: int | None
-    sheet: str | None
-    occurrence: int
-    policy: str
-    observed_ms: int
-    values: tuple[Any, ...]  # in the order of the import type's fields
-    settles: Settles | None = None
-
-
-class Reject(NamedTuple):
-    """A record that is not written, and why.
-
-    `foreseen`: the reader of its file found it. `cancelled`: nothing is wrong with it but that its
-    import was cancelled.
-    """
-
-    record: ConsumerRecord
-    import_id: str | None
-    number: int
-    line: int | None
-    sheet: str | None
-    faults: Sequence[Fault]
-    foreseen: bool = False
-    settles: Settles | None = None
-    cancelled: bool = False
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The records of one batch, in order within `rows` and within `rejects`."""
-
-    rows: Sequence[Row]
-    rejects: Sequence[Reject]
-
-    def imports(self) -> set[str]:
-        """The ids of all imports that have a record here."""
-        ids = {row.import_id for row in self.rows} | {reject.import_id for reject in self.rejects}
-        return {import_id for import_id in ids if import_id is not None}
-
-    def without_replays(self, watermarks: Mapping[str, int]) -> "Judged":
-        """What is above the watermark of its import: the rest was settled before.
-
-        Within the batch as well: a producer that died and began again repeats its numbers.
-        """
-        everything: list[Row | Reject] = sorted([*self.rows, *self.rejects], key=_offset)
-        highest = dict(watermarks)
-        kept = []
-        for item in everything:
-            if item.import_id is not None:
-                if item.number <= highest.get(item.import_id, 0):
-                    continue
-                highest[item.import_id] = item.number
-            kept.append(item)
-        if len(kept) == len(everything):
-            return self
-        return Judged(
-            [item for item in kept if isinstance(item, Row)],
-            [item for item in kept if isinstance(item, Reject)],
-        )
-
-
-def _offset(item: Row | Reject) -> int:
-    return item.offset if isinstance(item, Row) else item.record.offset
-
-
 def judge(
     batch: Batch,
     partitions: int,
@@ -124,20 +44,18 @@ def judge(
 
     Raises what the decoder's schema source raises where it cannot answer: nothing is judged then.
     """
-    records: list[ConsumerRecord] = []
-    values: list[Values] = []
+    records = batch.records
+    values = decoder.decode_all([record.value for record in records])
     rejects: list[Reject] = []
-    for record, result in zip(
-        batch.records, decoder.decode_all([record.value for record in batch.records]), strict=True
-    ):
+    for record, result in zip(records, values, strict=True):
         if isinstance(result, DecodeError):
             told = Fault(None, result.code, f"{_UNREADABLE[result.code]} ({result})")
             rejects.append(_reject(record, _UPSTREAM, [told]))
-        else:
-            records.append(record)
-            values.append(result)
+    if rejects:
+        readable = [not isinstance(result, DecodeError) for result in values]
+        records, values = list(compress(records, readable)), list(compress(values, readable))
     if not values:
-        return Judged([], rejects)
+        return Judged(NO_ROWS, rejects)
     columns = dict(zip(decoder.fields, map(list, zip(*values, strict=True)), strict=True))
     ties = [tie or _UPSTREAM for tie in columns.pop("import")]
     observed = columns.pop("observed_at")
@@ -155,10 +73,8 @@ def judge(
     for i, ahead in _ahead(observed, times, records):
         faults.setdefault(i, [ahead])
     rejects += [_reject(records[i], ties[i], faults[i]) for i in sorted(faults)]
-    rows = _rows(records, keys, ties, times, [columns[field] for field in import_type.field])
-    if faults:
-        rows = [row for i, row in enumerate(rows) if i not in faults]
-    return Judged(rows, rejects)
+    rows = _rows(records, keys, ties, times, {name: columns[name] for name in import_type.field})
+    return Judged(rows.take([i for i in range(len(rows)) if i not in faults]), rejects)
 
 
 _UNREADABLE = {
@@ -169,25 +85,35 @@ _UNREADABLE = {
 
 def _stray(ties: Sequence[Tie]) -> list[int]:
     """Rows whose `import` cannot be one of ours. Whoever publishes may write what he likes there."""
-    foreign = {
-        text for text in {tie[0] for tie in ties} if text is not None and not _is_canonical(text)
-    }
+    ids, numbers, lines, sheets, _, _, _, _, settles = zip(*ties, strict=True)
+    known = {text for text in set(ids) if text is not None and _is_canonical(text)}
+    if (
+        known.issuperset(ids)
+        and _are_counts(numbers)
+        and _are_counts(lines)
+        and not any(sheets)
+        and not any(settles)
+    ):
+        return []
     return [
         i
-        for i, (id_, number, line, sheet, _, _, _, _, settles) in enumerate(ties)
+        for i, (id_, number, line, sheet, _, _, _, _, settled) in enumerate(ties)
         if id_ is not None
         and (
-            id_ in foreign
-            or not 1 <= number <= _INT_MAX
-            or not 1 <= line <= _INT_MAX
+            id_ not in known
+            or not _are_counts([number, line])
             or (sheet is not None and "\0" in sheet)
-            or (settles is not None and not _names_a_line(*settles))
+            or (settled is not None and not _names_a_line(*settled))
         )
     ]
 
 
+def _are_counts(numbers: Sequence[int]) -> bool:
+    return min(numbers) >= 1 and max(numbers) <= _INT_MAX
+
+
 def _names_a_line(import_id: str, line: int, sheet: str | None) -> bool:
-    return _is_canonical(import_id) and 1 <= line <= _INT_MAX and "\0" not in (sheet or "")
+    return _is_canonical(import_id) and _are_counts([line]) and "\0" not in (sheet or "")
 
 
 # Of Avro's int and PostgreSQL's integer; Avro readers take larger numbers without a word.
@@ -245,7 +171,7 @@ def _misplaced(
 def _ahead(
     observed: Sequence[datetime | None], times: Sequence[int], records: Sequence[ConsumerRecord]
 ) -> Iterator[tuple[int, Fault]]:
-    for i, moment in enumerate(observed):
+    for i, moment in enumerate(observed) if any(observed) else ():
         if moment is not None and times[i] - records[i].timestamp > FUTURE_MS:
             yield i, _FUTURE
 
@@ -272,37 +198,28 @@ def _rows(
     keys: Sequence[str | None],
     ties: Sequence[Tie],
     times: Sequence[int],
-    columns: Sequence[Sequence[Any]],
-) -> list[Row]:
+    columns: Mapping[str, Sequence[Any]],
+) -> Rows:
     ids, numbers, lines, sheets, occurrences, policies, _, _, settles = zip(*ties, strict=True)
-    return list(
-        map(
-            _row,
-            zip(
-                [record.offset for record in records],
-                [key or "" for key in keys],
-                ids,
-                numbers,
-                lines,
-                sheets,
-                occurrences,
-                policies,
-                times,
-                zip(*columns, strict=True),
-                [each and Settles(*each) for each in settles],
-                strict=True,
-            ),
-        )
+    return Rows(
+        offsets=[record.offset for record in records],
+        keys=[key or "" for key in keys],
+        import_ids=ids,
+        numbers=numbers,
+        lines=lines,
+        sheets=sheets,
+        occurrences=occurrences,
+        policies=policies,
+        observed_ms=times,
+        values=columns,
+        settles=[each and Settles(*each) for each in settles],
     )
-
-
-_row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a call in Python
 
 
 def _times(observed: Sequence[datetime | None], records: Sequence[ConsumerRecord]) -> list[int]:
     """When each row was observed, Unix milliseconds; else when Kafka appended it first."""
     return [
-        appended_ms(record.headers, record.timestamp)
+        (appended_ms(record.headers, record.timestamp) if record.headers else record.timestamp)
         if moment is None
         else (moment - EPOCH) // _MILLISECOND  # exact, as a float of seconds is not
         for moment, record in zip(observed, records, strict=True)

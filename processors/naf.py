@@ -4,16 +4,11 @@ Its changelog is the topic `reference.naf` itself, which `foxstream-worker refer
 is loaded reaches running workers by itself, and rows need no look-up in PostgreSQL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from schemas.codec import DecodeError, Decoder
-from schemas.import_types import ENTREPRISE
-
-_CODE, _LABEL = (
-    [field.name for field in ENTREPRISE.fields].index(name) for name in ("naf_code", "naf_libelle")
-)
 
 
 class Naf:
@@ -36,12 +31,14 @@ class Naf:
         self._decoder = decoder
         self._label_in = lru_cache(maxsize=4096)(self._read)
 
-    def own_label(self, values: Sequence[Any]) -> tuple[str | None]:
-        """The label of a company's activity where its row gives the code only."""
-        if values[_CODE] is None or values[_LABEL] is not None:
-            return (None,)
-        stored = self._table.data.get(values[_CODE].encode())
-        return (stored and self._label_in(stored),)
+    def own_labels(self, columns: Mapping[str, Sequence[Any]]) -> Iterable[Sequence[str | None]]:
+        """The label of each company's activity where its row gives the code only."""
+        given = zip(columns["naf_code"], columns["naf_libelle"], strict=True)
+        return ([self._own_label(code) if label is None else None for code, label in given],)
+
+    def _own_label(self, code: str | None) -> str | None:
+        stored = code and self._table.data.get(code.encode())
+        return self._label_in(stored) if stored else None
 
     def _read(self, value: bytes) -> str | None:
         try:

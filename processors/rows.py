@@ -12,9 +12,10 @@ from processors import metrics
 from processors.categories import Categories
 from processors.database.pool import Pool
 from processors.draining import Batch, BatchConsumer
-from processors.judging import Judged, judge
+from processors.judging import judge
 from processors.outbox import Outbox
 from processors.settling import settle
+from processors.verdicts import Judged
 from processors.writing.limit import RejectLimit
 from processors.writing.parking import Waiting
 from processors.writing.progress import OUTCOMES
@@ -140,7 +141,7 @@ class RowWriter:
         categories = self._family.categories
         if categories is None:
             return await write(self._means.pool, self._target, batch, judged, self._limit)
-        keys = set(map(self._target.import_type.routing, {row.key for row in judged.rows}))
+        keys = set(map(self._target.import_type.routing, set(judged.rows.keys)))
         known: Mapping[str, str] = {}
         if self._target.import_type.parent is not None:
             known = categories.ids(keys)

@@ -16,8 +16,8 @@ from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.draining import Batch
 from processors.enrichment.kinds import KINDS
-from processors.judging import Reject
 from processors.settling import Settler
+from processors.verdicts import Reject
 from processors.writing import positions, rejects
 from schemas.codec import DecodeError, Record
 from schemas.faults import Fault

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.judging import Row
+from processors.verdicts import Row
 
 _SQL = load("processors.writing", "children.sql")
 

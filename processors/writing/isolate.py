@@ -3,7 +3,7 @@
 Rows that PostgreSQL refuses cost O(k·log n) statements for k of n; the others are written.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 import psycopg
@@ -20,18 +20,18 @@ ISOLATING_SECONDS = 4.0
 """Longest search of one transaction. PostgreSQL's own transaction_timeout is lost once an error was
 rolled back to a savepoint (seen with 18.4)."""
 
-Merge = Callable[[Connection, Target, Origin, Sequence[Staged]], Awaitable[Merged]]
+Merge = Callable[[Connection, Target, Origin, Staged], Awaitable[Merged]]
 
 
 async def merge_all(
-    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged]
+    connection: Connection, target: Target, origin: Origin, staged: Staged
 ) -> Merged:
     """Writes all rows, or raises psycopg.Error."""
     return await merge(connection, target, origin, staged)
 
 
 async def merge_isolating(
-    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged]
+    connection: Connection, target: Target, origin: Origin, staged: Staged
 ) -> Merged:
     """Writes all rows that PostgreSQL takes; `refused` are the others, each with its fault.
 
@@ -42,7 +42,7 @@ async def merge_isolating(
 
 
 async def _isolate(
-    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged], until: float
+    connection: Connection, target: Target, origin: Origin, staged: Staged, until: float
 ) -> Merged:
     if len(staged) > 1 and monotonic() > until:
         raise BatchTooLargeError
@@ -57,7 +57,7 @@ async def _isolate(
         _check_parent(target, error)
         parts = _parts(staged)
         if len(parts) == 1:
-            return Merged(refused=[(staged[0].rows[0], _fault(error))])
+            return Merged(refused=[(staged.rows[staged.places[0]], _fault(error))])
     merged = Merged()
     for part in parts:
         merged.update(await _isolate(connection, target, origin, part, until))
@@ -70,12 +70,13 @@ def _check_parent(target: Target, error: psycopg.Error) -> None:
         raise errors.SerializationFailure("a parent was deleted while rows were written") from error
 
 
-def _parts(staged: Sequence[Staged]) -> list[Sequence[Staged]]:
+def _parts(staged: Staged) -> list[Staged]:
     """Two halves; or, of one that was folded, its rows one by one; or the one row itself."""
     if len(staged) == 1:
-        return [[Staged(0, (row,))] for row in staged[0].rows]
+        [place] = staged.places
+        return [Staged(staged.rows, [i], [0]) for i in staged.group(place)]
     middle = len(staged) // 2
-    return [staged[:middle], staged[middle:]]
+    return [staged.part(0, middle), staged.part(middle, len(staged))]
 
 
 _CODES = {

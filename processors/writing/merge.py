@@ -1,8 +1,9 @@
 """Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from hashlib import sha1
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -12,7 +13,7 @@ from psycopg import errors, sql
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.draining import BatchTooLargeError
-from processors.judging import Row
+from processors.verdicts import Row, Rows
 from processors.writing.outcomes import Outcomes
 from processors.writing.targets import NULL, Target, escaped
 from schemas.compiled import EPOCH
@@ -36,21 +37,6 @@ SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
     NULL::integer AS repeated, NULL::bigint AS told
 FROM ({columns}) columns WITH NO DATA
 """)
-_OWN_COLUMNS = (
-    "id",
-    "key",
-    "round",
-    "policy",
-    "observed_at",
-    "import_id",
-    "line",
-    "offset_",
-    "counted",
-    "repeated",
-    "told",
-)
-
-
 MOST_ROUNDS = 100
 """In one transaction: each is a statement of a millisecond or more."""
 
@@ -87,48 +73,66 @@ class Merged:
         self.refused += other.refused
 
 
-class Staged(NamedTuple):
-    """A row with its repetitions. A key has at most one of these in a round."""
+@dataclass(frozen=True)
+class Staged:
+    """Rows in rounds. `places` are those of rows that are applied, `rounds` the round of each;
+    `repeats` has the places of the repetitions that count with one. A key has at most one in a round.
+    """
 
-    round_: int
-    rows: tuple[Row, ...]
+    rows: Rows
+    places: Sequence[int]
+    rounds: Sequence[int]
+    repeats: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def part(self, start: int, end: int) -> "Staged":
+        """From one of the applied rows up to another."""
+        return replace(self, places=self.places[start:end], rounds=self.rounds[start:end])
+
+    def group(self, place: int) -> Sequence[int]:
+        """The places of a row and of its repetitions."""
+        return (place, *self.repeats.get(place, ()))
+
+    def size(self) -> int:
+        """Rows, with repetitions."""
+        return sum(len(self.group(place)) for place in self.places) if self.repeats else len(self)
+
+    @cached_property
+    def by_offset(self) -> dict[int, list[Row]]:
+        """Rows with their repetitions by the last one's offset."""
+        groups = map(self.group, self.places)
+        return {self.rows.offsets[group[-1]]: [self.rows[i] for i in group] for group in groups}
 
 
-def stage(rows: Sequence[Row]) -> list[Staged]:
+def stage(rows: Rows) -> Staged:
     """Puts rows in rounds, so that each meets what the ones before it left.
 
     Most batches have each key once, and one round. Rows that follow each other with the same
     content count as one: applied again under its policy, a row changes nothing. Raises
     BatchTooLargeError.
     """
-    if len({row.key for row in rows}) == len(rows):
-        return [Staged(0, (row,)) for row in rows]
-    staged: list[Staged] = []
+    if len(set(rows.keys)) == len(rows):
+        return Staged(rows, range(len(rows)), [0] * len(rows))
+    rounds: dict[int, int] = {}
+    repeats: dict[int, list[int]] = {}
     latest: dict[str, int] = {}
-    for row in rows:
-        place = latest.get(row.key)
-        if place is not None and _repeats(staged[place].rows[0], row):
-            staged[place] = Staged(staged[place].round_, (*staged[place].rows, row))
+    columns = (rows.import_ids, rows.policies, rows.observed_ms, *rows.values.values())
+    content = list(zip(*columns, strict=True))
+    for place, key in enumerate(rows.keys):
+        before = latest.get(key)
+        if before is not None and content[before] == content[place]:
+            repeats.setdefault(before, []).append(place)
         else:
-            latest[row.key] = len(staged)
-            staged.append(Staged(0 if place is None else staged[place].round_ + 1, (row,)))
-    if max(item.round_ for item in staged) >= MOST_ROUNDS:
+            latest[key] = place
+            rounds[place] = 0 if before is None else rounds[before] + 1
+    if max(rounds.values()) >= MOST_ROUNDS:
         raise BatchTooLargeError
-    return staged
+    return Staged(rows, list(rounds), list(rounds.values()), repeats)
 
 
-def _repeats(row: Row, other: Row) -> bool:
-    return (row.import_id, row.policy, row.observed_ms, row.values) == (
-        other.import_id,
-        other.policy,
-        other.observed_ms,
-        other.values,
-    )
-
-
-async def merge(
-    connection: Connection, target: Target, origin: Origin, staged: Sequence[Staged]
-) -> Merged:
+async def merge(connection: Connection, target: Target, origin: Origin, staged: Staged) -> Merged:
     """Writes rows; psycopg.Error where PostgreSQL refuses them.
 
     The staging table stays until the caller's transaction or savepoint ends: once in each.
@@ -137,32 +141,30 @@ async def merge(
     async with connection.pipeline():
         await connection.execute(INDEXES_ONLY)
         await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))
+    columns = _columns(target, origin, staged)
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
-        sql.SQL(", ").join(map(sql.Identifier, target.columns() + _own_columns(target)))
+        sql.SQL(", ").join(map(sql.Identifier, columns))
     )
     merged = Merged()
-    by_offset = {item.rows[-1].offset: item.rows for item in staged}
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:
-            await copy.write(_lines(target, origin, staged))
-        for round_ in range(max(item.round_ for item in staged) + 1):
+            await copy.write("\n".join(map("\t".join, zip(*columns.values(), strict=True))) + "\n")
+        for round_ in range(max(staged.rounds) + 1):
             told = {"round": round_, "topic": origin.topic, "partition": origin.partition,
                     "released": origin.released}  # fmt: skip
             again: list[int] | None = None
             for _ in range(MOST_PASSES):
                 await cursor.execute(queries["merge"], {**told, "again": again})
-                again = _take(await cursor.fetchall(), by_offset, merged)
+                again = _take(await cursor.fetchall(), staged, merged)
                 if not again:
                     break
-    if merged.outcomes.total().total() + len(merged.parked) != sum(len(i.rows) for i in staged):
+    if merged.outcomes.total().total() + len(merged.parked) != staged.size():
         # Somebody else deleted a row of the site while it was looked at.
         raise errors.SerializationFailure("not every row has an outcome")
     return merged
 
 
-def _take(
-    answer: Sequence[tuple[Any, ...]], by_offset: Mapping[int, tuple[Row, ...]], merged: Merged
-) -> list[int]:
+def _take(answer: Sequence[tuple[Any, ...]], staged: Staged, merged: Merged) -> list[int]:
     """Adds what a merge statement did; the offsets of the rows that it left for another pass."""
     again: list[int] = []
     for import_id, outcome, counted, repeated, told, *offsets in answer:
@@ -170,59 +172,58 @@ def _take(
             again += offsets[0]
         elif outcome == _PARKED:
             for offset in offsets[0]:
-                merged.parked += by_offset[offset]
+                merged.parked += staged.by_offset[offset]
         else:
             known = None if import_id is None else str(import_id)
             merged.outcomes.add(known, outcome, counted, repeated)
             if told is not None:
-                merged.outcomes.tell(by_offset[told], outcome)
+                merged.outcomes.tell(staged.by_offset[told], outcome)
     return again
 
 
-def _own_columns(target: Target) -> tuple[str, ...]:
-    return (*_OWN_COLUMNS, "parent_id") if target.import_type.parent else _OWN_COLUMNS
-
-
-def _lines(target: Target, origin: Origin, staged: Sequence[Staged]) -> str:
-    firsts = [rows[0] for _, rows in staged]
-    lasts = [rows[-1] for _, rows in staged]
-    counted = [_counted(rows) for _, rows in staged]
-    keys = [row.key for row in firsts]
-    offsets = [str(row.offset) for row in lasts]
-    columns: list[Iterable[str]] = [
-        *target.texts([row.values for row in firsts]),
-        _identifiers(target, keys),
-        escaped(keys),
-        [str(round_) for round_, _ in staged],
-        [row.policy for row in firsts],
-        _times([row.observed_ms for row in firsts]),
-        [row.import_id or NULL for row in firsts],
-        [NULL if row.line is None else str(row.line) for row in lasts],
-        offsets,
-        map(str, counted),
-        [str(len(rows) - count) for (_, rows), count in zip(staged, counted, strict=True)],
+def _columns(target: Target, origin: Origin, staged: Staged) -> dict[str, Sequence[str]]:
+    """Columns of the staging table that have anything in them, as COPY's text format wants them."""
+    rows = staged.rows.take(staged.places)
+    offsets, lines = rows.offsets, rows.lines
+    counted, sizes = [int(number == 1) for number in rows.occurrences], [1] * len(rows)
+    settle = list(map(bool, rows.settles))
+    if staged.repeats:
+        groups = [staged.group(place) for place in staged.places]
+        offsets = [staged.rows.offsets[group[-1]] for group in groups]
+        lines = [staged.rows.lines[group[-1]] for group in groups]
+        counted = [_counted(staged.rows, group) for group in groups]
+        sizes = list(map(len, groups))
+        settle = [any(staged.rows.settles[i] for i in group) for group in groups]
+    at = list(map(str, offsets))
+    columns: dict[str, Sequence[str]] = {
+        **target.texts(rows.values),
+        "id": _identifiers(target, rows.keys),
+        "key": escaped(rows.keys),
+        "round": list(map(str, staged.rounds)),
+        "policy": rows.policies,
+        "observed_at": _times(rows.observed_ms),
+        "import_id": [import_id or NULL for import_id in rows.import_ids],
+        "line": [NULL if line is None else str(line) for line in lines],
+        "offset_": at,
+        "counted": list(map(str, counted)),
+        "repeated": [str(size - count) for size, count in zip(sizes, counted, strict=True)],
+    }
+    if any(settle):
         # Of a row that stands for a reject of another import the outcome is asked for.
-        [
-            offset
-            if rows[0].settles or (len(rows) > 1 and any(row.settles for row in rows))
-            else NULL
-            for offset, (_, rows) in zip(offsets, staged, strict=True)
-        ],
-    ]
+        columns["told"] = [
+            offset if asked else NULL for offset, asked in zip(at, settle, strict=True)
+        ]
     if target.import_type.parent:
         routing = target.import_type.routing
-        columns.append([origin.parents.get(routing(key), NULL) for key in keys])
-    return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+        columns["parent_id"] = [origin.parents.get(routing(key), NULL) for key in rows.keys]
+    return columns
 
 
-def _counted(rows: Sequence[Row]) -> int:
+def _counted(rows: Rows, group: Sequence[int]) -> int:
     """How many of these are no duplicates: the first of an import, and the first from upstream."""
-    first = rows[0]
-    if first.import_id is None:
+    if rows.import_ids[group[0]] is None:
         return 1
-    if len(rows) == 1:
-        return int(first.occurrence == 1)
-    return sum(row.occurrence == 1 for row in rows)
+    return sum(rows.occurrences[i] == 1 for i in group)
 
 
 def _identifiers(target: Target, keys: Sequence[str]) -> list[str]:

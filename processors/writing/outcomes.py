@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from processors.judging import Row
+from processors.verdicts import Row
 
 _NAMES = {"i": "inserted", "u": "updated", "=": "unchanged", "s": "stale"}
 

@@ -3,7 +3,7 @@
 from aiokafka import ConsumerRecord
 
 from processors.draining import Batch
-from processors.judging import Judged, Reject, Row
+from processors.verdicts import Judged, Reject, Row
 from schemas.faults import Fault
 
 
@@ -23,11 +23,14 @@ CANCELLED = Fault(
 
 def stopped(batch: Batch, judged: Judged, cancelled: set[str]) -> Judged:
     """Rows of cancelled imports are kept, not written. What is wrong with a row is told before that."""
+    going = [import_id not in cancelled for import_id in judged.rows.import_ids]
+    if all(going):
+        return judged
     records = {record.offset: record for record in batch.records}
     left = [
         rejected_row(records[row.offset], row, CANCELLED)._replace(cancelled=True)
-        for row in judged.rows
-        if row.import_id in cancelled
+        for row, goes in zip(judged.rows, going, strict=True)
+        if not goes
     ]
-    rows = [row for row in judged.rows if row.import_id not in cancelled]
+    rows = judged.rows.take([i for i, goes in enumerate(going) if goes])
     return Judged(rows, [*judged.rejects, *left])

@@ -1,7 +1,7 @@
 """Where the rows of each import type go: its .sql and how its columns are written for COPY."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,32 +16,30 @@ from schemas.import_types import (
     Kind,
 )
 
-Values = tuple[Any, ...]
+Column = Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """`derived` names columns of the staging table beyond the fields; `derive` fills them."""
+    """`derived` names columns of the staging table beyond the fields; `derive` makes them of those."""
 
     import_type: ImportType
     sql: str
     derived: tuple[str, ...] = ()
-    derive: Callable[[Values], Values] = lambda _: ()
+    derive: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
 
-    def columns(self) -> tuple[str, ...]:
-        """Names in the order of `texts`."""
-        return tuple(field.name for field in self.import_type.fields) + self.derived
+    def texts(self, columns: Mapping[str, Column]) -> dict[str, list[str]]:
+        """Columns as COPY's text format wants them; without those in which nothing is given.
 
-    def texts(self, rows: Sequence[Values]) -> list[list[str]]:
-        """The columns of rows, each value as COPY's text format wants it."""
-        columns = list(zip(*rows, strict=True))
-        kinds: list[Kind] = [field.kind for field in self.import_type.fields]
-        if self.derived:
-            columns += zip(*map(self.derive, rows), strict=True)
-            kinds += ["text"] * len(self.derived)
-        return [
-            _FORMATS.get(kind, escaped)(column) for kind, column in zip(kinds, columns, strict=True)
-        ]
+        `columns` are of all fields.
+        """
+        kinds: dict[str, Kind] = {field.name: field.kind for field in self.import_type.fields}
+        derived = zip(self.derived, self.derive(columns), strict=True)
+        return {
+            name: _FORMATS.get(kinds.get(name, "text"), escaped)(column)
+            for name, column in {**columns, **dict(derived)}.items()
+            if column.count(None) < len(column)
+        }
 
 
 NULL = r"\N"
@@ -80,11 +78,11 @@ _FORMATS: Mapping[Kind, Callable[[Sequence[Any]], list[str]]] = {
 }
 
 
-def _of_postal_code(values: Values) -> Values:
-    """Département and region of a city, for where the row does not give them."""
-    _, postal_code, _, departement, *_ = values
-    own = departement_of(postal_code)
-    return own, region_of(departement or own)
+def _of_postal_code(columns: Mapping[str, Column]) -> Iterable[Column]:
+    """Département and region of cities, for where their rows do not give them."""
+    own = list(map(departement_of, columns["code_postal_principal"]))
+    given = zip(columns["departement"], own, strict=True)
+    return own, [region_of(departement or derived) for departement, derived in given]
 
 
 TARGETS = {

@@ -10,7 +10,7 @@ import psycopg
 
 from processors.database.pool import Connection, Pool, transaction
 from processors.draining import Batch, BatchTooLargeError
-from processors.judging import Judged, Reject, Row
+from processors.verdicts import Judged, Reject, Row, Rows
 from processors.writing import (
     children,
     enriching,
@@ -114,11 +114,10 @@ async def _write(
             merged = await merge(connection, target, origin, stage(judged.rows))
             freed = await _release(connection, kin.children, batch.partition, judged.rows, merge)
             if target.import_type is ENTREPRISE:
-                await pages.of_batch(connection, batch, [row.key for row in judged.rows])
+                await pages.of_batch(connection, batch, judged.rows.keys)
             await _announce(connection, target.import_type, judged.rows)
             if asking:
-                keys = (row.key for row in judged.rows)
-                await enriching.note(connection, target.import_type, asking, keys)
+                await enriching.note(connection, target.import_type, asking, judged.rows.keys)
         outcomes = merged.outcomes
         # Step 4. Keep what cannot be written, or not yet.
         rejected = [*judged.rejects, *_refused(batch, merged.refused)]
@@ -130,7 +129,7 @@ async def _write(
         # Step 6. Account for all of it.
         if freed is not None:
             _credit(outcomes, judged.rows, freed)
-        highest = _highest(judged)
+        highest = judged.highest()
         moved = (
             await progress.add(connection, batch.tp, highest, outcomes.by_import, moves)
             if highest
@@ -166,7 +165,7 @@ async def _write_waiting(
         return freed and await _account(connection, freed)
 
 
-async def _announce(connection: Connection, import_type: ImportType, rows: Sequence[Row]) -> None:
+async def _announce(connection: Connection, import_type: ImportType, rows: Rows) -> None:
     """Notes cities and sub-categories, which pages may wait for."""
     if import_type is VILLE:
         await pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
@@ -174,41 +173,34 @@ async def _announce(connection: Connection, import_type: ImportType, rows: Seque
         await pages.arrived(connection, "sous-categorie", [None])
 
 
-def _postal_codes(rows: Sequence[Row]) -> Iterator[str]:
-    for row in rows:
-        yield row.values[_MAIN_CODE]
-        yield from row.values[_ALL_CODES] or ()
-
-
-_MAIN_CODE, _ALL_CODES = (
-    [field.name for field in VILLE.fields].index(name)
-    for name in ("code_postal_principal", "codes_postaux")
-)
+def _postal_codes(rows: Rows) -> Iterator[str]:
+    yield from rows.values["code_postal_principal"]
+    for codes in rows.values["codes_postaux"]:
+        yield from codes or ()
 
 
 async def _release(
     connection: Connection,
     waiting: Waiting | None,
     partition: int,
-    rows: Sequence[Row],
+    rows: Rows,
     merge: Merge,
 ) -> Released | None:
     if waiting is None:
         return None
     try:
         async with connection.transaction():
-            keys = {row.key for row in rows}
-            return await parking.release(connection, waiting, partition, keys, merge)
+            return await parking.release(connection, waiting, partition, set(rows.keys), merge)
     except BatchTooLargeError:
         return None  # the parents are written, and the sweep finds who waits for them
 
 
-def _credit(outcomes: Outcomes, rows: Sequence[Row], freed: Released) -> None:
+def _credit(outcomes: Outcomes, rows: Rows, freed: Released) -> None:
     """Counts what waited with the import whose row it waited for."""
     by_parent = freed.by_parent()
-    for row in rows:
-        if count := by_parent.pop(row.key, 0):
-            outcomes.by_import[row.import_id]["released"] += count
+    for key, import_id in zip(rows.keys, rows.import_ids, strict=True):
+        if count := by_parent.pop(key, 0):
+            outcomes.by_import[import_id]["released"] += count
 
 
 async def _account(connection: Connection, freed: Released) -> Written:
@@ -271,12 +263,3 @@ def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
 def _refused(batch: Batch, refused: Sequence[tuple[Row, Fault]]) -> list[Reject]:
     records = {record.offset: record for record in batch.records} if refused else {}
     return [rejected_row(records[row.offset], row, fault) for row, fault in refused]
-
-
-def _highest(judged: Judged) -> dict[str, int]:
-    highest: dict[str, int] = {}
-    items: list[Row | Reject] = [*judged.rows, *judged.rejects]
-    for item in items:
-        if item.import_id is not None:
-            highest[item.import_id] = max(item.number, highest.get(item.import_id, 0))
-    return highest

@@ -22,7 +22,7 @@ from aiokafka import ConsumerRecord
 from processors.draining import Batch
 from processors.judging import judge
 from processors.running import GARBAGE_THRESHOLDS
-from processors.writing.merge import Origin, _identifiers, _lines, stage
+from processors.writing.merge import Origin, _columns, _identifiers, stage
 from processors.writing.targets import TARGETS
 from producers.occurrences import Occurrences
 from producers.reading import open_source
@@ -64,21 +64,15 @@ def main(rows: int) -> None:
     values = [record.value for record in batch.records]
     timed = Timer(rows)
     judged = judge(batch, 1, ENTREPRISE, decoder)
-    columns = {
-        each.name: list(column)
-        for each, column in zip(
-            ENTREPRISE.fields, zip(*(row.values for row in judged.rows), strict=True), strict=True
-        )
-    }
     staged = stage(judged.rows)
     timed("decode and judge", lambda: judge(batch, 1, ENTREPRISE, decoder))
     timed("— decode", lambda: decoder.decode_all(values))
-    timed("— rules", lambda: list(problems(ENTREPRISE, columns)))
+    timed("— rules", lambda: list(problems(ENTREPRISE, judged.rows.values)))
     timed("leave out replays", lambda: judged.without_replays({}))
     timed("stage", lambda: stage(judged.rows))
-    timed("lines for COPY", lambda: _lines(TARGET, Origin(TOPIC, 0), staged))
-    timed("— ids", lambda: _identifiers(TARGET, [row.key for row in judged.rows]))
-    timed("— texts", lambda: TARGET.texts([row.values for row in judged.rows]))
+    timed("columns for COPY", lambda: _columns(TARGET, Origin(TOPIC, 0), staged))
+    timed("— ids", lambda: _identifiers(TARGET, judged.rows.keys))
+    timed("— texts", lambda: TARGET.texts(judged.rows.values))
     parsed = fastavro.parse_schema(load("entreprise_row"))
     timed(
         "for comparison: fastavro's schemaless_reader",

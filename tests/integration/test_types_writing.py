@@ -15,7 +15,7 @@ from confluent_kafka import murmur2
 
 from processors.database.pool import open_pool
 from processors.draining import Batch
-from processors.judging import Judged
+from processors.verdicts import Judged
 from processors.writing import parking
 from processors.writing.parking import Waiting
 from processors.writing.progress import OUTCOMES

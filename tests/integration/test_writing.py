@@ -26,7 +26,8 @@ from processors.database.migrate import migrate
 from processors.database.pool import Pool, open_pool
 from processors.draining import Batch, BatchTooLargeError
 from processors.errors import ConfigurationError
-from processors.judging import Judged, judge
+from processors.judging import judge
+from processors.verdicts import Judged
 from processors.writing import isolate
 from processors.writing.limit import RejectLimit
 from processors.writing.merge import MOST_ROUNDS

@@ -9,7 +9,8 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
 from processors.draining import Batch
-from processors.judging import APPENDED_AT, FUTURE_MS, Judged, Reject, Row, judge
+from processors.judging import APPENDED_AT, FUTURE_MS, judge
+from processors.verdicts import Judged, Reject, Row
 from schemas.codec import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from schemas.registry import RegistryUnavailableError, Schema, SchemaUnknownError
@@ -112,23 +113,21 @@ def test_row_of_an_upstream_system() -> None:
     """A row without an import is nobody's line: no number, no duplicate of any, merged."""
     found = judged(company(nom="Boulangerie"))
 
-    assert found == Judged(
-        [
-            Row(
-                offset=0,
-                key=SIREN,
-                import_id=None,
-                number=0,
-                line=None,
-                sheet=None,
-                occurrence=1,
-                policy="merge",
-                observed_ms=APPENDED_MS,
-                values=(SIREN, "Boulangerie", *[None] * 11),
-            )
-        ],
-        [],
-    )
+    assert list(found.rows) == [
+        Row(
+            offset=0,
+            key=SIREN,
+            import_id=None,
+            number=0,
+            line=None,
+            sheet=None,
+            occurrence=1,
+            policy="merge",
+            observed_ms=APPENDED_MS,
+            values=(SIREN, "Boulangerie", *[None] * 11),
+        )
+    ]
+    assert found.rejects == []
     assert found.imports() == set()
 
 
@@ -287,7 +286,7 @@ def test_reader_has_said_it_of_a_row_that_looks_well() -> None:
 
     found = judged(company(**{"import": line(3, occurrence=0, faults=[told])}))
 
-    assert (found.rows, codes(found.rejects)) == ([], [(0, [(None, "too-long")])])
+    assert (list(found.rows), codes(found.rejects)) == ([], [(0, [(None, "too-long")])])
 
 
 def test_faulty_line_keyed_by_its_import() -> None:
@@ -466,4 +465,4 @@ def test_undecodable_is_no_replay() -> None:
 
     kept = judged(*batch).without_replays({IMPORT: 9})
 
-    assert (kept.rows, codes(kept.rejects)) == ([], [(1, [(None, "undecodable")])])
+    assert (list(kept.rows), codes(kept.rejects)) == ([], [(1, [(None, "undecodable")])])

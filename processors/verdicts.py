@@ -1,0 +1,159 @@
+"""What the records of a batch are found to be: rows to write, in columns, and rejects."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, NamedTuple, overload
+
+from aiokafka import ConsumerRecord
+
+from schemas.faults import Fault
+
+
+class Settles(NamedTuple):
+    """The reject of another import that a row of a retry or a correction stands for."""
+
+    import_id: str
+    line: int
+    sheet: str | None
+
+
+class Row(NamedTuple):
+    """A valid row. `number` is 0 and `import_id` None for a row of an upstream system."""
+
+    offset: int
+    key: str
+    import_id: str | None
+    number: int
+    line: int | None
+    sheet: str | None
+    occurrence: int
+    policy: str
+    observed_ms: int
+    values: tuple[Any, ...]  # in the order of the import type's fields
+    settles: Settles | None = None
+
+
+_row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a call in Python
+
+
+@dataclass(frozen=True)
+class Rows(Sequence[Row]):
+    """Rows in the order of their offsets, a column for each part of a Row: what is done with all of
+    them is done with columns. `values` are columns as well, by the import type's fields.
+    """
+
+    offsets: Sequence[int]
+    keys: Sequence[str]
+    import_ids: Sequence[str | None]
+    numbers: Sequence[int]
+    lines: Sequence[int | None]
+    sheets: Sequence[str | None]
+    occurrences: Sequence[int]
+    policies: Sequence[str]
+    observed_ms: Sequence[int]
+    values: Mapping[str, Sequence[Any]]
+    settles: Sequence[Settles | None]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __iter__(self) -> Iterator[Row]:
+        values = zip(*self.values.values(), strict=True)
+        parts = [values if name == "values" else getattr(self, name) for name in _PARTS]
+        return map(_row, zip(*parts, strict=True))
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Rows": ...
+    def __getitem__(self, place: int | slice) -> "Row | Rows":
+        if isinstance(place, slice):
+            return self.take(range(len(self))[place])
+        values = tuple(column[place] for column in self.values.values())
+        return _row(values if name == "values" else getattr(self, name)[place] for name in _PARTS)
+
+    def take(self, places: Sequence[int]) -> "Rows":
+        """The rows at these places, which rise."""
+        if len(places) == len(self):
+            return self
+        columns = {name: _take(getattr(self, name), places) for name in _PARTS if name != "values"}
+        values = {name: _take(column, places) for name, column in self.values.items()}
+        return Rows(values=values, **columns)
+
+
+_PARTS = [field.name for field in fields(Rows)]
+
+
+def _take(column: Sequence[Any], places: Iterable[int]) -> list[Any]:
+    return [column[place] for place in places]
+
+
+NO_ROWS = Rows((), (), (), (), (), (), (), (), (), {}, ())
+
+
+class Reject(NamedTuple):
+    """A record that is not written, and why.
+
+    `foreseen`: the reader of its file found it. `cancelled`: nothing is wrong with it but that its
+    import was cancelled.
+    """
+
+    record: ConsumerRecord
+    import_id: str | None
+    number: int
+    line: int | None
+    sheet: str | None
+    faults: Sequence[Fault]
+    foreseen: bool = False
+    settles: Settles | None = None
+    cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The records of one batch, in order within `rows` and within `rejects`."""
+
+    rows: Rows
+    rejects: Sequence[Reject]
+
+    def imports(self) -> set[str]:
+        """The ids of all imports that have a record here."""
+        ids = {*self.rows.import_ids, *(reject.import_id for reject in self.rejects)}
+        return {import_id for import_id in ids if import_id is not None}
+
+    def highest(self) -> dict[str, int]:
+        """The last row number of each import. No record is a replay: see without_replays."""
+        last: dict[str | None, int] = dict(
+            zip(self.rows.import_ids, self.rows.numbers, strict=True)
+        )
+        for reject in self.rejects:
+            last[reject.import_id] = max(reject.number, last.get(reject.import_id, 0))
+        return {import_id: number for import_id, number in last.items() if import_id is not None}
+
+    def without_replays(self, watermarks: Mapping[str, int]) -> "Judged":
+        """What is above the watermark of its import: the rest was settled before.
+
+        Within the batch as well: a producer that died and began again repeats its numbers.
+        """
+        rows = self.rows
+        highest = dict(watermarks)
+        replays = set()
+        for offset, import_id, number in sorted(
+            [
+                *zip(rows.offsets, rows.import_ids, rows.numbers, strict=True),
+                *((each.record.offset, each.import_id, each.number) for each in self.rejects),
+            ]
+        ):
+            if import_id is None:
+                continue
+            if number <= highest.get(import_id, 0):
+                replays.add(offset)
+            else:
+                highest[import_id] = number
+        if not replays:
+            return self
+        return Judged(
+            rows.take([i for i, offset in enumerate(rows.offsets) if offset not in replays]),
+            [reject for reject in self.rejects if reject.record.offset not in replays],
+        )

@@ -5,45 +5,47 @@ SELECT siren, nom, siret, nom_commercial, adresse, code_postal, ville_nom, naf_c
 FROM enterprise_entreprise
 
 -- name: merge
+-- The outcome is worked out where the values are: rows are wide, and of this type there are millions.
 WITH found AS (
     SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.told,
-        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
-        ROW(t.nom, t.siret, t.nom_commercial, t.adresse, t.code_postal, t.ville_nom, t.naf_code,
-            t.naf_libelle, t.telephone, t.email_contact, t.site_web, t.is_active) AS before,
-        ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
-        ingest.pick(s.policy, s.siret, t.siret, NULL) AS siret,
-        ingest.pick(s.policy, s.nom_commercial, t.nom_commercial, '') AS nom_commercial,
-        ingest.pick(s.policy, s.adresse, t.adresse, '') AS adresse,
-        ingest.pick(s.policy, s.code_postal, t.code_postal, '') AS code_postal,
-        ingest.pick(s.policy, s.ville_nom, t.ville_nom, '') AS ville_nom,
-        ingest.pick(s.policy, s.naf_code, t.naf_code, '') AS naf_code,
-        -- A label that nobody gives follows its code; one that stands there for it is left.
-        ingest.pick(s.policy, coalesce(s.naf_libelle, CASE
-            WHEN s.policy = 'overwrite' OR t.naf_libelle = '' OR t.naf_code <> s.naf_code
-            THEN s.own_libelle
-        END), t.naf_libelle, '') AS naf_libelle,
-        ingest.pick(s.policy, s.telephone, t.telephone, '') AS telephone,
-        ingest.pick(s.policy, s.email_contact, t.email_contact, '') AS email_contact,
-        ingest.pick(s.policy, s.site_web, t.site_web, '') AS site_web,
-        -- A stored flag is never missing, and an overwritten one falls back to the site's default.
-        CASE s.policy
-            WHEN 'merge' THEN coalesce(s.is_active, t.is_active)
-            WHEN 'overwrite' THEN coalesce(s.is_active, true)
-            ELSE t.is_active
-        END AS is_active
+        given.*, CASE
+            WHEN t.ingest_observed_at > s.observed_at THEN 's'
+            WHEN ROW(given.nom, given.siret, given.nom_commercial, given.adresse, given.code_postal,
+                given.ville_nom, given.naf_code, given.naf_libelle, given.telephone,
+                given.email_contact, given.site_web, given.is_active)
+                IS DISTINCT FROM ROW(t.nom, t.siret, t.nom_commercial, t.adresse, t.code_postal,
+                t.ville_nom, t.naf_code, t.naf_libelle, t.telephone, t.email_contact, t.site_web,
+                t.is_active) THEN 'u'
+            ELSE '='
+        END::"char" AS outcome
     FROM staging s
     JOIN enterprise_entreprise t ON t.siren = s.key
+    CROSS JOIN LATERAL (
+        SELECT ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
+            ingest.pick(s.policy, s.siret, t.siret, NULL) AS siret,
+            ingest.pick(s.policy, s.nom_commercial, t.nom_commercial, '') AS nom_commercial,
+            ingest.pick(s.policy, s.adresse, t.adresse, '') AS adresse,
+            ingest.pick(s.policy, s.code_postal, t.code_postal, '') AS code_postal,
+            ingest.pick(s.policy, s.ville_nom, t.ville_nom, '') AS ville_nom,
+            ingest.pick(s.policy, s.naf_code, t.naf_code, '') AS naf_code,
+            -- A label that nobody gives follows its code; one that stands there for it is left.
+            ingest.pick(s.policy, coalesce(s.naf_libelle, CASE
+                WHEN s.policy = 'overwrite' OR t.naf_libelle = '' OR t.naf_code <> s.naf_code
+                THEN s.own_libelle
+            END), t.naf_libelle, '') AS naf_libelle,
+            ingest.pick(s.policy, s.telephone, t.telephone, '') AS telephone,
+            ingest.pick(s.policy, s.email_contact, t.email_contact, '') AS email_contact,
+            ingest.pick(s.policy, s.site_web, t.site_web, '') AS site_web,
+            -- A stored flag is never missing, and an overwritten one falls back to the site's default.
+            CASE s.policy
+                WHEN 'merge' THEN coalesce(s.is_active, t.is_active)
+                WHEN 'overwrite' THEN coalesce(s.is_active, true)
+                ELSE t.is_active
+            END AS is_active
+    ) given
     WHERE s.round = %(round)s
     ORDER BY t.siren
     FOR NO KEY UPDATE OF t
-), judged AS (
-    SELECT *, CASE
-        WHEN stale THEN 's'
-        WHEN ROW(nom, siret, nom_commercial, adresse, code_postal, ville_nom, naf_code,
-            naf_libelle, telephone, email_contact, site_web, is_active) IS DISTINCT FROM before THEN 'u'
-        ELSE '='
-    END::"char" AS outcome
-    FROM found
 ), updated AS (
     UPDATE enterprise_entreprise t SET
         nom = j.nom, siret = j.siret, nom_commercial = j.nom_commercial, adresse = j.adresse,
@@ -53,7 +55,7 @@ WITH found AS (
         updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
         ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
-    FROM judged j
+    FROM found j
     WHERE t.siren = j.key AND j.outcome <> 's'
 ), fresh AS MATERIALIZED (
     SELECT s.*
@@ -77,7 +79,7 @@ WITH found AS (
 )
 SELECT import_id, outcome, sum(counted), sum(repeated), told
 FROM (
-    SELECT import_id, outcome, counted, repeated, told FROM judged
+    SELECT import_id, outcome, counted, repeated, told FROM found
     UNION ALL
     SELECT import_id, 'i', counted, repeated, told FROM fresh
 ) settled

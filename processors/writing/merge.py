@@ -141,14 +141,15 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     async with connection.pipeline():
         await connection.execute(INDEXES_ONLY)
         await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))
-    columns = _columns(target, origin, staged)
+    names, lines = _lines(target, origin, staged)
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns))
+        sql.SQL(", ").join(map(sql.Identifier, names))
     )
     merged = Merged()
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:
-            await copy.write("\n".join(map("\t".join, zip(*columns.values(), strict=True))) + "\n")
+            await copy.write(lines)
+        del lines  # which would stay while PostgreSQL merges them
         for round_ in range(max(staged.rounds) + 1):
             told = {"round": round_, "topic": origin.topic, "partition": origin.partition,
                     "released": origin.released}  # fmt: skip
@@ -179,6 +180,13 @@ def _take(answer: Sequence[tuple[Any, ...]], staged: Staged, merged: Merged) -> 
             if told is not None:
                 merged.outcomes.tell(staged.by_offset[told], outcome)
     return again
+
+
+def _lines(target: Target, origin: Origin, staged: Staged) -> tuple[Sequence[str], str]:
+    """Names of columns, and their values as COPY's text format wants them."""
+    columns = _columns(target, origin, staged)
+    rows = map("\t".join, zip(*columns.values(), strict=True))
+    return list(columns), "\n".join(rows) + "\n"
 
 
 def _columns(target: Target, origin: Origin, staged: Staged) -> dict[str, Sequence[str]]:

@@ -36,6 +36,9 @@ class Made(NamedTuple):
 
 async def of_batch(connection: Connection, batch: Batch, sirens: Sequence[str]) -> Made:
     """Makes the pages of companies that the batch wrote; `sirens` are those of its rows."""
+    cursor = await connection.execute(_SQL["resolvable"])
+    if await cursor.fetchone() == (False,):
+        return Made(0, 0, 0, 0)
     cursor = await connection.execute(
         _SQL["of_batch"] + _SQL["make"],
         {

@@ -1,11 +1,14 @@
+-- name: resolvable
+-- Without a reference no company has a page, and the statements below cost more to plan than this.
+SELECT EXISTS (SELECT FROM ingest.naf)
+
 -- name: of_batch
--- The companies that the batch at hand inserted or changed; none where there is no reference.
+-- The companies that the batch at hand inserted or changed.
 WITH companies AS MATERIALIZED (
     SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
     WHERE t.siren = ANY(string_to_array(%(sirens)s, ' ')) AND t.ingest_partition = %(partition)s
         AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
-        AND EXISTS (SELECT FROM ingest.naf)
 )
 
 -- name: chosen

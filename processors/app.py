@@ -70,9 +70,6 @@ none; as leader of its group it would assign none to anybody until it asks again
 FETCH_ROWS = 2000
 """Most records in one batch from Kafka: what is in memory is counted in batches."""
 
-QUEUED_BATCHES = 2
-"""Per topic. A batch that waits is memory; one that does not keeps PostgreSQL waiting."""
-
 EVERY_MINUTE = "* * * * *"
 """In cron's words. Who runs a job is not Faust's leader but the lease: docs/decisions/0010."""
 
@@ -294,7 +291,10 @@ def _app(world: World, kind: str) -> faust.App:
         web_enabled=False,
     )
     positions = StoredPositions(world.pool, world.identities, partial(identify, settings))
-    app.transport = BatchTransport(app.conf.broker, app, positions=positions)
+    app.transport = BatchTransport(
+        # What is written, what goes next, and what comes meanwhile.
+        app.conf.broker, app, positions=positions, most_unwritten=3 * settings.batch_rows,
+    )  # fmt: skip
     lag = Lag(positions.read, lambda: app.consumer)
     app.task(lag.watch)
     world.health.watch(kind, lambda: app.consumer, lag)
@@ -310,7 +310,6 @@ def _drain(app: faust.App, topic: str, run: Callable[..., Awaitable[None]]) -> N
         value_serializer="raw",
         key_type=None,
         value_type=None,
-        maxsize=QUEUED_BATCHES,
     )
 
     async def agent(stream: Any) -> None:

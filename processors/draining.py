@@ -17,8 +17,9 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -36,6 +37,13 @@ and leave a member of the group that reads nothing."""
 RECOVERY_SECONDS = 60.0
 """Longest recovery of tables after a rebalance. Faust can wait for the end of one that has ended (its
 signal is cleared before the waiter looks), and would keep the partitions without reading them."""
+
+FETCH_WAIT_MS = 250
+"""How long the broker may wait for records. Faust's own is 1.5 s, and for so long partitions with
+records were not read: while a request for idle ones waits, aiokafka sends that broker no other."""
+
+FULL_SECONDS = 0.02
+"""How often it is asked whether there is room for more of a partition that had none."""
 
 SEEK_AGAIN_SECONDS = 1.0
 """Between two seeks while a server cannot be reached."""
@@ -100,6 +108,14 @@ class _Fetched:
     records: Sequence[ConsumerRecord]
 
 
+class _Handed(NamedTuple):
+    """A batch that was handed out. Of its `records` the first was appended at this Unix time."""
+
+    end: int
+    appended_at: float
+    records: int
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Tells with the records of a fetch the positions that they lie between."""
 
@@ -109,6 +125,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         # Faust reads committed records only in its exactly-once mode, which is not used.
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
     def __post_init__(self) -> None:
@@ -159,7 +176,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._joined = False
         self._sought = -1  # the generation of the last seek after a rebalance
         self.halted: set[TP] = set()
-        self._handed: dict[TP, deque[tuple[int, float]]] = defaultdict(deque)
+        self._most_unwritten: int = self.transport.most_unwritten
+        self._handed: dict[TP, deque[_Handed]] = defaultdict(deque)
+        self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -172,6 +191,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Notes that a batch is committed, whoever did it."""
         if self.is_current(batch):
             self._written[batch.tp] = batch.end
+            self._unwritten(batch.tp, batch.end)
+            self._room.set()
 
     def written(self, tp: TP) -> int:
         """The highest position that was seen committed since the last seek, or 0."""
@@ -179,10 +200,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def unwritten_since(self, tp: TP, position: int) -> float | None:
         """Unix time at which Kafka took the oldest record handed out from this position on."""
+        handed = self._unwritten(tp, position)
+        return handed[0].appended_at if handed else None
+
+    def _unwritten(self, tp: TP, position: int) -> "deque[_Handed]":
         handed = self._handed[tp]
-        while handed and handed[0][0] <= position:
+        while handed and handed[0].end <= position:
             handed.popleft()
-        return handed[0][1] if handed else None
+        return handed
 
     def reached(self, tp: TP) -> int:
         """The offset up to which a partition is fetched: past the markers of transactions, too."""
@@ -278,17 +303,29 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if turn is None or self._turns.get(tp) is not turn:
             return None  # taken away or sought while _follows asked Kafka
         start, self._expected[tp] = self._expected[tp], fetched.end
-        self._handed[tp].append((fetched.end, fetched.records[0].timestamp / 1000))
+        appended_at = fetched.records[0].timestamp / 1000
+        self._handed[tp].append(_Handed(fetched.end, appended_at, len(fetched.records)))
         message = self._to_message(tp, fetched.records[-1])
         message.key = None
         message.value = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, turn)
         return message
 
-    def on_buffer_full(self, tp: TP) -> None:
-        """Nothing: a full queue blocks the drain, which is all the backpressure that it takes."""
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> Any:
+        """Fetches of partitions of which there is room for more; the others wait in Kafka.
 
-    def on_buffer_drop(self, tp: TP) -> None:
-        """Nothing, as on_buffer_full. Faust's own logic lets one partition starve the others."""
+        So a partition that is not written stops nobody else, and holds no more memory.
+        """
+        full = {tp for tp in active_partitions if self._is_full(tp)}
+        if full == active_partitions:
+            self._room.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._room.wait()
+            return {}
+        return await super()._getmany(active_partitions - full, FULL_SECONDS if full else timeout)
+
+    def _is_full(self, tp: TP) -> bool:
+        return sum(each.records for each in self._handed[tp]) >= self._most_unwritten
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:
@@ -369,10 +406,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's Kafka transport with this consumer; `positions` says where it starts."""
+    """Faust's Kafka transport with this consumer; `positions` says where it starts.
+
+    Of a partition no more is fetched while `most_unwritten` records are handed out and not written.
+    """
 
     Consumer = BatchConsumer
 
-    def __init__(self, *args: Any, positions: Positions, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, positions: Positions, most_unwritten: int, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.positions = positions
+        self.most_unwritten = most_unwritten

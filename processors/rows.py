@@ -28,9 +28,6 @@ from schemas.traces import BatchSpans
 
 log = structlog.get_logger(__name__)
 
-WAITING_BATCHES = 4
-"""Per partition, while the one before is written: enough to fill a transaction with small fetches."""
-
 
 @dataclass(frozen=True)
 class Judge:
@@ -100,9 +97,9 @@ class RowWriter:
             async for event in events:
                 batch: Batch = event.value
                 if batch.tp not in lanes:
-                    lanes[batch.tp] = asyncio.Queue(WAITING_BATCHES)
+                    lanes[batch.tp] = asyncio.Queue()
                     tasks.create_task(self._lane(lanes[batch.tp], consumer))
-                await lanes[batch.tp].put(batch)
+                lanes[batch.tp].put_nowait(batch)
 
     async def _lane(self, waiting: asyncio.Queue[Batch], consumer: BatchConsumer) -> None:
         """Writes what waits of one partition, as much at once as a transaction may hold."""

@@ -34,6 +34,7 @@ from tests.fix_stack import Site, eventually
 
 SECONDS = 60.0
 NO_OFFSET = -1001
+MOST_UNWRITTEN = 6000
 
 _numbers = count(1)
 
@@ -137,13 +138,17 @@ def wide(stack: Stack) -> Topic:
 
 @dataclass
 class Reader:
-    """A member of the group: its app, and the batches that its agent was handed."""
+    """A member of the group: its app, and the batches that its agent was handed.
+
+    Those of partitions in `leaving` are not written.
+    """
 
     app: faust.App
     positions: Positions
     batches: list[Batch] = field(default_factory=list)
     taking: asyncio.Event = field(default_factory=asyncio.Event)
     acknowledging: bool = False
+    leaving: set[TP] = field(default_factory=set)
 
     @property
     def consumer(self) -> BatchConsumer:
@@ -164,8 +169,11 @@ class Reader:
             batch: Batch = event.value
             self.batches.append(batch)
             await self.taking.wait()
+            if batch.tp in self.leaving:
+                continue
             if consumer.is_current(batch) and self.positions.stored[batch.tp] == batch.start:
                 self.positions.stored[batch.tp] = batch.end
+                consumer.wrote(batch)
             if self.acknowledging:
                 event.ack()
 
@@ -194,7 +202,9 @@ async def reading(
         setattr(app.conf, name, value)
     found = Reader(app, positions or Positions(stored or {}))
     found.taking.set()
-    app.transport = BatchTransport(app.conf.broker, app, positions=found.positions)
+    app.transport = BatchTransport(
+        app.conf.broker, app, positions=found.positions, most_unwritten=MOST_UNWRITTEN
+    )
     wiring._drain(app, topic.name, found.run)
     starting = asyncio.create_task(app.start())  # it waits for a seek that hangs
     try:
@@ -559,6 +569,35 @@ async def test_halted_partition(wide: Topic) -> None:
         await until(lambda: len(reader.records) >= 50)
 
         assert [batch.end for batch in reader.batches if batch.partition == 0] == [10]
+
+
+async def test_partition_that_is_not_written(wide: Topic) -> None:
+    """No more of it is handed out than may wait; the others go on, and so does it once it is written."""
+    for partition in range(4):
+        wide.put(0, 19_999, partition)
+
+    async with reading(wide) as reader:
+        reader.leaving.add(wide.tp(0))
+        await until(lambda: len(reader.records) >= 60_000 + MOST_UNWRITTEN)
+        left = [batch for batch in reader.batches if batch.partition == 0]
+        await asyncio.sleep(2)  # Time for what must not come
+        assert left == [batch for batch in reader.batches if batch.partition == 0]
+        assert sum(len(b.records) for b in left) < MOST_UNWRITTEN + wiring.FETCH_ROWS
+        reader.leaving.clear()
+        for batch in left:
+            reader.consumer.wrote(batch)
+            reader.positions.stored[batch.tp] = batch.end
+        await until(lambda: len(reader.records) >= 80_000)
+
+
+async def test_idle_partitions_do_not_hold_up_others(topic: Topic) -> None:
+    """The broker waits for records of idle partitions no longer than is set."""
+    topic.put(0, 0)
+
+    async with reading(topic) as reader:
+        await until(lambda: reader.records)
+        thread = reader.consumer._thread
+        assert thread._consumer._fetcher._fetch_max_wait_ms == draining.FETCH_WAIT_MS
 
 
 async def test_what_a_consumer_waits_for(topic: Topic) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import murmur2
 
 from deploy.local.process import GuardedProcess
 from processors.app import SESSION_SECONDS
@@ -15,6 +16,7 @@ from processors.draining import SEEK_TIMEOUT_SECONDS
 from processors.errors import UnreachableError
 from processors.settling import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from producers.exits import PARTIAL
+from schemas.topics import ROW_PARTITIONS
 from tests.fix_companies import (
     ROWS,
     Companies,
@@ -127,6 +129,26 @@ def test_a_server_that_refuses_for_a_while(
     assert {name in event["caused_by"] for event in retries(worker)} == {True}
     assert worker.running
     assert not told(worker, "partition_halted")
+
+
+def test_a_row_that_somebody_holds(site: Site, companies: Companies) -> None:
+    """Its partition waits for it, however long it is; the others are written to their end."""
+    worker = site.worker()
+    path = companies.file(80_000)
+    sirens = [line[:9] for line in path.read_text(encoding="utf-8").splitlines()[1:80_001]]
+    held = murmur2(sirens[0].encode(), ROW_PARTITIONS)
+    others = sum(murmur2(siren.encode(), ROW_PARTITIONS) != held for siren in sirens)
+    with psycopg.connect(site.database_url) as somebody, importing(site, path) as command:
+        somebody.execute(
+            "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom)"
+            " VALUES (gen_random_uuid(), now(), now(), %s, 'Sienne')",
+            [sirens[0]],
+        )
+        eventually(lambda: companies.written(path) == others)
+        assert command.poll() is None
+        somebody.rollback()
+        finish(site, companies, command)
+    assert worker.running
 
 
 def test_too_many_connections(site: Site, companies: Companies) -> None:

@@ -46,6 +46,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "logger": _LOGGER,
         "reconnect.backoff.max.ms": 1000,
         "topic.metadata.refresh.sparse": True,
+        # Else a client connects with its first question, 50 ms later than it could.
+        "enable.sparse.connections": False,
     }
 
 

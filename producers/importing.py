@@ -15,7 +15,7 @@ A report of rejected lines that comes back is imported as a child of the import 
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,6 +49,7 @@ from producers.states import (
 from producers.window import SMALL_FILE_BYTES, Window
 from schemas import traces
 from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, load
+from schemas.columns import Columns
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.registry import SchemaUnknownError
@@ -539,47 +540,50 @@ class _RowEncoder:
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
         reading = self._reading
-        for number, row in enumerate(rows, start=reading.file_rows + 1):
-            row.record["observed_at"] = None
-            row.record["import"] = self._line(number, row)
+        if not rows:
+            return
+        for row in rows:
             if row.warnings:
                 reading.warnings.update(row.warnings)
-        values = self._encoder.encode_all([row.record for row in rows])
-        for row, value in zip(rows, values, strict=True):
+        lines = self._lines(rows)
+        records = [row.record for row in rows]
+        fields = {name: [record[name] for record in records] for name in records[0]}
+        nothing = [None] * len(rows)
+        columns = Columns({**fields, "observed_at": nothing, "import": lines})
+        values = self._encoder.encode_all(columns)
+        for at, (row, value) in enumerate(zip(rows, values, strict=True)):
             key = self._routing(row.key) if row.key else reading.import_id
             if len(value) + 4 * len(key) > MESSAGE_MAX_BYTES:
-                yield reading.import_id, self._oversized(row.record)
+                line = {name: column[at] for name, column in lines.items()}
+                yield reading.import_id, self._oversized(row.record, line)
             else:
                 yield key, value
             # Only what was taken counts: a resumed or failed reading goes by this number.
             reading.file_rows += 1
             reading.last_line = row.line
 
-    def _line(self, number: int, row: Row) -> dict[str, Any]:
-        line = {
-            "id": self._reading.import_id,
-            "number": number,
-            "line": row.line,
-            "sheet": row.sheet,
-            "occurrence": 0,
-            "policy": self._policy,
-            "cells": None,
-            "faults": (),
-            "settles": row.origin and row.origin._asdict(),
-        }
-        if row.faults:
-            line["cells"], line["faults"] = row.cells, [fault._asdict() for fault in row.faults]
-        else:
-            line["occurrence"] = self._occurrences.count(row.key or self._reading.import_id)
-        return line
+    def _lines(self, rows: Sequence[Row]) -> Columns:
+        import_id, first = self._reading.import_id, self._reading.file_rows + 1
+        occurrence = self._occurrences.count
+        return Columns(
+            id=[import_id] * len(rows),
+            number=range(first, first + len(rows)),
+            line=[row.line for row in rows],
+            sheet=[row.sheet for row in rows],
+            occurrence=[0 if row.faults else occurrence(row.key or import_id) for row in rows],
+            policy=[self._policy] * len(rows),
+            cells=[row.cells if row.faults else None for row in rows],
+            faults=[[fault._asdict() for fault in row.faults] for row in rows],
+            settles=[row.origin and row.origin._asdict() for row in rows],
+        )
 
-    def _oversized(self, record: dict[str, Any]) -> bytes:
+    def _oversized(self, record: Mapping[str, Any], line: Mapping[str, Any]) -> bytes:
         message = (
             f"La ligne dépasse les {MESSAGE_MAX_BYTES // 1000} Ko qu'un message peut porter : "
             "raccourcissez ses valeurs."
         )
         fault = Fault(None, "too-long", message)
-        line = {**record["import"], "occurrence": 0, "cells": None, "faults": [fault._asdict()]}
+        line = {**line, "occurrence": 0, "cells": None, "faults": [fault._asdict()]}
         return self._encoder.encode({**dict.fromkeys(record), "import": line})
 
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import fastavro
 import fastavro.validation
 
-from schemas.columns import Write, column_writer
+from schemas.columns import Columns, Write, column_writer
 from schemas.compiled import (
     Reader,
     RowsReader,
@@ -87,7 +87,7 @@ class Encoder:
     def _write_columns(self) -> Write:
         return column_writer(self._schema)
 
-    def encode_all(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    def encode_all(self, records: Sequence[Mapping[str, Any]] | Columns) -> list[bytes]:
         """Many records at once, each with every field: a quarter of the cost of one by one.
 
         Only for row records. Raises KeyError, AttributeError or TypeError where one does not fit.

@@ -15,8 +15,14 @@ from typing import Any
 from schemas.compiled import EPOCH, UnsupportedError
 
 Column = Sequence[Any]
-Write = Callable[[Column], list[bytes]]
-"""The bytes of each value of a column. Raises where one does not fit."""
+
+
+class Columns(dict[str, Any]):
+    """Records as the columns of their fields, in place of a column of records."""
+
+
+Write = Callable[[Any], list[bytes]]
+"""The bytes of each value of a column. Raises where one does not fit. Records may be Columns."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -57,8 +63,20 @@ def number(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _strings(column: Column) -> list[bytes]:
-    return [number(len(text)) + text for text in map(str.encode, column)]
+_SHORT_BYTES = 1024
+
+
+def _string_writer(before: bytes) -> Write:
+    """Strings, each with these bytes before it."""
+    short = [before + number(length) for length in range(_SHORT_BYTES)]
+
+    def strings(column: Column) -> list[bytes]:
+        texts = list(map(str.encode, column))
+        if max(map(len, texts), default=0) < _SHORT_BYTES:
+            return [short[len(text)] + text for text in texts]
+        return [before + number(len(text)) + text for text in texts]
+
+    return strings
 
 
 _DOUBLE = Struct("<d").pack
@@ -74,7 +92,7 @@ def _ints(column: Column) -> list[bytes]:
 
 
 _PRIMITIVES: dict[str, Write] = {
-    "string": _strings,
+    "string": _string_writer(b""),
     "int": _ints,
     "long": lambda column: list(map(number, column)),
     "double": lambda column: list(map(_DOUBLE, column)),
@@ -85,18 +103,27 @@ _PRIMITIVES: dict[str, Write] = {
 def _optional(schema: list[Any]) -> Write:
     if len(schema) != 2 or schema[0] != "null":
         raise UnsupportedError("union")
-    write = column_writer(schema[1])
+    write_given = _given(schema[1])
 
-    def optional(column: Column) -> list[bytes]:
+    def optional(column: Column | Columns) -> list[bytes]:
+        if isinstance(column, Columns):
+            return write_given(column)
         missing = column.count(None)
         if missing == len(column):
             return [b"\0"] * missing
         if missing == 0:
-            return [b"\2" + value for value in write(column)]
-        given = iter(write([value for value in column if value is not None]))
-        return [b"\0" if value is None else b"\2" + next(given) for value in column]
+            return write_given(column)
+        given = iter(write_given([value for value in column if value is not None]))
+        return [b"\0" if value is None else next(given) for value in column]
 
     return optional
+
+
+def _given(schema: Any) -> Write:
+    if schema == "string":
+        return _string_writer(b"\2")
+    write = column_writer(schema)
+    return lambda column: [b"\2" + value for value in write(column)]
 
 
 def _array(schema: dict[str, Any]) -> Write:
@@ -119,8 +146,11 @@ def _enum(schema: dict[str, Any]) -> Write:
 def _record(schema: dict[str, Any]) -> Write:
     fields = [(field["name"], column_writer(field["type"])) for field in schema["fields"]]
 
-    def record(column: Column) -> list[bytes]:
-        parts = [write([value[name] for value in column]) for name, write in fields]
+    def record(column: Column | Columns) -> list[bytes]:
+        if isinstance(column, Columns):
+            parts = [write(column[name]) for name, write in fields]
+        else:
+            parts = [write([value[name] for value in column]) for name, write in fields]
         return list(map(b"".join, zip(*parts, strict=True)))
 
     return record

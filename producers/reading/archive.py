@@ -98,7 +98,7 @@ def _open_xml(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Mapping
     texts = openxml.SharedTexts()
     notes: dict[str, Notes] = {}
     for part in parts:
-        scan = openxml.Scan()
+        scan = openxml.Scan(part.filename)
         size, near = _scanned(archive, part, left, scan)
         left -= size
         if not near:

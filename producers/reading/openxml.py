@@ -31,9 +31,10 @@ _MOST_ODD = 200_000
 
 
 class Scan:
-    """What is to be looked at more closely in a part."""
+    """What is to be looked at more closely in a part. A sheet holds no texts that are shared."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: str) -> None:
+        self._may_hold_texts = not part.startswith("xl/worksheets/")
         self.noteworthy = False
         self.shared = 0
         self.longest = 0
@@ -42,7 +43,7 @@ class Scan:
     def feed(self, xml: bytes) -> None:
         """One block of the part, ending where a tag begins."""
         self.shared += xml.count(b't="s"')
-        if b"</si>" in xml:
+        if self._may_hold_texts and b"</si>" in xml:
             first, *others = xml.split(b"</si>")
             self.longest = max(self.longest, self._open + len(first), *map(len, others))
             self._open = len(others[-1])

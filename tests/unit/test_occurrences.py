@@ -2,20 +2,24 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers import occurrences as module
 from producers.occurrences import _COUNT_BITS, MOST, Occurrences
 
 
-@given(st.lists(st.text(max_size=3)))
-def test_counts_as_a_dictionary_does(keys: list[str]) -> None:
-    """Every occurrence gets the number that an exact count gives it."""
+@given(st.lists(st.text(max_size=3)), st.integers(0, 9))
+def test_counts_as_a_dictionary_does(keys: list[str], few: int) -> None:
+    """Every occurrence gets the number that an exact count gives it, whenever keys are packed."""
     occurrences, exact = Occurrences(), Counter[str]()
 
-    for key in keys:
-        exact[key] += 1
-        assert exact[key] == occurrences.count(key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_FEW", few)
+        for key in keys:
+            exact[key] += 1
+            assert exact[key] == occurrences.count(key)
 
 
 def test_many_keys_stay_apart_while_the_tables_grow() -> None:
@@ -44,6 +48,16 @@ def test_one_key_over_and_over_takes_no_room() -> None:
     counts = [occurrences.count("same") for _ in range(10_000)]
 
     assert counts[-1] == 10_000
+    assert len(occurrences._few or ()) == 1
+
+
+def test_one_key_among_many_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where keys are packed."""
+    monkeypatch.setattr(module, "_FEW", 0)
+    occurrences = Occurrences()
+    counts = [occurrences.count("same") for _ in range(10_000)]
+
+    assert counts[-1] == 10_000
     assert sum(occurrences._used) == 1
 
 
@@ -60,8 +74,11 @@ def test_a_collision_only_miscounts() -> None:
     assert occurrences.count(_Colliding("b")) == 2
 
 
-def test_counting_stops_before_it_would_spill_into_the_hash() -> None:
+def test_counting_stops_before_it_would_spill_into_the_hash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The highest number is given again and again."""
+    monkeypatch.setattr(module, "_FEW", 0)
     occurrences = Occurrences()
     occurrences.count(_Colliding("a"))
     segment = occurrences._segments[7]

@@ -36,7 +36,8 @@ class Settings(CommonSettings):
         Field(
             ge=1,
             le=50_000,
-            description="Most rows in one transaction; what one fetch brings is not divided.",
+            description="Most rows in one transaction; what one fetch brings is not divided. Of each "
+            "partition a worker holds three times as many in memory at most.",
         ),
     ] = 5000
     reject_limit: Annotated[

@@ -112,7 +112,8 @@ class Worker:
         """Deals with one request; False where there is none."""
         async with transaction(self._pool) as connection:
             standing = await limits.standing(connection, self._limits.model)
-            if standing["halted"]:
+            # Else it would claim an answer that is still being read from the topic, and pay for it.
+            if standing["halted"] or not await self._caught_up(connection):
                 return False
             request = await storing.lease(
                 connection,

@@ -1,10 +1,13 @@
 """Texts by a language model: real workers, Kafka and PostgreSQL, and a server that plays the model."""
 
+import threading
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from tests.fix_companies import told
 from tests.fix_enrichment import (
     ask,
     cities,
@@ -126,6 +129,29 @@ def test_a_restored_database_reads_its_answers_again(shop: Site, model: Scripted
     assert shop.query(
         "SELECT count(*)::int FROM location_ville WHERE texte_description_ia <> ''"
     ) == [(5,)]
+
+
+def test_requests_that_come_before_the_answers(shop: Site, model: ScriptedOpenAI) -> None:
+    """No answer is claimed while those on the topic are still being read after a restore."""
+    worker = shop.worker("enrichment")
+    ask(shop, "VILLE", cities(shop, 5))
+    settled(shop, 5)
+    eventually(lambda: len(shop.messages("enrichment.results")) == 5)
+    worker.kill()
+    shop.execute("DELETE FROM ingest.positions WHERE topic LIKE '%enrichment'")
+    shop.execute("UPDATE ingest.positions SET next_offset = 0 WHERE topic LIKE '%results'")
+    for table in ("ai_results", "enrichment_texts", "enrichment"):
+        shop.execute(f"DELETE FROM ingest.{table}")
+    with psycopg.connect(shop.database_url) as somebody:
+        # Nobody can move the positions of the answers.
+        somebody.execute("SELECT FROM ingest.positions WHERE topic LIKE '%results' FOR UPDATE")
+        shop.worker("enrichment")
+        eventually(lambda: states(shop) == {"pending": 5})
+        threading.Event().wait(3)  # for what must not come
+        assert states(shop) == {"pending": 5}
+
+    assert settled(shop, 5) == {"done": 5}
+    assert len(model.calls) == 5
 
 
 def test_answers_are_asked_again_with_what_is_wrong(shop: Site, model: ScriptedOpenAI) -> None:
@@ -368,8 +394,8 @@ def test_calls_that_fail_together_open_the_breaker_once(shop: Site, model: Scrip
     configure(shop, breaker_failures=1, breaker_seconds=60, concurrency=4)
     model.script = lambda _: Reply(503, hang=5)
     ask(shop, "VILLE", cities(shop, 4))
-    shop.worker("enrichment")
-    eventually(lambda: states(shop) == {"pending": 4} and standing(shop, "open_until"))
+    worker = shop.worker("enrichment")
+    eventually(lambda: len(told(worker, "ai_call_failed")) == 4)
 
     assert model.most_running == 4
     assert standing(shop, "opened_for") == 60

@@ -7,7 +7,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.fix_companies import told
 from tests.fix_enrichment import (
     ask,
     cities,
@@ -394,8 +393,9 @@ def test_calls_that_fail_together_open_the_breaker_once(shop: Site, model: Scrip
     configure(shop, breaker_failures=1, breaker_seconds=60, concurrency=4)
     model.script = lambda _: Reply(503, hang=5)
     ask(shop, "VILLE", cities(shop, 4))
-    worker = shop.worker("enrichment")
-    eventually(lambda: len(told(worker, "ai_call_failed")) == 4)
+    shop.worker("enrichment")
+    failed = "SELECT count(*)::int FROM ingest.ai_calls WHERE state = 'failed'"
+    eventually(lambda: shop.query(failed) == [(4,)])
 
     assert model.most_running == 4
     assert standing(shop, "opened_for") == 60

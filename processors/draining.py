@@ -17,7 +17,6 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -178,7 +177,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.halted: set[TP] = set()
         self._most_unwritten: int = self.transport.most_unwritten
         self._handed: dict[TP, deque[_Handed]] = defaultdict(deque)
-        self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -192,7 +190,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if self.is_current(batch):
             self._written[batch.tp] = batch.end
             self._unwritten(batch.tp, batch.end)
-            self._room.set()
 
     def written(self, tp: TP) -> int:
         """The highest position that was seen committed since the last seek, or 0."""
@@ -317,10 +314,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """
         full = {tp for tp in active_partitions if self._is_full(tp)}
         if full == active_partitions:
-            self._room.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._room.wait()
+            await self.sleep(FULL_SECONDS)
             return {}
         return await super()._getmany(active_partitions - full, FULL_SECONDS if full else timeout)
 

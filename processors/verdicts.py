@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
@@ -38,7 +38,7 @@ _row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a 
 
 
 @dataclass(frozen=True)
-class Rows(Sequence[Row]):
+class Rows:
     """Rows in the order of their offsets, a column for each part of a Row: what is done with all of
     them is done with columns. `values` are columns as well, by the import type's fields.
     """
@@ -63,13 +63,7 @@ class Rows(Sequence[Row]):
         parts = [values if name == "values" else getattr(self, name) for name in _PARTS]
         return map(_row, zip(*parts, strict=True))
 
-    @overload
-    def __getitem__(self, place: int) -> Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> "Rows": ...
-    def __getitem__(self, place: int | slice) -> "Row | Rows":
-        if isinstance(place, slice):
-            return self.take(range(len(self))[place])
+    def __getitem__(self, place: int) -> Row:
         values = tuple(column[place] for column in self.values.values())
         return _row(values if name == "values" else getattr(self, name)[place] for name in _PARTS)
 

@@ -397,6 +397,7 @@ def test_calls_that_fail_together_open_the_breaker_once(shop: Site, model: Scrip
     failed = "SELECT count(*)::int FROM ingest.ai_calls WHERE state = 'failed'"
     eventually(lambda: shop.query(failed) == [(4,)])
 
+    assert sum(states(shop).get(state, 0) for state in ("pending", "running")) == 4
     assert model.most_running == 4
     assert standing(shop, "opened_for") == 60
     assert shop.query("SELECT max(tries)::int FROM ingest.enrichment") == [(0,)]

@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --universal --python-version 3.11
 
+# Empty is off: without compiled modules each of the many processes would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down check fmt lock docs bench bench-growth faults soak
+.PHONY: help demo test test-fast properties up down check fmt lock docs bench bench-growth faults soak
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -27,7 +30,13 @@ demo: $(VENV)/ready ## start everything, import the sample files, check every co
 	@$(BIN)/python -m deploy.local.demo
 
 test: $(VENV)/ready ## the whole test suite, against real embedded servers
-	$(BIN)/pytest -n 3 --dist loadfile --max-worker-restart 1 -rsR --durations 25
+	$(BIN)/pytest -n 3 --dist worksteal --max-worker-restart 1 -rsR --durations 25
+
+test-fast: $(VENV)/ready ## unit and contract tests, without servers (90 seconds)
+	@$(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract
+
+properties: $(VENV)/ready ## property tests with four times the examples of the suite (for the night)
+	@FOX_TEST_EXAMPLES=full $(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/integration/test_writing.py
 
 up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 	@$(BIN)/foxstream-local up --detach --with-worker

@@ -5,7 +5,7 @@ partitions of another. One process may run several.
 """
 
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +28,7 @@ from processors.enrichment.receiving import Requests, Results
 from processors.enrichment.stage import CaughtUp, Parts, Stage
 from processors.enrichment.telling import Telling
 from processors.health import Health
-from processors.imports import Tracker
+from processors.imports import Publish, Tracker
 from processors.jobs.scheduling import Scheduler
 from processors.lag import Lag
 from processors.naf import Naf
@@ -59,9 +59,8 @@ from schemas.topics import (
 )
 from schemas.traces import BatchSpans
 
-SESSION_SECONDS = 10
-"""After this long without a heartbeat a worker is taken for dead, and its partitions move on.
-Above database.pool.TRANSACTION_SECONDS: its transactions end before."""
+SEEK_SESSIONS = 2
+"""Longest seek, in session timeouts: what a dead worker holds is free before."""
 
 METADATA_SECONDS = 5
 """How often the topics' partitions are asked for. A worker that started while the broker did may know
@@ -130,7 +129,7 @@ def rows(world: World) -> faust.App:
         world.name(SOUS_CATEGORIE.topic),
         judges[SOUS_CATEGORIE.name],
     )
-    app.task(Sweep(world.pool, waiting, outbox, lambda: app.consumer.assignment()).run)
+    app.task(_sweep(world, waiting, outbox, lambda: app.consumer.assignment()).run)
     naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
     companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_labels)
     app.task(partial(resolve, world.pool))
@@ -146,6 +145,12 @@ def rows(world: World) -> faust.App:
         writer = _writer(world, target, judges[name], outbox, family)
         _drain(app, world.reads(target.import_type.topic), writer.run)
     return app
+
+
+def _sweep(
+    world: World, waiting: Waiting, outbox: Outbox, assignment: Callable[[], Iterable[TP]]
+) -> Sweep:
+    return Sweep(world.pool, waiting, outbox, assignment, world.settings.sweep_seconds)
 
 
 def _judges(world: World) -> dict[str, Judge]:
@@ -185,14 +190,7 @@ def imports(world: World) -> faust.App:
     def held() -> list[TP]:
         return [tp for tp in app.consumer.assignment() if tp.topic == events]
 
-    tracker = Tracker(
-        world.decoder(IMPORT_EVENTS),
-        world.encoder(IMPORT_LOG),
-        world.pool,
-        publish,
-        held,
-        {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
-    )
+    tracker = _tracker(world, publish, held)
     app.task(tracker.follow)
     app.task(partial(watching.watch, partial(watching.look_at_imports, world.pool, held)))
     _drain(app, events, tracker.run)
@@ -203,6 +201,18 @@ def imports(world: World) -> faust.App:
         app.crontab(EVERY_MINUTE)(look)
     _drain(app, world.reads(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
     return app
+
+
+def _tracker(world: World, publish: Publish, held: Callable[[], Iterable[TP]]) -> Tracker:
+    return Tracker(
+        world.decoder(IMPORT_EVENTS),
+        world.encoder(IMPORT_LOG),
+        world.pool,
+        publish,
+        held,
+        {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
+        world.settings.reader_gone_seconds,
+    )
 
 
 def _counting(world: World, app: faust.App, send: Send) -> Counting:
@@ -275,8 +285,8 @@ def _app(world: World, kind: str) -> faust.App:
         broker_credentials=credentials(settings),
         broker=[URL(f"aiokafka://{broker}") for broker in settings.kafka_bootstrap.split(",")],
         datadir=Path(tempfile.gettempdir()) / "foxstream",
-        broker_session_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        broker_session_timeout=settings.session_seconds,
+        broker_heartbeat_interval=settings.session_seconds / 5,
         broker_request_timeout=40.0,
         broker_max_poll_records=FETCH_ROWS,
         consumer_auto_offset_reset="earliest",
@@ -292,9 +302,12 @@ def _app(world: World, kind: str) -> faust.App:
     )
     positions = StoredPositions(world.pool, world.identities, partial(identify, settings))
     app.transport = BatchTransport(
-        # What is written, what goes next, and what comes meanwhile.
-        app.conf.broker, app, positions=positions, most_unwritten=3 * settings.batch_rows,
-    )  # fmt: skip
+        app.conf.broker,
+        app,
+        positions=positions,
+        most_unwritten=3 * settings.batch_rows,  # what is written, what goes next, what comes
+        seek_seconds=SEEK_SESSIONS * settings.session_seconds,
+    )
     lag = Lag(positions.read, lambda: app.consumer)
     app.task(lag.watch)
     world.health.watch(kind, lambda: app.consumer, lag)

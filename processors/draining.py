@@ -29,10 +29,6 @@ from processors.errors import PositionLostError, UnreachableError, WorkerError
 
 log = structlog.get_logger(__name__)
 
-SEEK_TIMEOUT_SECONDS = 20.0
-"""Longest seek after a rebalance. Above it Faust would time out itself (broker_request_timeout)
-and leave a member of the group that reads nothing."""
-
 RECOVERY_SECONDS = 60.0
 """Longest recovery of tables after a rebalance. Faust can wait for the end of one that has ended (its
 signal is cleared before the waiter looks), and would keep the partitions without reading them."""
@@ -176,6 +172,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._sought = -1  # the generation of the last seek after a rebalance
         self.halted: set[TP] = set()
         self._most_unwritten: int = self.transport.most_unwritten
+        self._seek_seconds: float = self.transport.seek_seconds
         self._handed: dict[TP, deque[_Handed]] = defaultdict(deque)
 
     def _new_consumer_thread(self) -> _ConsumerThread:
@@ -350,7 +347,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """
         generation = self.app.consumer_generation_id
         try:
-            async with asyncio.timeout(SEEK_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._seek_seconds):
                 return await self._seek_to_stored(tps)
         except UnreachableError as error:
             if self.app.consumer_generation_id == generation:
@@ -403,13 +400,21 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
     """Faust's Kafka transport with this consumer; `positions` says where it starts.
 
     Of a partition no more is fetched while `most_unwritten` records are handed out and not written.
+    `seek_seconds` is the longest seek after a rebalance. Above broker_request_timeout Faust would
+    time out itself, and leave a member of the group that reads nothing.
     """
 
     Consumer = BatchConsumer
 
     def __init__(
-        self, *args: Any, positions: Positions, most_unwritten: int, **kwargs: Any
+        self,
+        *args: Any,
+        positions: Positions,
+        most_unwritten: int,
+        seek_seconds: float,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.positions = positions
         self.most_unwritten = most_unwritten
+        self.seek_seconds = seek_seconds

@@ -42,10 +42,15 @@ QUIET = timedelta(seconds=1)
 """A state is published at most this often, unless its status changes."""
 
 
+Publish = Callable[[bytes, bytes | None], Awaitable[int]]
+"""Sends a state, or a tombstone, under the id of its import; the offset that it got."""
+
+
 class Tracker:
     """Follows the imports of the partitions that `assignment` tells.
 
-    `topics` are the names of the row topics, by import type.
+    `topics` are the names of the row topics, by import type. After a cancel a reader that reports
+    nothing for `reader_gone_seconds` is taken for dead.
     """
 
     def __init__(
@@ -53,16 +58,20 @@ class Tracker:
         decoder: Decoder,
         encoder: Encoder,
         pool: Pool,
-        publish: Callable[[bytes, bytes | None], Awaitable[int]],
+        publish: Publish,
         assignment: Callable[[], Iterable[TP]],
         topics: Mapping[str, str],
+        reader_gone_seconds: float,
     ) -> None:
         self._decoder = decoder
         self._encoder = encoder
         self._pool = pool
         self._publish = publish
         self._assignment = assignment
-        self._topics = Jsonb(topics)
+        self._facts = {
+            "topics": Jsonb(topics),
+            "reader_gone": timedelta(seconds=reader_gone_seconds),
+        }
         # The states last published of imports that have not ended, by partition of their events.
         self._open: dict[str, tuple[int, State]] = {}
         # Versions sent of which PostgreSQL was not told: they may have come after later ones.
@@ -156,7 +165,7 @@ class Tracker:
         late: list[tuple[int, State]] = []
         async with transaction(self._pool) as connection:
             await enriching.seen(connection, ids)
-            for facts in await _facts(connection, ids, self._topics):
+            for facts in await _facts(connection, ids, self._facts):
                 state = state_of(facts)
                 _, known = self._open.get(state["id"], (None, None))
                 if _is_news(facts, state, known):
@@ -243,10 +252,10 @@ async def _ids(connection: Connection, query: str, partitions: list[int]) -> set
 
 
 async def _facts(
-    connection: Connection, ids: Iterable[UUID], topics: Jsonb
+    connection: Connection, ids: Iterable[UUID], more: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["facts"], {"ids": list(ids), "topics": topics})
+        await cursor.execute(_SQL["facts"], {**more, "ids": list(ids)})
         return await cursor.fetchall()
 
 

@@ -58,7 +58,7 @@ WHERE (cancelled_at > now() - interval '1 hour' OR settled_at > now() - interval
     AND partition = ANY(%(partitions)s)
 
 -- name: facts
-SELECT i.*, now() AS now,
+SELECT i.*, now() AS now, %(reader_gone)s::interval AS reader_gone,
     coalesce(p.inserted, 0) AS now_inserted, coalesce(p.updated, 0) AS now_updated,
     coalesce(p.unchanged, 0) AS now_unchanged, coalesce(p.duplicate, 0) AS now_duplicate,
     coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,

@@ -229,6 +229,8 @@ def _producer(settings: Settings) -> Producer:
             "partitioner": "murmur2_random",
             "message.max.bytes": _MESSAGE_BYTES,
             "delivery.timeout.ms": int(3 * TIMEOUT_SECONDS * 1000),
+            # The topic is there, or is gone for good: librdkafka would wait for it for 30 s.
+            "topic.metadata.propagation.max.ms": 1000,
         }
     )
 

@@ -75,7 +75,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
         settings.registry() as registry,
     ):
         log.info("metrics are served", action="metrics_served", port=port)
-        async with open_pool(database_url, CONNECTIONS) as pool:
+        async with open_pool(database_url, CONNECTIONS, settings.session_seconds) as pool:
             apps = _apps(World(settings, pool, registry, identities, health, spans), kinds)
             try:
                 async with _meanwhile(

@@ -13,6 +13,8 @@ from schemas.settings import CommonSettings
 LEAST_RETENTION_DAYS = 8
 """More than Kafka keeps rows: where they are read again, after a restore, their import is known."""
 
+DEFAULT_SESSION_SECONDS = 10.0
+
 
 def _zone(name: str) -> str:
     try:
@@ -49,6 +51,33 @@ class Settings(CommonSettings):
             "the reader of their file having announced it; 1: no limit.",
         ),
     ] = 0.5
+    session_seconds: Annotated[
+        float,
+        Field(
+            ge=2,
+            le=15,
+            description="A worker that sends no heartbeat for so long is taken for dead, and its "
+            "partitions move on. Transactions end after 0.8 of it, so that a stopped worker holds no "
+            "row that its successor needs. Kafka's group.min.session.timeout.ms must allow it.",
+        ),
+    ] = DEFAULT_SESSION_SECONDS
+    sweep_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="How often workers look for parked rows whose parent row the site has "
+            "created by itself.",
+        ),
+    ] = 30.0
+    reader_gone_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="After a cancel the reader of a file reports within this time how far it "
+            "has read; if it does not, the import ends without it. Counted from the cancel, and "
+            "again from each batch of its rows.",
+        ),
+    ] = 10.0
     jobs_scheduled: Annotated[
         bool, Field(description="Whether workers run jobs by the clock. false: only by hand.")
     ] = True

@@ -1,7 +1,7 @@
 """The state of an import: what its events and its progress make of it."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 State = dict[str, Any]
@@ -91,10 +91,6 @@ def _ai(facts: Mapping[str, Any], *, ended: bool) -> State:
 
 _OPEN = ("PENDING", "PROCESSING", "PAUSED")
 
-READER_GONE = timedelta(seconds=10)
-"""After a cancel: the reader of the file says within this time how far it came, or it is dead.
-Counted from the cancel, and anew from each batch of rows that comes."""
-
 
 def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:
     if facts["error"] is not None:
@@ -115,7 +111,7 @@ def _is_over(facts: Mapping[str, Any], accounted: int) -> bool:
     if facts["completed_at"] is not None:
         return True
     last = max(filter(None, (facts["cancelled_at"], facts["moved"])))
-    return total is None and bool(facts["now"] - last >= READER_GONE)
+    return total is None and bool(facts["now"] - last >= facts["reader_gone"])
 
 
 def _is_cut(facts: Mapping[str, Any]) -> bool:

@@ -17,8 +17,6 @@ from processors.writing.transaction import write_waiting
 
 log = structlog.get_logger(__name__)
 
-SWEEP_SECONDS = 30.0
-
 
 class Sweep:
     """Looks after the partitions that this worker holds."""
@@ -29,17 +27,19 @@ class Sweep:
         waiting: Waiting,
         outbox: Outbox,
         assignment: Callable[[], Iterable[TP]],
+        every_seconds: float,
     ) -> None:
         self._pool = pool
         self._waiting = waiting
         self._outbox = outbox
         self._assignment = assignment
+        self._every_seconds = every_seconds
 
     async def run(self) -> None:
         """Looks until it is cancelled. What fails is tried again the next time."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_SECONDS):
+                async with asyncio.timeout(self._every_seconds):
                     await self._waiting.left.wait()
             self._waiting.left.clear()
             try:

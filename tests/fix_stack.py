@@ -7,11 +7,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
+import httpx
 import psycopg
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
@@ -21,11 +23,20 @@ from deploy.local.stack import Stack
 from processors.cluster import create_topics
 from processors.database.migrate import migrate
 from schemas.codec import load
-from schemas.registry import Registry
 from schemas.settings import ServerSettings
 from schemas.topics import TOPICS
 
 _numbers = count(1)
+
+SESSION_SECONDS = 5.0
+"""Half of the default: dozens of tests wait until a worker that was killed is taken for dead."""
+
+WAITS = {
+    "FOX_SESSION_SECONDS": str(SESSION_SECONDS),
+    "FOX_SWEEP_SECONDS": "3",
+    "FOX_READER_GONE_SECONDS": "4",
+}
+"""What a site of the tests waits for less long than one in production. Long runs use the defaults."""
 
 Answer = TypeVar("Answer")
 
@@ -58,6 +69,7 @@ class Site:
     database_url: str
     spawned: list[GuardedProcess] = field(default_factory=list)
     settings: Mapping[str, str] = field(default_factory=dict)
+    waits: Mapping[str, str] = field(default_factory=lambda: WAITS)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,6 +79,7 @@ class Site:
             "FOX_TOPIC_PREFIX": self.prefix,
             # No test is to end otherwise for running at two in the morning.
             "FOX_JOBS_SCHEDULED": "false",
+            **self.waits,
             **self.settings,
         }
 
@@ -163,23 +176,41 @@ def _run(
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def prepared(stack: Stack) -> Site:
-    """A prefix and a database that nobody else uses, ready for a worker."""
-    name = f"t{next(_numbers)}"
-    server = stack.environment["FOX_DATABASE_URL"]
+@cache
+def _template(server: str) -> str:
+    """A migrated database that others are copied from, 0.4 s faster than migrating each."""
+    name = "migrated"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    found = Site(stack, f"{name}.", f"{server.rsplit('/', 1)[0]}/{name}")
-    migrate(found.database_url)
+    migrate(f"{server.rsplit('/', 1)[0]}/{name}")
+    return name
+
+
+def new_database(stack: Stack, name: str) -> str:
+    """The URL of a new database at this version."""
+    server = stack.environment["FOX_DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template(server)}".encode())
+    return f"{server.rsplit('/', 1)[0]}/{name}"
+
+
+def prepared(stack: Stack, waits: Mapping[str, str] = WAITS) -> Site:
+    """A prefix and a database that nobody else uses, ready for a worker."""
+    name = f"t{next(_numbers)}"
+    found = Site(stack, f"{name}.", new_database(stack, name), waits=waits)
     create_topics(
         ServerSettings(
             kafka_bootstrap=stack.environment["FOX_KAFKA_BOOTSTRAP"], topic_prefix=found.prefix
         )
     )
-    with Registry(stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+    registry = stack.environment["FOX_SCHEMA_REGISTRY_URL"]
+    with httpx.Client(base_url=registry, timeout=60, trust_env=False) as http:
+        # As Registry.register without its rule for each subject: half the requests.
         for topic in TOPICS:
             if topic.record is not None:
-                registry.register(f"{found.prefix}{topic.name}-value", load(topic.record))
+                subject = f"{found.prefix}{topic.name}-value"
+                schema = {"schema": json.dumps(load(topic.record))}
+                http.post(f"/subjects/{subject}/versions", json=schema).raise_for_status()
     return found
 
 

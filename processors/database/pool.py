@@ -9,13 +9,13 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.errors import UnreachableError
+from processors.settings import DEFAULT_SESSION_SECONDS
 
 Connection = AsyncConnection[tuple[Any, ...]]
-Pool = AsyncConnectionPool[Connection]
 
-# Below Faust's session time-out (processors/app.py): a process that stops in the middle of a
-# transaction must not hold the rows that its successor needs.
-TRANSACTION_SECONDS = 8
+TRANSACTION_SHARE = 0.8
+"""Of the session timeout, after which a worker is taken for dead: a process that stops in the middle
+of a transaction must not hold the rows that its successor needs."""
 
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection, then a try has failed (psycopg_pool.PoolTimeout)."""
@@ -27,14 +27,27 @@ OPTIONS: Mapping[str, Any] = {
 }
 """What every connection is opened with."""
 
-SILENCE_SECONDS = TRANSACTION_SECONDS + 4
-"""A transaction that takes longer than this has a server that does not answer any more."""
+
+class Pool(AsyncConnectionPool[Connection]):
+    """Connections for transactions of at most `transaction_seconds`."""
+
+    transaction_seconds: float
+
+    @property
+    def silence_seconds(self) -> float:
+        """A transaction that takes longer than this has a server that does not answer any more."""
+        return self.transaction_seconds + 4
 
 
 @asynccontextmanager
-async def open_pool(database_url: str, size: int) -> AsyncIterator[Pool]:
-    """Up to `size` connections, opened when needed. Raises UnreachableError if none can be."""
-    pool: Pool = AsyncConnectionPool(
+async def open_pool(
+    database_url: str, size: int, session_seconds: float = DEFAULT_SESSION_SECONDS
+) -> AsyncIterator[Pool]:
+    """Up to `size` connections, opened when needed. Raises UnreachableError if none can be.
+
+    `session_seconds` is the session timeout of the worker that they belong to.
+    """
+    pool = Pool(
         database_url,
         min_size=1,
         max_size=size,
@@ -44,6 +57,7 @@ async def open_pool(database_url: str, size: int) -> AsyncIterator[Pool]:
         reconnect_timeout=CONNECT_SECONDS,
         kwargs={**OPTIONS, **_KEEPALIVE},
     )
+    pool.transaction_seconds = TRANSACTION_SHARE * session_seconds
     try:
         await pool.open(wait=True, timeout=10)
     except PoolTimeout as error:
@@ -89,21 +103,25 @@ _KEEPALIVE = {
 
 
 @asynccontextmanager
-async def connected(pool: Pool, seconds: float = SILENCE_SECONDS) -> AsyncIterator[Connection]:
-    """A connection for so long at most. Raises TimeoutError where the server falls silent."""
+async def connected(pool: Pool, seconds: float | None = None) -> AsyncIterator[Connection]:
+    """A connection for `seconds` at most, by default for as long as a transaction may take.
+
+    Raises TimeoutError if the server falls silent.
+    """
+    limit = pool.silence_seconds if seconds is None else seconds
     # Around the pool's own block: leaving that one sends COMMIT.
-    async with asyncio.timeout(seconds), pool.connection() as connection:
+    async with asyncio.timeout(limit), pool.connection() as connection:
         yield connection
 
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """A transaction that PostgreSQL itself ends after TRANSACTION_SECONDS.
+    """A transaction that PostgreSQL itself ends after the pool's `transaction_seconds`.
 
     Before PostgreSQL 17 there is no limit for the whole transaction, only for a statement and for
-    a pause between two. Raises TimeoutError where the server falls silent.
+    a pause between two. Raises TimeoutError if the server falls silent.
     """
-    limit = f"{TRANSACTION_SECONDS}s"
+    limit = f"{pool.transaction_seconds * 1000:.0f}ms"
     async with connected(pool) as connection, connection.transaction():
         async with connection.pipeline():
             await connection.execute(

@@ -44,7 +44,8 @@ def resolve_pages(settings: Settings, run: Run, connection: Connection, batch: i
     total = Counter[str]()
 
     async def resolve() -> Mapping[str, int]:
-        async with open_pool(settings.database_url.get_secret_value(), 1) as pool:
+        database_url = settings.database_url.get_secret_value()
+        async with open_pool(database_url, 1, settings.session_seconds) as pool:
             made, after = await pages.look_again(pool, None)
             total.update(made._asdict())
             while after is not None:

@@ -16,9 +16,9 @@ from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target
 from schemas.faults import Fault
 
-ISOLATING_SECONDS = 4.0
-"""Longest search of one transaction. PostgreSQL's own transaction_timeout is lost once an error was
-rolled back to a savepoint (seen with 18.4)."""
+ISOLATING_SHARE = 0.5
+"""Of a transaction's limit, the longest search. PostgreSQL's own transaction_timeout is lost once an
+error was rolled back to a savepoint (seen with 18.4)."""
 
 Merge = Callable[[Connection, Target, Origin, Staged], Awaitable[Merged]]
 
@@ -31,14 +31,22 @@ async def merge_all(
 
 
 async def merge_isolating(
-    connection: Connection, target: Target, origin: Origin, staged: Staged
+    connection: Connection,
+    target: Target,
+    origin: Origin,
+    staged: Staged,
+    *,
+    transaction_seconds: float,
 ) -> Merged:
     """Writes all rows that PostgreSQL takes; `refused` are the others, each with its fault.
+
+    `transaction_seconds` is the limit of the transaction that it is called in.
 
     Raises psycopg.Error where the rows are not to blame, BatchTooLargeError where there are so many
     bad ones that it takes too long.
     """
-    return await _isolate(connection, target, origin, staged, monotonic() + ISOLATING_SECONDS)
+    until = monotonic() + ISOLATING_SHARE * transaction_seconds
+    return await _isolate(connection, target, origin, staged, until)
 
 
 async def _isolate(

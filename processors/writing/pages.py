@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
-from processors.database.pool import SILENCE_SECONDS, Connection, Pool, connected, transaction
+from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.draining import Batch
 from processors.writing import enriching
@@ -18,7 +18,6 @@ from processors.writing.merge import INDEXES_ONLY
 
 _SQL = load("processors.writing", "pages.sql")
 
-SETTLED = f"{2 * SILENCE_SECONDS + 6} seconds"
 CHUNK = 1000
 
 REASONS = ("naf", "sous-categorie", "ville")
@@ -61,7 +60,9 @@ async def arrived(connection: Connection, reason: str, keys: Sequence[str | None
 async def resolve_some(pool: Pool) -> Made | None:
     """Looks at some of what has arrived, in one transaction; None where nothing is left to look at."""
     async with transaction(pool) as connection:
-        cursor = await connection.execute(_SQL["due"], {"settled": SETTLED})
+        # By then every transaction has ended that had begun before the arrival was committed.
+        settled = f"{2 * pool.silence_seconds + 6} seconds"
+        cursor = await connection.execute(_SQL["due"], {"settled": settled})
         due: list[tuple[int, str, str | None, UUID | None]] = await cursor.fetchall()
         if not due:
             return None

@@ -5,6 +5,7 @@ The order of its steps is what promises 1 to 3 of docs/guarantees.md stand on.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import psycopg
 
@@ -73,17 +74,22 @@ async def write(
     Batches are taken for good. One that PostgreSQL refuses is written again with savepoints, which
     find its bad rows: two round trips that the others do not pay.
     """
+    isolating = _isolating(pool)
     try:
         return await _write(pool, target, batch, judged, limit, kin, merge_all)
     except psycopg.errors.ForeignKeyViolation:
         # A parent that was known is gone: the merge looks them up.
         alone = Kin(children=kin.children)
-        written = await _write(pool, target, batch, judged, limit, alone, merge_isolating)
+        written = await _write(pool, target, batch, judged, limit, alone, isolating)
         return replace(written, misled=True)
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
-    return await _write(pool, target, batch, judged, limit, kin, merge_isolating)
+    return await _write(pool, target, batch, judged, limit, kin, isolating)
+
+
+def _isolating(pool: Pool) -> Merge:
+    return partial(merge_isolating, transaction_seconds=pool.transaction_seconds)
 
 
 async def _write(
@@ -153,7 +159,7 @@ async def write_waiting(
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
-    return await _write_waiting(pool, waiting, partition, keys, merge_isolating)
+    return await _write_waiting(pool, waiting, partition, keys, _isolating(pool))
 
 
 async def _write_waiting(

@@ -131,7 +131,7 @@ class Running:
 @contextmanager
 def running(on: Stage, limits: Limits) -> Iterator[Running]:
     """Ready, with topics and a database of their own."""
-    site = prepared(on.stack)
+    site = prepared(on.stack, waits={})
     widened = site.foxstream_worker("topics", "--partitions", str(PARTITIONS))
     assert widened.code == 0, widened.stderr
     starter = Starter(site)

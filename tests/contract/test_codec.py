@@ -27,6 +27,7 @@ from schemas.registry import (
     SchemaUnknownError,
 )
 from tests.contract.test_fast_avro import nameless
+from tests.examples import examples
 
 OURS = 1
 UNKNOWN = 404
@@ -163,7 +164,7 @@ def _values(record: str) -> st.SearchStrategy[bytes | None]:
 
 
 @records
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(data=st.data())
 def test_any_bytes(record: str, data: st.DataObject) -> None:
     """Any bytes are a record or a DecodeError, and nothing else comes out or is raised."""
@@ -178,7 +179,7 @@ def test_any_bytes(record: str, data: st.DataObject) -> None:
 
 
 @records
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(data=st.data())
 def test_neighbours(record: str, data: st.DataObject) -> None:
     """What a value reads as does not depend on the values before and after it."""
@@ -191,7 +192,7 @@ def test_neighbours(record: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("record", ["entreprise_row", "ville_row"])
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(data=st.data())
 def test_rows_are_the_same_records(record: str, data: st.DataObject) -> None:
     """A row decoder refuses what the other does, and reads the same values without their names."""

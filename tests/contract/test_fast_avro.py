@@ -19,6 +19,7 @@ from schemas.compiled import (
     compile_row_reader,
     compile_rows_reader,
 )
+from tests.examples import examples
 
 RECORDS = ("entreprise_row", "ville_row")
 
@@ -138,7 +139,7 @@ def nameless(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("record", RECORDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
     """A written record reads as itself, and as fastavro reads it."""
@@ -155,7 +156,7 @@ def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(data=st.data())
 def test_many_are_read_as_one_by_one(record: str, data: st.DataObject) -> None:
     """Rows read at once are what each reads as; one that is damaged or cut makes all refused."""
@@ -175,7 +176,7 @@ def test_many_are_read_as_one_by_one(record: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 def test_columns_are_written_as_fastavro_writes_rows(record: str, data: st.DataObject) -> None:
     """A column of records gives, byte for byte, what fastavro writes of each; so do their columns."""
@@ -193,7 +194,7 @@ def test_columns_are_written_as_fastavro_writes_rows(record: str, data: st.DataO
 
 
 @pytest.mark.parametrize("record", RECORDS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_are_read_as_fastavro_reads_them(record: str, data: st.DataObject) -> None:
     """Bytes changed, cut or added anywhere are damaged, or the record that fastavro reads.

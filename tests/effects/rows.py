@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import suppress
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from processors.health import Health
 from processors.rows import Family
 from processors.running import _served
 from processors.settings import Settings
+from processors.states import state_of
 from processors.writing.targets import TARGETS
 from producers.checking import verdict
 from producers.cli import _options
@@ -19,6 +21,7 @@ from schemas.import_types import ENTREPRISE
 from tests.effects.case import COMMAND, WORKER, Place, Proven, Seen
 from tests.effects.servers import world
 from tests.unit.test_judging import company
+from tests.unit.test_states import NOW, facts
 
 WRONG_DIGIT = "123456789"
 """As a SIREN it has a wrong check digit."""
@@ -87,6 +90,47 @@ def _on_its_port(place: Place) -> bool:
         return str(port) == place("{port}")
 
 
+def _session(_: Place) -> list[float]:
+    """Session timeout, heartbeat interval and longest seek, in seconds."""
+    made = app._app(world(), "rows")
+    settings = made.conf
+    return [
+        settings.broker_session_timeout,
+        settings.broker_heartbeat_interval,
+        made.transport.seek_seconds,
+    ]
+
+
+def _looks(_: Place) -> int:
+    """How often parked rows were looked for after a second, at most 1."""
+    nothing: Any = None
+    looked = asyncio.Event()
+    waiting: Any = SimpleNamespace(left=asyncio.Event(), topic="")
+
+    def assignment() -> list[Any]:
+        looked.set()
+        return []
+
+    async def run() -> int:
+        sweep = asyncio.create_task(app._sweep(world(), waiting, nothing, assignment).run())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await looked.wait()
+        sweep.cancel()
+        return int(looked.is_set())
+
+    return asyncio.run(run())
+
+
+def _cancelled_alone(_: Place) -> list[str]:
+    """The status of an import whose reader has not answered a cancel for 3 s, and for 5 s."""
+    nothing: Any = None
+    gone = app._tracker(world(), nothing, nothing)._facts["reader_gone"]
+    silent = [NOW - timedelta(seconds=seconds) for seconds in (3, 5)]
+    found = [facts(cancelled_at=since, reader_gone=gone) for since in silent]
+    return [state_of(each)["status"] for each in found]
+
+
 _JOBS = "tests/integration/test_jobs.py"
 
 CASES: list[Seen | Proven] = [
@@ -102,6 +146,9 @@ CASES: list[Seen | Proven] = [
     ),
     Seen("FOX_METRICS_ADDRESS", WORKER, "127.0.0.2", _listens, ["127.0.0.1"], ["127.0.0.2"]),
     Seen("FOX_METRICS_PORT", WORKER, "{port}", _on_its_port, False, True),
+    Seen("FOX_SESSION_SECONDS", WORKER, "4", _session, [10.0, 2.0, 20.0], [4.0, 0.8, 8.0]),
+    Seen("FOX_SWEEP_SECONDS", WORKER, "0.005", _looks, 0, 1),
+    Seen("FOX_READER_GONE_SECONDS", WORKER, "4", _cancelled_alone, ["PENDING"] * 2, ["PENDING", "CANCELLED"]),
     Proven("FOX_JOBS_SCHEDULED", WORKER, f"{_JOBS}::test_two_workers_run_each_job_once"),
     Proven("FOX_JOBS_TIME_ZONE", WORKER, f"{_JOBS}::test_jobs_go_by_the_clock_of_a_time_zone"),
     Proven("FOX_RETENTION_DAYS", WORKER, f"{_JOBS}::test_cleaning_removes_what_is_old_and_nothing_else"),

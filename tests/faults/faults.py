@@ -12,7 +12,7 @@ Target = Literal["worker", "foxstream", "postgres", "kafka", "registry"]
 Action = Literal["kill", "end", "stop"]
 
 SHORT, LONG = 3.0, 13.0
-"""Seconds: a worker that stops for the longer ones is taken for dead (processors.app.SESSION_SECONDS)."""
+"""Seconds: a worker that stops for the longer ones is taken for dead (FOX_SESSION_SECONDS, by default 10)."""
 
 
 @dataclass(frozen=True)

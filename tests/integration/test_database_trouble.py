@@ -10,9 +10,7 @@ import pytest
 from confluent_kafka import murmur2
 
 from deploy.local.process import GuardedProcess
-from processors.app import SESSION_SECONDS
-from processors.database.pool import TRANSACTION_SECONDS
-from processors.draining import SEEK_TIMEOUT_SECONDS
+from processors.app import SEEK_SESSIONS
 from processors.errors import UnreachableError
 from processors.settling import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from producers.exits import PARTIAL
@@ -28,7 +26,7 @@ from tests.fix_companies import (
     shared,
     told,
 )
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import SESSION_SECONDS, Site, eventually
 from tests.pg_proxy import PgProxy
 
 TRIES = 8
@@ -185,10 +183,10 @@ def test_too_many_connections(site: Site, companies: Companies) -> None:
 
 # Servers that do not answer
 
-OUTAGE = SESSION_SECONDS + SEEK_TIMEOUT_SECONDS + 3
+OUTAGE = (1 + SEEK_SESSIONS) * SESSION_SECONDS + 3
 """Until the group has noticed who is dead, and then longer than a seek may take."""
 
-SILENCE = TRANSACTION_SECONDS + 6.0
+SILENCE = SESSION_SECONDS + 4.0
 """Longer than a transaction may take."""
 
 

@@ -27,6 +27,7 @@ from deploy.local.stack import Stack
 from processors import app as wiring
 from processors import draining
 from processors.cluster import create_topics, identify
+from processors.database.pool import TRANSACTION_SHARE
 from processors.draining import Batch, BatchConsumer, BatchTransport
 from processors.errors import PositionLostError, UnreachableError
 from processors.settings import Settings
@@ -192,6 +193,7 @@ async def reading(
     topic: Topic,
     stored: Mapping[TP, int] | None = None,
     positions: Positions | None = None,
+    seek_seconds: float = 20.0,
     **settings: object,
 ) -> AsyncIterator[Reader]:
     """A started app of the kind that writes rows, and its end."""
@@ -203,7 +205,11 @@ async def reading(
     found = Reader(app, positions or Positions(stored or {}))
     found.taking.set()
     app.transport = BatchTransport(
-        app.conf.broker, app, positions=found.positions, most_unwritten=MOST_UNWRITTEN
+        app.conf.broker,
+        app,
+        positions=found.positions,
+        most_unwritten=MOST_UNWRITTEN,
+        seek_seconds=seek_seconds,
     )
     wiring._drain(app, topic.name, found.run)
     starting = asyncio.create_task(app.start())  # it waits for a seek that hangs
@@ -641,26 +647,28 @@ async def test_seek_that_fails(topic: Topic) -> None:
         assert reader.batches == []
 
 
-async def test_seek_that_hangs(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_seek_that_hangs(topic: Topic) -> None:
     """A seek that takes too long ends the app: it would be a member that reads nothing."""
     topic.put(0, 9)
-    monkeypatch.setattr(draining, "SEEK_TIMEOUT_SECONDS", 0.2)
     positions = Positions({})
     positions.opened.clear()
 
-    async with reading(topic, positions=positions) as reader:
+    async with reading(topic, positions=positions, seek_seconds=0.2) as reader:
         await until(reader.crashed)
 
         assert isinstance(reader.crashed(), TimeoutError)
         assert reader.batches == []
 
 
-def test_longest_seek() -> None:
-    """A seek gives up well before Faust does, and a dead worker's locks end before both."""
-    app = wiring._app(wiring.World(Settings(), cast(Any, None), cast(Any, None), {}), "rows")
+@pytest.mark.parametrize("session", [2, 10, 15])
+def test_longest_seek(session: float) -> None:
+    """A seek gives up before Faust does, and a dead worker's transactions end before its session."""
+    ours = Settings(session_seconds=session)
+    app = wiring._app(wiring.World(ours, cast(Any, None), cast(Any, None), {}), "rows")
 
-    assert app.conf.broker_request_timeout / 2 >= draining.SEEK_TIMEOUT_SECONDS
-    assert app.conf.broker_session_timeout < draining.SEEK_TIMEOUT_SECONDS
+    assert app.conf.broker_session_timeout == session
+    assert TRANSACTION_SHARE * session < session < app.transport.seek_seconds
+    assert app.transport.seek_seconds <= app.conf.broker_request_timeout * 3 / 4
 
 
 async def test_seek_again_that_fails(wide: Topic) -> None:

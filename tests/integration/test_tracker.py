@@ -69,6 +69,7 @@ async def following(site: Site, log: Log) -> AsyncIterator[None]:
             log.publish,
             lambda: [TP("imports.events", 0)],
             {},
+            reader_gone_seconds=10,
         )
         task = asyncio.create_task(tracker.follow())
         try:

@@ -30,10 +30,9 @@ from tests.integration.test_writing import (
     Partition,
     database,
     line,
-    template,
 )
 
-__all__ = ["database", "template"]  # fixtures
+__all__ = ["database"]  # a fixture
 
 CATEGORIES, TRADES = "fox.rows.categorie", "fox.rows.sous-categorie"
 

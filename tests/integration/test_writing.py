@@ -22,7 +22,6 @@ from psycopg.rows import dict_row
 
 from deploy.local.stack import Stack
 from processors.cluster import Identity
-from processors.database.migrate import migrate
 from processors.database.pool import Pool, open_pool
 from processors.draining import Batch, BatchTooLargeError
 from processors.errors import ConfigurationError
@@ -40,6 +39,8 @@ from schemas.codec import Encoder, RowDecoder, load
 from schemas.geography import departement_of, region_of
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.registry import Schema, SchemaUnknownError
+from tests.examples import examples
+from tests.fix_stack import new_database
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 OTHER = "0b7f1c7e-1f0a-5d55-8f53-9a1f62e3c111"
@@ -55,26 +56,12 @@ Columns = dict[str, Any]
 _numbers = count(1)
 
 
-@pytest.fixture(scope="module")
-def template(stack: Stack) -> str:
-    """A migrated database that others are copied from; its name."""
-    name = "writing_template"
-    server = stack.environment["FOX_DATABASE_URL"]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    migrate(f"{server.rsplit('/', 1)[0]}/{name}")
-    return name
-
-
 @pytest.fixture
-def database(stack: Stack, template: str) -> str:
+def database(stack: Stack) -> str:
     """The URL of a migrated database of this test's own."""
-    name = f"writing{next(_numbers)}"
-    server = stack.environment["FOX_DATABASE_URL"]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     # Its commits need not outlive a crash of the server.
-    return f"{server.rsplit('/', 1)[0]}/{name}?options=-csynchronous_commit%3Doff"
+    url = new_database(stack, f"writing{next(_numbers)}")
+    return f"{url}?options=-csynchronous_commit%3Doff"
 
 
 RECORDS = {name: str(import_type.topic.record) for name, import_type in IMPORT_TYPES.items()}
@@ -699,7 +686,7 @@ async def test_a_search_that_takes_too_long(
     picky: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is written, and the batch is to be halved: each half has fewer rows to search."""
-    monkeypatch.setattr(isolate, "ISOLATING_SECONDS", 0)
+    monkeypatch.setattr(isolate, "ISOLATING_SHARE", 0)
     for number in range(64):
         picky.append(company(number, "bad", **line(number + 1)))
 
@@ -1117,7 +1104,7 @@ def test_as_the_model_has_it(
 
     @settings(
         deadline=None,
-        max_examples=120,
+        max_examples=examples(120),
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.too_slow],
     )

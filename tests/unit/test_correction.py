@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from producers.reading import Correction, Options, RefusedError, Row, open_source
 from producers.reports import FORMATS, Report, write
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES
+from tests.examples import examples
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 OURS = ["_line", "_column", "_code", "_message", "_sheet", "_import"]
@@ -39,7 +40,7 @@ TEXTS = st.text(
 )
 
 
-@settings(deadline=None, max_examples=60)  # it writes files
+@settings(deadline=None, max_examples=examples(60))  # it writes files
 @given(
     cells=st.lists(st.lists(TEXTS, min_size=3, max_size=3), min_size=1, max_size=4),
     suffix=st.sampled_from(FORMATS),

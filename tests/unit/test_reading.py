@@ -19,6 +19,7 @@ from producers.reading import Options, RefusedError, Row, open_source
 from producers.reading.header import fold
 from producers.reading.refusals import CODES
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from tests.examples import examples
 
 SIREN = "732829320"
 OTHER = "005520135"
@@ -678,7 +679,9 @@ _PIECES = st.sampled_from(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.one_of(st.binary(max_size=300), st.lists(_PIECES, max_size=60).map(b"".join)),
@@ -694,7 +697,9 @@ def test_any_bytes(tmp_path: Path, content: bytes, header: bytes) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
 def test_any_damage_to_a_workbook(tmp_path: Path, workbook: Files, data: st.DataObject) -> None:
@@ -719,7 +724,9 @@ def test_any_damage_to_a_workbook(tmp_path: Path, workbook: Files, data: st.Data
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(

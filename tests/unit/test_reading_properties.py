@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from producers.reading import Options, open_source
 from schemas.import_types import ENTREPRISE
 from tests import fuzz_reading
+from tests.examples import examples
 from tests.fix_files import COMPRESSIONS, zipped
 
 SIREN = "732829320"
 
 _FREE = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 _ENCODINGS = ["utf-8", "utf-8-sig", "cp1252", "utf-16"]
 _PACKINGS = {"plain": bytes, "zip": lambda text: zipped({"a.csv": text}), **COMPRESSIONS}

@@ -18,6 +18,7 @@ from producers.states import Reject, new_state
 from schemas.codec import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.registry import Schema
+from tests.examples import examples
 
 EMPTY = {field["name"]: None for field in load("entreprise_row")["fields"]}
 
@@ -231,7 +232,7 @@ def test_xlsx_cells_are_text(tmp_path: Path) -> None:
     assert {"s"} == {cell.data_type for row in rows for cell in row}
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff")),

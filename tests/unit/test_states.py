@@ -46,6 +46,7 @@ def facts(**known: object) -> dict[str, Any]:
         "completed_at": None,
         "version": 4,
         "now": NOW,
+        "reader_gone": timedelta(seconds=10),
         "began": None,
         "moved": None,
         "halted": None,

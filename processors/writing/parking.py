@@ -70,18 +70,17 @@ class Taken(NamedTuple):
 
 
 class Released(NamedTuple):
-    """Rows that were taken to be written. Of `merged` some may have to wait on."""
+    """Rows that were taken to be written. Of `merged` some may have to wait on.
+
+    `left`: more may wait.
+    """
 
     topic_id: str
     batch: Batch
     merged: Merged
     rejects: Sequence[Reject]
     taken: Sequence[Taken]
-
-    @property
-    def left(self) -> bool:
-        """Whether more may wait."""
-        return len(self.taken) == MOST_RELEASED
+    left: bool
 
     def by_parent(self) -> Counter[str]:
         """How many wait no longer, by the key of their parent."""
@@ -132,16 +131,18 @@ async def release(
     waiting: Waiting,
     partition: int,
     keys: Collection[str],
+    most: int,
     merge: Merge,
 ) -> Released | None:
-    """Writes rows that wait for these parents, as far as they are there. None: no row waits.
+    """Writes `most` of the rows that wait for these parents, as far as these are there.
 
-    Those of an import that was cancelled meanwhile are rejects.
+    None: no row waits. Those of an import that was cancelled meanwhile are rejects. Raises
+    BatchTooLargeError.
     """
     async with connection.cursor(row_factory=class_row(Taken)) as cursor:
         await cursor.execute(
             _SQL["take"],
-            {"topic": waiting.topic, "partition": partition, "keys": list(keys), "most": MOST_RELEASED},
+            {"topic": waiting.topic, "partition": partition, "keys": list(keys), "most": most},
         )  # fmt: skip
         taken = sorted(await cursor.fetchall(), key=attrgetter("offset"))
     if not taken:
@@ -160,7 +161,8 @@ async def release(
     topic_id = taken[0].topic_id
     if merged.parked:
         await park(connection, topic_id, waiting.target, batch, merged.parked)
-    return Released(topic_id, batch, merged, list(_tied(judged.rejects, taken)), taken)
+    rejects = list(_tied(judged.rejects, taken))
+    return Released(topic_id, batch, merged, rejects, taken, left=len(taken) == most)
 
 
 async def freed(

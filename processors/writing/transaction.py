@@ -154,21 +154,24 @@ async def write_waiting(
 
     As `write`, but that no position moves. `left`: call it again.
     """
-    try:
-        return await _write_waiting(pool, waiting, partition, keys, merge_all)
-    except psycopg.Error as error:
-        if blame(error) is not Blame.ROWS:
-            raise
-    return await _write_waiting(pool, waiting, partition, keys, _isolating(pool))
-
-
-async def _write_waiting(
-    pool: Pool, waiting: Waiting, partition: int, keys: Sequence[str], merge: Merge
-) -> Written | None:
-    async with transaction(pool) as connection:
-        await parking.take_turn(connection, partition)
-        freed = await parking.release(connection, waiting, partition, keys, merge)
-        return freed and await _account(connection, freed)
+    most = parking.MOST_RELEASED
+    merge: Merge = merge_all
+    isolating = _isolating(pool)
+    while True:
+        try:
+            async with transaction(pool) as connection:
+                await parking.take_turn(connection, partition)
+                freed = await parking.release(connection, waiting, partition, keys, most, merge)
+                return freed and await _account(connection, freed)
+        except BatchTooLargeError:
+            most //= 2
+        except psycopg.Error as error:
+            if blame(error) is Blame.SIZE and most > 1:
+                most //= 2
+            elif blame(error) is Blame.ROWS and merge is not isolating:
+                merge = isolating
+            else:
+                raise
 
 
 async def _announce(connection: Connection, import_type: ImportType, rows: Rows) -> None:
@@ -196,7 +199,10 @@ async def _release(
         return None
     try:
         async with connection.transaction():
-            return await parking.release(connection, waiting, partition, set(rows.keys), merge)
+            keys = set(rows.keys)
+            return await parking.release(
+                connection, waiting, partition, keys, parking.MOST_RELEASED, merge
+            )
     except BatchTooLargeError:
         return None  # the parents are written, and the sweep finds who waits for them
 

@@ -16,7 +16,7 @@ from confluent_kafka import murmur2
 from processors.database.pool import open_pool
 from processors.draining import Batch
 from processors.verdicts import Judged
-from processors.writing import parking
+from processors.writing import merge, parking
 from processors.writing.parking import Waiting
 from processors.writing.progress import OUTCOMES
 from processors.writing.targets import TARGETS
@@ -578,6 +578,52 @@ async def test_more_than_a_transaction_releases(
         *((f"T{i}", 0) for i in range(1, 7)),
         ("T7", 9),
     ]
+
+
+async def test_rows_of_one_key_that_are_too_many_for_a_transaction(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their category is written without them, and the sweep writes them in parts."""
+    monkeypatch.setattr(merge, "MOST_ROUNDS", 3)
+    texts = ["a", "b", "c", "d", "e"]
+    for text in texts:
+        await family.trade("Plombier", "A", description=text)
+
+    written = await family.category("A")
+
+    assert (written.outcomes.total(), written.freed) == ({"inserted": 1}, None)
+    while await family.sweep():
+        pass
+    assert await family.parked() == []
+    assert await family.stored("t.description, t.ingest_offset") == [("e", len(texts) - 1)]
+
+
+async def test_more_waits_than_there_is_time_for(family: Family) -> None:
+    """Where PostgreSQL ends the statement for its time the sweep writes fewer rows in each."""
+    await family.written(
+        family.trades, [{"nom": f"T{i}", "categorie": "A", **line(i)} for i in range(1, 8)]
+    )
+    await family.trades.execute(
+        """
+        INSERT INTO category_categorie (id, created_at, updated_at, nom, slug)
+        VALUES (gen_random_uuid(), now(), now(), 'A', 'a');
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (SELECT count(*) FROM written) > 2 THEN
+                RAISE EXCEPTION 'too slow' USING ERRCODE = '57014';
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER slow AFTER INSERT ON subcategory_souscategorie
+            REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION slow()
+        """
+    )
+
+    while await family.sweep():
+        pass
+
+    assert await family.parked() == []
+    assert await family.progress() == {"inserted": 7}
 
 
 async def test_replays_of_parking_and_releasing(family: Family) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from schemas.rates import success_rate
+
 State = dict[str, Any]
 
 SUCCESSES = ("inserted", "updated", "unchanged", "duplicate", "stale")
@@ -48,7 +50,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "total_rows": total,
         "success_rows": success,
         "error_rows": sum(counts[name] for name in ERRORS),
-        "success_rate": _rate_of(success, total),
+        "success_rate": success_rate(success, total or 0),
         **counts,
         "parent": facts["parent"] and str(facts["parent"]),
         "settles": facts["now_settles"],
@@ -149,13 +151,6 @@ def _result(facts: Mapping[str, Any], success: int) -> str:
     if success == 0:
         return "ERROR"
     return "SUCCESS" if success == total else "PARTIAL"
-
-
-def _rate_of(success: int, total: int | None) -> float | None:
-    """In percent, two decimals; 100 only where nothing is missing."""
-    if not total:
-        return None
-    return 100.0 if success == total else min(round(100 * success / total, 2), 99.99)
 
 
 def _rate(rows: int, since: datetime | None, until: datetime | None) -> float | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from producers.states import TERMINAL, State, document
 from schemas.import_types import IMPORT_TYPES
+from schemas.rates import success_rate
 
 PAGE = 50
 
@@ -67,16 +68,21 @@ def _has(state: State, words: list[str]) -> bool:
 
 
 def statistics(states: Iterable[State]) -> dict[str, Any]:
-    """What all imports come to; the mean success rate is that of all rows together."""
+    """What all imports come to.
+
+    The mean success rate is that of all rows together, of files that have been read.
+    """
     by_status: Counter[str] = Counter(dict.fromkeys(STATUS_LABELS, 0))
     by_type: Counter[str] = Counter(dict.fromkeys(TYPE_LABELS, 0))
-    total = success = errors = 0
+    total = success = errors = of_total = 0
     for state in states:
         by_status[state["status"]] += 1
         by_type[state["import_type"]] += 1
-        total += state["total_rows"] or 0
         success += state["success_rows"]
         errors += state["error_rows"]
+        if state["total_rows"] is not None:
+            total += state["total_rows"]
+            of_total += state["success_rows"]
     return {
         "total_imports": by_status.total(),
         "by_status": dict(by_status),
@@ -84,7 +90,7 @@ def statistics(states: Iterable[State]) -> dict[str, Any]:
         "total_rows_processed": total,
         "total_success_rows": success,
         "total_error_rows": errors,
-        "average_success_rate": round(100 * success / total, 2) if total else 0,
+        "average_success_rate": success_rate(of_total, total) or 0,
     }
 
 

@@ -154,7 +154,16 @@ def test_sums() -> None:
 
 @pytest.mark.parametrize(
     ("success", "total", "rate"),
-    [(3, 3, 100.0), (0, 3, 0.0), (2, 3, 66.67), (1, 3, 33.33), (1, 20_000, 0.01)],
+    [
+        (3, 3, 100.0),
+        (0, 3, 0.0),
+        (2, 3, 66.67),
+        (1, 3, 33.33),
+        (1, 20_000, 0.01),
+        (9_999, 10_000, 99.99),
+        (99_999, 100_000, 99.99),  # 100 only where nothing is missing
+        (2_999_999, 3_000_000, 99.99),
+    ],
 )
 def test_success_rate(success: int, total: int, rate: float) -> None:
     """The rate is in percent of all rows, with two decimals."""

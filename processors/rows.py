@@ -1,8 +1,9 @@
 """Row topics to PostgreSQL: batch after batch, each in one transaction, partitions side by side."""
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from processors.writing.limit import RejectLimit
 from processors.writing.parking import Waiting
 from processors.writing.progress import OUTCOMES
 from processors.writing.targets import Target
-from processors.writing.transaction import Kin, Written, write
+from processors.writing.transaction import ALONE, Kin, Written, write
 from schemas.codec import RowDecoder
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
@@ -117,37 +118,36 @@ class RowWriter:
             batch = following or await waiting.get()
 
     async def _settle(self, batch: Batch, consumer: BatchConsumer) -> None:
+        began = perf_counter()
         headers = (record.headers for record in batch.records)
-        with (
-            metrics.BATCH_SECONDS.labels(self._target.import_type.name).time(),
-            self._means.spans.writing(batch.topic, batch.partition, batch.start, headers),
-        ):
-            results = await settle(batch, consumer, self._write, self._means.pool)
-        for written in results:
-            kind = self._target.import_type.name
-            metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
-            count(kind, written)
-            self._means.outbox.tell(batch.topic, batch.partition, written)
-            if written.freed is not None and self._family.children is not None:
-                tell_freed(
-                    self._family.children, batch.partition, written.freed, self._means.outbox
-                )
+        with self._means.spans.writing(batch.topic, batch.partition, batch.start, headers):
+            committed = await settle(batch, consumer, self._write, self._means.pool)
+        if committed:
+            seconds = metrics.BATCH_SECONDS.labels(self._target.import_type.name)
+            seconds.observe(perf_counter() - began)
 
     async def _write(self, batch: Batch) -> Written:
         judged = await self._judge(batch)
-        categories = self._family.categories
-        if categories is None:
-            return await write(self._means.pool, self._target, batch, judged, self._limit)
-        keys = set(map(self._target.import_type.routing, set(judged.rows.keys)))
-        known: Mapping[str, str] = {}
-        if self._target.import_type.parent is not None:
-            known = categories.ids(keys)
-        kin = Kin(known, self._family.children)
+        categories, keys, kin = self._family.categories, set[str](), ALONE
+        if categories is not None:
+            keys = set(map(self._target.import_type.routing, set(judged.rows.keys)))
+            known = {} if self._target.import_type.parent is None else categories.ids(keys)
+            kin = Kin(known, self._family.children)
         written = await write(self._means.pool, self._target, batch, judged, self._limit, kin)
-        unknown = keys if written.misled else keys - known.keys()
-        if unknown:
+        self._committed(batch, written)
+        unknown = keys if written.misled else keys - kin.parents.keys()
+        if categories is not None and unknown:
             await categories.refresh(unknown)
         return written
+
+    def _committed(self, batch: Batch, written: Written) -> None:
+        """Accounts for one transaction: a batch that was halved has several."""
+        kind = self._target.import_type.name
+        metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
+        count(kind, written)
+        self._means.outbox.tell(batch.topic, batch.partition, written)
+        if written.freed is not None and self._family.children is not None:
+            tell_freed(self._family.children, batch.partition, written.freed, self._means.outbox)
 
 
 def tell_freed(waiting: Waiting, partition: int, freed: Written, outbox: Outbox) -> None:

@@ -1,0 +1,140 @@
+"""What is measured of a batch: each transaction by itself, and none that was not committed."""
+
+from asyncio import CancelledError
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from processors import rows
+from processors.draining import Batch, BatchTooLargeError
+from processors.rows import Family, Means, RowWriter
+from processors.writing.limit import RejectLimit
+from processors.writing.outcomes import Outcomes
+from processors.writing.positions import FencedError
+from processors.writing.targets import TARGETS
+from processors.writing.transaction import Written
+from schemas.import_types import VILLE
+from schemas.traces import BatchSpans
+from tests.unit.test_judging import city
+
+MEASURED = ("fox_batch_rows_count", "fox_batch_rows_sum", "fox_batch_seconds_count")
+
+
+class Consumer:
+    """It holds its partitions."""
+
+    def is_current(self, _: Batch) -> bool:
+        return True
+
+    def wrote(self, batch: Batch) -> None:
+        """Nothing."""
+
+    async def seek_again(self, batch: Batch) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Outbox:
+    """Keeps what it is given to publish."""
+
+    told: list[Written] = field(default_factory=list)
+
+    def tell(self, _: str, __: int, written: Written) -> None:
+        self.told.append(written)
+
+
+@dataclass
+class Database:
+    """Takes up to `most` records in a transaction. Batches that start at `fenced` or later are somebody
+    else's; at `stopped` the worker is told to end."""
+
+    most: int
+    fenced: int = 1000
+    stopped: int = 1000
+
+    async def write(self, _: object, __: object, batch: Batch, *___: object) -> Written:
+        if batch.start >= self.fenced:
+            raise FencedError(batch, 7)
+        if batch.start >= self.stopped:
+            raise CancelledError
+        if len(batch.records) > self.most:
+            raise BatchTooLargeError
+        outcomes = Outcomes()
+        outcomes.by_import[None]["inserted"] += len(batch.records)
+        return Written(outcomes, [], [])
+
+
+async def judge(_: Batch) -> None:
+    """Nothing is wrong with any record."""
+
+
+def samples() -> Mapping[str, float]:
+    kind = {"type": VILLE.name}
+    found = {name: REGISTRY.get_sample_value(name, kind) or 0.0 for name in MEASURED}
+    inserted = REGISTRY.get_sample_value("fox_rows_total", {**kind, "outcome": "inserted"})
+    return {**found, "inserted": inserted or 0.0}
+
+
+async def measured(database: Database, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, float]:
+    """What is measured of a batch of 1,000 records, and how often something is published."""
+    monkeypatch.setattr(rows, "write", database.write)
+    nothing: Any = None
+    fakes: Any = (judge, Consumer(), Outbox())
+    judged, consumer, outbox = fakes
+    means = Means(nothing, outbox, BatchSpans(None))
+    target = TARGETS[VILLE.name]
+    writer = RowWriter(target, judged, means, 5000, RejectLimit(1), Family())
+    records = [city() for _ in range(1000)]
+    for offset, record in enumerate(records):
+        record.offset = offset
+    before = samples()
+    with suppress(CancelledError):
+        await writer._settle(Batch("fox.rows.ville", 0, 0, 1000, records, object()), consumer)
+    return {
+        **{name: value - before[name] for name, value in samples().items()},
+        "published": len(outbox.told),
+    }
+
+
+@pytest.mark.parametrize(("most", "transactions"), [(1000, 1), (500, 2), (250, 4), (300, 4)])
+async def test_each_transaction_is_measured_by_its_own_records(
+    most: int, transactions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum of fox_batch_rows is the number of records, however often the batch was halved."""
+    assert await measured(Database(most), monkeypatch) == {
+        "fox_batch_rows_count": transactions,
+        "fox_batch_rows_sum": 1000,
+        "fox_batch_seconds_count": 1,
+        "inserted": 1000,
+        "published": transactions,
+    }
+
+
+async def test_half_of_a_batch_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed is measured; the half that is somebody else's is not."""
+    assert await measured(Database(500, fenced=500), monkeypatch) == {
+        "fox_batch_rows_count": 1,
+        "fox_batch_rows_sum": 500,
+        "fox_batch_seconds_count": 1,
+        "inserted": 500,
+        "published": 1,
+    }
+
+
+async def test_what_is_committed_is_measured_and_published_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that is stopped in the second half has accounted for the first."""
+    found = await measured(Database(500, stopped=500), monkeypatch)
+    assert (found["fox_batch_rows_sum"], found["inserted"], found["published"]) == (500, 500, 1)
+
+
+async def test_a_batch_that_is_not_committed_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its position stands elsewhere: it took no time to its commit, as there is none."""
+    assert set((await measured(Database(1000, fenced=0), monkeypatch)).values()) == {0}

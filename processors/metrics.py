@@ -141,20 +141,22 @@ ENRICHMENT_PENDING = Gauge(
 )
 AI_CALLS = Counter(
     "fox_ai_calls_total",
-    "Calls to the model: made, failed, lost (their worker died: they may have been paid), batched "
-    "(sent in a batch).",
+    "Calls to the model: made, and of those failed, lost (their worker died, or their batch never "
+    "ended: they may have been paid) and batched (sent in a batch).",
     ("outcome",),
 )
 AI_REJECTED = Counter(
     "fox_ai_rejected_total",
-    "Answers that were not taken, by why: asked-again, schema, quality, length, refusal.",
+    "Answers that were not taken, by why: asked-again, schema, quality, length, refusal, "
+    "content-filter.",
     ("reason",),
 )
 AI_TOKENS = Counter("fox_ai_tokens_total", "Tokens used.", ("direction", "model"))
 AI_COST = Counter("fox_ai_cost_total", "US dollars spent, by the configured prices.", ("model",))
 AI_BREAKER = Gauge(
     "fox_ai_breaker_open",
-    "1 while the model is not asked: it fails, its quota is used up, or its key is refused. Page.",
+    "1 while the model is not asked, by call or by batch: it fails, its quota is used up, or its key "
+    "is refused. Page.",
 )
 AI_BUDGET_USED = Gauge(
     "fox_ai_budget_used_ratio",

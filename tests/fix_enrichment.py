@@ -1,12 +1,32 @@
-"""Rows to write about, requests for texts, and the server that plays the model."""
+"""Rows to write about, requests for texts, and the server that plays the model.
 
-from collections.abc import Iterator
+A test of starts, deaths or settings takes `shop` and starts workers of its own. One of what becomes of
+an answer takes `texts` and runs the same code itself, without a process. In between, a file of tests
+shares one worker: `open_shop`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count as numbers
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
-from tests.fix_stack import Site, eventually
+from deploy.local.stack import Stack
+from processors.database.migrate import migrate
+from processors.database.pool import Connection, Pool, open_pool, transaction
+from processors.enrichment import limits
+from processors.enrichment.answer_handling import Terms
+from processors.enrichment.limits import Limits
+from processors.enrichment.provider import Provider
+from processors.enrichment.working import Worker
+from schemas.prices import PRICES
+from tests.fix_stack import Site, eventually, prepared
 from tests.openai_server import ScriptedOpenAI
 
 FAST = {
@@ -32,6 +52,140 @@ def shop(site: Site, model: ScriptedOpenAI) -> Site:
     return site
 
 
+@contextmanager
+def open_shop(
+    stack: Stack, *kinds: str, **settings: object
+) -> Iterator[tuple[Site, ScriptedOpenAI]]:
+    """A site with a worker that runs, for several tests: each empties it with `empty` when it begins."""
+    with ScriptedOpenAI() as server:
+        site = prepared(stack)
+        site.settings = {**server.environment, **FAST}
+        configure(site, **settings)
+        try:
+            site.worker(*kinds)
+            yield site, server
+        finally:
+            for process in site.spawned:
+                process.kill()
+
+
+_TABLES = (
+    "ingest.enrichment", "ingest.enrichment_texts", "ingest.ai_results", "ingest.ai_rejected",
+    "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_batches", "reviews_avisdecrypte",
+    "reviews_avis", "enterprise_prolocalisation", "enterprise_entreprise",
+    "subcategory_souscategorie", "category_categorie", "location_ville",
+)  # fmt: skip
+_STANDING = (
+    "failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_until = NULL, "
+    "blocked_until = NULL, halted = NULL"
+)
+
+
+def empty(site: Site) -> None:
+    """As if no text had ever been asked for. What stands on topics stays: see `cities`."""
+    changes = [
+        *(f"DELETE FROM {table}" for table in _TABLES),
+        f"UPDATE ingest.ai_models SET {_STANDING}",
+    ]
+    site.execute("; ".join(changes))
+
+
+TERMS = Terms(
+    asked_model="gpt-4o-mini",
+    limits=Limits(
+        "gpt-4o-mini", calls=1000, tokens=10**9, window=3.0, concurrency=4, seconds=20.0,
+        failures=5, open_seconds=60.0, budgets={},
+    ),
+    price=PRICES["gpt-4o-mini"],
+    retry_seconds=0.2,
+    retries=2,
+    import_seconds=600.0,
+    batched=False,
+)  # fmt: skip
+
+
+@dataclass
+class Texts:
+    """A database for texts, without topics, and the client of the server that plays the model."""
+
+    site: Site
+    pool: Pool
+    provider: Provider
+
+    def worker(self, terms: Terms = TERMS) -> Worker:
+        return Worker(self.pool, self.provider, terms, caught_up)
+
+    @asynccontextmanager
+    async def working(self, terms: Terms = TERMS, workers: int = 1) -> AsyncIterator[None]:
+        """So many workers run, as in so many processes: they share nothing but the database."""
+        tasks = [asyncio.create_task(self.worker(terms).run()) for _ in range(workers)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    def ask(self, ids: list[UUID], reason: str = "asked", tries: int = 0) -> None:
+        """Requests for cities that have come in."""
+        self.site.execute(
+            "INSERT INTO ingest.enrichment (id, kind, entity_id, reason, priority, state, tries) "
+            "SELECT gen_random_uuid(), 'VILLE', e, %s, 1, 'pending', %s FROM unnest(%s::uuid[]) e",
+            reason, tries, ids,
+        )  # fmt: skip
+
+
+async def caught_up(_: Connection) -> bool:
+    """There is no topic to read."""
+    return True
+
+
+def counted() -> dict[str, float]:
+    """All that is counted of texts, but how a call was made: as "calls made"."""
+    return {
+        " ".join([family.name.split("_")[2], *sample.labels.values()]): sample.value
+        for family in REGISTRY.collect()
+        if family.type == "counter" and family.name.startswith(("fox_ai_", "fox_enrichment_"))
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.labels.get("outcome") != "batched"
+    }
+
+
+async def soon(ask: Any, seconds: float = 60) -> Any:
+    """As `eventually`, while workers run in this very test."""
+    return await asyncio.to_thread(eventually, ask, seconds)
+
+
+@pytest.fixture(scope="session")
+def texts_database(stack: Stack) -> str:
+    """The URL of a migrated database."""
+    server = stack.environment["FOX_DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE texts")
+    url = f"{server.rsplit('/', 1)[0]}/texts"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+async def texts(
+    stack: Stack, texts_database: str, model: ScriptedOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Texts]:
+    """Nothing was ever asked, and the model may be."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    site = Site(stack, "", texts_database)
+    empty(site)
+    site.execute("DELETE FROM ingest.ai_models")
+    provider = Provider("sk-test", model.url, 20.0)
+    async with open_pool(texts_database, 8) as pool:
+        async with transaction(pool) as connection:
+            await limits.begin(connection, TERMS.limits.model)
+        yield Texts(site, pool, provider)
+    await provider.close()
+
+
 def configure(site: Site, **settings: object) -> None:
     site.settings = {
         **site.settings,
@@ -39,16 +193,20 @@ def configure(site: Site, **settings: object) -> None:
     }
 
 
+_numbers = numbers(1000)
+
+
 def cities(site: Site, count: int, first: int = 1) -> list[UUID]:
-    """So many cities in the site's table."""
+    """So many cities in the site's table, which no other test has asked about: no answer is known."""
     site.execute(
         """
         INSERT INTO location_ville (id, created_at, updated_at, nom, slug, code_postal_principal,
             codes_postaux, departement, region, lat, lng, population)
         SELECT md5('ville ' || n)::uuid, now(), now(), 'Ville ' || n, 'ville-' || n, '35000', '[]',
-            '35', 'Bretagne', 48, -1, 0
+            '35', 'Bretagne', 48, -1, %s
         FROM generate_series(%s::integer, %s) n
         """,
+        next(_numbers),
         first,
         first + count - 1,
     )

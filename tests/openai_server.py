@@ -104,21 +104,13 @@ class ScriptedOpenAI:
     """On a free loopback port. `calls` are all calls, `paid` those that were answered in full.
 
     Batches are answered by the same script, line by line, as soon as `batch_status` says that they are
-    over; `batched` are their lines. `batch_trouble` is asked with each request about batches: before it
-    is carried out (False) and after (True); an HTTP status is the answer, 0 none at all.
+    over; `batched` are their lines. `batch_asks` are the requests about batches, as "GET /v1/batches/…";
+    `batch_trouble` is asked with each: before it is carried out (False) and after (True); an HTTP status
+    is the answer, 0 none at all.
     """
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.paid: list[Call] = []
-        self.script: Script = lambda _: Reply()
-        self.running = self.most_running = 0
-        self.batches: dict[str, dict[str, Any]] = {}
-        self.files: dict[str, bytes] = {}
-        self.batched: list[Call] = []
-        self.batch_status = "completed"
-        self.batch_trouble: BatchScript = lambda _, __: None
-        self._seen: Counter[str] = Counter()
+        self.forget()
         self._lock = threading.Lock()
         server = self
 
@@ -139,8 +131,26 @@ class ScriptedOpenAI:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever,
+            args=(0.05,),
+            daemon=True,  # seconds until it ends
+        )
         self._released = threading.Event()
+
+    def forget(self) -> None:
+        """As one that was never asked, with no script."""
+        self.calls: list[Call] = []
+        self.paid: list[Call] = []
+        self.script: Script = lambda _: Reply()
+        self.running = self.most_running = 0
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, bytes] = {}
+        self.batched: list[Call] = []
+        self.batch_asks: list[str] = []
+        self.batch_status = "completed"
+        self.batch_trouble: BatchScript = lambda _, __: None
+        self._seen: Counter[str] = Counter()
 
     @property
     def url(self) -> str:
@@ -195,6 +205,7 @@ class ScriptedOpenAI:
         asked = f"{request.command} {request.path.partition('?')[0]}"
         answer: bytes = b""
         with self._lock:
+            self.batch_asks.append(asked)
             trouble = self.batch_trouble(asked, False)
             if trouble is None:
                 answer = self._batch_answer(asked, content)
@@ -247,9 +258,10 @@ class ScriptedOpenAI:
         reply = self.script(call)
         if reply.hang:
             return None  # not answered in its day
-        if reply.status == 200:
+        if reply.status == 200 and reply.raw is None:
             self.paid.append(call)
-        response = {"status_code": reply.status, "body": json.loads(_payload(call, reply))}
+        payload = reply.raw if reply.raw is not None else _payload(call, reply)
+        response = {"status_code": reply.status, "body": json.loads(payload)}
         answer = {"custom_id": line["custom_id"], "response": response, "error": None}
         return json.dumps(answer).encode()
 

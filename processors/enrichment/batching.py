@@ -8,7 +8,6 @@ for the next one.
 
 import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -20,13 +19,13 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
-from processors.enrichment import limits, prompts, storing
+from processors.enrichment import limits, storing
+from processors.enrichment.answer_handling import AnswerHandling, Asked, Terms, handling
 from processors.enrichment.kinds import KINDS
-from processors.enrichment.limits import Call, Permit, Refusal, Used
-from processors.enrichment.prompts import Prompt
+from processors.enrichment.limits import Permit, Refusal
+from processors.enrichment.prompts import Input, Prompt
 from processors.enrichment.provider import CallError, Provider, Reply, Trouble, of_status, reply_of
-from processors.enrichment.storing import Claimed, Known, Request
-from processors.enrichment.working import MOST_ASKS, Caught, Terms, bad, failed_answer, judge, whole
+from processors.enrichment.storing import Caught, Claimed, Request
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +44,7 @@ LEASE_SECONDS = 300.0
 """Of a batch that a process works on."""
 
 AGAIN_SECONDS = 60.0
-
-ZERO = Decimal(0)
+"""Until a request is looked at again whose prompt somebody else asks."""
 
 
 class Batch(NamedTuple):
@@ -61,7 +59,7 @@ class _Item(NamedTuple):
     call_id: int
     prompt_hash: str
     input_hash: str
-    body: prompts.Input
+    body: Input
 
 
 class Batcher:
@@ -79,7 +77,7 @@ class Batcher:
         lease = uuid4()
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["unfilled"])
-            if (await limits.standing(connection, self._model))["halted"]:
+            if (await limits.standing(connection, self._model))["shut"]:
                 return
             batch = await self._lease(connection, lease)
         if batch is None and self._terms.batched:
@@ -112,72 +110,69 @@ class Batcher:
         }  # fmt: skip
         size, more = 0, True
         while more and size < MOST_REQUESTS:
-            async with transaction(self._pool) as connection:
-                if not await self._caught_up(connection):
+            async with handling(self._pool, self._terms) as handle:
+                if not await self._caught_up(handle.connection):
                     break
-                await connection.execute(_SQL["make"], values)
-                added, more = await self._add(connection, batch)
+                await handle.connection.execute(_SQL["make"], values)
+                added, more = await self._add(handle, batch)
                 size += added
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["filled" if size else "drop"], values)
         return batch if size else None
 
-    async def _add(self, connection: Connection, batch: Batch) -> tuple[int, bool]:
+    async def _add(self, handle: AnswerHandling, batch: Batch) -> tuple[int, bool]:
         """Adds some requests; how many, and whether there may be more."""
         values = {"lease": batch.id, "seconds": REQUEST_SECONDS, "limit": CHUNK}
-        async with connection.cursor(row_factory=class_row(Request)) as cursor:
+        async with handle.connection.cursor(row_factory=class_row(Request)) as cursor:
             await cursor.execute(_SQL["requests"], values)
             requests = await cursor.fetchall()
         added = 0
         for number, request in enumerate(requests):
-            refusal = await self._add_one(connection, batch, request)
+            refusal = await self._add_one(handle, batch, request)
             if isinstance(refusal, Refusal):
-                why = (refusal.why, f"{refusal.why} {refusal.scope or ''}".strip())
                 for left in requests[number:]:
-                    await storing.again(connection, left, AGAIN_SECONDS, tries=left.tries, why=why)
+                    await handle.rest(left, refusal)
                 return added, False
             added += refusal
         return added, len(requests) == CHUNK
 
     async def _add_one(
-        self, connection: Connection, batch: Batch, request: Request
+        self, handle: AnswerHandling, batch: Batch, request: Request
     ) -> int | Refusal:
         """1 where the request is in the batch now, 0 where it is over or somebody asks the same."""
-        given = await storing.given(connection, request)
-        if given is None:
-            await storing.over(connection, request, "failed", None, ("no-input", "the row is gone"))
+        connection = handle.connection
+        prompt = await handle.prompt(request)
+        if prompt is None:
             return 0
-        prompt = prompts.prompt(request.what, given, self._terms.asked_model)
         cursor = await connection.execute(_SQL["asked"], {"hash": prompt.hash})
         if await cursor.fetchone():  # a batch asks the very same
             await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
             return 0
         claim = await storing.claim(connection, request, prompt, REQUEST_SECONDS)
-        if isinstance(claim, Known):
-            await self._take_known(connection, request, prompt, claim)
-            return 0
-        refusal = await self._reserve(connection, batch, request, prompt, claim)
-        if refusal is not None:
-            await storing.unclaim(connection, request, prompt)
-        return refusal or 1
+        if isinstance(claim, Claimed):
+            refusal = await self._reserve(handle, batch, request, prompt, claim)
+            if refusal is not None:
+                await storing.unclaim(connection, request, prompt)
+            return refusal or 1
+        if claim.state == "asking":  # a worker, at this moment
+            await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
+        else:
+            await handle.use(request, prompt, claim)
+        return 0
 
     async def _reserve(
         self,
-        connection: Connection,
+        handle: AnswerHandling,
         batch: Batch,
         request: Request,
         prompt: Prompt,
         claim: Claimed,
     ) -> Refusal | None:
-        body = prompt.again([(r.answer, r.reason) for r in claim.rejected])
-        tokens, out = prompts.tokens(body), prompts.longest(body)
-        cost = self._terms.price.cost(tokens - out, out)
-        ask = len(claim.rejected)
-        call = Call(request.id, prompt.hash, ask, request.import_id, tokens, cost)
-        got = await limits.reserve(connection, self._terms.limits, call, REQUEST_SECONDS)
+        body, call = handle.call(request, prompt, claim.rejected)
+        got = await limits.reserve(handle.connection, self._terms.limits, call, REQUEST_SECONDS)
         if isinstance(got, Refusal):
             return got
-        await connection.execute(
+        await handle.connection.execute(
             _SQL["add"],
             {
                 "batch": batch.id,
@@ -190,31 +185,21 @@ class Batcher:
         )
         return None
 
-    async def _take_known(
-        self, connection: Connection, request: Request, prompt: Prompt, known: Known
-    ) -> None:
-        if known.state == "failed":
-            why = (known.code or "", known.message or "")
-            await storing.over(connection, request, "failed", prompt.hash, why)
-        elif known.state == "done" and await storing.store(connection, request, prompt, known):
-            await storing.over(connection, request, "done", prompt.hash)
-            metrics.ENRICHMENT_REQUESTS.labels("cached").inc()
-        else:
-            await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
-
     async def _advance(self, batch: Batch, lease: UUID) -> None:
         """Sends a batch that was not, reads one that is answered."""
         provider_id = batch.provider_id or await self._send(batch)
         found = await self._provider.batch(provider_id)
-        if not found.over:
-            return
-        log.info("a batch is answered", action="ai_batch_over", status=found.status)
         by_request = {
             str(line.get("custom_id")): line
-            for name in found.files
+            for name in (found.files if found.over else ())
             for line in lines_of(await self._provider.content(name))
         }
-        await self._finish(batch, lease, by_request, found.status)
+        # Before the lines are read: what they say of the account holds.
+        async with transaction(self._pool) as connection:
+            await limits.works(connection, self._model)
+        if found.over:
+            log.info("a batch is answered", action="ai_batch_over", status=found.status)
+            await self._finish(batch, lease, by_request, found.status)
 
     async def _finish(
         self, batch: Batch, lease: UUID, by_request: Mapping[str, Any], outcome: str
@@ -222,10 +207,9 @@ class Batcher:
         """Settles all that the batch asked, answered or not."""
         while items := await self._items(batch, lease):
             for item in items:
-                async with transaction(self._pool) as connection:
-                    await self._settle(
-                        connection, batch, item, by_request.get(str(item.request_id))
-                    )
+                async with handling(self._pool, self._terms) as handle:
+                    line = by_request.get(str(item.request_id))
+                    await self._settle(handle, batch, item, _came(line))
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["over"], {"id": batch.id, "outcome": outcome})
 
@@ -235,9 +219,12 @@ class Batcher:
         if provider_id is None:
             lines = await self._lines(batch)
             provider_id = await self._provider.send_batch(b"".join(lines), str(batch.id))
-            metrics.AI_CALLS.labels("batched").inc(len(lines))
         async with transaction(self._pool) as connection:
-            await connection.execute(_SQL["sent"], {"id": batch.id, "provider_id": provider_id})
+            values = {"id": batch.id, "provider_id": provider_id}
+            cursor = await connection.execute(_SQL["sent"], values)
+            calls: tuple[int] = await cursor.fetchone() or (0,)
+        for outcome in ("made", "batched"):
+            metrics.AI_CALLS.labels(outcome).inc(calls[0])
         return provider_id
 
     async def _lines(self, batch: Batch) -> list[bytes]:
@@ -255,77 +242,22 @@ class Batcher:
                 return await cursor.fetchall()
 
     async def _settle(
-        self, connection: Connection, batch: Batch, item: _Item, line: Mapping[str, Any] | None
+        self, handle: AnswerHandling, batch: Batch, item: _Item, came: Reply | CallError
     ) -> None:
         """What one request came to, in one transaction with its leaving the batch."""
+        connection = handle.connection
         values = {"batch": batch.id, "request": item.request_id}
         await connection.execute(_SQL["leave"], values)
         async with connection.cursor(row_factory=class_row(Request)) as cursor:
             await cursor.execute(_SQL["request"], values)
             request = await cursor.fetchone()
-        permit = Permit(item.call_id, inf)
-        try:
-            reply = reply_of(_answer(line))
-        except CallError as error:
-            used = Used("failed", 0, ZERO, error.code)
-            await limits.settle(connection, self._model, permit, used)
-            if request is not None:
-                await self._unanswered(connection, request, item, error)
+        if request is None:
             return
-        cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
-        used = Used("answered", reply.tokens_in + reply.tokens_out, cost)
-        await limits.settle(connection, self._model, permit, used)
-        metrics.AI_TOKENS.labels("in", self._model).inc(reply.tokens_in)
-        metrics.AI_TOKENS.labels("out", self._model).inc(reply.tokens_out)
-        metrics.AI_COST.labels(self._model).inc(float(cost))
-        if request is not None:  # else somebody gave the batch up, and asked again
-            await self._answered(connection, request, item, reply)
-
-    async def _answered(
-        self, connection: Connection, request: Request, item: _Item, reply: Reply
-    ) -> None:
         prompt = _prompt(request, item)
-        claim = await storing.claim(connection, request, prompt, REQUEST_SECONDS)
-        if isinstance(claim, Known):
-            await self._take_known(connection, request, prompt, claim)
-            return
-        judged = judge(request, reply, self._terms.price)
-        if judged.known is not None:
-            known = whole(judged.known, claim.rejected)
-            await storing.answer(connection, prompt, known)
-            if await storing.store(connection, request, prompt, known):
-                await storing.over(connection, request, "done", prompt.hash)
-                metrics.ENRICHMENT_REQUESTS.labels("done").inc()
-            else:
-                await storing.again(connection, request, 0, tries=request.tries)
-            return
-        await storing.reject(
-            connection, request, prompt, bad(reply, judged.reason, self._terms.price)
-        )
-        if judged.final or len(claim.rejected) + 1 >= MOST_ASKS:
-            await storing.answer(connection, prompt, failed_answer(judged.code, judged.reason))
-            why = (judged.code, judged.reason)
-            await storing.over(connection, request, "failed", prompt.hash, why)
-            metrics.ENRICHMENT_REQUESTS.labels("failed").inc()
-        else:
+        if await handle.settle(Asked(request, prompt, Permit(item.call_id, inf)), came):
+            # In the next batch.
             await storing.again(connection, request, 0, tries=request.tries)
             await storing.unclaim(connection, request, prompt)
-
-    async def _unanswered(
-        self, connection: Connection, request: Request, item: _Item, error: CallError
-    ) -> None:
-        """What the provider refuses for good fails; the rest waits for the next batch, a few times."""
-        prompt, why = _prompt(request, item), (error.code, str(error))
-        tries = request.tries + 1
-        if error.trouble is Trouble.PROMPT:
-            await storing.answer(connection, prompt, failed_answer(*why))
-        if error.trouble is Trouble.PROMPT or tries > self._terms.retries:
-            await storing.over(connection, request, "failed", prompt.hash, why)
-            metrics.ENRICHMENT_REQUESTS.labels("failed").inc()
-        else:
-            pause = self._terms.retry_seconds
-            await storing.again(connection, request, pause, tries=tries, why=why)
-        await storing.unclaim(connection, request, prompt)
 
 
 def _prompt(request: Request, item: _Item) -> Prompt:
@@ -340,6 +272,16 @@ def _line(request_id: UUID, body: Any) -> bytes:
         "body": body,
     }
     return json.dumps(asked, ensure_ascii=False).encode() + b"\n"
+
+
+def _came(line: Mapping[str, Any] | None) -> Reply | CallError:
+    """What a line of the answer says. Whether the provider can be asked now it does not say."""
+    try:
+        return reply_of(_answer(line))
+    except CallError as error:
+        if error.trouble is not Trouble.PASSES:
+            return error
+        return CallError(Trouble.PASSED, error.code, str(error), unsure=error.unsure)
 
 
 def _answer(line: Mapping[str, Any] | None) -> Any:

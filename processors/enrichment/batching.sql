@@ -45,7 +45,9 @@ VALUES (%(batch)s, %(request)s, %(call)s, %(hash)s, %(input_hash)s, %(body)s)
 SELECT request_id, body FROM ingest.ai_batch_items WHERE batch_id = %(id)s ORDER BY request_id
 
 -- name: sent
-UPDATE ingest.ai_batches SET provider_id = %(provider_id)s, sent_at = now() WHERE id = %(id)s
+-- And how many calls it is.
+UPDATE ingest.ai_batches b SET provider_id = %(provider_id)s, sent_at = now() WHERE id = %(id)s
+RETURNING (SELECT count(*) FROM ingest.ai_batch_items i WHERE i.batch_id = b.id)
 
 -- name: keep
 UPDATE ingest.ai_batches SET leased_until = now() + %(seconds)s * interval '1 second'
@@ -62,9 +64,9 @@ LIMIT %(limit)s
 DELETE FROM ingest.ai_batch_items WHERE batch_id = %(batch)s AND request_id = %(request)s
 
 -- name: request
-SELECT id, kind, entity_id, import_id, reason, tries, lease FROM ingest.enrichment
-WHERE id = %(request)s AND lease = %(batch)s AND state = 'running'
-FOR UPDATE
+-- By the lease of the batch, which it may have lost.
+SELECT id, kind, entity_id, import_id, reason, tries, %(batch)s::uuid AS lease
+FROM ingest.enrichment WHERE id = %(request)s
 
 -- name: over
 UPDATE ingest.ai_batches SET ended_at = now(), outcome = %(outcome)s WHERE id = %(id)s

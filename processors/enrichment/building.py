@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from processors.enrichment.answer_handling import Terms
 from processors.enrichment.limits import Limits
 from processors.enrichment.provider import Provider
-from processors.enrichment.working import Terms
 from processors.errors import ConfigurationError
 from processors.settings import Settings
 from schemas.prices import Price

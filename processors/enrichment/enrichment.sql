@@ -188,16 +188,16 @@ ON CONFLICT (prompt_hash) DO UPDATE
         ) ELSE known.asked_from END
     WHERE (known.state = 'asking' AND (known.leased_until < now() OR known.lease = EXCLUDED.lease))
         OR (known.state = 'failed' AND %(again)s)
-RETURNING asked_from
 
 -- name: known
 SELECT state, content, code, message, tokens_in, tokens_out, cost
 FROM ingest.ai_results WHERE prompt_hash = %(hash)s
 
 -- name: rejected
-SELECT answer, reason, tokens_in, tokens_out, cost FROM ingest.ai_rejected
-WHERE prompt_hash = %(hash)s AND number > %(after)s
-ORDER BY number
+SELECT r.answer, r.reason, r.tokens_in, r.tokens_out, r.cost FROM ingest.ai_rejected r
+JOIN ingest.ai_results a USING (prompt_hash)
+WHERE prompt_hash = %(hash)s AND r.number > a.asked_from
+ORDER BY r.number
 
 -- name: reject
 INSERT INTO ingest.ai_rejected (

@@ -119,6 +119,11 @@ async def begin(connection: Connection, model: str) -> None:
     await connection.execute(_SQL["begin"], {"model": model})
 
 
+async def retire(connection: Connection, model: str) -> None:
+    """By this account nobody calls any more: nothing stands in the way of calls that nobody makes."""
+    await connection.execute(_SQL["retire"], {"model": model})
+
+
 async def take(connection: Connection, limits: Limits, call: Call) -> Permit | Refusal:
     """A permit, written in the caller's transaction: it counts when that has committed."""
     asked_at = monotonic()
@@ -230,29 +235,26 @@ async def used(connection: Connection, limits: Limits) -> dict[str, float]:
 
 class Used(NamedTuple):
     """What a call came to. `state`: answered, failed (nothing is paid), void (never sent) or lost
-    (it may have been paid: the reservation stays)."""
+    (it may have been paid). None of `tokens` and `cost`: what was reserved stays."""
 
     state: str
-    tokens: int
-    cost: Decimal
+    tokens: int | None
+    cost: Decimal | None
     code: str | None = None
 
 
-async def settle(connection: Connection, model: str, permit: Permit, used: Used) -> None:
-    """Puts what was used in the place of what was reserved."""
+async def settle(connection: Connection, model: str, permit: Permit, used: Used) -> bool:
+    """Puts what was used in the place of what was reserved. False where that was done before."""
     # As take does: the model's row before the budgets'.
     await connection.execute(_SQL["lock"], {"model": model})
     cursor = await connection.execute(_SQL["settle"], {"id": permit.id, **used._asdict()})
     row = await cursor.fetchone()
-    if row is not None:
-        reserved, import_id, at = row
-        found = list(scopes(import_id, at).values())
-        await connection.execute(_SQL["spend"], {"scopes": found, "cost": used.cost - reserved})
-
-
-async def leave_reserved(connection: Connection, permit: Permit, code: str) -> None:
-    """Notes a call that failed and may have been paid all the same."""
-    await connection.execute(_SQL["unsure"], {"id": permit.id, "code": code})
+    if row is None:
+        return False
+    more, import_id, at = row
+    found = list(scopes(import_id, at).values())
+    await connection.execute(_SQL["spend"], {"scopes": found, "cost": more})
+    return True
 
 
 async def works(connection: Connection, model: str) -> None:
@@ -271,26 +273,32 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
     It is not where everybody waits: where the breaker is open now, the provider wants to be left
     alone or a person has to act.
     """
-    named = {"model": limits.model}
     model = await _locked(connection, limits.model)
-    if error.wait is not None:
-        await block(connection, limits.model, error.wait)
+    wait = error.wait
+    if wait is None and error.trouble is Trouble.RATE:
+        wait = limits.window
+    if wait is not None:
+        await block(connection, limits.model, wait)
     match error.trouble:
         case Trouble.PEOPLE:
-            log.error("texts are halted", action="ai_halted", code=error.code, reason=str(error))
-            await connection.execute(_SQL["halt"], {**named, "reason": f"{error.code}: {error}"})
+            await _halt(connection, limits, model, error)
         case Trouble.QUOTA:
             await _open(connection, limits, model, error, at_once=True)
         case Trouble.PASSES:
-            await connection.execute(_SQL["failed"], named)
+            await connection.execute(_SQL["failed"], {"model": limits.model})
             return not await _open(connection, limits, model, error, at_once=False)
-        case Trouble.RATE:
-            if error.wait is None:
-                await block(connection, limits.model, limits.window)
-            await works(connection, limits.model)
-        case Trouble.PROMPT:
+        case Trouble.PASSED:
+            return True
+        case Trouble.RATE | Trouble.PROMPT:
             await works(connection, limits.model)
     return False
+
+
+async def _halt(connection: Connection, limits: Limits, model: _Model, error: CallError) -> None:
+    if model.halted is None:  # else each line of a batch would say it
+        log.error("texts are halted", action="ai_halted", code=error.code, reason=str(error))
+    reason = f"{error.code}: {error}"
+    await connection.execute(_SQL["halt"], {"model": limits.model, "reason": reason})
 
 
 async def _open(
@@ -318,7 +326,7 @@ async def lost(connection: Connection, model: str) -> int:
 
 
 async def standing(connection: Connection, model: str) -> dict[str, Any]:
-    """Whether the breaker is open, and what halted the stage."""
+    """Whether the breaker is open, what halted the stage, and whether nobody is to call now."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["standing"], {"model": model})
-        return await cursor.fetchone() or {"open": False, "open_reason": None, "halted": None}
+        return await cursor.fetchone() or {"open": False, "halted": None, "shut": False}

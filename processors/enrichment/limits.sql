@@ -3,6 +3,12 @@
 INSERT INTO ingest.ai_models (model) VALUES (%(model)s)
 ON CONFLICT (model) DO UPDATE SET halted = NULL
 
+-- name: retire
+UPDATE ingest.ai_models
+SET failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_until = NULL,
+    blocked_until = NULL, halted = NULL
+WHERE model = %(model)s
+
 -- name: lock
 SELECT halted, failures, open_until, open_reason, opened_for, probe_until, blocked_until,
     open_until > statement_timestamp() AS shut
@@ -61,16 +67,19 @@ SET probe_until = statement_timestamp() + %(seconds)s * interval '1 second'
 WHERE model = %(model)s
 
 -- name: settle
--- A call that its worker was too late with is lost already: what it used is known all the same.
-WITH before AS (SELECT * FROM ingest.ai_calls WHERE id = %(id)s FOR UPDATE)
+-- Once. A call that its worker was too late with is lost already, without a code: what it used is
+-- known all the same.
+WITH before AS (
+    SELECT * FROM ingest.ai_calls
+    WHERE id = %(id)s AND state IN ('started', 'lost') AND code IS NULL
+    FOR UPDATE
+)
 UPDATE ingest.ai_calls c
-SET state = %(state)s, code = %(code)s, tokens = %(tokens)s, cost = %(cost)s
+SET state = %(state)s, code = %(code)s, tokens = coalesce(%(tokens)s, b.tokens),
+    cost = coalesce(%(cost)s, b.cost)
 FROM before b
 WHERE c.id = b.id
-RETURNING b.cost, b.import_id, b.at
-
--- name: unsure
-UPDATE ingest.ai_calls SET state = 'lost', code = %(code)s WHERE id = %(id)s
+RETURNING c.cost - b.cost, b.import_id, b.at
 
 -- name: works
 UPDATE ingest.ai_models
@@ -104,5 +113,9 @@ WHERE model = %(model)s AND state = 'started' AND until < statement_timestamp()
 RETURNING id
 
 -- name: standing
-SELECT open_until IS NOT NULL AS open, open_reason, halted FROM ingest.ai_models
+-- shut: neither a call nor a probe is to be made.
+SELECT open_until IS NOT NULL AS open, halted,
+    halted IS NOT NULL
+        OR coalesce(greatest(open_until, blocked_until) > statement_timestamp(), false) AS shut
+FROM ingest.ai_models
 WHERE model = %(model)s

@@ -1,7 +1,7 @@
 """One call to the model, and what a failed one means: who waits, who tries again, who has to act.
 
 Any server that speaks OpenAI's chat completions will do (OPENAI_BASE_URL). The client's own retries
-are off: there is one retry loop, processors/enrichment/working.py.
+are off: what failed is tried again by processors/enrichment/answer_handling.py alone.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ class Trouble(Enum):
     """What a failed call means."""
 
     PASSES = "again"  # network, time-out, 408, 409, 5xx, garbage: again after a while
+    PASSED = "passed"  # the same in a batch that is over: again, but nobody else waits
     RATE = "wait"  # 429: everybody waits
     QUOTA = "quota"  # nothing more is paid for: the breaker opens at once
     PROMPT = "prompt"  # 400, 413, 422, a content filter: this prompt never works

@@ -10,10 +10,11 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
 from processors.enrichment import limits
+from processors.enrichment.answer_handling import Terms
 from processors.enrichment.batching import Batcher
 from processors.enrichment.provider import Provider
 from processors.enrichment.telling import Telling
-from processors.enrichment.working import Terms, Worker
+from processors.enrichment.working import Worker
 from processors.writing.sqlstate import passes
 
 log = structlog.get_logger(__name__)
@@ -103,13 +104,14 @@ class Stage:
             tasks.create_task(self._steadily(batcher.step, self._batch_seconds))
 
     async def _begin(self) -> None:
-        async def begin() -> None:
+        async def begin_all() -> None:
             async with transaction(self._pool) as connection:
                 await limits.begin(connection, self._terms.limits.model)
-                if self._terms.batched:
-                    await limits.begin(connection, self._batches.limits.model)
+                # Also where batches are off: one may be open, and what it met with may be mended.
+                begin = limits.begin if self._terms.batched else limits.retire
+                await begin(connection, self._batches.limits.model)
 
-        while not await self._attempt(begin):
+        while not await self._attempt(begin_all):
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _steadily(self, step: Callable[[], Awaitable[None]], seconds: float) -> None:
@@ -134,13 +136,13 @@ class Stage:
 
     async def _look(self) -> None:
         await self._caught_up.look()
-        model = self._terms.limits.model
+        accounts = (self._terms.limits.model, self._batches.limits.model)
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["dead"])
-            lost = await limits.lost(connection, model)
+            lost = sum([await limits.lost(connection, model) for model in accounts])
             cursor = await connection.execute(_SQL["leave"])
             left = await cursor.fetchone()
-            standing = await limits.standing(connection, model)
+            standings = [await limits.standing(connection, model) for model in accounts]
             used = await limits.used(connection, self._terms.limits)
             cursor = await connection.execute(_SQL["pending"])
             pending = await cursor.fetchone() or (0,)
@@ -150,6 +152,6 @@ class Stage:
         if left and left[0]:
             metrics.ENRICHMENT_REQUESTS.labels("left").inc(left[0])
         metrics.ENRICHMENT_PENDING.set(pending[0])
-        metrics.AI_BREAKER.set(standing["open"] or standing["halted"] is not None)
+        metrics.AI_BREAKER.set(any(each["open"] or each["halted"] for each in standings))
         for period, share in used.items():
             metrics.AI_BUDGET_USED.labels(period).set(share)

@@ -4,7 +4,7 @@ A text is stored with everything that it changes in one transaction: the site's 
 the text, the request, the answer by its hash, the call and what it cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -24,6 +24,9 @@ _SQL = load("processors.enrichment", "enrichment.sql")
 
 ALWAYS_OURS = "texte_description_ia"
 """The column of the site that only a model writes."""
+
+Caught = Callable[[Connection], Awaitable[bool]]
+"""Whether PostgreSQL holds every answer that is known to stand on the topic of results."""
 
 
 class Request(NamedTuple):
@@ -101,10 +104,10 @@ async def again(
     *,
     tries: int,
     why: tuple[str, str] | None = None,
-) -> None:
-    """Leaves a request to whoever comes after so many seconds."""
+) -> bool:
+    """Leaves a request to whoever comes after so many seconds. False where it is not ours any more."""
     code, message = why or (None, None)
-    await connection.execute(
+    cursor = await connection.execute(
         _SQL["again"],
         {
             "id": request.id,
@@ -115,6 +118,7 @@ async def again(
             "message": message,
         },
     )
+    return cursor.rowcount > 0
 
 
 async def over(
@@ -174,16 +178,24 @@ async def claim(
         "again": request.reason == "asked",
     }
     cursor = await connection.execute(_SQL["claim"], values)
-    mine = await cursor.fetchone()
-    if mine is not None:
-        async with connection.cursor(row_factory=class_row(Rejected)) as found:
-            await found.execute(_SQL["rejected"], {"hash": prompt.hash, "after": mine[0]})
-            return Claimed(await found.fetchall())
-    async with connection.cursor(row_factory=class_row(Known)) as read:
-        await read.execute(_SQL["known"], {"hash": prompt.hash})
-        known = await read.fetchone()
+    if cursor.rowcount:
+        return Claimed(await rejected(connection, prompt))
+    known = await _known(connection, prompt)
     assert known is not None  # noqa: S101 - the claim found it
     return known
+
+
+async def rejected(connection: Connection, prompt: Prompt) -> Sequence[Rejected]:
+    """What a prompt was answered and refused since it was claimed, in order."""
+    async with connection.cursor(row_factory=class_row(Rejected)) as cursor:
+        await cursor.execute(_SQL["rejected"], {"hash": prompt.hash})
+        return await cursor.fetchall()
+
+
+async def _known(connection: Connection, prompt: Prompt) -> Known | None:
+    async with connection.cursor(row_factory=class_row(Known)) as cursor:
+        await cursor.execute(_SQL["known"], {"hash": prompt.hash})
+        return await cursor.fetchone()
 
 
 async def unclaim(connection: Connection, request: Request, prompt: Prompt) -> None:
@@ -192,14 +204,14 @@ async def unclaim(connection: Connection, request: Request, prompt: Prompt) -> N
 
 
 async def reject(
-    connection: Connection, request: Request, prompt: Prompt, rejected: Rejected
+    connection: Connection, request: Request, prompt: Prompt, refused: Rejected
 ) -> None:
     """Keeps an answer that is not taken apart from those that are."""
     await connection.execute(
         _SQL["reject"],
         {
-            **rejected._asdict(),
-            "answer": rejected.answer.replace("\0", "␀"),
+            **refused._asdict(),
+            "answer": refused.answer.replace("\0", "␀"),
             "hash": prompt.hash,
             "kind": request.kind,
             "entity_id": request.entity_id,
@@ -207,12 +219,13 @@ async def reject(
     )
 
 
-async def answer(connection: Connection, prompt: Prompt, known: Known) -> None:
-    """Keeps what a prompt came to, for whoever asks the same."""
+async def answer(connection: Connection, prompt: Prompt, known: Known) -> Known:
+    """Keeps what a prompt came to, for whoever asks the same. What stands already stays, and is returned."""
     content = None if known.content is None else Jsonb(known.content)
-    await connection.execute(
+    cursor = await connection.execute(
         _SQL["answered"], {**known._asdict(), "content": content, "hash": prompt.hash}
     )
+    return known if cursor.rowcount else await _known(connection, prompt) or known
 
 
 async def store(connection: Connection, request: Request, prompt: Prompt, known: Known) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from processors.enrichment import building, limits, prompts
+from processors.enrichment.answer_handling import AnswerHandling
 from processors.enrichment.kinds import KINDS
 from processors.enrichment.limits import Call, _rates_refuse, _Usage
 from processors.enrichment.provider import CallError, Trouble
-from processors.enrichment.working import Worker
 from processors.settings import Settings
 from producers.settings import settings
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
@@ -75,8 +75,8 @@ def _opened(failures: int) -> Any:
 def _pause(_: Place) -> bool:
     """Whether the first retry may come later than after a second."""
     nothing: Any = None
-    worker = Worker(nothing, nothing, _terms(), nothing)
-    return max(worker._pause(1) for _ in range(100)) > 1
+    handle = AnswerHandling(nothing, _terms())
+    return max(handle._pause(1) for _ in range(100)) > 1
 
 
 def _provider(_: Place) -> str:

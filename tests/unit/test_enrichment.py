@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from processors.enrichment import prompts
+from processors.enrichment.answer_handling import judge
 from processors.enrichment.answers import sent_schema
 from processors.enrichment.kinds import KINDS
 from processors.enrichment.provider import (
@@ -23,7 +24,6 @@ from processors.enrichment.provider import Reply as Got
 from processors.enrichment.quality import Bounds, problems, sentences
 from processors.enrichment.stage import CaughtUp
 from processors.enrichment.storing import Request
-from processors.enrichment.working import judge
 from schemas.prices import PRICES, estimate
 from tests.openai_server import META, Reply, ScriptedOpenAI, good
 

@@ -1,0 +1,254 @@
+"""What becomes of a request when its call is over, made at once or in a batch: the only state machine.
+
+The worker and the batcher differ in who asks, when, and by which account; an answer is judged, stored,
+refused, asked again, retried and counted here, in one transaction with the call that it came from.
+"""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import Counter
+from pydantic import ValidationError
+
+from processors import metrics
+from processors.database.pool import Connection, Pool, transaction
+from processors.enrichment import limits, prompts, storing
+from processors.enrichment.answers import told
+from processors.enrichment.limits import Call, Limits, Permit, Refusal, Used
+from processors.enrichment.prompts import Input, Prompt
+from processors.enrichment.provider import CallError, Reply, Trouble
+from processors.enrichment.storing import Known, Rejected, Request
+from schemas.prices import Price
+
+log = structlog.get_logger(__name__)
+
+MOST_ASKS = 3
+"""A prompt, and twice again with what was wrong with the answer."""
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How requests are dealt with. Seconds; `retries` of a call that failed for what passes.
+
+    `batched`: the night's requests are left to batches (processors/enrichment/batching.py).
+    """
+
+    asked_model: str
+    limits: Limits
+    price: Price
+    retry_seconds: float
+    retries: int
+    import_seconds: float
+    batched: bool
+
+
+class Asked(NamedTuple):
+    """A call that is over, and what it was made for."""
+
+    request: Request
+    prompt: Prompt
+    permit: Permit
+
+
+class _Judged(NamedTuple):
+    """What a reply is worth: an answer; or why not, `final` where asking again is no use."""
+
+    known: Known | None
+    code: str = ""
+    reason: str = ""
+    final: bool = False
+
+
+@asynccontextmanager
+async def handling(pool: Pool, terms: Terms) -> AsyncIterator["AnswerHandling"]:
+    """A transaction; what it counts is in the metrics once it has committed, and not before."""
+    async with transaction(pool) as connection:
+        handle = AnswerHandling(connection, terms)
+        yield handle
+    handle.count()
+
+
+class AnswerHandling:
+    """The steps of one transaction."""
+
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        self.connection = connection
+        self._terms = terms
+        self._model = terms.limits.model
+        self._counted: list[tuple[Counter, float]] = []
+
+    def count(self) -> None:
+        for counter, amount in self._counted:
+            counter.inc(amount)
+
+    async def prompt(self, request: Request) -> Prompt | None:
+        """What is to be asked; None where there is nothing to ask about, and the request is over."""
+        given = await storing.given(self.connection, request)
+        if given is None:
+            why = ("no-input", "the row is gone, or has no public review to speak of")
+            await self.end(request, "failed", None, why)
+            return None
+        return prompts.prompt(request.what, given, self._terms.asked_model)
+
+    def call(
+        self, request: Request, prompt: Prompt, rejected: Sequence[Rejected]
+    ) -> tuple[Input, Call]:
+        """What is sent after these answers, and the most that it may use."""
+        body = prompt.again([(r.answer, r.reason) for r in rejected])
+        tokens, out = prompts.tokens(body), prompts.longest(body)
+        cost = self._terms.price.cost(tokens - out, out)
+        return body, Call(request.id, prompt.hash, len(rejected), request.import_id, tokens, cost)
+
+    async def rest(self, request: Request, refusal: Refusal) -> None:
+        """Gives a request back that no money is there for: it goes on when there is."""
+        why = (refusal.why, f"{refusal.why} {refusal.scope or ''}".strip())
+        await storing.again(self.connection, request, refusal.seconds, tries=request.tries, why=why)
+        if refusal.why == "budget":
+            await storing.rest(self.connection, request, refusal.scope or "", refusal.seconds)
+
+    async def settle(self, asked: Asked, came: Reply | CallError) -> bool:
+        """Accounts for a call and uses what it came to; whether its prompt is to be asked once more.
+
+        Nothing is done for a call that is accounted for: it comes a second time where the answer to a
+        COMMIT was lost, or where another process has read the same line of a batch.
+        """
+        if isinstance(came, CallError):
+            await self._failed(asked, came)
+            return False
+        return await self._answered(asked, came)
+
+    async def _failed(self, asked: Asked, error: CallError) -> None:
+        request, prompt, permit = asked
+        used = Used("failed", 0, ZERO, error.code)
+        if error.unsure:
+            used = Used("lost", None, None, error.code)
+        if not await limits.settle(self.connection, self._model, permit, used):
+            return
+        log.info("call failed", action="ai_call_failed", code=error.code, kind=request.kind)
+        self._add(metrics.AI_CALLS.labels("failed"))
+        tries = request.tries + await limits.failed(self.connection, self._terms.limits, error)
+        why = (error.code, str(error))
+        if error.trouble is Trouble.PROMPT:
+            await self._conclude(request, prompt, _failed_answer(*why))
+        elif tries > self._terms.retries:
+            await self.end(request, "failed", prompt.hash, why)
+        elif await storing.again(
+            self.connection, request, self._pause(tries), tries=tries, why=why
+        ):
+            self._add(metrics.ENRICHMENT_REQUESTS.labels("retried"))
+        await storing.unclaim(self.connection, request, prompt)
+
+    def _pause(self, tries: int) -> float:
+        """Full jitter, over a time that doubles with each try."""
+        return random.uniform(0, self._terms.retry_seconds * 2 ** max(tries - 1, 0))  # noqa: S311
+
+    async def _answered(self, asked: Asked, reply: Reply) -> bool:
+        request, prompt, permit = asked
+        rejected = await storing.rejected(self.connection, prompt)
+        judged = judge(request, reply, self._terms.price)
+        last = judged.final or len(rejected) + 1 >= MOST_ASKS
+        code = judged.code if judged.known is None and last else None
+        if not await self._works(permit, reply, code):
+            return False
+        if judged.known is not None:
+            await self._conclude(request, prompt, _whole(judged.known, rejected))
+            return False
+        self._add(metrics.AI_REJECTED.labels(code or "asked-again"))
+        refused = _refused(reply, judged.reason, self._terms.price)
+        await storing.reject(self.connection, request, prompt, refused)
+        if last:
+            await self._conclude(request, prompt, _failed_answer(judged.code, judged.reason))
+        return not last
+
+    async def _works(self, permit: Permit, reply: Reply, code: str | None) -> bool:
+        """Accounts for a call that was answered; False where it is accounted for."""
+        cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
+        used = Used("answered", reply.tokens_in + reply.tokens_out, cost, code)
+        if not await limits.settle(self.connection, self._model, permit, used):
+            return False
+        await limits.works(self.connection, self._model)
+        if reply.wait is not None:
+            await limits.block(self.connection, self._model, reply.wait)
+        self._add(metrics.AI_TOKENS.labels("in", self._model), reply.tokens_in)
+        self._add(metrics.AI_TOKENS.labels("out", self._model), reply.tokens_out)
+        self._add(metrics.AI_COST.labels(self._model), float(cost))
+        return True
+
+    async def _conclude(self, request: Request, prompt: Prompt, known: Known) -> None:
+        """Keeps what a prompt came to, and uses it. Who was answered first is right."""
+        stands = await storing.answer(self.connection, prompt, known)
+        await self.use(request, prompt, stands, "done" if stands is known else "cached")
+
+    async def use(
+        self, request: Request, prompt: Prompt, known: Known, outcome: str = "cached"
+    ) -> None:
+        """Ends a request with what is known of its prompt; `outcome` is that of a text."""
+        if known.state == "failed":
+            why = (known.code or "", known.message or "")
+            await self.end(request, "failed", prompt.hash, why)
+        elif await storing.store(self.connection, request, prompt, known):
+            await self.end(request, "done", prompt.hash, outcome=outcome)
+        elif await storing.again(self.connection, request, 0, tries=request.tries):
+            # Asked anew, of what the row is now.
+            self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
+
+    async def end(
+        self,
+        request: Request,
+        state: str,
+        prompt_hash: str | None,
+        why: tuple[str, str] | None = None,
+        outcome: str | None = None,
+    ) -> None:
+        """Ends a request, where it is still this worker's; it counts as `outcome`, else as its state."""
+        if await storing.over(self.connection, request, state, prompt_hash, why):
+            self._add(metrics.ENRICHMENT_REQUESTS.labels(outcome or state))
+
+    def _add(self, counter: Counter, amount: float = 1) -> None:
+        self._counted.append((counter, amount))
+
+
+def _failed_answer(code: str, message: str) -> Known:
+    """That there is none, and why."""
+    return Known("failed", None, code, message, 0, 0, ZERO)
+
+
+def _refused(reply: Reply, reason: str, price: Price) -> Rejected:
+    """An answer that is not taken."""
+    cost = price.cost(reply.tokens_in, reply.tokens_out)
+    return Rejected(reply.refusal or reply.text, reason, reply.tokens_in, reply.tokens_out, cost)
+
+
+def _whole(known: Known, rejected: Sequence[Rejected]) -> Known:
+    """An answer with all that it has cost, those before it included."""
+    return known._replace(
+        tokens_in=known.tokens_in + sum(r.tokens_in for r in rejected),
+        tokens_out=known.tokens_out + sum(r.tokens_out for r in rejected),
+        cost=known.cost + sum((r.cost for r in rejected), ZERO),
+    )
+
+
+def judge(request: Request, reply: Reply, price: Price) -> _Judged:
+    """What a reply is worth: by its end, its schema, then its texts."""
+    if reply.refusal is not None:
+        return _Judged(None, "refusal", reply.refusal[:500], final=True)
+    if reply.finish == "content_filter":
+        return _Judged(None, "content-filter", "the provider's filter cut the answer", final=True)
+    if reply.finish == "length":
+        return _Judged(None, "length", "la réponse est trop longue et a été coupée")
+    try:
+        answer = request.what.answer.model_validate_json(reply.text)
+    except ValidationError as error:
+        return _Judged(None, "schema", told(error)[:1000])
+    content = answer.model_dump()
+    if faults := request.what.faults(content):
+        return _Judged(None, "quality", "; ".join(faults)[:1000])
+    cost = price.cost(reply.tokens_in, reply.tokens_out)
+    return _Judged(Known("done", content, None, None, reply.tokens_in, reply.tokens_out, cost))

@@ -1,100 +1,104 @@
-"""`foxstream-worker`: runs the agents and prepares what they need."""
+"""`foxstream-worker`: runs the agents and prepares what they need.
 
-import asyncio
+Each command loads what it uses: Faust and its like take longer to load than most commands to run.
+"""
+
+import gc
 import json
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-import psycopg
 import typer
-from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from processors import cluster, logs, reference, replaying, tracing
-from processors.app import KINDS
-from processors.database.migrate import migrate as apply_migrations
 from processors.enrichment.cli import commands as enrichment_commands
-from processors.errors import WorkerError
-from processors.jobs import listing
-from processors.jobs.catalogue import JOBS
-from processors.jobs.running import BATCH, by_hand
-from processors.jobs.waiting import parked as waiting_rows
-from processors.jobs.waiting import unresolved
-from processors.running import run as run_worker
-from processors.settings import Settings
-from processors.widening import widen
-from schemas.codec import load
+from processors.jobs.catalogue import BATCH, JOBS
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import IncompatibleSchemaError, RegistryDeniedError, RegistryUnavailableError
-from schemas.settings import SecretFileError
-from schemas.topics import TOPICS
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from processors.settings import Settings
+
+# Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds a
+# third of the worker's time goes into looking for circles among them.
+GARBAGE_THRESHOLDS = (200_000, 20, 50)
+gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+KINDS = ("rows", "imports", "enrichment")
+"""Of agents: processors.app.KINDS, which loads Faust."""
 
 app = typer.Typer(
     help="Workers of foxstream: Kafka to PostgreSQL.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-schemas_app = typer.Typer(invoke_without_command=True)
+schemas_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(schemas_app, name="schemas")
 rejects_app = typer.Typer(
-    help="Rejects of upstream systems: look, send again, give up.", no_args_is_help=True
+    help="Rejects of upstream systems: look, send again, give up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(rejects_app, name="rejects")
-reference_app = typer.Typer(help="Reference data of the workers.", no_args_is_help=True)
+reference_app = typer.Typer(
+    help="Reference data of the workers.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(reference_app, name="reference")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 @contextmanager
-def _settings() -> Iterator[Settings]:
-    """The settings; a WorkerError in the block becomes one line and its exit code."""
+def _settings() -> Iterator["Settings"]:
+    """The settings; an error that operators can act on becomes one line and its exit code."""
+    from processors.settings import Settings
+
     try:
         yield Settings()
-    except _TOLD as error:
-        code, message = _told(error)
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        code, message = told
         typer.echo(f"foxstream-worker: {message}", err=True)
         raise typer.Exit(code) from None
 
 
-_UNMIGRATED = (UndefinedTable, UndefinedColumn, InvalidSchemaName)
-_TOLD = (
-    *(ValidationError, SecretFileError, UnicodeEncodeError, WorkerError, RegistryUnavailableError),
-    *_UNMIGRATED,
-)
+def _told(error: Exception) -> tuple[int, str] | None:
+    """The exit code, and what to say; None of an error of our own making."""
+    from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
+    from pydantic import ValidationError
 
+    from processors.errors import WorkerError
+    from schemas.registry import RegistryDeniedError, RegistryUnavailableError
+    from schemas.settings import SecretFileError
 
-def _told(error: Exception) -> tuple[int, str]:
-    """The exit code, and what to say."""
     match error:
         case WorkerError():
             return error.exit_code, str(error)
         case RegistryUnavailableError():
             return 2 if isinstance(error, RegistryDeniedError) else 5, str(error)
-        case psycopg.ProgrammingError():
+        case UndefinedTable() | UndefinedColumn() | InvalidSchemaName():
             return 2, f"{error.diag.message_primary}: run 'foxstream-worker migrate'"
-        case _:
+        case ValidationError():
+            return 2, "; ".join(map(_wrong, error.errors()))
+        case UnicodeEncodeError() | SecretFileError():
             return 2, _misread(error)
+    return None
 
 
-def _misread(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(map(_wrong, error.errors()))
-    if isinstance(error, UnicodeEncodeError):
-        return f"no UTF-8: {error.object!a}"
-    return str(error)
+def _misread(error: ValueError) -> str:
+    return f"no UTF-8: {error.object!a}" if isinstance(error, UnicodeEncodeError) else str(error)
 
 
-def _wrong(problem: ErrorDetails) -> str:
+def _wrong(problem: "ErrorDetails") -> str:
     name = str(problem["loc"][0]).upper()
     return f"{name if name.startswith('OPENAI_') else f'FOX_{name}'}: {problem['msg']}"
 
@@ -111,14 +115,22 @@ def run(
         raise typer.BadParameter(
             f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}"
         )
+    import asyncio
+
+    from processors import logs
+
     logs.configure()
     with _settings() as settings:
+        from processors.running import run as run_worker
+
         asyncio.run(run_worker(settings, kinds or list(KINDS)))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database up to this version."""
+    from processors.database.migrate import migrate as apply_migrations
+
     with _settings() as settings:
         applied = apply_migrations(settings.database_url.get_secret_value())
     typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
@@ -135,9 +147,15 @@ def topics(
     ] = None,
 ) -> None:
     """Create the topics that are missing."""
+    from processors import cluster
+
     with _settings() as settings:
         created = cluster.create_topics(settings)
-        widened = [] if partitions is None else widen(settings, partitions)
+        widened = []
+        if partitions is not None:
+            from processors.widening import widen
+
+            widened = widen(settings, partitions)
     typer.echo(
         "\n".join(
             [
@@ -159,6 +177,10 @@ def schemas(context: typer.Context) -> None:
 @schemas_app.command()
 def register() -> None:
     """Register this version's schemas; refuse one that cannot read what was written before."""
+    from schemas.codec import load
+    from schemas.registry import IncompatibleSchemaError
+    from schemas.topics import TOPICS
+
     with _settings() as settings, settings.registry() as registry:
         for topic in TOPICS:
             if topic.record is None:
@@ -179,6 +201,8 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Tell a row's way: file and line, topic, partition and offset, what the table holds."""
+    from processors import tracing
+
     import_type = type_ and type_.upper().replace("-", "_")
     if import_type not in (None, *IMPORT_TYPES):
         raise typer.BadParameter(f"unknown: {type_}; there are {', '.join(IMPORT_TYPES)}")
@@ -211,6 +235,8 @@ def list_rejects(
     as_json: Json = False,
 ) -> None:
     """List open rejects, the newest first."""
+    from processors import replaying
+
     with _settings() as settings:
         of = replaying.identifiers([import_id])[0] if import_id else None
         moment = since and since.replace(tzinfo=UTC)
@@ -224,6 +250,8 @@ def list_rejects(
 @rejects_app.command("show")
 def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show all of one reject: its faults, headers, key and value, as one JSON document."""
+    from processors import replaying
+
     with _settings() as settings, settings.registry() as registry:
         found = replaying.one(settings, replaying.identifiers([reject_id])[0])
         record = replaying.decoded(found, settings.topic_prefix, registry)
@@ -251,6 +279,10 @@ def replay_rejects(
     rate: Annotated[int, typer.Option(min=1, help="Most rejects a second.")] = 500,
 ) -> None:
     """Send rejects to their topic again as they were, once what refused them is mended."""
+    import threading
+
+    from processors import replaying
+
     if bool(ids) == every:
         raise typer.BadParameter("name rejects, or --all")
     if ids and (topic or code):
@@ -276,6 +308,8 @@ def discard_rejects(
     reason: Annotated[str, typer.Option(help="Why nobody will send them again.")],
 ) -> None:
     """Give rejects up; their bytes stay until the retention ends."""
+    from processors import replaying
+
     with _settings() as settings:
         chosen = replaying.identifiers(ids)
         replaying.discard(settings, chosen, by=_user(), why=reason)
@@ -302,6 +336,8 @@ def load_reference(
     ] = None,
 ) -> None:
     """Load the NAF nomenclature and the sub-category that each activity is."""
+    from processors import reference
+
     with _settings() as settings, settings.registry() as registry:
         activities = reference.read(file or reference.shipped())
         removed = reference.publish(settings, registry, activities)
@@ -317,6 +353,9 @@ def job(
     as_json: Json = False,
 ) -> None:
     """Run a job once, now."""
+    from processors import logs
+    from processors.jobs.running import by_hand
+
     if name not in JOBS:
         raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")
     logs.configure()
@@ -331,6 +370,10 @@ def job(
 @app.command("jobs")
 def list_jobs(as_json: Json = False) -> None:
     """List the jobs: when each is due, its last run and what became of it, the next."""
+    from zoneinfo import ZoneInfo
+
+    from processors.jobs import listing
+
     with _settings() as settings:
         found = listing.listed(settings, datetime.now(UTC))
         zone = ZoneInfo(settings.jobs_time_zone)
@@ -346,6 +389,8 @@ def pages(
     as_json: Json = False,
 ) -> None:
     """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
+    from processors.jobs.waiting import unresolved
+
     with _settings() as settings:
         found = unresolved(settings, limit)
     _list(found, "no company waits for its page", as_json=as_json)
@@ -358,6 +403,8 @@ def parked(
     as_json: Json = False,
 ) -> None:
     """List rows that wait for the row that they belong to, of one import or of all."""
+    from processors.jobs.waiting import parked as waiting_rows
+
     with _settings() as settings:
         found = waiting_rows(settings, import_id, limit)
     _list(found, "no row waits", as_json=as_json)

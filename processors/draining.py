@@ -44,10 +44,6 @@ SEEK_AGAIN_SECONDS = 1.0
 """Between two seeks while a server cannot be reached."""
 
 
-class BatchTooLargeError(Exception):
-    """One transaction cannot take this batch: write it in two."""
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records of one partition, as one fetch returned them.

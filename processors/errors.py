@@ -4,6 +4,8 @@ WorkerError
 ├── ConfigurationError    somebody has to change something; exit code 2
 │   └── PositionLostError Kafka no longer holds what PostgreSQL asks for
 └── UnreachableError      a server cannot be reached; exit code 5
+
+BatchTooLargeError        a batch is written in halves; no worker ends for it
 """
 
 
@@ -27,3 +29,7 @@ class UnreachableError(WorkerError):
     """Kafka, the schema registry or PostgreSQL cannot be reached."""
 
     exit_code = 5
+
+
+class BatchTooLargeError(Exception):
+    """One transaction cannot take this batch: write it in two."""

@@ -3,19 +3,22 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
-from processors.draining import Batch
 from processors.verdicts import NO_ROWS, Judged, Reject, Rows, Settles
 from schemas.codec import DecodeError, RowDecoder
 from schemas.compiled import EPOCH
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn, problems
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+    from processors.draining import Batch
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -34,7 +37,7 @@ _UPSTREAM: Tie = (None, 0, None, None, 1, "merge", None, (), None)
 
 
 def judge(
-    batch: Batch,
+    batch: "Batch",
     partitions: int,
     import_type: ImportType,
     decoder: RowDecoder,
@@ -157,7 +160,7 @@ def _misplaced(
     import_type: ImportType,
     keys: Sequence[str | None],
     partitions: int,
-    records: Sequence[ConsumerRecord],
+    records: "Sequence[ConsumerRecord]",
 ) -> Iterator[tuple[int, Fault]]:
     """What only a record's key and partition show."""
     routing = import_type.routing
@@ -169,7 +172,7 @@ def _misplaced(
 
 
 def _ahead(
-    observed: Sequence[datetime | None], times: Sequence[int], records: Sequence[ConsumerRecord]
+    observed: Sequence[datetime | None], times: Sequence[int], records: "Sequence[ConsumerRecord]"
 ) -> Iterator[tuple[int, Fault]]:
     for i, moment in enumerate(observed) if any(observed) else ():
         if moment is not None and times[i] - records[i].timestamp > FUTURE_MS:
@@ -194,7 +197,7 @@ _FOREIGN_PARTITION = Fault(
 
 
 def _rows(
-    records: Sequence[ConsumerRecord],
+    records: "Sequence[ConsumerRecord]",
     keys: Sequence[str | None],
     ties: Sequence[Tie],
     times: Sequence[int],
@@ -216,7 +219,7 @@ def _rows(
     )
 
 
-def _times(observed: Sequence[datetime | None], records: Sequence[ConsumerRecord]) -> list[int]:
+def _times(observed: Sequence[datetime | None], records: "Sequence[ConsumerRecord]") -> list[int]:
     """When each row was observed, Unix milliseconds; else when Kafka appended it first."""
     return [
         (appended_ms(record.headers, record.timestamp) if record.headers else record.timestamp)
@@ -242,7 +245,7 @@ def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> 
     return timestamp
 
 
-def _reject(record: ConsumerRecord, tie: Tie, faults: Sequence[Fault]) -> Reject:
+def _reject(record: "ConsumerRecord", tie: Tie, faults: Sequence[Fault]) -> Reject:
     import_id, number, line, sheet, _, _, _, told, settles = tie
     return Reject(
         record,

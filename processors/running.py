@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import gc
 import os
 import signal
 import threading
@@ -45,11 +44,6 @@ raises CancelledError, and Faust then waits for its thread for ever. Nothing is 
 what is not committed is the successor's."""
 
 
-# Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds a
-# third of the worker's time goes into looking for circles among them.
-GARBAGE_THRESHOLDS = (200_000, 20, 50)
-
-
 # Against gaps in a worker's memory: glibc learns to keep the megabytes that a batch is as one
 # text, small pieces settle in between, and each thread has a heap of its own (mallopt(3)).
 MALLOC_OPTIONS = {"M_MMAP_THRESHOLD": (-3, 256 * 1024), "M_ARENA_MAX": (-8, 1)}
@@ -57,7 +51,6 @@ MALLOC_OPTIONS = {"M_MMAP_THRESHOLD": (-3, 256 * 1024), "M_ARENA_MAX": (-8, 1)}
 
 async def run(settings: Settings, kinds: Sequence[str]) -> None:
     """Runs agents of these kinds until SIGTERM or SIGINT. Raises WorkerError where it cannot go on."""
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     _keep_memory_whole()
     _tell_sentry(settings)
     database_url = settings.database_url.get_secret_value()

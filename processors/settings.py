@@ -154,6 +154,14 @@ class Settings(CommonSettings):
         ),
     ] = None
 
+    def ai_budgets(self) -> dict[str, Decimal | None]:
+        """US dollars by the kind of budget; None: no limit."""
+        return {
+            "import": self.ai_budget_import,
+            "day": self.ai_budget_day,
+            "month": self.ai_budget_month,
+        }
+
     @field_validator("database_url")
     @classmethod
     def _understood(cls, url: SecretStr) -> SecretStr:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, NamedTuple
-
-from aiokafka import ConsumerRecord
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.faults import Fault
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
 
 
 class Settles(NamedTuple):
@@ -93,7 +94,7 @@ class Reject(NamedTuple):
     import was cancelled.
     """
 
-    record: ConsumerRecord
+    record: "ConsumerRecord"
     import_id: str | None
     number: int
     line: int | None

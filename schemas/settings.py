@@ -60,7 +60,9 @@ class SecretFiles(PydanticBaseSettingsSource):
 class FoxSettings(BaseSettings):
     """From the environment, with secrets also from files; errors never quote a value."""
 
-    model_config = SettingsConfigDict(env_prefix="FOX_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FOX_", frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
     @field_validator("*")
     @classmethod

@@ -14,15 +14,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
 import typer
 
 from deploy.local import state
 from deploy.local.errors import DirectoryInUseError, LocalStackError
 from deploy.local.ports import LOOPBACK, accepts, free_port
-from deploy.local.stack import Stack
+
+if TYPE_CHECKING:
+    from deploy.local.stack import Stack
 
 EXIT_UNREACHABLE = 5
 EXIT_INTERRUPTED = 130
@@ -40,7 +41,9 @@ WORKER_PREPARATION = (
 )
 
 app = typer.Typer(
-    help="Kafka, a schema registry and PostgreSQL on this machine.", add_completion=False
+    help="Kafka, a schema registry and PostgreSQL on this machine.",
+    add_completion=False,
+    rich_markup_mode=None,
 )
 Directory = Annotated[
     Path, typer.Option(file_okay=False, help="Where the data and the logs of the servers are.")
@@ -106,6 +109,8 @@ def env(directory: Directory = DEFAULT_DIRECTORY) -> None:
 
 
 def _run(directory: Path, with_worker: bool) -> None:
+    from deploy.local.stack import Stack  # servers' clients: not for those who only look
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
@@ -129,14 +134,14 @@ def _run(directory: Path, with_worker: bool) -> None:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _start_worker(stack: Stack) -> None:
+def _start_worker(stack: "Stack") -> None:
     command = [sys.executable, "-m", "processors.cli"]
     for step in WORKER_PREPARATION:
         stack.complete(f"worker-{step[0]}", [*command, *step])
     stack.spawn(WORKER, [*command, "run"])
 
 
-def _start_gateway(stack: Stack) -> None:
+def _start_gateway(stack: "Stack") -> None:
     """At its usual port, or a free one where that is taken."""
     port = free_port() if accepts(LOOPBACK, GATEWAY_PORT) else GATEWAY_PORT
     settings = {
@@ -220,6 +225,8 @@ def _list(found: state.State | None) -> None:
 
 
 def _is_up(entry: state.Entry) -> bool:
+    import psutil  # type: ignore[import-untyped]  # it ships no types
+
     alive = not entry.ours or (entry.pid is not None and psutil.pid_exists(entry.pid))
     return alive and (not entry.url or accepts(*entry.address))
 

@@ -12,19 +12,10 @@ from processors.settings import Settings
 from schemas.prices import Price
 
 
-def budgets(settings: Settings) -> dict[str, Decimal | None]:
-    """US dollars by the kind of budget."""
-    return {
-        "import": settings.ai_budget_import,
-        "day": settings.ai_budget_day,
-        "month": settings.ai_budget_month,
-    }
-
-
 def terms(settings: Settings) -> Terms:
     """Raises ConfigurationError where a budget is set for a model without a price."""
     known = settings.ai_price()
-    if known is None and any(limit is not None for limit in budgets(settings).values()):
+    if known is None and any(limit is not None for limit in settings.ai_budgets().values()):
         raise ConfigurationError(
             f"a budget needs the price of {settings.ai_model}: "
             "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
@@ -40,7 +31,7 @@ def terms(settings: Settings) -> Terms:
             settings.ai_timeout_seconds,
             settings.ai_breaker_failures,
             settings.ai_breaker_seconds,
-            budgets(settings),
+            settings.ai_budgets(),
         ),
         known or Price(Decimal(0), Decimal(0), datetime.now(UTC).date()),
         settings.ai_retry_seconds,

@@ -3,21 +3,23 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from processors.enrichment import reporting
-from processors.settings import Settings
+if TYPE_CHECKING:
+    from processors.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Open = Callable[[], AbstractContextManager[Settings]]
+Open = Callable[[], AbstractContextManager["Settings"]]
 
 
 def commands(settings: Open) -> typer.Typer:
     """The commands; `settings` turns errors into exit codes."""
-    app = typer.Typer(help="Texts by the language model.", no_args_is_help=True)
+    app = typer.Typer(
+        help="Texts by the language model.", no_args_is_help=True, rich_markup_mode=None
+    )
 
     @app.command("report")
     def report(
@@ -25,6 +27,8 @@ def commands(settings: Open) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """Tell what is asked, failed, spent, and asked more than once."""
+        from processors.enrichment import reporting
+
         with settings() as known:
             found = reporting.report(known, days)
         _tell(found, as_json=as_json, lines=reporting.lines(found))
@@ -35,6 +39,8 @@ def commands(settings: Open) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """List requests that failed for good, and why."""
+        from processors.enrichment import reporting
+
         with settings() as known:
             found = reporting.failed(known, limit)
         lines = [f"{f['id']}  {f['kind']}  {f['entity_id']}  {f['code']}: {f['message']}" for f in found]  # fmt: skip
@@ -46,6 +52,8 @@ def commands(settings: Open) -> typer.Typer:
         every: Annotated[bool, typer.Option("--all", help="All that failed or were left.")] = False,
     ) -> None:
         """Ask again for texts that failed or were left."""
+        from processors.enrichment import reporting
+
         if bool(ids) == every:
             raise typer.BadParameter("name requests, or --all")
         with settings() as known:

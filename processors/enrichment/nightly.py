@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from processors.database.queries import load
-from processors.enrichment import building
 from processors.enrichment.kinds import KINDS, Kind
 from processors.leases import Connection, Counts, Run
 from processors.settings import Settings
@@ -52,7 +51,7 @@ def _room(connection: Connection, settings: Settings) -> tuple[int, str]:
     known = estimate("ENTREPRISE", 1, settings.ai_model, settings.ai_price())
     cost = Decimal(str(known["cost"] or 0)) if known else ZERO
     cost = cost / 2 if settings.ai_batch else cost
-    limits = building.budgets(settings)
+    limits = settings.ai_budgets()
     for kind, gone in zip(("day", "month"), spent, strict=True):
         limit = limits[kind]
         if limit is not None and cost > 0:

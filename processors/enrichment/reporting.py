@@ -7,7 +7,6 @@ from uuid import UUID
 
 from processors.database.asking import ask
 from processors.database.queries import load
-from processors.enrichment.building import budgets
 from processors.settings import Settings
 
 _SQL = load("processors.enrichment", "reporting.sql")
@@ -21,7 +20,8 @@ def report(settings: Settings, days: int) -> Document:
     found: Document = {name: _ask(settings, name, {"days": days}) for name in names}
     [found["repeated"]] = _ask(settings, "repeated", {})
     found["limits"] = {
-        kind: None if limit is None else float(limit) for kind, limit in budgets(settings).items()
+        kind: None if limit is None else float(limit)
+        for kind, limit in settings.ai_budgets().items()
     }
     return found
 

@@ -20,7 +20,7 @@ def listed(settings: Settings, now: datetime) -> list[Document]:
     runs = {row.pop("job"): row for row in ask(settings.database_url, _SQL["latest"])}
     zone = ZoneInfo(settings.jobs_time_zone)
     found = []
-    for name, (_, when) in JOBS.items():
+    for name, when in JOBS.items():
         scheduled = settings.jobs_scheduled and when is not None
         next_at = when.next(now, zone) if scheduled and isinstance(when, Clock) else None
         found.append(

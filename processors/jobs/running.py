@@ -1,5 +1,6 @@
 """One run of a job: under its lease, with a record of what became of it."""
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from threading import Event
@@ -8,13 +9,25 @@ import psycopg
 
 from processors import leases
 from processors.database.connecting import connect
-from processors.jobs.catalogue import JOBS
+from processors.enrichment import nightly
+from processors.jobs import cleaning, upkeep
+from processors.jobs.catalogue import BATCH
 from processors.leases import BusyError, Connection, Counts, LostError, Run, StoppedError
 from processors.settings import Settings
 from processors.writing.sqlstate import passes
 
-BATCH = 100
-"""Rows, or imports, in a transaction of a job that nobody said otherwise of."""
+Work = Callable[[Settings, Run, Connection, int], Counts]
+"""Does a job by a connection that commits by itself; the number is of rows in a transaction."""
+
+WORK: Mapping[str, Work] = {
+    "analyze": upkeep.analyze,
+    "check-accounts": upkeep.check_accounts,
+    "clean": cleaning.clean,
+    "enrich-nightly": nightly.plan,
+    "repair-sous-categories": upkeep.repair_sous_categories,
+    "resolve-pages": upkeep.resolve_pages,
+}
+"""Of each job of processors.jobs.catalogue."""
 
 
 def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:
@@ -39,7 +52,7 @@ def run(
 
 def _work(settings: Settings, held: Run, connection: Connection, batch: int) -> Counts:
     try:
-        counts = JOBS[held.job].work(settings, held, connection, batch)
+        counts = WORK[held.job](settings, held, connection, batch)
     except LostError:
         raise  # the record is of whoever gave it up
     except BaseException as error:

@@ -56,7 +56,7 @@ def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
 def _last(
     job: str, now: datetime, zone: ZoneInfo, large_import: datetime | None
 ) -> datetime | None:
-    when = JOBS[job].due if job in JOBS else None  # a job of another version
+    when = JOBS.get(job)  # none of a job of another version
     if isinstance(when, Clock):
         return when.last(now, zone)
     return None if when is None else large_import

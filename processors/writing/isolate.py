@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors
 
 from processors.database.pool import Connection
-from processors.draining import BatchTooLargeError
+from processors.errors import BatchTooLargeError
 from processors.writing.merge import Merged, Origin, Staged, merge
 from processors.writing.sqlstate import Blame, blame
 from processors.writing.targets import Target

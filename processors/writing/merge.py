@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.draining import BatchTooLargeError
+from processors.errors import BatchTooLargeError
 from processors.verdicts import Row, Rows
 from processors.writing.outcomes import Outcomes
 from processors.writing.targets import NULL, Target, escaped

@@ -7,14 +7,16 @@ so none is missed whatever their order.
 """
 
 from collections.abc import Sequence
-from typing import LiteralString, NamedTuple
+from typing import TYPE_CHECKING, LiteralString, NamedTuple
 from uuid import UUID
 
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
-from processors.draining import Batch
 from processors.writing import enriching
 from processors.writing.merge import INDEXES_ONLY
+
+if TYPE_CHECKING:
+    from processors.draining import Batch
 
 _SQL = load("processors.writing", "pages.sql")
 
@@ -33,7 +35,7 @@ class Made(NamedTuple):
     settled: int
 
 
-async def of_batch(connection: Connection, batch: Batch, sirens: Sequence[str]) -> Made:
+async def of_batch(connection: Connection, batch: "Batch", sirens: Sequence[str]) -> Made:
     """Makes the pages of companies that the batch wrote; `sirens` are those of its rows."""
     cursor = await connection.execute(_SQL["resolvable"])
     if await cursor.fetchone() == (False,):

@@ -19,7 +19,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from processors.cluster import Identity
 from processors.database.pool import Connection, Pool
-from processors.draining import Batch, BatchTooLargeError
+from processors.draining import Batch
+from processors.errors import BatchTooLargeError
 from processors.judging import judge
 from processors.writing.limit import RejectLimit
 from processors.writing.positions import StoredPositions

@@ -19,9 +19,9 @@ from uuid import uuid4
 import fastavro
 from aiokafka import ConsumerRecord
 
+from processors.cli import GARBAGE_THRESHOLDS
 from processors.draining import Batch
 from processors.judging import judge
-from processors.running import GARBAGE_THRESHOLDS
 from processors.writing.merge import Origin, _columns, _identifiers, stage
 from processors.writing.targets import TARGETS
 from producers.occurrences import Occurrences

@@ -23,8 +23,8 @@ from psycopg.rows import dict_row
 from deploy.local.stack import Stack
 from processors.cluster import Identity
 from processors.database.pool import Pool, open_pool
-from processors.draining import Batch, BatchTooLargeError
-from processors.errors import ConfigurationError
+from processors.draining import Batch
+from processors.errors import BatchTooLargeError, ConfigurationError
 from processors.judging import judge
 from processors.verdicts import Judged
 from processors.writing import isolate

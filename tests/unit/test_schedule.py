@@ -59,10 +59,10 @@ def test_each_time_follows_the_one_before() -> None:
 
 def test_the_schedule_is_the_specified_one() -> None:
     """Cleaning Sundays at 3:00, texts at 2:00 each night."""
-    assert str(JOBS["clean"].due) == "Sunday 3:00"
-    assert str(JOBS["enrich-nightly"].due) == "daily 2:00"
-    assert str(JOBS["check-accounts"].due) == "hourly at :07"
-    assert JOBS["repair-sous-categories"].due is None
+    assert str(JOBS["clean"]) == "Sunday 3:00"
+    assert str(JOBS["enrich-nightly"]) == "daily 2:00"
+    assert str(JOBS["check-accounts"]) == "hourly at :07"
+    assert JOBS["repair-sous-categories"] is None
 
 
 def test_an_import_is_known_as_long_as_its_rows_may_be_read_again() -> None:

@@ -1,0 +1,93 @@
+"""Commands load what they use: without a clock, by the modules that are there afterwards."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from processors import app, cli
+from processors.jobs.catalogue import JOBS
+from processors.jobs.running import WORK
+
+NOBODY = {
+    "FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1",
+    "FOX_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1",
+    "FOX_DATABASE_URL": "postgresql://foxstream@127.0.0.1:1/foxstream",
+}
+
+AGENTS = {"faust", "mode", "aiokafka", "aiohttp"}
+SERVICES = AGENTS | {"fastapi", "uvicorn", "openai", "opentelemetry", "sentry_sdk"}
+LOGGING = {"structlog", "prometheus_client", "rich"}
+SERVERS = {"httpx", "psycopg", "confluent_kafka", "fastavro", "psutil", "pydantic"}
+
+_RUN = """
+import json, sys
+from importlib import import_module
+app = import_module(sys.argv[1]).app
+codes = []
+for command in sys.argv[2:]:
+    try:
+        app(command.split())
+    except SystemExit as end:
+        codes.append(end.code)
+print(json.dumps([codes, list(sys.modules)]))
+"""
+
+
+def loaded(program: str, *commands: str, code: int) -> set[str]:
+    """The modules that are there when these commands have ended, each with `code`."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, program, *commands],
+        env={**os.environ, **NOBODY},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    codes, modules = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [code] * len(commands), done.stderr
+    return set(modules)
+
+
+@pytest.mark.parametrize(
+    "program", ["processors.cli", "producers.cli", "producers.gateway.cli", "deploy.local.cli"]
+)
+def test_help_loads_the_command_line_alone(program: str) -> None:
+    """Of any program: no client of a server, and nothing that paints."""
+    assert loaded(program, "--help", code=0) & (SERVICES | LOGGING | SERVERS) == set()
+
+
+@pytest.mark.parametrize(
+    ("commands", "unused"),
+    [
+        (
+            [
+                *("migrate", "trace 552081317", "rejects list", "jobs", "parked", "pages"),
+                *("enrichment report", "enrichment failed", "enrichment retry --all"),
+            ],
+            SERVICES | LOGGING | {"httpx"},
+        ),
+        (["schemas", "reference load"], SERVICES | {"structlog", "prometheus_client"}),
+        (["job clean", "job resolve-pages"], SERVICES),
+    ],
+    ids=["of PostgreSQL", "of the registry", "jobs"],
+)
+def test_commands_of_operators_load_no_worker(commands: Sequence[str], unused: set[str]) -> None:
+    """They end with 5, as the server that they ask is away: all that they need is loaded by then."""
+    assert loaded("processors.cli", *commands, code=5) & unused == set()
+
+
+def test_a_worker_loads_what_its_settings_ask_for() -> None:
+    """No model, no traces, no error reports unless they are set; never the gateway."""
+    modules = loaded("processors.cli", "run", code=5)
+
+    assert modules & SERVICES == AGENTS
+
+
+def test_what_the_command_line_lists_is_what_there_is() -> None:
+    """It names kinds of agents and jobs without loading them."""
+    assert tuple(app.KINDS) == cli.KINDS
+    assert WORK.keys() == JOBS.keys()

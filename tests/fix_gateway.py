@@ -50,10 +50,8 @@ class Served:
 
     def start(self) -> "Served":
         """Returns when it is ready."""
-        name = f"{self.site.prefix}gateway{len(self.site.spawned)}"
-        argv = [sys.executable, "-m", "producers.gateway.cli", "run"]
-        self.process = self.site.stack.spawn(name, argv, env=self.environment)
-        self.site.spawned.append(self.process)
+        module = "producers.gateway.cli"
+        self.process = self.site.spawn("gateway", module, "run", env=self.environment)
         eventually(self._ready)
         if not self.token:
             self.token = self.new_token("tests", "admin")

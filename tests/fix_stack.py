@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -18,13 +20,14 @@ import psycopg
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from deploy.local.process import GuardedProcess
+from deploy.local.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
 from processors.cluster import create_topics
 from processors.database.migrate import migrate
 from schemas.codec import load
 from schemas.settings import ServerSettings
 from schemas.topics import TOPICS
+from tests.preloaded import Fork, PreloadedProcess, preloaded
 
 _numbers = count(1)
 
@@ -61,7 +64,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 class Site:
     """Topics, schemas and a database of one test, and the commands that use them.
 
-    `settings` are further variables of the environment; they go before all others.
+    `settings` are further variables of the environment; they go before all others. A `quick` site
+    waits less long than one in production, and forks its processes from one that has loaded them.
     """
 
     stack: Stack
@@ -69,7 +73,7 @@ class Site:
     database_url: str
     spawned: list[GuardedProcess] = field(default_factory=list)
     settings: Mapping[str, str] = field(default_factory=dict)
-    waits: Mapping[str, str] = field(default_factory=lambda: WAITS)
+    quick: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -79,25 +83,41 @@ class Site:
             "FOX_TOPIC_PREFIX": self.prefix,
             # No test is to end otherwise for running at two in the morning.
             "FOX_JOBS_SCHEDULED": "false",
-            **self.waits,
+            **(WAITS if self.quick else {}),
             **self.settings,
         }
 
     def worker(self, *kinds: str) -> GuardedProcess:
         """Starts a worker; it ends with the test."""
-        name = f"{self.prefix}worker{len(self.spawned)}"
-        argv = [sys.executable, "-m", "processors.cli", "run", *kinds]
-        worker = self.stack.spawn(name, argv, env=self.environment)
-        self.spawned.append(worker)
-        return worker
+        return self.spawn("worker", "processors.cli", "run", *kinds)
+
+    def spawn(
+        self, name: str, module: str, *words: str, env: Mapping[str, str] | None = None
+    ) -> GuardedProcess:
+        """Starts what does not end by itself; it ends with the test."""
+        name, env = f"{self.prefix}{name}{len(self.spawned)}", env or self.environment
+        if self.quick:
+            log = self.stack.directory / "logs" / f"{name}.log"
+            process: GuardedProcess = PreloadedProcess(
+                name, Launch([module, *words], {**os.environ, **env}, log)
+            )
+        else:
+            process = self.stack.spawn(name, [sys.executable, "-m", module, *words], env=env)
+        self.spawned.append(process)
+        return process
 
     def foxstream(self, *words: str | Path, timeout: float = 180) -> "Finished":
         """Runs a `foxstream` command to its end."""
-        return _run("producers.cli", words, self.environment, timeout)
+        return self.run("producers.cli", words, timeout)
 
     def foxstream_worker(self, *words: str | Path, timeout: float = 180) -> "Finished":
         """Runs a `foxstream-worker` command to its end."""
-        return _run("processors.cli", words, self.environment, timeout)
+        return self.run("processors.cli", words, timeout)
+
+    def run(self, module: str, words: Sequence[str | Path], timeout: float) -> "Finished":
+        """Runs a command of this module to its end."""
+        run = _run_preloaded if self.quick else _run
+        return run(module, words, {**os.environ, **self.environment}, timeout)
 
     def start(self, *words: str | Path) -> "subprocess.Popen[bytes]":
         """Starts a `foxstream` command; the caller ends it."""
@@ -167,13 +187,27 @@ def _run(
 ) -> Finished:
     done = subprocess.run(
         _argv(module, words),
-        env={**os.environ, **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def _run_preloaded(
+    module: str, words: Sequence[str | Path], environment: Mapping[str, str], timeout: float
+) -> Finished:
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        fork = Fork(preloaded().fork(module, list(map(str, words)), environment, out, err))
+        try:
+            code = fork.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.kill(fork.pid, signal.SIGKILL)
+            raise
+        return Finished(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 @cache
@@ -194,10 +228,10 @@ def new_database(stack: Stack, name: str) -> str:
     return f"{server.rsplit('/', 1)[0]}/{name}"
 
 
-def prepared(stack: Stack, waits: Mapping[str, str] = WAITS) -> Site:
+def prepared(stack: Stack, *, quick: bool = True) -> Site:
     """A prefix and a database that nobody else uses, ready for a worker."""
     name = f"t{next(_numbers)}"
-    found = Site(stack, f"{name}.", new_database(stack, name), waits=waits)
+    found = Site(stack, f"{name}.", new_database(stack, name), quick=quick)
     create_topics(
         ServerSettings(
             kafka_bootstrap=stack.environment["FOX_KAFKA_BOOTSTRAP"], topic_prefix=found.prefix

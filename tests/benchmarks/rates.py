@@ -131,7 +131,7 @@ class Running:
 @contextmanager
 def running(on: Stage, limits: Limits) -> Iterator[Running]:
     """Ready, with topics and a database of their own."""
-    site = prepared(on.stack, waits={})
+    site = prepared(on.stack, quick=False)
     widened = site.foxstream_worker("topics", "--partitions", str(PARTITIONS))
     assert widened.code == 0, widened.stderr
     starter = Starter(site)

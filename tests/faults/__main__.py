@@ -48,7 +48,7 @@ def run(plan: Plan, directory: Path) -> Result:
     """A whole run on servers of its own."""
     began = monotonic()
     with Stack(directory / "stack", keep_schemas=True) as stack:
-        site = prepared(stack, waits={})
+        site = prepared(stack, quick=False)
         driver = Driver(site, plan, directory, long_run.report)
         driver.run()
         failures = [*driver.tally.failures, *tracebacks(driver.processes, driver.outages)]

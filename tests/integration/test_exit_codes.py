@@ -32,6 +32,12 @@ REFUSALS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def real(site: Site) -> None:
+    """Commands run as in production, in processes that load what they use."""
+    site.quick = False
+
+
 @pytest.fixture
 def nobody() -> Iterator[str]:
     """An address at which every connection is refused."""

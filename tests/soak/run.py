@@ -32,7 +32,7 @@ Report = Callable[[str], None]
 def soak(minutes: float, directory: Path, report: Report) -> Result:
     """On servers of its own below a directory that is there."""
     with ScriptedOpenAI() as model, Stack(directory / "stack", keep_schemas=True) as stack:
-        site = prepared(stack, waits={})
+        site = prepared(stack, quick=False)
         site.settings = {**model.environment, **SETTINGS}
         crew = Crew(site, directory / "spool")
         try:

@@ -70,8 +70,9 @@ bench: $(VENV)/ready ## foxstream beside three others, traits, import times: doc
 bench-growth: $(VENV)/ready ## producers, fairness, bad rows, growth to 5 million rows (20 minutes)
 	@$(BIN)/python -m tests.benchmarks long
 
-faults: $(VENV)/ready ## 2 million rows and 200 faults: every row and counter exact (20 minutes; OPTIONS="--rows N --faults N --seed N")
+faults: $(VENV)/ready ## 2 million rows and 200 faults, then 1,000 texts and 2 kills: all exact (25 minutes; OPTIONS="--rows N --faults N --seed N")
 	@$(BIN)/python -m tests.faults $(OPTIONS)
+	@$(BIN)/python -m tests.faults.texts
 
 soak: $(VENV)/ready ## 70 % of capacity with imports, uploads, texts and faults, for MINUTES (30): docs/scalability.md
 	@$(BIN)/python -m tests.soak $(MINUTES)

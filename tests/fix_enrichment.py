@@ -6,7 +6,7 @@ shares one worker: `open_shop`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count as numbers
@@ -54,13 +54,14 @@ def shop(site: Site, model: ScriptedOpenAI) -> Site:
 
 @contextmanager
 def open_shop(
-    stack: Stack, *kinds: str, **settings: object
+    stack: Stack, *kinds: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Site, ScriptedOpenAI]]:
     """A site with a worker that runs, for several tests: each empties it with `empty` when it begins."""
     with ScriptedOpenAI() as server:
         site = prepared(stack)
-        site.settings = {**server.environment, **FAST}
-        configure(site, **settings)
+        # Nobody dies: that a call takes its time on a busy machine is no trouble.
+        patient = {"FOX_AI_TIMEOUT_SECONDS": "30"}
+        site.settings = {**server.environment, **FAST, **patient, **(settings or {})}
         try:
             site.worker(*kinds)
             yield site, server
@@ -93,7 +94,7 @@ def empty(site: Site) -> None:
 TERMS = Terms(
     asked_model="gpt-4o-mini",
     limits=Limits(
-        "gpt-4o-mini", calls=1000, tokens=10**9, window=3.0, concurrency=4, seconds=20.0,
+        "gpt-4o-mini", calls=1000, tokens=10**9, window=1.0, concurrency=4, seconds=20.0,
         failures=5, open_seconds=60.0, budgets={},
     ),
     price=PRICES["gpt-4o-mini"],
@@ -106,7 +107,7 @@ TERMS = Terms(
 
 @dataclass
 class Texts:
-    """A database for texts, without topics, and the client of the server that plays the model."""
+    """A database for texts, and the client of the server that plays the model."""
 
     site: Site
     pool: Pool
@@ -153,9 +154,9 @@ def counted() -> dict[str, float]:
     }
 
 
-async def soon(ask: Any, seconds: float = 60) -> Any:
+async def soon(ask: Callable[[], object]) -> None:
     """As `eventually`, while workers run in this very test."""
-    return await asyncio.to_thread(eventually, ask, seconds)
+    await asyncio.to_thread(eventually, ask)
 
 
 @pytest.fixture(scope="session")
@@ -170,19 +171,25 @@ def texts_database(stack: Stack) -> str:
 
 
 @pytest.fixture
-async def texts(
-    stack: Stack, texts_database: str, model: ScriptedOpenAI, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Texts]:
-    """Nothing was ever asked, and the model may be."""
-    monkeypatch.setenv("NO_PROXY", "*")
+def texts_site(stack: Stack, texts_database: str) -> Site:
+    """A database for texts where nothing was ever asked, without topics."""
     site = Site(stack, "", texts_database)
     empty(site)
     site.execute("DELETE FROM ingest.ai_models")
+    return site
+
+
+@pytest.fixture
+async def texts(
+    texts_site: Site, model: ScriptedOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Texts]:
+    """The same, and the model may be asked."""
+    monkeypatch.setenv("NO_PROXY", "*")
     provider = Provider("sk-test", model.url, 20.0)
-    async with open_pool(texts_database, 8) as pool:
+    async with open_pool(texts_site.database_url, 8) as pool:
         async with transaction(pool) as connection:
             await limits.begin(connection, TERMS.limits.model)
-        yield Texts(site, pool, provider)
+        yield Texts(texts_site, pool, provider)
     await provider.close()
 
 
@@ -196,8 +203,13 @@ def configure(site: Site, **settings: object) -> None:
 _numbers = numbers(1000)
 
 
+def fresh() -> int:
+    """A number that no other test has: a row with it is one that nobody has imported or asked about."""
+    return next(_numbers)
+
+
 def cities(site: Site, count: int, first: int = 1) -> list[UUID]:
-    """So many cities in the site's table, which no other test has asked about: no answer is known."""
+    """So many cities in the site's table, about which no answer is known."""
     site.execute(
         """
         INSERT INTO location_ville (id, created_at, updated_at, nom, slug, code_postal_principal,
@@ -206,7 +218,7 @@ def cities(site: Site, count: int, first: int = 1) -> list[UUID]:
             '35', 'Bretagne', 48, -1, %s
         FROM generate_series(%s::integer, %s) n
         """,
-        next(_numbers),
+        fresh(),
         first,
         first + count - 1,
     )

@@ -104,9 +104,11 @@ def _key(place: Place) -> str:
 
 MODEL = {"OPENAI_BASE_URL": "{model}", "NO_PROXY": "*"}
 _ENRICHMENT = "tests/integration/test_enrichment.py"
+_LIMITS = "tests/integration/test_enrichment_limits.py"
+_NIGHTLY = "tests/integration/test_enrichment_nightly.py"
 _SOURCES = "tests/integration/test_enrichment_sources.py"
 _BATCHES = "tests/integration/test_enrichment_batches.py"
-_BUDGETS = f"{_ENRICHMENT}::test_budgets_of_an_import_and_of_the_month"
+_BUDGETS = f"{_LIMITS}::test_budgets_of_an_import_and_of_the_month"
 
 CASES: list[Seen | Proven] = [
     Seen("FOX_AI_MODEL", WORKER, "gpt-4o", _asked, "gpt-4o-mini", "gpt-4o"),
@@ -117,7 +119,7 @@ CASES: list[Seen | Proven] = [
     Seen("FOX_AI_PRICE_OUTPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00175, given=PRICED),
     Proven(
         "FOX_AI_REQUESTS_PER_MINUTE", WORKER,
-        f"{_ENRICHMENT}::test_the_rate_holds_for_workers_that_start_at_once",
+        f"{_LIMITS}::test_the_rate_holds_for_workers_that_start_at_once",
     ),
     Seen(
         "FOX_AI_TOKENS_PER_MINUTE", WORKER, "9999",
@@ -135,7 +137,7 @@ CASES: list[Seen | Proven] = [
         "FOX_AI_TIMEOUT_SECONDS", WORKER, "0.1", _provider, "answered", "timeout", given=MODEL
     ),
     Seen("FOX_AI_RETRY_SECONDS", WORKER, "0.5", _pause, True, False),
-    Proven("FOX_AI_RETRIES", WORKER, f"{_SOURCES}::test_b34_b45_failures_are_seen"),
+    Proven("FOX_AI_RETRIES", WORKER, f"{_ENRICHMENT}::test_b34_b45_failures_are_seen"),
     Proven(
         "FOX_AI_IMPORT_SECONDS", WORKER,
         f"{_SOURCES}::test_what_is_left_after_its_time_is_asked_for_again",
@@ -143,11 +145,11 @@ CASES: list[Seen | Proven] = [
     Seen("FOX_AI_BREAKER_FAILURES", WORKER, "3", lambda _: _opened(2), None, 60.0),
     Seen("FOX_AI_BREAKER_SECONDS", WORKER, "7", lambda _: _opened(4), 60.0, 7.0),
     Proven("FOX_AI_BUDGET_IMPORT", WORKER, _BUDGETS),
-    Proven("FOX_AI_BUDGET_DAY", WORKER, f"{_ENRICHMENT}::test_the_budget_stops_and_goes_on"),
+    Proven("FOX_AI_BUDGET_DAY", WORKER, f"{_LIMITS}::test_the_budget_stops_and_goes_on"),
     Proven("FOX_AI_BUDGET_MONTH", WORKER, _BUDGETS),
     Proven(
         "FOX_AI_NIGHTLY_REQUESTS", WORKER,
-        f"{_SOURCES}::test_the_nightly_plan_keeps_to_the_budget_and_runs_once",
+        f"{_NIGHTLY}::test_the_nightly_plan_keeps_to_the_budget_and_runs_once",
     ),
     Proven("FOX_AI_BATCH", WORKER, f"{_BATCHES}::test_a_night_in_one_batch"),
     Proven("FOX_AI_BATCH_SECONDS", WORKER, f"{_BATCHES}::test_a_night_in_one_batch"),

@@ -20,9 +20,9 @@ from prometheus_client import REGISTRY
 from deploy.local.stack import Stack
 from processors.database.migrate import migrate
 from processors.database.pool import Connection, Pool, open_pool, transaction
-from processors.enrichment import limits
-from processors.enrichment.answer_handling import Terms
-from processors.enrichment.limits import Limits
+from processors.enrichment import limits, storing
+from processors.enrichment.answer_handling import Asked, Terms, handling
+from processors.enrichment.limits import Limits, Permit
 from processors.enrichment.provider import Provider
 from processors.enrichment.working import Worker
 from schemas.prices import PRICES
@@ -128,6 +128,19 @@ class Texts:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+
+    async def call(self) -> Asked:
+        """A call that is under way, for the first request that waits."""
+        async with handling(self.pool, TERMS) as handle:
+            request = await storing.lease(handle.connection, uuid4(), 60, 60, batched=False)
+            assert request is not None
+            prompt = await handle.prompt(request)
+            assert prompt is not None
+            await storing.claim(handle.connection, request, prompt, 60)
+            _, call = handle.call(request, prompt, [])
+            permit = await limits.take(handle.connection, TERMS.limits, call)
+        assert isinstance(permit, Permit)
+        return Asked(request, prompt, permit)
 
     def ask(self, ids: list[UUID], reason: str = "asked", tries: int = 0) -> None:
         """Requests for cities that have come in."""

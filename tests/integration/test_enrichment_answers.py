@@ -8,17 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from processors.enrichment import limits, storing
-from processors.enrichment.answer_handling import Asked, Terms, handling
+from processors.enrichment.answer_handling import Terms, handling
 from processors.enrichment.batching import Batcher
-from processors.enrichment.limits import Permit
 from processors.enrichment.provider import CallError, Trouble
 from processors.enrichment.provider import Reply as Got
-from tests.fix_enrichment import TERMS, Texts, caught_up, cities, counted, empty
+from tests.fix_enrichment import TERMS, Texts, caught_up, cities, counted, empty, standing
 from tests.fix_stack import Site
 from tests.openai_server import Call, Reply, ScriptedOpenAI, good
 
@@ -224,19 +221,29 @@ async def test_both_ways_come_to_the_same(name: str, texts: Texts, model: Script
     assert by_batch == by_call
 
 
-async def asked(texts: Texts) -> Asked:
-    """A call that is under way."""
+@pytest.mark.parametrize(
+    ("reply", "state", "stays"), [(Reply(500), "failed", False), (Reply(raw=b"{}"), "lost", True)]
+)
+async def test_what_may_be_paid_keeps_its_reservation(
+    reply: Reply, state: str, stays: bool, texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """What is not paid for sure is there for others."""
+    model.script = lambda _: reply
     texts.ask(cities(texts.site, 1))
-    async with handling(texts.pool, PATIENT) as handle:
-        request = await storing.lease(handle.connection, uuid4(), 60, 60, batched=False)
-        assert request is not None
-        prompt = await handle.prompt(request)
-        assert prompt is not None
-        await storing.claim(handle.connection, request, prompt, 60)
-        _, call = handle.call(request, prompt, [])
-        permit = await limits.take(handle.connection, PATIENT.limits, call)
-    assert isinstance(permit, Permit)
-    return Asked(request, prompt, permit)
+    await at_once(texts, PATIENT)
+
+    assert texts.site.query("SELECT state, cost > 0 FROM ingest.ai_calls") == [(state, stays)]
+    assert texts.site.query("SELECT DISTINCT spent > 0 FROM ingest.ai_budgets") == [(stays,)]
+
+
+async def test_an_answer_ends_a_row_of_failures(texts: Texts, model: ScriptedOpenAI) -> None:
+    """Whether it is taken or not: the provider works."""
+    model.script = lambda _: POOR
+    texts.ask(cities(texts.site, 1))
+    texts.site.execute("UPDATE ingest.ai_models SET failures = 4")
+    await at_once(texts, PATIENT)
+
+    assert standing(texts.site, "failures") == 0
 
 
 @pytest.mark.parametrize(
@@ -250,7 +257,8 @@ async def asked(texts: Texts) -> Asked:
 )
 async def test_a_call_is_accounted_for_once(came: Got | CallError, texts: Texts) -> None:
     """Again it comes where the answer to a COMMIT was lost, or to two processes with the same batch."""
-    call = await asked(texts)
+    texts.ask(cities(texts.site, 1))
+    call = await texts.call()
     async with handling(texts.pool, PATIENT) as handle:
         await handle.settle(call, came)
     left, counts = rows(texts.site), counted()
@@ -263,7 +271,8 @@ async def test_a_call_is_accounted_for_once(came: Got | CallError, texts: Texts)
 
 async def test_what_is_not_committed_is_not_counted(texts: Texts) -> None:
     """It is done again, and counts then."""
-    call, counts = await asked(texts), counted()
+    texts.ask(cities(texts.site, 1))
+    call, counts = await texts.call(), counted()
     with suppress(ZeroDivisionError):
         async with handling(texts.pool, PATIENT) as handle:
             await handle.settle(call, Got(str(POOR.content), None, "stop", 400, 100))

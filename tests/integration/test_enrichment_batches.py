@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from processors.database.pool import transaction
 from processors.database.queries import load
@@ -282,6 +283,35 @@ async def test_calls_of_a_batch_are_counted_when_it_is_known_to_be_sent(
 
     assert counted()["calls made"] == before + 3
     assert len(model.batches) == 1
+
+
+async def test_what_somebody_is_asking_is_not_asked_in_a_batch(
+    texts: Texts, batcher: Batcher, model: ScriptedOpenAI
+) -> None:
+    """It waits for the answer that comes."""
+    ids = cities(texts.site, 1)
+    texts.ask(ids)
+    await texts.call()
+    texts.ask(ids, "missing")
+    await batcher.step()
+
+    assert model.batches == {}
+    assert states(texts.site) == {"running": 1, "pending": 1}
+
+
+async def test_a_model_that_is_gone_is_logged_once(
+    texts: Texts, batcher: Batcher, model: ScriptedOpenAI
+) -> None:
+    """Though each line of the batch says so; no request is to blame."""
+    model.script = lambda _: Reply(404, error={"code": "model_not_found"})
+    texts.ask(cities(texts.site, 3), "missing")
+    with capture_logs() as logs:
+        await batcher.step()
+
+    assert [log["action"] for log in logs if log["log_level"] == "error"] == ["ai_halted"]
+    assert texts.site.query("SELECT DISTINCT state, tries::int FROM ingest.enrichment") == [
+        ("pending", 0)
+    ]
 
 
 def stage(texts: Texts, *, batched: bool) -> Stage:

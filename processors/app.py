@@ -22,7 +22,7 @@ from processors.cluster import Identity, identify
 from processors.counting import Counting, Topics
 from processors.credentials import credentials
 from processors.database.pool import Pool
-from processors.draining import BatchTransport
+from processors.draining import BatchTransport, Tables
 from processors.enrichment import building
 from processors.enrichment.receiving import Requests, Results
 from processors.enrichment.stage import CaughtUp, Parts, Stage
@@ -295,6 +295,7 @@ def _app(world: World, kind: str) -> faust.App:
         producer_linger=0,
         producer_max_request_size=REJECT_MAX_BYTES,
         stream_wait_empty=False,
+        TableManager=Tables,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiokafka import ConsumerRecord
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -38,7 +39,7 @@ FETCH_WAIT_MS = 250
 records were not read: while a request for idle ones waits, aiokafka sends that broker no other."""
 
 FULL_SECONDS = 0.02
-"""How often it is asked whether there is room for more of a partition that had none."""
+"""How often it is asked whether there is a partition to read, or room for more of one."""
 
 SEEK_AGAIN_SECONDS = 1.0
 """Between two seeks while a server cannot be reached."""
@@ -265,16 +266,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         # the seek. It would not come again by itself: here no other is under way.
         if self.flow_active and (lost := self._dropped & self._turns.keys()):
             await self._seek_or_crash(lost)
-        fetches, active = await self._wait_next_records(timeout)
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        # Not by Faust's _wait_next_records: where no partition is active, as in a rebalance of an app
+        # with tables, which resumes the flow first, that one sleeps for a second.
+        active = self._get_active_partitions()
+        fetches = await self._getmany(active, timeout)
         generation = self.app.consumer_generation_id
-        for tp, fetched in (fetches or {}).items():
+        for tp, fetched in fetches.items():
             changelog = self._is_changelog_tp(tp)
             for item in fetched.records if changelog else (fetched,):
                 if (
                     self.should_stop
                     or not self.flow_active
                     or self.app.consumer_generation_id != generation
-                    or (active is not None and tp not in active)
+                    or tp not in active
                 ):
                     if not changelog:  # which Faust reads anew by itself
                         self._dropped.add(tp)
@@ -390,6 +396,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     f"holds {beginnings[tp]} to {ends[tp]}. Nothing was skipped. See "
                     "docs/operations.md, 'A position is lost'."
                 )
+
+
+class Tables(TableManager):  # type: ignore[misc]
+    """The tables of an app that has them all before it starts, as ours do: nothing is waited for."""
+
+    logger = logging.getLogger("faust")  # else mode logs under our module's name
+
+    async def on_start(self) -> None:
+        # Faust sleeps for a second here, so that agents can add tables when they start. The
+        # subscription to Kafka waits for this method, not for the time that it takes.
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

@@ -4,13 +4,16 @@ Most run the consumer in this process, wired as processors/app.py wires it, with
 test's own; the last ones run a worker.
 """
 
+import ast
 import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from inspect import getsource
 from itertools import count, pairwise
+from textwrap import dedent
 from typing import Any, cast
 
 import faust
@@ -19,6 +22,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
@@ -28,7 +32,7 @@ from processors import app as wiring
 from processors import draining
 from processors.cluster import create_topics, identify
 from processors.database.pool import TRANSACTION_SHARE
-from processors.draining import Batch, BatchConsumer, BatchTransport
+from processors.draining import Batch, BatchConsumer, BatchTransport, Tables
 from processors.errors import PositionLostError, UnreachableError
 from processors.settings import Settings
 from tests.fix_stack import Site, eventually
@@ -194,9 +198,10 @@ async def reading(
     stored: Mapping[TP, int] | None = None,
     positions: Positions | None = None,
     seek_seconds: float = 20.0,
+    prepare: Callable[[faust.App], None] = lambda _: None,
     **settings: object,
 ) -> AsyncIterator[Reader]:
-    """A started app of the kind that writes rows, and its end."""
+    """A started app of the kind that writes rows, and its end; `prepare` adds to it."""
     ours = Settings(kafka_bootstrap=topic.bootstrap, topic_prefix=topic.prefix)
     nothing = cast(Any, None)  # neither registry nor database is asked
     app = wiring._app(wiring.World(ours, nothing, nothing, {}), "rows")
@@ -212,6 +217,7 @@ async def reading(
         seek_seconds=seek_seconds,
     )
     wiring._drain(app, topic.name, found.run)
+    prepare(app)
     starting = asyncio.create_task(app.start())  # it waits for a seek that hangs
     try:
         yield found
@@ -297,6 +303,67 @@ async def test_a_recovery_without_an_end(topic: Topic, monkeypatch: pytest.Monke
         await until(reader.crashed)
 
         assert "tables do not recover" in str(reader.crashed())
+
+
+def test_tables_start_as_those_of_faust_but_at_once() -> None:
+    """What Faust does as its tables start is what ours do, after a second of sleep."""
+    theirs, ours = (_statements(manager) for manager in (TableManager, Tables))
+
+    assert theirs == ["await self.sleep(1.0)", *ours]
+
+
+def _statements(manager: type) -> list[str]:
+    [method] = ast.parse(dedent(getsource(manager.on_start))).body  # type: ignore[attr-defined]
+    assert isinstance(method, ast.AsyncFunctionDef)
+    described = ast.get_docstring(method) is not None
+    return [ast.unparse(statement) for statement in method.body[described:]]
+
+
+async def test_tables_that_are_there_before_the_start(topic: Topic) -> None:
+    """Their changelogs are in the first subscription: there is no second rebalance, and no sleep."""
+    changelog = f"{topic.prefix}known"
+    for future in topic.admin.create_topics([NewTopic(changelog, 1)]).values():
+        future.result(10)
+    topic.producer.produce(changelog, b"value", b"key")
+    topic.put(0, 9)
+    tables = []
+
+    def with_table(app: faust.App) -> None:
+        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}  # fmt: skip
+        internal = app.topic(changelog, partitions=1, acks=False, internal=True, **raw)
+        tables.append(
+            app.Table(
+                "known", partitions=1, key_type=bytes, value_type=bytes, changelog_topic=internal
+            )
+        )
+
+    async with reading(topic, prepare=with_table) as reader:
+        await until(lambda: len(reader.records) >= 10)
+
+        assert tables[0].data.get(b"key") == b"value"
+        assert reader.app.consumer_generation_id == 1
+
+
+async def test_partitions_that_are_resumed_after_the_flow(topic: Topic) -> None:
+    """As in a rebalance of an app with tables: Faust would not look at them for a second."""
+    slept = []
+
+    async with reading(topic) as reader:
+        await until(lambda: reader.consumer.waits_for() is None)
+        reader.consumer.pause_partitions({topic.tp()})
+        sleep = reader.consumer.sleep
+
+        async def noted(seconds: float) -> None:
+            slept.append(seconds)
+            await sleep(seconds)
+
+        reader.consumer.sleep = noted
+        await until(lambda: {1, draining.FULL_SECONDS} & set(slept))
+        reader.consumer.resume_partitions({topic.tp()})
+        topic.put(0, 9)
+        await until(lambda: len(reader.records) >= 10)
+
+    assert 1 not in slept
 
 
 async def _taken(reader: Reader, end: int) -> None:

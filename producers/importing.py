@@ -36,6 +36,7 @@ from producers.reading import (
     Source,
     open_source,
 )
+from producers.reading.fingerprint import sha256_of
 from producers.settings import Settings
 from producers.states import (
     TERMINAL,
@@ -64,7 +65,8 @@ _KAFKA_SECONDS = 8.0
 class Order:
     """What an operator asks for. `policy` is one of the symbols of schemas/avro/import_line.avsc.
 
-    `import_id` was promised to whoever uploaded the file, under the name `file_name`.
+    `import_id` was promised to whoever uploaded the file, under the name `file_name` and with the
+    SHA-256 `sha256`.
     """
 
     path: Path
@@ -76,6 +78,26 @@ class Order:
     uploaded_by: str | None = None
     import_id: str | None = None
     file_name: str | None = None
+    sha256: str | None = None
+
+    def source(self) -> Source:
+        """The file, opened. Raises RefusedError, also where it is not what was uploaded; OSError."""
+        try:
+            source = open_source(self.path, self.import_type, self.options)
+        except RefusedError:
+            # What is wrong with a damaged file is not what was wrong with the one that was sent.
+            self._check(sha256_of(self.path))
+            raise
+        self._check(source.sha256)
+        return source
+
+    def _check(self, sha256: str) -> None:
+        if self.sha256 not in (None, sha256):
+            raise RefusedError(
+                "damaged-file",
+                "Le fichier a été abîmé sur le serveur après son envoi : envoyez-le à nouveau, et "
+                "prévenez l'exploitation.",
+            )
 
 
 class AlreadyImportedError(RefusedError):
@@ -261,7 +283,7 @@ def read_file(order: Order, desk: Desk, watch: Callable[[Reading], None]) -> Rea
     which the same call goes on.
     """
     before = order.path.stat()
-    source = open_source(order.path, order.import_type, order.options)
+    source = order.source()
     chunks = source.chunks()
     first: list[Row] = next(chunks, [])
 

@@ -8,6 +8,8 @@ pytest_plugins = [
     "tests.fix_stack",
     "tests.fix_companies",
     "tests.fix_enrichment",
+    "tests.fix_application",
+    "tests.fix_disk",
     "tests.fix_gateway",
     "tests.fix_secured",
     "tests.reruns",

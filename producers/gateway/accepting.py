@@ -30,16 +30,15 @@ class Received(NamedTuple):
     size: int
 
 
-def accept(
+def job(
     gateway: Gateway, file: Received, form: Form, account: str, max_rows: int | None
 ) -> spool.Job:
-    """Makes an import of the file; blocks on the disk. Raises Problem 409 where it is one already."""
+    """The import that the file becomes. Raises Problem 409 where it is one already."""
     import_type = form.import_type
     if import_type is None:
         raise ValueError(form)
-    import_id = _fresh_id(gateway, file, form, import_type)
-    job = spool.Job(
-        id=import_id,
+    return spool.Job(
+        id=_fresh_id(gateway, file, form, import_type),
         import_type=import_type.name,
         file_name=file.name,
         sha256=file.sha256,
@@ -49,14 +48,20 @@ def accept(
         options=form.options_json(),
         policy=form.policy,
         generate_ai_content=form.generate_ai_content,
-        force=form.force,
         max_rows=max_rows,
     )
+
+
+async def accept(gateway: Gateway, job: spool.Job, path: Path) -> None:
+    """Makes the import; it is on the disk when this returns.
+
+    Raises Problem 409 where somebody was faster; the file is where it was then.
+    """
     try:
-        gateway.spool.accept(job, file.path)
+        await gateway.receiving.in_thread(gateway.spool.accept, job, path)
     except spool.TakenError as taken:
-        raise _known(gateway.state(import_id)) from taken
-    return job
+        raise _known(gateway.state(job.id)) from taken
+    gateway.accepted(job)
 
 
 def _fresh_id(gateway: Gateway, file: Received, form: Form, import_type: ImportType) -> str:
@@ -130,7 +135,8 @@ def location(import_id: str) -> str:
 class Replay:
     """A request with an Idempotency-Key: its earlier answer, or what remembers this one."""
 
-    def __init__(self, key: spool.Key | None) -> None:
+    def __init__(self, gateway: Gateway, key: spool.Key | None) -> None:
+        self._gateway = gateway
         self._key = key
         self._fingerprint = ""
 
@@ -150,10 +156,11 @@ class Replay:
                 "Cette Idempotency-Key a déjà servi pour un autre envoi : prenez-en une nouvelle.",
             )
         answer: dict[str, Any] = known["answer"]
-        return answer
+        # A gateway that died before it made the import did not answer so.
+        return answer if self._gateway.known(answer["id"]) else None
 
     def remember(self, answer: dict[str, Any]) -> None:
-        """The answer that the same key gets from now on."""
+        """The answer that the same key gets once its import is there. Blocks on the disk."""
         if self._key is not None:
             self._key.remember({"fingerprint": self._fingerprint, "answer": answer})
 
@@ -165,7 +172,7 @@ def replay(gateway: Gateway, account: str, key: str | None) -> Any:
     Raises Problem 409 while another one is.
     """
     if key is None:
-        yield Replay(None)
+        yield Replay(gateway, None)
         return
     if not 1 <= len(key) <= 255:
         raise Problem(400, "idempotency-key", "L'Idempotency-Key a de 1 à 255 caractères.")
@@ -177,4 +184,4 @@ def replay(gateway: Gateway, account: str, key: str | None) -> Any:
                 "Un envoi avec cette Idempotency-Key est en cours : attendez sa réponse.",
                 headers={"Retry-After": "1"},
             )
-        yield Replay(held)
+        yield Replay(gateway, held)

@@ -72,16 +72,15 @@ async def upload(
             answer = replay.earlier(received.sha256, {**received.fields, "file": file.name})
             if answer is not None:
                 return _accepted(answer, replayed=True)
-            job = await gateway.receiving.in_thread(
-                accepting.accept, gateway, file, form, account.name, gateway.limits.max_rows
-            )
+            job = accepting.job(gateway, file, form, account.name, gateway.limits.max_rows)
             answer = {
                 "id": job.id,
                 "message": "Fichier reçu, l'import commence.",
                 "status": "PENDING",
             }
-            replay.remember(answer)
-        gateway.accepted(job)
+            # Before the import, which would else be made again when the same is sent again.
+            await gateway.receiving.in_thread(replay.remember, answer)
+            await accepting.accept(gateway, job, file.path)
         metrics.UPLOAD.observe(monotonic() - received.received_at)
         metrics.UPLOAD_BYTES.inc(job.size)
         gateway.audit.write(request, account, "import", job.id, job.file_name)

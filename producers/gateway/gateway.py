@@ -80,6 +80,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Ends everything; what is not published stays in the spool."""
+        await self.receiving.ended()
         for thread in self._threads:
             thread.stop()
         ending = [*self._tasks, *self.retries]
@@ -105,8 +106,9 @@ class Gateway:
 
     def obstacles(self) -> list[str]:
         """Why the gateway is not ready; empty where it is."""
-        threads = [thread for thread in self._threads if thread.needed]
-        followed = [thread.why for thread in threads if thread.why is not None]
+        # Once: the threads change it.
+        whys = [thread.why for thread in self._threads if thread.needed]
+        followed = [why for why in whys if why is not None]
         return followed if self.probing.spool is None else [*followed, self.probing.spool]
 
     def failure(self) -> str | None:

@@ -52,12 +52,26 @@ class Receiving:
         self._most = most
         self._idle_seconds = idle_seconds
         self._now = 0
+        self._none = asyncio.Event()
+        self._none.set()
         self._threads = ThreadPoolExecutor(16, "spool")
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs what waits for the disk."""
+        """Runs what waits for the disk, to its end: nothing goes on behind a task that is cancelled.
+
+        `work` touches nothing that belongs to the event loop.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        working = loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        cancelled = None
+        while not working.done():
+            try:
+                await asyncio.wait({working})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled from working.exception()
+        return working.result()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -70,10 +84,17 @@ class Receiving:
                 headers={"Retry-After": "5"},
             )
         self._now += 1
+        self._none.clear()
         try:
             yield
         finally:
             self._now -= 1
+            if not self._now:
+                self._none.set()
+
+    async def ended(self) -> None:
+        """Waits for all who send: those that are cancelled still write what they took."""
+        await self._none.wait()
 
     @asynccontextmanager
     async def receive(self, request: Request) -> AsyncIterator[tuple[Upload, Receiver]]:
@@ -86,8 +107,9 @@ class Receiving:
             if int(request.headers.get("content-length") or 0) > self._max_bytes + _ENVELOPE_BYTES:
                 await _drain(self.blocks(request))
                 raise self._too_large()
-            receiver = await self.in_thread(self._spool.receive)
+            receiver = self._spool.receive()
             try:
+                await self.in_thread(receiver.open)
                 yield await self._receive(request, boundary, receiver), receiver
             finally:
                 await self.in_thread(receiver.close)

@@ -8,16 +8,16 @@ with the import's address in Location.
 
 import base64
 import binascii
-import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -26,11 +26,12 @@ from producers.gateway import accepting, forms, kinds
 from producers.gateway.access import Account
 from producers.gateway.gateway import Gateway, Needs, of
 from producers.gateway.problems import RESPONSES, Problem
+from producers.gateway.spool import Spool, alone, write_info
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,expiration,checksum,termination"
 _ALGORITHMS = ("sha1", "sha256", "md5")
-_BLOCK = 1 << 20
+_BLOCK = 2 << 20
 _CHECKED_BYTES = 64 << 20
 _MEDIA_TYPE = "application/offset+octet-stream"
 _MISMATCH = 460
@@ -101,20 +102,8 @@ async def create(
         ).isoformat(),
         "import_id": None,
     }
-    await gateway.receiving.in_thread(_create, gateway.spool.large / upload_id, info)
-    return _answer(201, info, 0, {"Location": f"/api/imports/uploads/{upload_id}"})
-
-
-def _create(folder: Path, info: dict[str, Any]) -> None:
-    folder.mkdir()
-    (folder / "data").touch()
-    _write_info(folder, info)
-
-
-def _write_info(folder: Path, info: dict[str, Any]) -> None:
-    new = folder / "info.new"
-    new.write_text(json.dumps(info), encoding="utf-8")
-    new.rename(folder / "info.json")
+    await gateway.receiving.in_thread(gateway.spool.begin_upload, upload_id, info)
+    return _answer(201, _Upload(info, 0), {"Location": f"/api/imports/uploads/{upload_id}"})
 
 
 def _metadata(header: str) -> dict[str, str]:
@@ -136,9 +125,14 @@ async def offset(
 ) -> Response:
     """Upload-Offset is where to go on."""
     _check_version(tus_resumable)
-    folder, info = _open(of(request), upload_id, account)
-    headers = {"Upload-Length": str(info["length"]), "Cache-Control": "no-store"}
-    return _answer(200, info, _size(folder, info), headers)
+    gateway = of(request)
+    folder = _folder(gateway, upload_id)
+    upload = await gateway.receiving.in_thread(_look, gateway.spool, folder, account)
+    if upload is None:
+        with _alone(folder):  # or else it becomes an import at this moment
+            upload = await _found(gateway, folder, account)
+    length = str(upload.info["length"])
+    return _answer(200, upload, {"Upload-Length": length, "Cache-Control": "no-store"})
 
 
 @router.patch(
@@ -166,41 +160,59 @@ async def patch(
     if request.headers.get("content-type") != _MEDIA_TYPE:
         raise Problem(415, "tus-content-type", f"Envoyez le morceau en {_MEDIA_TYPE}.")
     gateway = of(request)
-    folder, info = _open(gateway, upload_id, account)
+    folder = _folder(gateway, upload_id)
     async with gateway.receiving.place():
         with _alone(folder):
-            if _size(folder, info) != upload_offset:
+            upload = await _found(gateway, folder, account)
+            if upload.offset != upload_offset:
                 raise Problem(409, "tus-offset", "Upload-Offset n'est pas où en est l'envoi.")
-            if info["import_id"] is None:
-                await _append(request, gateway, folder / "data", info["length"], upload_checksum)
-                if _size(folder, info) == info["length"]:
-                    await _complete(request, gateway, folder, info, account)
-    headers = {"Location": accepting.location(info["import_id"])} if info["import_id"] else {}
-    return _answer(204, info, _size(folder, info), headers)
+            if upload.room:
+                data = folder / "data"
+                with data.open("r+b") as file:
+                    file.seek(upload_offset)
+                    await _append(request, gateway, file, upload.room, upload_checksum)
+                if data.stat().st_size == upload.info["length"]:
+                    await _complete(request, gateway, folder, upload.info, account)
+                upload = await _found(gateway, folder, account)
+    return _answer(204, upload, {})
 
 
 async def _append(
-    request: Request, gateway: Gateway, path: Path, length: int, checksum: str | None
+    request: Request, gateway: Gateway, file: BinaryIO, room: int, checksum: str | None
 ) -> None:
-    begin = path.stat().st_size
+    """`room` bytes are to come."""
     if checksum is not None:
-        await _append_checked(request, gateway, path, length - begin, checksum)
+        await _append_checked(request, gateway, file, room, checksum)
         return
+    begin = file.tell()
     buffer = bytearray()
-    with path.open("ab") as file:
-        try:
-            async for block in _within(gateway.receiving.blocks(request), length - begin):
-                buffer += block
-                if len(buffer) >= _BLOCK:
-                    await gateway.receiving.in_thread(file.write, bytes(buffer))
-                    buffer.clear()
-        except _BeyondError:
-            # Nothing of it: it is not what was announced.
-            buffer.clear()
-            file.truncate(begin)
-            raise
-        finally:
-            file.write(buffer)
+    try:
+        async for block in _within(gateway.receiving.blocks(request), room):
+            buffer += block
+            if len(buffer) >= _BLOCK:
+                await gateway.receiving.in_thread(_write, file, _taken(buffer))
+    except _BeyondError:
+        # Nothing of it: it is not what was announced.
+        buffer.clear()
+        await gateway.receiving.in_thread(file.truncate, begin)
+        raise
+    finally:
+        await gateway.receiving.in_thread(_write, file, _taken(buffer))
+
+
+def _taken(buffer: bytearray) -> bytes:
+    """What is in the buffer, which is empty then: a request that ends while it is written writes no
+    byte twice."""
+    taken = bytes(buffer)
+    buffer.clear()
+    return taken
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """Goes to the disk as it comes, so that the end has little left to wait for."""
+    file.write(data)
+    file.flush()
+    os.fdatasync(file.fileno())
 
 
 class _BeyondError(Problem):
@@ -208,7 +220,7 @@ class _BeyondError(Problem):
 
 
 async def _append_checked(
-    request: Request, gateway: Gateway, path: Path, room: int, checksum: str
+    request: Request, gateway: Gateway, file: BinaryIO, room: int, checksum: str
 ) -> None:
     digest, expected = _digest(checksum)
     buffer = bytearray()
@@ -217,8 +229,7 @@ async def _append_checked(
         digest.update(block)
     if digest.digest() != expected:
         raise Problem(_MISMATCH, "tus-checksum", "Le morceau est arrivé abîmé.")
-    with path.open("ab") as file:
-        await gateway.receiving.in_thread(file.write, buffer)
+    await gateway.receiving.in_thread(_write, file, bytes(buffer))
 
 
 async def _within(blocks: AsyncIterator[bytes], room: int) -> AsyncIterator[bytes]:
@@ -250,12 +261,11 @@ async def _complete(
     sha256 = await gateway.receiving.in_thread(_hash, path)
     received = accepting.Received(path, info["name"], sha256, info["length"])
     form = forms.read(info["fields"])
-    job = await gateway.receiving.in_thread(
-        accepting.accept, gateway, received, form, info["account"], None
-    )
+    job = accepting.job(gateway, received, form, info["account"], None)
+    # Before the import has the data: whoever finds that gone finds the import.
     info["import_id"] = job.id
-    await gateway.receiving.in_thread(_write_info, folder, info)
-    gateway.accepted(job)
+    await gateway.receiving.in_thread(write_info, folder, info)
+    await accepting.accept(gateway, job, path)
     gateway.audit.write(request, account, "import", job.id, job.file_name)
 
 
@@ -270,51 +280,85 @@ async def terminate(
 ) -> Response:
     """Removes what has arrived; an import that it became goes on."""
     _check_version(tus_resumable)
-    folder, _ = _open(of(request), upload_id, account)
+    gateway = of(request)
+    folder = _folder(gateway, upload_id)
     with _alone(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        await _found(gateway, folder, account)
+        await gateway.receiving.in_thread(shutil.rmtree, folder, ignore_errors=True)
     return Response(status_code=204, headers={"Tus-Resumable": VERSION})
 
 
-def _open(gateway: Gateway, upload_id: str, account: Account) -> tuple[Path, dict[str, Any]]:
-    unknown = Problem(404, "unknown-upload", "Cet envoi n'existe pas ou a expiré : recommencez-le.")
+class _Upload(NamedTuple):
+    """`offset`: how much of it is on the disk."""
+
+    info: dict[str, Any]
+    offset: int
+
+    @property
+    def room(self) -> int:
+        """Bytes that are to come; none where it is an import."""
+        return int(self.info["length"]) - self.offset
+
+
+def _folder(gateway: Gateway, upload_id: str) -> Path:
     folder = gateway.spool.large / upload_id
     if folder.parent != gateway.spool.large or not folder.is_dir():
-        raise unknown
-    try:
+        raise _unknown()
+    return folder
+
+
+def _unknown() -> Problem:
+    return Problem(404, "unknown-upload", "Cet envoi n'existe pas ou a expiré : recommencez-le.")
+
+
+async def _found(gateway: Gateway, folder: Path, account: Account) -> _Upload:
+    """As `_look`. Raises Problem 404."""
+    upload = await gateway.receiving.in_thread(_look, gateway.spool, folder, account)
+    if upload is None:
+        raise _unknown()
+    return upload
+
+
+def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
+    """The upload; None where the account has none there, or its data is gone. Blocks on the disk.
+
+    Until it is an import its last byte is to come, even if that is here: a client that is told that
+    all is here sends nothing more, and where the gateway died then no import would follow.
+    """
+    with suppress(FileNotFoundError):
         info: dict[str, Any] = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise unknown from None
-    if info["token_id"] != account.token_id:
-        raise unknown
-    if datetime.fromisoformat(info["ends_at"]) < datetime.now(UTC):
-        shutil.rmtree(folder, ignore_errors=True)
-        raise unknown
-    if info["import_id"] is None and not (folder / "data").exists():
-        raise unknown  # it became an import just before the gateway died: to send it again says so
-    return folder, info
-
-
-def _size(folder: Path, info: dict[str, Any]) -> int:
-    if info["import_id"] is not None:
-        return int(info["length"])
-    return (folder / "data").stat().st_size
+        ended = datetime.fromisoformat(info["ends_at"]) < datetime.now(UTC)
+        if ended or info["token_id"] != account.token_id:
+            return None
+        length = int(info["length"])
+        if spool.job(info["import_id"] or "") is not None:
+            return _Upload(info, length)
+        with (folder / "data").open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            os.fdatasync(file.fileno())  # a gateway that was killed may have left some in memory
+        return _Upload(info, min(size, length - 1))
+    return None
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("a") as lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            mine = held.enter_context(alone(folder))
+        except FileNotFoundError:
+            raise _unknown() from None
+        if not mine:
             raise Problem(
                 423, "tus-locked", "Un autre morceau de cet envoi est en cours.",
                 headers={"Retry-After": "1"},
-            ) from None  # fmt: skip
+            )  # fmt: skip
         yield
 
 
-def _answer(status: int, info: dict[str, Any], size: int, headers: dict[str, str]) -> Response:
-    ends = format_datetime(datetime.fromisoformat(info["ends_at"]), usegmt=True)
-    own = {"Tus-Resumable": VERSION, "Upload-Offset": str(size), "Upload-Expires": ends}
+def _answer(status: int, upload: _Upload, headers: dict[str, str]) -> Response:
+    """Names the import that the upload is."""
+    ends = format_datetime(datetime.fromisoformat(upload.info["ends_at"]), usegmt=True)
+    own = {"Tus-Resumable": VERSION, "Upload-Offset": str(upload.offset), "Upload-Expires": ends}
+    if not upload.room:
+        own["Location"] = accepting.location(upload.info["import_id"])
     return Response(status_code=status, headers={**own, **headers})

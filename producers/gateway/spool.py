@@ -16,9 +16,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -46,7 +46,6 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
     policy: str = "merge"
     generate_ai_content: bool = False
-    force: bool = False
     max_rows: int | None = None
 
     @property
@@ -60,18 +59,22 @@ class TakenError(Exception):
 
 
 class Receiver:
-    """A file that is being received. `write` and `finish` block: call them off the event loop.
+    """A file that is being received. All but `__init__` blocks: call it off the event loop.
 
     What is written goes to the disk as it comes, so that the end has little left to wait for.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb")
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # but for a moment, who cleans, nobody has it
+        self._open = ExitStack()
         self._hash = hashlib.sha256()
         self._unsynced = 0
         self.size = 0
+
+    def open(self) -> None:
+        """Makes the file."""
+        self._file = self._open.enter_context(self.path.open("xb"))
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # but for a moment, who cleans, nobody has it
 
     def write(self, data: bytes) -> None:
         """Raises OSError, as where the disk is full."""
@@ -83,14 +86,14 @@ class Receiver:
             self._sync()
 
     def finish(self) -> str:
-        """The SHA-256 of the file, which is on the disk now."""
-        self._sync()
+        """The SHA-256 of the file, which can be read now."""
+        self._file.flush()
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Gives up what was not moved away. May be called twice."""
+        """Gives up what was not moved away."""
         self.path.unlink(missing_ok=True)
-        self._file.close()
+        self._open.close()
 
     def _sync(self) -> None:
         self._file.flush()
@@ -109,10 +112,10 @@ class Spool:
         self.large = self.folder / "large"
         self._keys = self.folder / "keys"
         for needed in (self._incoming, self._imports, self._pending, self.large, self._keys):
-            needed.mkdir(parents=True, exist_ok=True)
+            _make_folder(needed)
 
     def receive(self) -> Receiver:
-        """A new file."""
+        """For a new file."""
         return Receiver(self._incoming / f"{uuid4()}.part")
 
     def scratch(self, suffix: str) -> Path:
@@ -122,20 +125,25 @@ class Spool:
     def accept(self, job: Job, data: Path) -> None:
         """Makes a received file an import that is published whatever happens. Raises TakenError.
 
-        When this returns, all of it is on the disk.
+        When this returns, all of it is on the disk. If it raises, nothing is lost: the file is where
+        it was, or the import has it.
         """
         folder = self._imports / f".{uuid4()}"
         folder.mkdir()
+        moved = folder / job.data
         try:
-            data.rename(folder / job.data)
+            _sync(data)
             _write(folder / "job.json", json.dumps(asdict(job), ensure_ascii=False))
-            _sync_folder(folder)
             # Before the import: one without its mark would never be published.
             (self._pending / job.id).touch()
-            _sync_folder(self._pending)
+            _sync(self._pending)
+            data.rename(moved)
+            _sync(folder)
             folder.rename(self.import_folder(job.id))
-            _sync_folder(self._imports)
+            _sync(self._imports)
         except OSError as error:
+            with suppress(FileNotFoundError):
+                moved.rename(data)
             shutil.rmtree(folder, ignore_errors=True)
             if self.import_folder(job.id).exists():
                 raise TakenError(job.id) from error
@@ -153,7 +161,9 @@ class Spool:
             text = (self.import_folder(import_id) / "job.json").read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        return Job(**json.loads(text))
+        stored = json.loads(text)  # by another version, which may know more fields
+        names = stored.keys() & {known.name for known in fields(Job)}
+        return Job(**{name: stored[name] for name in names})
 
     def data(self, job: Job) -> Path:
         """The uploaded file."""
@@ -174,13 +184,19 @@ class Spool:
     def published(self, import_id: str) -> None:
         """The import needs nothing more. Its file stays for a while."""
         (self._pending / import_id).unlink(missing_ok=True)
-        _sync_folder(self._pending)
+        _sync(self._pending)
 
-    @contextmanager
-    def lease(self, import_id: str) -> Iterator[bool]:
-        """Holds the import's lock for the block, or gives False: another process publishes it."""
-        with (self.import_folder(import_id) / "lock").open("a") as lock:
-            yield _locked(lock.fileno())
+    def lease(self, import_id: str) -> AbstractContextManager[bool]:
+        """As `alone`; False: another process publishes the import."""
+        return alone(self.import_folder(import_id))
+
+    def begin_upload(self, upload_id: str, info: Mapping[str, Any]) -> None:
+        """Makes the folder of a resumable upload; it is on the disk when this returns."""
+        folder = self.large / upload_id
+        folder.mkdir()
+        (folder / "data").touch()
+        write_info(folder, info)
+        _sync(self.large)
 
     def key_file(self, account: str, key: str) -> Path:
         """Where an account's Idempotency-Key is remembered."""
@@ -204,8 +220,16 @@ class Spool:
             received = part.suffix == ".part"
             if not (received and _is_held(part)):
                 yield part, _JUST_SECONDS if received else _ORPHAN_SECONDS
-        yield from ((upload, 0.0) for upload in self.large.iterdir() if _has_ended(upload))
+        yield from self._removable_uploads()
         yield from ((key, _KEY_SECONDS) for key in self._keys.iterdir())
+
+    def _removable_uploads(self) -> Iterator[tuple[Path, float]]:
+        for upload in self.large.iterdir():
+            ends_at = _ends_at(upload)
+            if ends_at is None:
+                yield upload, _ORPHAN_SECONDS
+            elif ends_at < datetime.now(UTC) and not _is_held(upload / "lock"):
+                yield upload, 0.0
 
     def room(self) -> tuple[int, int]:
         """Bytes that are free on its disk, and the size of it. Raises OSError."""
@@ -222,15 +246,15 @@ class Spool:
 
     def secret(self) -> bytes:
         """Random bytes that all gateways of this spool share; made where there are none."""
-        path = self.folder / "secret"
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with os.fdopen(descriptor, "wb") as file:
-            made = os.urandom(32)
-            file.write(made)
-        return made
+        descriptor = os.open(self.folder / "secret", os.O_CREAT | os.O_RDWR, 0o600)
+        with os.fdopen(descriptor, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            secret = file.read()
+            # An empty one is of a gateway that died here.
+            if not secret:
+                secret = os.urandom(32)
+                file.write(secret)
+            return secret
 
 
 class Key:
@@ -238,22 +262,41 @@ class Key:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        text = file.read()
-        self.known: dict[str, Any] | None = json.loads(text) if text else None
+        self.known: dict[str, Any] | None = None
+        with suppress(ValueError):  # nothing, or what a power loss left of it
+            self.known = json.loads(file.read())
 
     def remember(self, what: dict[str, Any]) -> None:
-        """Writes what this key stands for."""
+        """Writes what this key stands for; it is on the disk when this returns."""
         self._file.seek(0)
         self._file.truncate()
         self._file.write(json.dumps(what).encode())
         self._file.flush()
+        os.fsync(self._file.fileno())
+        _sync(Path(self._file.name).parent)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Holds the folder's lock for the block, or gives False: somebody else has it."""
+    with (folder / "lock").open("a") as lock:
+        yield _locked(lock.fileno())
+
+
+def write_info(folder: Path, info: Mapping[str, Any]) -> None:
+    """Says what a resumable upload is to become; it is on the disk when this returns."""
+    new = folder / "info.new"
+    _write(new, json.dumps(info))
+    new.rename(folder / "info.json")
+    _sync(folder)
 
 
 @contextmanager
 def key(path: Path) -> Iterator[Key | None]:
     """The key for the block; None while another request with it is not answered."""
     with path.open("a+b") as file:
-        if not _locked(file.fileno()):
+        # Without a name it was given up just now, by another gateway.
+        if not _locked(file.fileno()) or not os.fstat(file.fileno()).st_nlink:
             yield None
             return
         file.seek(0)
@@ -268,12 +311,13 @@ def new_job_time() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _has_ended(upload: Path) -> bool:
+def _ends_at(upload: Path) -> datetime | None:
+    """None where the upload was never begun, or its info is damaged."""
     try:
         info = json.loads((upload / "info.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    return datetime.fromisoformat(info["ends_at"]) < datetime.now(UTC)
+    except (FileNotFoundError, ValueError):
+        return None
+    return datetime.fromisoformat(info["ends_at"])
 
 
 def _is_id(text: str) -> bool:
@@ -293,7 +337,7 @@ def _is_held(path: Path) -> bool:
         with path.open("rb") as file:
             return not _locked(file.fileno())
     except FileNotFoundError:
-        return True
+        return False
 
 
 def _remove(path: Path, before: float) -> bool:
@@ -316,7 +360,16 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def _make_folder(path: Path) -> None:
+    """With those above it; all of them are on the disk when this returns."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Brings a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

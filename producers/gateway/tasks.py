@@ -24,7 +24,7 @@ from producers.importing import (
     read_file,
 )
 from producers.progress import number
-from producers.reading import Options, RefusedError, open_source
+from producers.reading import Options, RefusedError
 from producers.reading.rows import filled
 from producers.reports import report, write
 from producers.settings import Settings
@@ -164,16 +164,16 @@ def _order(spool: Spool, job: Job) -> Order:
         Options(**job.options),
         job.policy,
         job.generate_ai_content,
-        job.force,
-        job.uploaded_by,
+        uploaded_by=job.uploaded_by,
         import_id=job.id,
         file_name=job.file_name,
+        sha256=job.sha256,
     )
 
 
 def _check_rows(order: Order, limit: int) -> None:
     """Raises TooManyRowsError, before anything is published."""
-    source = open_source(order.path, order.import_type, order.options)
+    source = order.source()
     rows = sum(len(filled(block.rows)) for part in source.parts for block in part.blocks())
     if rows > limit:
         raise TooManyRowsError(rows, limit)

@@ -192,6 +192,7 @@ def _accepted(spool: Spool, count: int, max_rows: int | None = 1) -> list[Job]:
     jobs = [_job(number, max_rows) for number in range(count)]
     for job in jobs:
         received = spool.receive()
+        received.open()
         received.finish()
         spool.accept(job, received.path)
         received.close()

@@ -41,6 +41,7 @@ def test_killed_at_any_moment(gateway: Callable[..., Served]) -> None:
         served.kill()
         served.start()
     orphan = Spool(served.spool).receive()
+    orphan.open()
     orphan.write(b"x")
 
     for import_id, start in accepted.items():

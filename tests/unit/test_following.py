@@ -1,9 +1,12 @@
 """What a gateway knows of imports."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 from producers.gateway.following import States
 from producers.states import State, new_state
+from tests.fix_application import Application
 
 
 def state(import_id: str, version: int) -> State:
@@ -31,3 +34,26 @@ def test_a_tombstone_takes_an_import_away() -> None:
     assert states.by_id == {}
     states.take({"a": state("a", 3)})
     assert states.by_id["a"]["version"] == 3
+
+
+class Follower:
+    """Its thread gets ready between two looks."""
+
+    needed = True
+
+    def __init__(self) -> None:
+        self._whys: list[str | None] = ["not yet"]
+
+    @property
+    def why(self) -> str | None:
+        return self._whys.pop() if self._whys else None
+
+
+def test_a_follower_that_gets_ready_is_no_empty_obstacle(
+    application: Callable[..., Application],
+) -> None:
+    """What a thread changes is looked at once."""
+    gateway = application().gateway
+    gateway._threads = [cast(Any, Follower())]
+
+    assert (gateway.obstacles(), gateway.obstacles()) == (["not yet"], [])

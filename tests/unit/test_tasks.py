@@ -1,0 +1,120 @@
+"""Files of the spool that are published: only what was uploaded, and once."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from producers.gateway import tasks
+from producers.gateway.spool import Job, Spool, new_job_time
+from producers.importing import Order, Reading, begin
+from producers.reading import RefusedError
+from producers.settings import Settings
+from producers.states import State, new_state
+
+CONTENT = b"siren;nom\n732829320;A\n552100554;B\n"
+IMPORT_ID = "0" * 36
+
+
+class Kafka:
+    """In the place of it: what is read and refused. `known` is what the log says of the import."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[bytes] = []
+        self.refused: list[str] = []
+        self.known: State | None = None
+        monkeypatch.setattr(tasks, "Desk", self._desk)
+        monkeypatch.setattr(tasks, "read_file", self._read_file)
+        monkeypatch.setattr(tasks, "publish_refusal", self._refuse)
+
+    def _desk(self, _: Settings) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def _read_file(self, order: Order, *_: object) -> Reading:
+        source = order.source()
+        ids = [str(order.import_id)]
+        states = {} if self.known is None else {ids[0]: self.known}
+        reading = begin(self.known, states, ids, new_state(id=ids[0]), force=order.force)
+        self.read.append(source.path.read_bytes())
+        return reading
+
+    def _refuse(self, order: Order, desk: object, sha256: str, refusal: RefusedError) -> None:
+        self.refused.append(refusal.code)
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
+    return Kafka(monkeypatch)
+
+
+@pytest.fixture
+def publish(tmp_path: Path) -> Callable[..., str]:
+    """Publishes a file of which `damaged` is left."""
+    spool = Spool(tmp_path / "spool")
+
+    def run(job: Job, damaged: bytes | None = None) -> str:
+        data = spool.scratch(".part")
+        data.write_bytes(CONTENT)
+        spool.accept(job, data)
+        if damaged is not None:
+            spool.data(job).write_bytes(damaged)
+        limit = tasks.Limit(60)
+        outcome = tasks.publish(lambda _: None, Settings(), spool.folder, job.id, limit)
+        assert spool.pending() == []
+        return outcome
+
+    return run
+
+
+JOB = Job(
+    IMPORT_ID,
+    "ENTREPRISE",
+    "a.csv",
+    sha256(CONTENT).hexdigest(),
+    len(CONTENT),
+    "me",
+    new_job_time(),
+)
+
+
+@pytest.mark.parametrize("max_rows", [None, 10], ids=["large", "plain"])
+@pytest.mark.parametrize(
+    "damaged",
+    [CONTENT[:-14], CONTENT.replace(b"A", b"C"), b"", b"\0" * len(CONTENT), b"PK\x03\x04"],
+    ids=["cut", "changed", "empty", "zeros", "unreadable"],
+)
+def test_a_file_that_was_damaged_is_not_imported(
+    kafka: Kafka, publish: Callable[..., str], damaged: bytes, max_rows: int | None
+) -> None:
+    """A disk lost or changed bytes: that is what the import says, also where they are no file at all."""
+    outcome = publish(replace(JOB, max_rows=max_rows), damaged)
+
+    assert (outcome, kafka.refused, kafka.read) == ("refused", ["damaged-file"], [])
+
+
+@pytest.mark.parametrize("max_rows", [None, 10], ids=["large", "plain"])
+def test_a_file_that_is_whole_is_read(
+    kafka: Kafka, publish: Callable[..., str], max_rows: int | None
+) -> None:
+    """And one that was never right is refused for what is wrong with it."""
+    assert publish(replace(JOB, max_rows=max_rows)) == "published"
+    assert (kafka.refused, kafka.read) == ([], [CONTENT])
+
+    wrong = b"foo;bar\n1;2\n"
+    sent = replace(JOB, id="1" * 36, max_rows=max_rows, sha256=sha256(wrong).hexdigest())
+    assert publish(sent, wrong) == "refused"
+    assert kafka.refused == ["unknown-columns"]
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "ERROR"])
+def test_an_import_that_has_ended_is_not_refused(
+    kafka: Kafka, publish: Callable[..., str], status: str
+) -> None:
+    """Who published it died before it could say so; that the upload was forced changes nothing."""
+    kafka.known = new_state(id=IMPORT_ID, status=status, created_at=JOB.when, version=1)
+
+    assert publish(JOB) == "published"
+    assert (kafka.refused, kafka.read) == ([], [])

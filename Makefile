@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast properties up down check fmt lock docs bench bench-growth faults soak
+.PHONY: help demo test test-fast properties mutants up down check fmt lock docs bench bench-growth faults soak
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -73,6 +73,9 @@ bench-growth: $(VENV)/ready ## producers, fairness, bad rows, growth to 5 millio
 faults: $(VENV)/ready ## 2 million rows and 200 faults, then 1,000 texts and 2 kills: all exact (25 minutes; OPTIONS="--rows N --faults N --seed N")
 	@$(BIN)/python -m tests.faults $(OPTIONS)
 	@$(BIN)/python -m tests.faults.texts
+
+mutants: $(VENV)/ready ## break each guard of tests/mutants once, and say which test notices (10 minutes; NAMES="one other")
+	@$(BIN)/python -m tests.mutants $(NAMES)
 
 soak: $(VENV)/ready ## 70 % of capacity with imports, uploads, texts and faults, for MINUTES (30): docs/scalability.md
 	@$(BIN)/python -m tests.soak $(MINUTES)

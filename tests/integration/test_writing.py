@@ -27,17 +27,17 @@ from processors.draining import Batch
 from processors.errors import BatchTooLargeError, ConfigurationError
 from processors.judging import judge
 from processors.verdicts import Judged
-from processors.writing import isolate
+from processors.writing import isolate, limit
 from processors.writing.limit import RejectLimit
 from processors.writing.merge import MOST_ROUNDS
-from processors.writing.positions import FencedError, StoredPositions
+from processors.writing.positions import FencedError, StoredPositions, halt
 from processors.writing.progress import OUTCOMES
 from processors.writing.sqlstate import Blame, blame, passes
 from processors.writing.targets import TARGETS, Target
 from processors.writing.transaction import ALONE, Kin, Written, write
 from schemas.codec import Encoder, RowDecoder, load
 from schemas.geography import departement_of, region_of
-from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.registry import Schema, SchemaUnknownError
 from tests.examples import examples
 from tests.fix_stack import new_database
@@ -338,6 +338,30 @@ async def test_topic_of_the_same_name(log: Partition, other: Identity) -> None:
         await stored.restore({log.tp: 0})
 
 
+async def test_topic_made_anew_under_a_running_worker(log: Partition) -> None:
+    """A topic that is not the one which this worker started with is not begun: its records would be
+    taken for those of the other."""
+    known, now = Identity("cluster", "id", 1), Identity("cluster", "new", 1)
+    stored = StoredPositions(log.pool, {TOPIC: known}, lambda _: {TOPIC: now})
+
+    with pytest.raises(ConfigurationError, match="Start the worker again"):
+        await stored.restore({TP(TOPIC, 5): 0})
+
+    assert await log.query("SELECT topic_id FROM ingest.positions") == [("id",)]
+
+
+async def test_a_halt_ends_with_the_next_batch(log: Partition) -> None:
+    """Why a partition is not written is noted until it is, and moves no position."""
+    log.append(company(1))
+    await halt(log.pool, log.batch(), "relation does not exist")
+    halted = "SELECT next_offset, halted FROM ingest.positions"
+    assert await log.query(halted) == [(0, "relation does not exist")]
+
+    await log.write(log.batch())
+
+    assert await log.query(halted) == [(1, None)]
+
+
 async def test_position_that_is_stored_stays(log: Partition) -> None:
     """The beginning of a log counts only where no position is stored."""
     identity = {TOPIC: Identity("cluster", "id", 1)}
@@ -534,6 +558,30 @@ async def test_rows_of_the_site(log: Partition) -> None:
 
     assert await log.stored("id::text, nom, google_place_id") == [(OTHER, "File", "place")]
     assert await log.progress() == Counter(updated=1)
+
+
+async def test_what_an_import_expects_is_no_reason_to_halt(
+    log: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a cancelled import, and those that their reader has rejected, may be all there is."""
+    monkeypatch.setattr(limit, "LEAST_ROWS", 1)
+    log.limit = RejectLimit(0.1)
+    fault = {"column": "nom", "code": "missing-value", "message": "Le nom manque."}
+    await log.execute(
+        f"""
+        INSERT INTO ingest.imports (
+            id, partition, import_type, file_name, file_sha256, generate_ai_content, header,
+            options, created_at, cancelled_at
+        ) VALUES ('{IMPORT}', 0, 'ENTREPRISE', 'e.csv', '', false, '[]', '{{}}', now(), now())
+        """
+    )
+    log.append(company(1, **line(1)))
+    log.append(company(2, None, **line(1, OTHER, faults=[fault])))
+
+    await log.write_all()
+
+    assert await log.progress() == Counter(cancelled=1)
+    assert await log.progress(OTHER) == Counter(rejected=1)
 
 
 # Rejects
@@ -793,6 +841,34 @@ async def test_key_inserted_meanwhile(log: Partition) -> None:
         await log.write(log.batch())
     assert await log.progress() == Counter(updated=1)
     assert await log.stored() == [(siren(1), "file")]
+
+
+@pytest.mark.parametrize(
+    ("import_type", "row", "column"),
+    [
+        (ENTREPRISE, company(1), "telephone"),
+        (VILLE, {"nom": "Rennes", "code_postal_principal": "35000"}, "region"),
+        (CATEGORIE, {"nom": "Café"}, "description"),
+    ],
+    ids=["ENTREPRISE", "VILLE", "CATEGORIE"],
+)
+async def test_row_changed_meanwhile(
+    log: Partition, import_type: ImportType, row: Columns, column: str
+) -> None:
+    """What the site changes between our look and our write stays where the row does not give it."""
+    log.target = TARGETS[import_type.name]
+    log.append(row)
+    log.append({**row, **line(1)})
+    await log.write(log.batch(0, 1))
+    async with log.pool.connection() as site, site.transaction():
+        await site.execute(f"UPDATE {import_type.table} SET {column} = 'site'".encode())
+        writing = asyncio.create_task(log.write(log.batch(1)))
+        while not await _waits(log):
+            assert not writing.done()
+
+    await writing
+
+    assert await log.stored(column) == [("site",)]
 
 
 async def test_many_rows_of_one_key(log: Partition) -> None:

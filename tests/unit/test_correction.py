@@ -61,6 +61,51 @@ def test_a_report_reads_back(
     ]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("cell", ["=1+1", "'=1+1", "@A", "-A", "'", "+33 6 12"])
+def test_guards_are_taken_off(tmp_path: Path, suffix: str, cell: str) -> None:
+    """An apostrophe of ours is no part of a cell, of one beyond the header or of a header."""
+    path = saved(tmp_path / f"e{suffix}", [["123456782", cell, cell]], ["siren", "=nom", "_cell_3"])
+
+    source = open_source(path, ENTREPRISE, Options(columns={"=nom": "nom"}))
+
+    assert source.header == ["siren", "=nom"]
+    assert [row.cells for chunk in source.chunks() for row in chunk] == [["123456782", cell, cell]]
+
+
+def test_a_line_that_is_too_short(tmp_path: Path) -> None:
+    """Nobody knows which of its cells are missing: it stands for no reject, and the others go on."""
+    path = saved(tmp_path / "e.csv", [["123456782", "Un"]] * 3, ["siren", "nom"])
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines[2] = lines[2].removesuffix(f";{IMPORT}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+    first, short, last = rows_of(path)
+
+    assert [fault.code for fault in short.faults] == ["missing-cell"]
+    assert (first.faults, short.origin, last.faults) == ([], None, [])
+
+
+@pytest.mark.parametrize("line", ["0", "-1", "²", "1.5", str(2**31), "9" * 30])
+def test_lines_that_no_file_has(tmp_path: Path, line: str) -> None:
+    """What is no number of a line stands for no reject."""
+    path = saved(tmp_path / "e.csv", [["123456782", "Un"]], ["siren", "nom"])
+    text = path.read_text(encoding="utf-8-sig").replace(";2;", f";{line};")
+    path.write_text(text, encoding="utf-8")
+
+    [row] = rows_of(path)
+
+    assert ([fault.column for fault in row.faults], row.origin) == (["_line"], None)
+
+
+def test_the_last_line_that_a_file_may_have(tmp_path: Path) -> None:
+    path = saved(tmp_path / "e.csv", [["123456782", "Un"]], ["siren", "nom"])
+    text = path.read_text(encoding="utf-8-sig").replace(";2;", f";{2**31 - 1};")
+    path.write_text(text, encoding="utf-8")
+
+    assert [row.origin for row in rows_of(path)] == [(IMPORT, 2**31 - 1, None)]
+
+
 def test_our_columns_are_no_columns(tmp_path: Path) -> None:
     """They are neither unknown nor fields, wherever they stand."""
     path = tmp_path / "e.csv"
@@ -144,7 +189,9 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
     assert rows_of(path)[0].cells == ["123456782", "Un", "a", "b", "c"]
 
 
-@pytest.mark.parametrize("named", [["x"], [IMPORT, IMPORT.replace("6", "7")], [""]])
+@pytest.mark.parametrize(
+    "named", [["x"], [IMPORT, IMPORT.replace("6", "7")], [""], [IMPORT.upper()], [f"{{{IMPORT}}}"]]
+)
 def test_reports_of_no_one_import(tmp_path: Path, named: list[str]) -> None:
     """A file that names no import, or several, is refused as a whole."""
     path = tmp_path / "e.csv"

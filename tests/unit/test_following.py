@@ -26,6 +26,19 @@ async def test_a_log_that_is_read_anew_replaces_what_was_known() -> None:
     assert {i: known["version"] for i, known in states.by_id.items()} == {"kept": 9, "new": 0}
 
 
+def test_the_newest_state_holds() -> None:
+    """One that comes late replaces nothing; one of the same version comes with what is new in it."""
+    states = States()
+    states.take({"a": state("a", 7)})
+    states.take({"a": state("a", 6)})
+    states.take_new([state("a", 0)])
+    assert states.by_id["a"]["version"] == 7
+
+    same = {**state("a", 7), "waiting_for": "database"}
+    states.take({"a": same})
+    assert states.by_id["a"] == same
+
+
 def test_a_tombstone_takes_an_import_away() -> None:
     """And the import may come back, with a lower version than it had."""
     states = States()

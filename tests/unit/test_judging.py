@@ -389,6 +389,51 @@ def test_foreign_import(tie: Mapping[str, Any]) -> None:
     assert (reject.record.offset, reject.import_id) == (1, None)
 
 
+@pytest.mark.parametrize(
+    ("import_id", "number", "sheet"),
+    [
+        ("not-a-uuid", 5, None),
+        (OTHER.upper(), 5, None),
+        ("", 5, None),
+        (OTHER, 0, None),
+        (OTHER, -5, None),
+        (OTHER, 5, "a\0b"),
+    ],
+)
+def test_foreign_reject(import_id: str, number: int, sheet: str | None) -> None:
+    """A row that claims to settle what can be no line of an import is a reject of no import.
+
+    PostgreSQL would refuse it, and halt the partition.
+    """
+    claim = {"id": import_id, "line": number, "sheet": sheet}
+
+    found = judged(company(), company(**{"import": line(1, settles=claim)}), company())
+
+    assert [row.offset for row in found.rows] == [0, 2]
+    [reject] = found.rejects
+    assert (reject.record.offset, reject.import_id, reject.settles) == (1, None, None)
+
+
+def test_a_reject_that_is_settled() -> None:
+    """A row of a retry or of a correction keeps which line of which sheet it stands for."""
+    claim = {"id": OTHER, "line": 5, "sheet": "Rhône"}
+
+    [row] = judged(company(**{"import": line(1, settles=claim)})).rows
+
+    assert row.settles == (OTHER, 5, "Rhône")
+
+
+@pytest.mark.parametrize("number", [2**31, 2**40])
+def test_settled_line_beyond_its_column(number: int) -> None:
+    """As is one whose line PostgreSQL has no room for."""
+    tie = line(1, settles={"id": OTHER, "line": 333, "sheet": None})
+    narrow = ENCODERS["ENTREPRISE"].encode({"siren": SIREN, "nom": "A", "import": tie})
+
+    found = judged(record(narrow.replace(_varint(333), _varint(number))))
+
+    assert (len(found.rows), len(found.rejects)) == (0, 1)
+
+
 @pytest.mark.parametrize("field", ["number", "line"])
 @pytest.mark.parametrize("number", [2**31, 2**40])
 def test_number_beyond_its_column(field: str, number: int) -> None:
@@ -435,6 +480,18 @@ def test_replays_within_a_batch() -> None:
     kept = judged(*batch).without_replays({})
 
     assert [row.offset for row in kept.rows] == [0, 1, 2, 6]
+
+
+def test_highest_number() -> None:
+    """The last number of an import is that of its last row or of its last reject."""
+    batch = [
+        company(**{"import": tie}, nom=nom)
+        for tie, nom in [
+            (line(1), None), (line(2), "A"), (line(1, OTHER), "A"), (line(2, OTHER), None), (None, "A"),
+        ]
+    ]  # fmt: skip
+
+    assert judged(*batch).highest() == {IMPORT: 2, OTHER: 2}
 
 
 def test_replays_of_rejects_among_rows() -> None:

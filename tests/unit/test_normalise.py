@@ -2,10 +2,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.normalise import Batch, Column, normalise
+from producers.normalise import Batch, Column, _Memo, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.rules import Luhn, problems
@@ -122,17 +122,38 @@ def test_malformed_and_optional(field: str, cell: str) -> None:
     [
         ("siren", 5520135, "005520135"),
         ("siren", 325175, "000325175"),
+        ("siren", 55201354, "055201354"),
+        ("siret", 32517500008, "00032517500008"),
+        ("siret", 5520135400002, "05520135400002"),
         ("siret", 552013500012, "00552013500012"),
         ("code_postal", 1000, "01000"),
         ("telephone", 299000000, "0299000000"),
     ],
 )
-def test_lost_zeros(field: str, number: int, value: object) -> None:
+def test_lost_zeros(field: str, number: int, value: str) -> None:
     """A number in place of digits gets its leading zeros back, with a warning."""
-    cells = {"siren": "005520135"} | {field: number}
+    cells = {"siren": value[:9] if field == "siret" else "005520135"} | {field: number}
     record, warnings, faults = company(**cells)
 
     assert (record[field], warnings, faults) == (value, ["zeros-restored"], [])
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "value", "codes"),
+    [
+        ("siren", 25175, "25175", ["malformed"]),
+        ("siret", 2517500008, "2517500008", ["malformed"]),
+        ("code_postal", 100, None, ["malformed"]),
+        ("telephone", 99000000, "99000000", []),
+        ("telephone", 2990000000, "2990000000", []),
+    ],
+)
+def test_too_few_digits(field: str, number: int, value: object, codes: list[str]) -> None:
+    """A number that has lost more than leading zeros is something else: nothing is made of it."""
+    record, warnings, faults = company(**{field: number})
+
+    assert record[field] == value
+    assert [*warnings, *(fault.code for fault in faults)] == codes
 
 
 @pytest.mark.parametrize("cell", ["6201z", "62.01Z", " 62 01 Z"])
@@ -191,6 +212,26 @@ def test_check_digits(luhn: Luhn, warnings: dict[int, list[str]], faults: dict[i
     assert batch.keys == ["123456789", "356000000"]
     assert batch.warnings == warnings
     assert {row: len(told) for row, told in batch.faults.items()} == faults
+
+
+def test_check_digit_of_a_siren_from_a_siret() -> None:
+    """Of a SIREN that was taken from a SIRET nothing is told that is the SIRET's own fault."""
+    _, warnings, _ = company(siren="", siret="12345678900001")
+
+    assert warnings == ["siren-from-siret", "checksum"]
+
+
+def test_memos_are_bounded() -> None:
+    """However many different texts a column has, and however long: memory stays flat."""
+    memo = _Memo(str.upper)
+    texts = [str(number) for number in range(memo._ENTRIES + 9)]
+
+    assert [memo[text] for text in texts] == texts
+    assert memo["x" * 65] == "X" * 65
+
+    assert len(memo) <= memo._ENTRIES
+    assert "x" * 65 not in memo
+    assert memo[None] is None
 
 
 @pytest.mark.parametrize(
@@ -345,6 +386,7 @@ def test_any_cells(import_type: ImportType, data: st.DataObject) -> None:
     assert {problem.row for problem in found} == set(batch.faults)
 
 
+@settings(deadline=None)
 @given(st.lists(_CELL, min_size=1, max_size=20))
 def test_a_row_does_not_depend_on_its_neighbours(cells: list[str]) -> None:
     """A cell gives the same value in a column of its own as among others."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from producers.gateway import actions, pages
+from producers.progress import writing_line
 from producers.settings import Settings
 from producers.states import State, new_state
 
@@ -97,3 +98,22 @@ def test_old_counts_are_seen() -> None:
     }
     assert pages.counted({"site": {"at": now - timedelta(minutes=4)}})["stale"]
     assert pages.counted({})["stale"]
+
+
+@pytest.mark.parametrize(
+    ("done", "ended", "percent"),
+    [
+        (0, False, 0),
+        (99_000, False, 99),
+        (99_999, False, 99),
+        (100_000, False, 99),
+        (100_000, True, 100),
+    ],
+)
+def test_percentages(done: int, ended: bool, percent: int) -> None:
+    """100 % is shown of what is done, and of nothing that still has a row or its end to come."""
+    status = "SUCCESS" if ended else "PROCESSING"
+    known = state(status=status, total_rows=100_000, success_rows=done, file_name="c.csv")
+
+    assert pages._row(known)["percent"] == percent
+    assert ("(100 %)" in writing_line(known)) is (done == 100_000)

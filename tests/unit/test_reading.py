@@ -1,3 +1,4 @@
+import codecs as encodings
 import csv
 import hashlib
 import io
@@ -89,13 +90,16 @@ class TestText:
             ("utf-8-sig", "utf-8-sig"),
             ("cp1252", "cp1252"),
             ("utf-16", "utf-16"),
+            ("utf-16-be-bom", "utf-16"),
             ("utf-16-le", "utf-16-le"),
             ("utf-16-be", "utf-16-be"),
         ],
     )
     def test_encodings(self, write: Files, encoding: str, found: str) -> None:
         """UTF-8 with and without BOM, Windows-1252 and Excel's Unicode text read the same."""
-        path = write(f"siren;nom\r\n{SIREN};L’Été à Œuilly\r\n".encode(encoding))
+        text = f"siren;nom\r\n{SIREN};L’Été à Œuilly\r\n"
+        with_bom = encodings.BOM_UTF16_BE + text.encode("utf-16-be")
+        path = write(with_bom if encoding == "utf-16-be-bom" else text.encode(encoding))
 
         source = open_source(path, ENTREPRISE)
 
@@ -111,6 +115,19 @@ class TestText:
 
         assert source.encoding == "cp1252"
         assert list(source.chunks())[-1][-1].cells == ["1", "ÉTÉ"]
+
+    def test_a_letter_that_is_cut_off(self, write: Files) -> None:
+        """Half a letter at the very end of a file makes it Windows-1252."""
+        source = open_source(write(f"siren;nom\n{SIREN};AÉ".encode()[:-1]), ENTREPRISE)
+
+        assert source.encoding == "cp1252"
+        assert [row.record["nom"] for chunk in source.chunks() for row in chunk] == ["AÃ"]
+
+    def test_zeros_of_another_kind(self, write: Files) -> None:
+        """A text that an old program filled up with zeros is none in UTF-16."""
+        text = b"siren;nom\n" + SIREN.encode() + b";A" + b"\0" * 600 + b"\n"
+
+        assert open_source(write(text), ENTREPRISE).encoding == "utf-8"
 
     def test_told_encoding(self, write: Files) -> None:
         """An encoding that the operator names is taken, or refused where the file is not in it."""
@@ -185,6 +202,22 @@ class TestText:
             4992: ["unbalanced-quote"],
         }
 
+    @pytest.mark.parametrize("lines", [100, 101, 4000])
+    @pytest.mark.parametrize("before", [1, 3000])
+    def test_stray_quotes_that_happen_to_close(self, write: Files, lines: int, before: int) -> None:
+        """A record of more than 100 lines is none: two quotes do not swallow what is between them."""
+        plain = f"{SIREN},Nom,Rue"
+        quoted = [f'{SIREN},Nom,"Rue', *[plain] * (lines - 2), f'{SIREN},Nom,Rue"']
+        text = ["siren,nom,adresse", *[plain] * before, *quoted, *[plain] * 3]
+
+        rows = rows_of(write("\n".join(text)))
+
+        faulty = {row.line: codes(row) for row in rows if row.faults}
+        if lines <= 100:
+            assert (len(rows), faulty) == (before + 1 + 3, {})
+        else:
+            assert (len(rows), faulty) == (len(text) - 1, {before + 2: ["unbalanced-quote"]})
+
     def test_quote_in_the_middle(self, write: Files) -> None:
         """A quote inside an unquoted cell is text, one inside a quoted cell is a fault."""
         path = write(f'siren,nom\n{SIREN},Tuyau 12" inox\n{SIREN},"Le "Zinc" bar"\n{SIREN},C\n')
@@ -223,6 +256,12 @@ class TestText:
     def test_endless_line(self, write: Files) -> None:
         """A file without line ends is refused before it fills the memory."""
         assert refused(write(b"siren,nom" + b"x" * (3 << 20))).code == "line-too-long"
+
+    def test_a_line_may_end_with_a_carriage_return(self, write: Files) -> None:
+        """A file of old Macs has lines, however long it is."""
+        path = write("siren,nom\r" + f"{SIREN},{'x' * 1000}\r" * 3000)
+
+        assert len(rows_of(path)) == 3000
 
     def test_nul(self, write: Files) -> None:
         """A NUL byte is a fault of the row that holds it."""
@@ -327,6 +366,27 @@ class TestHeader:
             ("siret", "missing-value")
         ]
 
+    def test_a_column_that_resembles_none(self, write: Files) -> None:
+        """Nothing is guessed of a column whose name has little to do with the field."""
+        assert "ressemble" not in refused(write("numero;nom\n1;A\n")).message
+
+    @pytest.mark.parametrize(("titles", "code"), [(19, None), (20, "unknown-columns")])
+    def test_a_header_far_below(self, write: Files, titles: int, code: str | None) -> None:
+        """It is looked for among the first 20 lines that hold anything, and not in the rows."""
+        path = write("Export;\n" * titles + f"siren;nom\n{SIREN};A\n")
+
+        if code is None:
+            assert open_source(path, ENTREPRISE).header_line == titles + 1
+        else:
+            assert refused(path).code == code
+
+    def test_a_header_that_fits_two_types(self, write: Files) -> None:
+        """Where another type has as many of the columns, the one that was chosen is not called wrong."""
+        refusal = refused(write("nom;code_postal\nRennes;35000\n"), ENTREPRISE)
+
+        assert refusal.code == "missing-label"
+        assert "« siren »" in refusal.message
+
     def test_no_known_column(self, write: Files) -> None:
         """A file without any known column is refused."""
         assert refused(write("a;b\n1;2\n")).code == "unknown-columns"
@@ -394,6 +454,18 @@ class TestCityList:
         assert codes(bad) == ["malformed"]
         assert "« Brest »" in bad.faults[0].message
         assert bad.cells == ["Brest"]
+
+    def test_too_few_codes(self, write: Files) -> None:
+        """A column of which most values lack the form is a column of names."""
+        path = write("Ville\nRennes (35000)\nBrest\nDinan\n")
+
+        assert refused(path, VILLE).code == "missing-label"
+
+    def test_a_code_that_is_too_short(self, write: Files) -> None:
+        """Three digits in brackets are no postal code."""
+        _, bad = rows_of(write("Ville\nRennes (35000)\nBrest (292)\n"), VILLE)
+
+        assert codes(bad) == ["malformed"]
 
     def test_only_without_a_code_column(self, write: Files) -> None:
         """Where a column holds the postal code, names in brackets are names."""

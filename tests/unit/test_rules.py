@@ -3,8 +3,9 @@ from collections.abc import Sequence
 import pytest
 
 from schemas.faults import fault
-from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.rules import Problem, problems
+from schemas.slugs import SLUG_LENGTH
 
 SIREN = "732829320"
 
@@ -43,6 +44,8 @@ def test_required_fields(import_type: ImportType) -> None:
         ("nom", "-A-", " . "),
         ("naf_code", "62.01Z", "6201Z"),
         ("telephone", "+33 (0)2.99-00/00", "rien"),
+        ("telephone", "3949", "394"),
+        ("telephone", "+" + "1" * 19, "+" + "1" * 21),
         ("email_contact", "a@b.fr", "a@b@c.fr"),
         ("site_web", "https://a.fr", "ftp://a.fr"),
     ],
@@ -60,12 +63,17 @@ def test_forms(field: str, good: object, bad: object) -> None:
     ("field", "good", "bad"),
     [
         ("lat", -90.0, 90.1),
+        ("lat", 90.0, -90.1),
+        ("lng", 180.0, -180.1),
+        ("lng", -180.0, 180.1),
         ("lng", 180.0, float("nan")),
         ("lng", 0.0, float("inf")),
         ("population", 0, -1),
         ("population", 2**31 - 1, 2**31),
         ("codes_postaux", ["35000", "35200"], ["35000", "352"]),
         ("departement", "2A", "2C"),
+        ("departement", "01", "1"),
+        ("departement", "971", "9711"),
     ],
 )
 def test_bounds(field: str, good: object, bad: object) -> None:
@@ -94,6 +102,15 @@ def test_malformed_and_too_long(import_type: ImportType, field: str, value: obje
     assert problems_of(import_type, **{field: [value]}) == [
         Problem(0, field, "malformed", fatal=False)
     ]
+
+
+def test_a_slug_that_is_longer_than_its_name() -> None:
+    """Signs such as ﬃ become several letters: a slug that its column does not take is told."""
+    names = ["ﬃ" * (SLUG_LENGTH // 3), "ﬃ" * (SLUG_LENGTH // 3 + 1), "ﬃ" * 100]
+
+    assert problems(
+        CATEGORIE, {**{name: [None] * 3 for name in CATEGORIE.field}, "nom": names}
+    ) == [Problem(row, "nom", "malformed", fatal=True) for row in (1, 2)]
 
 
 def test_nul() -> None:

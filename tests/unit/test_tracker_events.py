@@ -46,6 +46,9 @@ def test_texts_that_postgresql_cannot_store_are_mended() -> None:
         event("ReadingFinished", {"total_rows": 2**31, "warnings_by_code": {}}),
         event("ReadingFinished", {"total_rows": -1, "warnings_by_code": {}}),
         event("ReadingFinished", {"total_rows": 1, "warnings_by_code": {"a": 2**40}}),
+        event("ReadingFinished", {"total_rows": 1, "warnings_by_code": {}, "stopped_after": 2**31}),
+        event("Submitted", {**SUBMITTED, "parent": "not a UUID"}),
+        event("Submitted", {**SUBMITTED, "parent": "6F1D4A52-8A0E-5C3B-9A6E-0B8F7A1C2D3E"}),
     ],
 )
 def test_events_that_no_producer_sends_are_refused(wrong: dict[str, Any]) -> None:

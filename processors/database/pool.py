@@ -120,13 +120,17 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
     Before PostgreSQL 17 there is no limit for the whole transaction, only for a statement and for
     a pause between two. Raises TimeoutError if the server falls silent.
+
+    JIT compilation is off: with sequential scans disabled the planner's costs reach its threshold,
+    and PostgreSQL 15 with its defaults compiles for seconds to merge one row.
     """
     limit = f"{pool.transaction_seconds * 1000:.0f}ms"
     async with connected(pool) as connection, connection.transaction():
         async with connection.pipeline():
             await connection.execute(
                 """
-                SELECT set_config('statement_timeout', %(limit)s, true),
+                SELECT set_config('jit', 'off', true),
+                    set_config('statement_timeout', %(limit)s, true),
                     set_config('idle_in_transaction_session_timeout', %(limit)s, true),
                     CASE WHEN current_setting('server_version_num')::int >= 170000
                         THEN set_config('transaction_timeout', %(limit)s, true) END

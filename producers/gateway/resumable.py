@@ -26,7 +26,7 @@ from producers.gateway import accepting, forms, kinds
 from producers.gateway.access import Account
 from producers.gateway.gateway import Gateway, Needs, of
 from producers.gateway.problems import RESPONSES, Problem
-from producers.gateway.spool import Spool, alone, write_info
+from producers.gateway.spool import Spool, alone, sync, write_info
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,expiration,checksum,termination"
@@ -127,10 +127,11 @@ async def offset(
     _check_version(tus_resumable)
     gateway = of(request)
     folder = _folder(gateway, upload_id)
-    upload = await gateway.receiving.in_thread(_look, gateway.spool, folder, account)
+    upload = _look(gateway.spool, folder, account)
     if upload is None:
         with _alone(folder):  # or else it becomes an import at this moment
-            upload = await _found(gateway, folder, account)
+            upload = _found(gateway, folder, account)
+    await gateway.receiving.in_thread(_keep, folder)
     length = str(upload.info["length"])
     return _answer(200, upload, {"Upload-Length": length, "Cache-Control": "no-store"})
 
@@ -163,7 +164,8 @@ async def patch(
     folder = _folder(gateway, upload_id)
     async with gateway.receiving.place():
         with _alone(folder):
-            upload = await _found(gateway, folder, account)
+            # No waiting from here to the body: it is gone with a sender who vanishes.
+            upload = _found(gateway, folder, account)
             if upload.offset != upload_offset:
                 raise Problem(409, "tus-offset", "Upload-Offset n'est pas où en est l'envoi.")
             if upload.room:
@@ -173,7 +175,8 @@ async def patch(
                     await _append(request, gateway, file, upload.room, upload_checksum)
                 if data.stat().st_size == upload.info["length"]:
                     await _complete(request, gateway, folder, upload.info, account)
-                upload = await _found(gateway, folder, account)
+                upload = _found(gateway, folder, account)
+            await gateway.receiving.in_thread(_keep, folder)
     return _answer(204, upload, {})
 
 
@@ -283,13 +286,13 @@ async def terminate(
     gateway = of(request)
     folder = _folder(gateway, upload_id)
     with _alone(folder):
-        await _found(gateway, folder, account)
+        _found(gateway, folder, account)
         await gateway.receiving.in_thread(shutil.rmtree, folder, ignore_errors=True)
     return Response(status_code=204, headers={"Tus-Resumable": VERSION})
 
 
 class _Upload(NamedTuple):
-    """`offset`: how much of it is on the disk."""
+    """`offset`: how much of it is here."""
 
     info: dict[str, Any]
     offset: int
@@ -311,16 +314,16 @@ def _unknown() -> Problem:
     return Problem(404, "unknown-upload", "Cet envoi n'existe pas ou a expiré : recommencez-le.")
 
 
-async def _found(gateway: Gateway, folder: Path, account: Account) -> _Upload:
+def _found(gateway: Gateway, folder: Path, account: Account) -> _Upload:
     """As `_look`. Raises Problem 404."""
-    upload = await gateway.receiving.in_thread(_look, gateway.spool, folder, account)
+    upload = _look(gateway.spool, folder, account)
     if upload is None:
         raise _unknown()
     return upload
 
 
 def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
-    """The upload; None where the account has none there, or its data is gone. Blocks on the disk.
+    """The upload; None where the account has none there, or its data is gone.
 
     Until it is an import its last byte is to come, even if that is here: a client that is told that
     all is here sends nothing more, and where the gateway died then no import would follow.
@@ -333,11 +336,15 @@ def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
         length = int(info["length"])
         if spool.job(info["import_id"] or "") is not None:
             return _Upload(info, length)
-        with (folder / "data").open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            os.fdatasync(file.fileno())  # a gateway that was killed may have left some in memory
-        return _Upload(info, min(size, length - 1))
+        return _Upload(info, min((folder / "data").stat().st_size, length - 1))
     return None
+
+
+def _keep(folder: Path) -> None:
+    """Brings to the disk what is here, before it is told; a gateway that was killed left some in
+    memory. What an import has is there already."""
+    with suppress(FileNotFoundError):
+        sync(folder / "data")
 
 
 @contextmanager

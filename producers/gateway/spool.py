@@ -132,15 +132,15 @@ class Spool:
         folder.mkdir()
         moved = folder / job.data
         try:
-            _sync(data)
+            sync(data)
             _write(folder / "job.json", json.dumps(asdict(job), ensure_ascii=False))
             # Before the import: one without its mark would never be published.
             (self._pending / job.id).touch()
-            _sync(self._pending)
+            sync(self._pending)
             data.rename(moved)
-            _sync(folder)
+            sync(folder)
             folder.rename(self.import_folder(job.id))
-            _sync(self._imports)
+            sync(self._imports)
         except OSError as error:
             with suppress(FileNotFoundError):
                 moved.rename(data)
@@ -184,7 +184,7 @@ class Spool:
     def published(self, import_id: str) -> None:
         """The import needs nothing more. Its file stays for a while."""
         (self._pending / import_id).unlink(missing_ok=True)
-        _sync(self._pending)
+        sync(self._pending)
 
     def lease(self, import_id: str) -> AbstractContextManager[bool]:
         """As `alone`; False: another process publishes the import."""
@@ -196,7 +196,7 @@ class Spool:
         folder.mkdir()
         (folder / "data").touch()
         write_info(folder, info)
-        _sync(self.large)
+        sync(self.large)
 
     def key_file(self, account: str, key: str) -> Path:
         """Where an account's Idempotency-Key is remembered."""
@@ -273,7 +273,7 @@ class Key:
         self._file.write(json.dumps(what).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
-        _sync(Path(self._file.name).parent)
+        sync(Path(self._file.name).parent)
 
 
 @contextmanager
@@ -288,7 +288,7 @@ def write_info(folder: Path, info: Mapping[str, Any]) -> None:
     new = folder / "info.new"
     _write(new, json.dumps(info))
     new.rename(folder / "info.json")
-    _sync(folder)
+    sync(folder)
 
 
 @contextmanager
@@ -365,10 +365,10 @@ def _make_folder(path: Path) -> None:
     if not path.is_dir():
         _make_folder(path.parent)
         path.mkdir(exist_ok=True)
-        _sync(path.parent)
+        sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Brings a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -12,18 +12,21 @@ from producers.window import WINDOW_ROWS, Window
 
 @dataclass
 class Progress:
-    """What the writers tell, a figure at each look; the last one again and again."""
+    """What the writers tell, a figure at each look; the last one again and again.
+
+    `cancelled_at`: at which look, from 1, a cancel is heard of.
+    """
 
     told: list[int] = field(default_factory=lambda: [0])
     cancelled: bool = False
     paused: bool | None = None
-    closed: bool = False
+    cancelled_at: int | None = None
+    looks: int = 0
 
     def accounted(self, timeout_seconds: float) -> int:
+        self.looks += 1
+        self.cancelled |= self.looks == self.cancelled_at
         return self.told.pop(0) if len(self.told) > 1 else self.told[0]
-
-    def __exit__(self, *_: object) -> None:
-        self.closed = True
 
 
 @dataclass
@@ -73,7 +76,7 @@ def test_what_was_written_stays_written() -> None:
     begun = state(success=10)
     assert looks(window(Progress([0]), begun=begun), WINDOW_ROWS + 10) == 0
     assert looks(window(Progress([0]), Log(state(8, success=10))), WINDOW_ROWS + 10) == 0
-    assert looks(window(Progress([10]), Log(state(8, success=0))), WINDOW_ROWS + 10) == 0
+    assert looks(window(Progress([0, 10]), Log(state(8, success=0))), WINDOW_ROWS + 10) == 0
     assert looks(window(Progress([10, 0])), WINDOW_ROWS + 10) == 0
 
 
@@ -119,7 +122,7 @@ def test_a_cancel_that_only_the_log_knows(more: dict[str, Any]) -> None:
 
 def test_a_cancel_is_not_taken_back() -> None:
     """The log, which is behind, does not know of it yet."""
-    found = window(Progress(cancelled=True), Log(state(8)))
+    found = window(Progress(cancelled_at=2), Log(state(8)))
 
     assert looks(found, WINDOW_ROWS * 2) == 0
     assert found.cancelled

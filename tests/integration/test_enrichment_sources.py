@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +25,7 @@ from tests.openai_server import Reply, ScriptedOpenAI
 TELL = queries("processors.enrichment", "enrichment.sql")["tell_imports"]
 SEEN = queries("processors.writing", "enriching.sql")["seen"]
 FACTS = queries("processors", "imports.sql")["facts"]
+VALUES = {"topics": Jsonb({}), "reader_gone": timedelta(seconds=10)}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_what_is_done_while_it_is_counted_is_told(texts_site: Site) -> None:
     def count() -> None:
         with psycopg.connect(shop.database_url, row_factory=dict_row) as connection:
             connection.execute(SEEN, {"ids": [of]})
-            facts = connection.execute(FACTS, {"ids": [of], "topics": Jsonb({})}).fetchall()
+            facts = connection.execute(FACTS, VALUES | {"ids": [of]}).fetchall()
             counted.extend(found["now_ai_done"] for found in facts)
 
     counting = threading.Thread(target=count)

@@ -43,9 +43,10 @@ from processors.writing.limit import RejectLimit
 from processors.writing.parking import Waiting
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS, Target
-from schemas.codec import Decoder, Encoder, RowDecoder, load
+from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
-from schemas.registry import Registry
+from schemas.runtime.registry import Registry
+from schemas.runtime.traces import BatchSpans
 from schemas.topics import (
     CATEGORIES,
     ENRICHMENT,
@@ -57,7 +58,6 @@ from schemas.topics import (
     STATS,
     Topic,
 )
-from schemas.traces import BatchSpans
 
 SEEK_SESSIONS = 2
 """Longest seek, in session timeouts: what a dead worker holds is free before."""

@@ -77,8 +77,8 @@ def _told(error: Exception) -> tuple[int, str] | None:
     from pydantic import ValidationError
 
     from processors.errors import WorkerError
-    from schemas.registry import RegistryDeniedError, RegistryUnavailableError
-    from schemas.settings import SecretFileError
+    from schemas.runtime.registry import RegistryDeniedError, RegistryUnavailableError
+    from schemas.runtime.server_settings import SecretFileError
 
     match error:
         case WorkerError():
@@ -177,8 +177,8 @@ def schemas(context: typer.Context) -> None:
 @schemas_app.command()
 def register() -> None:
     """Register this version's schemas; refuse one that cannot read what was written before."""
-    from schemas.codec import load
-    from schemas.registry import IncompatibleSchemaError
+    from schemas.codec.framing import load
+    from schemas.runtime.registry import IncompatibleSchemaError
     from schemas.topics import TOPICS
 
     with _settings() as settings, settings.registry() as registry:

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollectio
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
-from schemas.denial import denial
-from schemas.settings import ServerSettings
+from schemas.runtime.kafka_denial import denial
+from schemas.runtime.server_settings import ServerSettings
 from schemas.topics import CO_PARTITIONED, TOPICS
 
 TIMEOUT_SECONDS = 10.0

@@ -27,7 +27,7 @@ from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State,
 from processors.verdicts import Reject
 from processors.writing import enriching, positions, rejects
 from processors.writing.sqlstate import passes
-from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record
+from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from confluent_kafka import murmur2
 
 from processors.verdicts import NO_ROWS, Judged, Reject, Rows, Settles
-from schemas.codec import DecodeError, RowDecoder
-from schemas.compiled import EPOCH
+from schemas.codec.avro_reader import EPOCH
+from schemas.codec.framing import DecodeError, RowDecoder
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn, problems

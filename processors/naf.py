@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from schemas.codec import DecodeError, Decoder
+from schemas.codec.framing import DecodeError, Decoder
 
 
 class Naf:

@@ -28,7 +28,7 @@ from processors.sending import Send
 from processors.writing import children, progress
 from processors.writing.sqlstate import passes
 from processors.writing.transaction import Written
-from schemas.codec import NAMESPACE, Encoder
+from schemas.codec.framing import NAMESPACE, Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
 
 log = structlog.get_logger(__name__)

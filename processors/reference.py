@@ -14,9 +14,9 @@ from processors.database.connecting import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.settings import Settings
-from schemas.codec import Encoder
-from schemas.codec import load as load_schema
-from schemas.registry import Registry
+from schemas.codec.framing import Encoder
+from schemas.codec.framing import load as load_schema
+from schemas.runtime.registry import Registry
 from schemas.topics import REFERENCE_NAF
 
 _SQL = load("processors", "reference.sql")

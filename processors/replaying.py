@@ -24,9 +24,9 @@ from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.judging import APPENDED_AT, appended_ms
 from processors.settings import Settings
-from schemas.codec import DecodeError, Decoder, SchemaSource
-from schemas.compiled import EPOCH
-from schemas.registry import RegistryUnavailableError
+from schemas.codec.avro_reader import EPOCH
+from schemas.codec.framing import DecodeError, Decoder, SchemaSource
+from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import TOPICS
 
 _SQL = load("processors", "replaying.sql")

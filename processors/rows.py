@@ -22,10 +22,10 @@ from processors.writing.parking import Waiting
 from processors.writing.progress import OUTCOMES
 from processors.writing.targets import Target
 from processors.writing.transaction import ALONE, Kin, Written, write
-from schemas.codec import RowDecoder
+from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
-from schemas.traces import BatchSpans
+from schemas.runtime.traces import BatchSpans
 
 log = structlog.get_logger(__name__)
 

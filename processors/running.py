@@ -27,10 +27,14 @@ from processors.health import Health
 from processors.probing import Ask, Servers
 from processors.serving import served
 from processors.settings import Settings
-from schemas import sentry
-from schemas.registry import RegistryDeniedError, RegistryUnavailableError, SchemaUnknownError
+from schemas.runtime import error_reports
+from schemas.runtime.registry import (
+    RegistryDeniedError,
+    RegistryUnavailableError,
+    SchemaUnknownError,
+)
+from schemas.runtime.traces import BatchSpans
 from schemas.topics import TOPICS
-from schemas.traces import BatchSpans
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +107,7 @@ def _served(settings: Settings, health: Health) -> AbstractContextManager[int]:
 
 def _tell_sentry(settings: Settings) -> None:
     try:
-        sentry.begin(settings.sentry_dsn, "worker")
+        error_reports.begin(settings.sentry_dsn, "worker")
     except ValueError as error:
         raise ConfigurationError(f"FOX_SENTRY_DSN is none: {error}") from error
 

@@ -8,7 +8,7 @@ from psycopg import Error
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 
-from schemas.settings import CommonSettings
+from schemas.runtime.server_settings import CommonSettings
 
 LEAST_RETENTION_DAYS = 8
 """More than Kafka keeps rows: where they are read again, after a restore, their import is known."""

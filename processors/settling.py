@@ -16,8 +16,8 @@ from processors.errors import BatchTooLargeError
 from processors.writing.limit import RejectLimitError
 from processors.writing.positions import FencedError, halt
 from processors.writing.sqlstate import Blame, blame, passes
-from schemas.codec import Decoder
-from schemas.registry import RegistryUnavailableError
+from schemas.codec.framing import Decoder
+from schemas.runtime.registry import RegistryUnavailableError
 
 log = structlog.get_logger(__name__)
 

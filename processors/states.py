@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from schemas.rates import success_rate
+from schemas.values.rates import success_rate
 
 State = dict[str, Any]
 

@@ -17,7 +17,7 @@ from processors.database.queries import load
 from processors.draining import Batch
 from processors.settling import Settler
 from processors.writing import positions
-from schemas.codec import DecodeError
+from schemas.codec.framing import DecodeError
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from processors.database.connecting import connect
 from processors.database.queries import load
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES, ImportType
-from schemas.slugs import slugify
+from schemas.values.slugs import slugify
 
 _SQL = load("processors", "tracing.sql")
 

@@ -341,7 +341,7 @@ def _already_imported(
     from producers.reading import open_source
     from producers.settings import settings
     from producers.states import ImportLog, document
-    from schemas.registry import RegistryUnavailableError
+    from schemas.runtime.registry import RegistryUnavailableError
 
     source = open_source(path, import_type, options)
     ids = import_ids(source, policy.value)
@@ -533,7 +533,7 @@ def _write_report(
     from producers.reports import report, write
     from producers.retrying import Rest, unread_rows
     from producers.settings import settings
-    from schemas.codec import Decoder
+    from schemas.codec.framing import Decoder
 
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     rest = Rest.of(state, file)

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producers.settings import Settings
-from schemas.denial import denial
+from schemas.runtime.kafka_denial import denial
 
 # librdkafka writes to the terminal by itself unless it is given a logger.
 _LOGGER = logging.getLogger("librdkafka")

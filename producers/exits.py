@@ -77,7 +77,7 @@ def _explain_ours(error: Exception) -> CommandError | None:
     from producers.cluster import ClusterError, NotReadyError
     from producers.reading import RefusedError
     from producers.settings import SettingsError, settings
-    from schemas.registry import RegistryUnavailableError
+    from schemas.runtime.registry import RegistryUnavailableError
 
     match error:
         case RefusedError():
@@ -94,7 +94,7 @@ def _explain_ours(error: Exception) -> CommandError | None:
 
 
 def _explain_registry(error: Exception, url: str) -> CommandError:
-    from schemas.registry import RegistryDeniedError
+    from schemas.runtime.registry import RegistryDeniedError
 
     if isinstance(error, RegistryDeniedError):
         return CommandError(

@@ -48,12 +48,12 @@ from producers.states import (
     new_state,
 )
 from producers.window import SMALL_FILE_BYTES, Window
-from schemas import traces
-from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, load
-from schemas.columns import Columns
+from schemas.codec.avro_writer import Columns
+from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, load
 from schemas.faults import Fault
 from schemas.import_types import ImportType
-from schemas.registry import SchemaUnknownError
+from schemas.runtime import traces
+from schemas.runtime.registry import SchemaUnknownError
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, Topic
 
 _NAMESPACE = UUID("3f9f7f56-2d3c-5d0a-9a35-6d2f0c1c7b4e")
@@ -175,7 +175,7 @@ class Desk:
     def traced(
         self, topic: Topic, reading: Reading
     ) -> AbstractContextManager[traces.Headers | None]:
-        """As schemas.traces.publishing, where the settings name an endpoint."""
+        """As schemas.runtime.traces.publishing, where the settings name an endpoint."""
         endpoint = self._settings.otlp_endpoint
         return traces.publishing(endpoint, self._settings.topic(topic.name), reading.import_id)
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType, Kind
-from schemas.naf import codes
 from schemas.rules import Luhn, Problem, problems
+from schemas.values.naf import codes
 
 Texts = list[str | None]
 

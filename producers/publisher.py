@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producers.cluster import DeliveryError, configuration, partition_counts
 from producers.settings import Settings
-from schemas.traces import Headers
+from schemas.runtime.traces import Headers
 
 MESSAGE_MAX_BYTES = 1_000_000
 """Of key and value together, below what a Kafka broker takes by default (1,048,588)."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from producers.guarding import safe
 from producers.reading import UNREAD, Row
 from producers.states import Reject, State
-from schemas.codec import DecodeError, Decoder
+from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
 
 FORMATS = (".csv", ".xlsx", ".jsonl")

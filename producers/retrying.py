@@ -32,7 +32,7 @@ from producers.reading.header import Header, known, recognise
 from producers.reading.rows import rows_of
 from producers.settings import settings
 from producers.states import TERMINAL, Reject, State, new_state
-from schemas.codec import DecodeError, Decoder, Record
+from schemas.codec.framing import DecodeError, Decoder, Record
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
 
 _NAMESPACE = UUID("5d0c1c3e-7b56-5f0e-a0a6-0e6c5c1c9d11")

@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from schemas.prices import estimate
-from schemas.settings import CommonSettings, FoxSettings, SecretFileError
+from schemas.runtime.server_settings import CommonSettings, FoxSettings, SecretFileError
+from schemas.values.text_prices import estimate
 
 
 class SettingsError(ValueError):
@@ -23,7 +23,7 @@ class Settings(CommonSettings):
         return self.topic_prefix + name
 
     def ai_estimate(self, import_type: str, texts: int) -> dict[str, Any] | None:
-        """As schemas.prices.estimate, by the model and the prices of the environment."""
+        """As schemas.values.text_prices.estimate, by the model and the prices of the environment."""
         return estimate(import_type, texts, self.ai_model, self.ai_price())
 
 

@@ -26,7 +26,7 @@ from confluent_kafka import (
 
 from producers.cluster import UnreachableError, configuration, partition_counts
 from producers.settings import Settings
-from schemas.codec import NAMESPACE, DecodeError, Decoder, SchemaSource, load
+from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, SchemaSource, load
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, Topic
 
 State = dict[str, Any]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from schemas.slugs import slugify
 from schemas.topics import (
     ROWS_CATEGORIE,
     ROWS_DEPARTEMENT,
@@ -18,6 +17,7 @@ from schemas.topics import (
     ROWS_VILLE,
     Topic,
 )
+from schemas.values.slugs import slugify
 
 Kind = Literal[
     "text",  # any text

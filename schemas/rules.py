@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from schemas.check_digits import unchecked
 from schemas.import_types import Field, ImportType, Kind
-from schemas.slugs import SLUG_LENGTH, slugify
+from schemas.values.check_digits import unchecked
+from schemas.values.slugs import SLUG_LENGTH, slugify
 
 Column = Sequence[Any]
 

@@ -25,7 +25,7 @@ from processors.enrichment.answer_handling import Asked, Terms, handling
 from processors.enrichment.limits import Limits, Permit
 from processors.enrichment.provider import Provider
 from processors.enrichment.working import Worker
-from schemas.prices import PRICES
+from schemas.values.text_prices import PRICES
 from tests.fix_stack import Site, eventually, prepared
 from tests.openai_server import ScriptedOpenAI
 

@@ -24,8 +24,8 @@ from deploy.local.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
 from processors.cluster import create_topics
 from processors.database.migrate import migrate
-from schemas.codec import load
-from schemas.settings import ServerSettings
+from schemas.codec.framing import load
+from schemas.runtime.server_settings import ServerSettings
 from schemas.topics import TOPICS
 from tests.preloaded import Fork, PreloadedProcess, preloaded
 

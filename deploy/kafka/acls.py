@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
 )
 
 from processors.cluster import TIMEOUT_SECONDS, admin_client
-from schemas.settings import ServerSettings
+from schemas.runtime.server_settings import ServerSettings
 
 FILE = Path(__file__).with_name("acls.csv")
 

@@ -23,7 +23,7 @@ from processors.enrichment.limits import Call, Limits, Permit, Refusal, Used
 from processors.enrichment.prompts import Input, Prompt
 from processors.enrichment.provider import CallError, Reply, Trouble
 from processors.enrichment.storing import Known, Rejected, Request
-from schemas.prices import Price
+from schemas.values.text_prices import Price
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from processors.enrichment.limits import Limits
 from processors.enrichment.provider import Provider
 from processors.errors import ConfigurationError
 from processors.settings import Settings
-from schemas.prices import Price
+from schemas.values.text_prices import Price
 
 
 def terms(settings: Settings) -> Terms:

@@ -15,7 +15,7 @@ from processors.database.queries import load
 from processors.enrichment.kinds import KINDS, Kind
 from processors.leases import Connection, Counts, Run
 from processors.settings import Settings
-from schemas.prices import estimate
+from schemas.values.text_prices import estimate
 
 _SQL = load("processors.enrichment", "nightly.sql")
 

@@ -19,7 +19,7 @@ from processors.enrichment.kinds import KINDS
 from processors.settling import Settler
 from processors.verdicts import Reject
 from processors.writing import positions, rejects
-from schemas.codec import DecodeError, Record
+from schemas.codec.framing import DecodeError, Record
 from schemas.faults import Fault
 
 log = structlog.get_logger(__name__)

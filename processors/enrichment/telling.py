@@ -17,7 +17,7 @@ from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
 from processors.sending import Send
 from processors.writing.enriching import note_some
-from schemas.codec import Encoder
+from schemas.codec.framing import Encoder
 
 log = structlog.get_logger(__name__)
 

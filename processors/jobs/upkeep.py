@@ -15,7 +15,7 @@ from processors.leases import Connection, Counts, Run
 from processors.reference import read, shipped
 from processors.settings import Settings
 from processors.writing import pages
-from schemas.slugs import slugify
+from schemas.values.slugs import slugify
 
 _SQL = load("processors.jobs", "jobs.sql")
 

@@ -16,7 +16,7 @@ from processors.errors import BatchTooLargeError
 from processors.verdicts import Row, Rows
 from processors.writing.outcomes import Outcomes
 from processors.writing.targets import NULL, Target, escaped
-from schemas.compiled import EPOCH
+from schemas.codec.avro_reader import EPOCH
 from schemas.faults import Fault
 
 _NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes

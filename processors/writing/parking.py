@@ -27,7 +27,7 @@ from processors.writing.isolate import Merge
 from processors.writing.merge import Merged, Origin, stage
 from processors.writing.stopping import stopped
 from processors.writing.targets import Target
-from schemas.compiled import EPOCH
+from schemas.codec.avro_reader import EPOCH
 
 _MILLISECOND = timedelta(milliseconds=1)
 

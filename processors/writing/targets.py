@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.geography import departement_of, region_of
 from schemas.import_types import (
     CATEGORIE,
     DEPARTEMENT,
@@ -15,6 +14,7 @@ from schemas.import_types import (
     ImportType,
     Kind,
 )
+from schemas.values.geography import departement_of, region_of
 
 Column = Sequence[Any]
 

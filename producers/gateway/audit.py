@@ -9,8 +9,8 @@ from fastapi import Request
 from producers.cluster import configuration
 from producers.gateway.access import Account
 from producers.settings import Settings
-from schemas.codec import Encoder, load
-from schemas.registry import RegistryUnavailableError, SchemaUnknownError
+from schemas.codec.framing import Encoder, load
+from schemas.runtime.registry import RegistryUnavailableError, SchemaUnknownError
 from schemas.topics import GATEWAY_AUDIT
 
 _LOGGER = logging.getLogger(__name__)

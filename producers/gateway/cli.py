@@ -74,10 +74,10 @@ def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicor
 
 def _tell_sentry() -> None:
     from producers.settings import SettingsError, settings
-    from schemas import sentry
+    from schemas.runtime import error_reports
 
     try:
-        sentry.begin(settings().sentry_dsn, "gateway")
+        error_reports.begin(settings().sentry_dsn, "gateway")
     except ValueError as error:
         raise SettingsError(f"FOX_SENTRY_DSN n'est pas un DSN : {error}.") from error
 

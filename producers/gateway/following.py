@@ -13,8 +13,8 @@ from confluent_kafka import KafkaException, Message
 from producers.cluster import ClusterError
 from producers.settings import Settings
 from producers.states import ImportLog, Reader, State, new_state
-from schemas.codec import NAMESPACE, DecodeError, Decoder
-from schemas.registry import Registry, RegistryUnavailableError
+from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
+from schemas.runtime.registry import Registry, RegistryUnavailableError
 from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
 _LOGGER = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 from producers.gateway.problems import Problem
 from producers.reading import Options
 from producers.settings import settings
-from schemas.codec import load
+from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 POLICIES: tuple[str, ...] = next(

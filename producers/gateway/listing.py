@@ -6,7 +6,7 @@ from typing import Any
 
 from producers.states import TERMINAL, State, document
 from schemas.import_types import IMPORT_TYPES
-from schemas.rates import success_rate
+from schemas.values.rates import success_rate
 
 PAGE = 50
 

@@ -15,7 +15,7 @@ from producers.cluster import configuration
 from producers.gateway import metrics
 from producers.gateway.spool import Spool
 from producers.settings import Settings
-from schemas.registry import RegistryUnavailableError
+from schemas.runtime.registry import RegistryUnavailableError
 
 _LOGGER = logging.getLogger(__name__)
 

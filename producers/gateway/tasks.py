@@ -29,9 +29,9 @@ from producers.reading.rows import filled
 from producers.reports import report, write
 from producers.settings import Settings
 from producers.states import RejectLog, State
-from schemas.codec import Decoder
+from schemas.codec.framing import Decoder
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import RegistryUnavailableError
+from schemas.runtime.registry import RegistryUnavailableError
 
 Tell = Callable[[Any], None]
 

@@ -10,8 +10,8 @@ from producers.reading.blocks import Block
 from producers.reading.header import Header
 from schemas.faults import Fault
 from schemas.import_types import ImportType
-from schemas.naf import CODE, category_of
 from schemas.rules import Luhn
+from schemas.values.naf import CODE, category_of
 
 
 class Origin(NamedTuple):

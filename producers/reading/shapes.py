@@ -14,7 +14,7 @@ from producers.reading.header import Header, clean, fold, known, position, recog
 from producers.reading.refusals import refusal
 from schemas.faults import Fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
-from schemas.naf import CODE
+from schemas.values.naf import CODE
 
 
 def locate(

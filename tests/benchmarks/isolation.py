@@ -26,9 +26,9 @@ from processors.writing.limit import RejectLimit
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS
 from processors.writing.transaction import Written, write
-from schemas.codec import Encoder, RowDecoder, load
+from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
-from schemas.registry import Schema
+from schemas.runtime.registry import Schema
 from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import save
 from tests.benchmarks.samples import siren

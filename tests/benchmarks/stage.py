@@ -19,9 +19,9 @@ from producers import window
 from producers.importing import Desk, Order, Reading, read_file
 from producers.reading import Options
 from producers.settings import Settings
-from schemas.codec import load
+from schemas.codec.framing import load
 from schemas.import_types import ENTREPRISE
-from schemas.registry import Registry
+from schemas.runtime.registry import Registry
 from schemas.topics import TOPICS
 from tests.benchmarks.measuring import Command
 

@@ -26,7 +26,7 @@ from processors.writing.merge import Origin, _columns, _identifiers, stage
 from processors.writing.targets import TARGETS
 from producers.occurrences import Occurrences
 from producers.reading import open_source
-from schemas.codec import Encoder, RowDecoder, load
+from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.rules import problems
 from tests.benchmarks.isolation import TOPIC, OneSchema, record_of

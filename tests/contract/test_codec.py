@@ -19,13 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.ports import free_port
-from schemas.codec import NAMESPACE, DecodeError, Decoder, Encoder, Record, RowDecoder, load
-from schemas.registry import (
-    Registry,
-    RegistryUnavailableError,
-    Schema,
-    SchemaUnknownError,
-)
+from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record, RowDecoder, load
+from schemas.runtime.registry import Registry, RegistryUnavailableError, Schema, SchemaUnknownError
 from tests.contract.test_fast_avro import nameless
 from tests.examples import examples
 

@@ -15,10 +15,10 @@ import fastavro
 import pytest
 from fastavro.validation import ValidationError, validate
 
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec.framing import Decoder, Encoder, load
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import Schema
 from schemas.rules import Problem, problems
+from schemas.runtime.registry import Schema
 from schemas.topics import TOPICS
 
 SCHEMAS = Path(str(resources.files("schemas")))

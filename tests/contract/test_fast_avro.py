@@ -11,14 +11,14 @@ from fastavro.schema import parse_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import load
-from schemas.columns import Columns, column_writer
-from schemas.compiled import (
+from schemas.codec.avro_reader import (
     UnsupportedError,
     compile_reader,
     compile_row_reader,
     compile_rows_reader,
 )
+from schemas.codec.avro_writer import Columns, column_writer
+from schemas.codec.framing import load
 from tests.examples import examples
 
 RECORDS = ("entreprise_row", "ville_row")

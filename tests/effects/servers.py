@@ -16,7 +16,7 @@ from processors.credentials import credentials
 from processors.running import _endpoints
 from processors.settings import Settings
 from producers.settings import settings
-from schemas.registry import RegistryDeniedError
+from schemas.runtime.registry import RegistryDeniedError
 from schemas.topics import IMPORT_EVENTS, TOPICS
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
 from tests.fix_secured import Authority, SecuredHttp

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Message
 
-from schemas.codec import Decoder
-from schemas.registry import Registry
+from schemas.codec.framing import Decoder
+from schemas.runtime.registry import Registry
 from tests.faults import upstream
 from tests.faults.files import HEADERS, File, Kind
 from tests.faults.model import Outcome, Rows, imported, published

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from schemas.codec import Encoder, load
+from schemas.codec.framing import Encoder, load
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import Registry
+from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 from tests.faults.files import HEADERS, Kind, Values, made
 from tests.fix_stack import Site, eventually

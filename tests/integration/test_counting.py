@@ -9,8 +9,8 @@ from faust.types import TP
 from processors import counting
 from processors.counting import Counting, Topics
 from processors.database.pool import open_pool
-from schemas.codec import Decoder, Encoder, Record, load
-from schemas.registry import Schema
+from schemas.codec.framing import Decoder, Encoder, Record, load
+from schemas.runtime.registry import Schema
 from schemas.topics import STATS
 from tests.fix_gateway import companies
 from tests.fix_stack import Site, eventually

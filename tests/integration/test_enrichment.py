@@ -81,8 +81,8 @@ def test_upstream_systems_ask_by_natural_key(shop: Site, model: ScriptedOpenAI) 
     """A slug or a SIREN names rows; what names none, and what is no request, is a reject."""
     from confluent_kafka import Producer
 
-    from schemas.codec import Encoder, load
-    from schemas.registry import Registry
+    from schemas.codec.framing import Encoder, load
+    from schemas.runtime.registry import Registry
 
     cities(shop, 1)
     proloc = page(shop)

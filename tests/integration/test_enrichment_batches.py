@@ -14,7 +14,7 @@ from processors.database.queries import load
 from processors.enrichment import limits
 from processors.enrichment.batching import Batcher
 from processors.enrichment.stage import CaughtUp, Parts, Stage
-from schemas.prices import Price
+from schemas.values.text_prices import Price
 from tests.fix_enrichment import (
     TERMS,
     Texts,

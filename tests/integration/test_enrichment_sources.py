@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 
 from deploy.local.stack import Stack
 from processors.database.queries import load as queries
-from schemas.codec import Encoder, load
-from schemas.registry import Registry
+from schemas.codec.framing import Encoder, load
+from schemas.runtime.registry import Registry
 from tests.fix_enrichment import cities, configure, empty, fresh, open_shop
 from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from processors.cluster import create_topics
-from schemas.settings import ServerSettings
+from schemas.runtime.server_settings import ServerSettings
 from tests.fix_stack import Finished, Site
 
 USAGE, REFUSED, UNREACHABLE = 2, 4, 5

@@ -8,7 +8,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
 
 from processors.outbox import Outbox
-from schemas.codec import Encoder
+from schemas.codec.framing import Encoder
 from tests.integration.test_writing import (
     IMPORT,
     OTHER,

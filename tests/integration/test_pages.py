@@ -17,7 +17,7 @@ from processors.reference import publish, read, shipped
 from processors.settings import Settings
 from processors.writing.merge import INDEXES_ONLY
 from processors.writing.pages import look_again, resolve_some
-from schemas.registry import Registry
+from schemas.runtime.registry import Registry
 from tests.fix_stack import Site, eventually
 
 CITIES = (

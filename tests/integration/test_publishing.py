@@ -29,9 +29,9 @@ from producers.publisher import Publisher
 from producers.reading import Options, RefusedError
 from producers.settings import Settings
 from producers.states import ImportLog, RejectLog, State, absent_workers, new_state
-from schemas.codec import Decoder, Encoder, Record, load
+from schemas.codec.framing import Decoder, Encoder, Record, load
 from schemas.import_types import ENTREPRISE
-from schemas.registry import Registry
+from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
 from tests.fix_stack import Site
 

@@ -11,8 +11,8 @@ from fastavro import parse_schema
 
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack
-from schemas.codec import DecodeError, Decoder, Encoder, load
-from schemas.registry import (
+from schemas.codec.framing import DecodeError, Decoder, Encoder, load
+from schemas.runtime.registry import (
     IncompatibleSchemaError,
     Registry,
     RegistryUnavailableError,

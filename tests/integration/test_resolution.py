@@ -12,7 +12,7 @@ from faust.types import TP
 from processors.database.pool import transaction
 from processors.outbox import Outbox
 from processors.writing import children
-from schemas.codec import Encoder
+from schemas.codec.framing import Encoder
 from tests.integration.test_writing import (
     IMPORT,
     OTHER,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from producers.exits import PARTIAL
-from schemas.codec import Decoder
-from schemas.registry import Registry
+from schemas.codec.framing import Decoder
+from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_LOG
 from tests.fix_companies import Companies, exact, hurry, importing, make_slow, shared
 from tests.fix_stack import Site, eventually

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from deploy.local.ports import free_port
 from deploy.local.process import GuardedProcess
-from schemas.settings import ServerSettings
+from schemas.runtime.server_settings import ServerSettings
 from tests.fix_secured import Secured, SecuredSite, password
 from tests.fix_stack import Finished, eventually
 

@@ -21,9 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_port
 from processors.writing.limit import LEAST_ROWS
-from schemas.codec import Encoder, load
-from schemas.registry import Registry
-from schemas.slugs import slugify
+from schemas.codec.framing import Encoder, load
+from schemas.runtime.registry import Registry
+from schemas.values.slugs import slugify
 from tests.fix_stack import Site, eventually
 
 COMPANIES, CITIES = "rows.entreprise", "rows.ville"

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from processors.database.pool import open_pool
 from processors.imports import Tracker
 from processors.stragglers import Stragglers
-from schemas.codec import NAMESPACE, Decoder, Encoder, Record, load
-from schemas.registry import Schema
+from schemas.codec.framing import NAMESPACE, Decoder, Encoder, Record, load
+from schemas.runtime.registry import Schema
 from tests.integration.test_writing import IMPORT, Partition, _waits, database
 
 __all__ = ["database"]  # fixtures

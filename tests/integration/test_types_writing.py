@@ -22,7 +22,7 @@ from processors.writing.progress import OUTCOMES
 from processors.writing.targets import TARGETS
 from processors.writing.transaction import Kin, Written, write_waiting
 from schemas.import_types import CATEGORIE, DEPARTEMENT, SOUS_CATEGORIE
-from schemas.slugs import slugify
+from schemas.values.slugs import slugify
 from tests.integration.test_writing import (
     APPENDED,
     IMPORT,

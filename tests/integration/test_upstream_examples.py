@@ -20,9 +20,9 @@ from deploy.local.jars import JarCache
 from deploy.local.settings import LocalSettings
 from processors.outbox import headers
 from processors.replaying import ATTEMPT
-from schemas.codec import load
+from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES
-from schemas.registry import Registry
+from schemas.runtime.registry import Registry
 from tests.fix_stack import Site, eventually
 from tests.integration.test_strange_records import settled
 

@@ -35,10 +35,10 @@ from processors.writing.progress import OUTCOMES
 from processors.writing.sqlstate import Blame, blame, passes
 from processors.writing.targets import TARGETS, Target
 from processors.writing.transaction import ALONE, Kin, Written, write
-from schemas.codec import Encoder, RowDecoder, load
-from schemas.geography import departement_of, region_of
+from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
-from schemas.registry import Schema, SchemaUnknownError
+from schemas.runtime.registry import Schema, SchemaUnknownError
+from schemas.values.geography import departement_of, region_of
 from tests.examples import examples
 from tests.fix_stack import new_database
 

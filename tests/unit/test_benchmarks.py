@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.codec import Encoder, RowDecoder
+from schemas.codec.framing import Encoder, RowDecoder
 from tests.benchmarks import isolation, stages
 from tests.benchmarks.isolation import OneSchema
 from tests.benchmarks.traits import TRAITS, Log, Trait

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.check_digits import unchecked
+from schemas.values.check_digits import unchecked
 
 SOUND = "73282932000074"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from producers.cli import Policy
-from schemas.codec import load
+from schemas.codec.framing import load
 
 COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
 NOBODY = {"FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1", "FOX_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}

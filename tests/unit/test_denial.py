@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
-from schemas import denial as module
-from schemas.denial import denial
+from schemas.runtime import kafka_denial as module
+from schemas.runtime.kafka_denial import denial
 
 DOWN = "_ALL_BROKERS_DOWN"
 

@@ -24,7 +24,7 @@ from processors.enrichment.provider import Reply as Got
 from processors.enrichment.quality import Bounds, problems, sentences
 from processors.enrichment.stage import CaughtUp
 from processors.enrichment.storing import Request
-from schemas.prices import PRICES, estimate
+from schemas.values.text_prices import PRICES, estimate
 from tests.openai_server import META, Reply, ScriptedOpenAI, good
 
 NOW = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)

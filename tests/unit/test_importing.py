@@ -21,9 +21,9 @@ from producers.importing import (
 from producers.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row, open_source
 from producers.states import State, new_state
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec.framing import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE, VILLE
-from schemas.registry import Schema
+from schemas.runtime.registry import Schema
 
 IDS = ["first", "second", "third"]
 OPTIONS = {

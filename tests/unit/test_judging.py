@@ -11,9 +11,9 @@ from confluent_kafka import murmur2
 from processors.draining import Batch
 from processors.judging import APPENDED_AT, FUTURE_MS, judge
 from processors.verdicts import Judged, Reject, Row
-from schemas.codec import Encoder, RowDecoder, load
+from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
-from schemas.registry import RegistryUnavailableError, Schema, SchemaUnknownError
+from schemas.runtime.registry import RegistryUnavailableError, Schema, SchemaUnknownError
 
 PARTITIONS = 4
 SIREN = "732829320"

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Message
 
 from producers.states import ImportLog, ProgressLog, Reject, RejectLog, State, new_state
-from schemas.codec import NAMESPACE, Decoder, Encoder, load
-from schemas.registry import Schema
+from schemas.codec.framing import NAMESPACE, Decoder, Encoder, load
+from schemas.runtime.registry import Schema
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 

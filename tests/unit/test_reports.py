@@ -15,9 +15,9 @@ from python_calamine import CalamineWorkbook
 from producers.guarding import original, safe
 from producers.reports import Report, report, write
 from producers.states import Reject, new_state
-from schemas.codec import Decoder, Encoder, load
+from schemas.codec.framing import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE
-from schemas.registry import Schema
+from schemas.runtime.registry import Schema
 from tests.examples import examples
 
 EMPTY = {field["name"]: None for field in load("entreprise_row")["fields"]}

@@ -19,7 +19,7 @@ from processors.writing.positions import FencedError
 from processors.writing.targets import TARGETS
 from processors.writing.transaction import Written
 from schemas.import_types import VILLE
-from schemas.traces import BatchSpans
+from schemas.runtime.traces import BatchSpans
 from tests.unit.test_judging import city
 
 MEASURED = ("fox_batch_rows_count", "fox_batch_rows_sum", "fox_batch_seconds_count")

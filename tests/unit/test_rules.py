@@ -5,7 +5,7 @@ import pytest
 from schemas.faults import fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.rules import Problem, problems
-from schemas.slugs import SLUG_LENGTH
+from schemas.values.slugs import SLUG_LENGTH
 
 SIREN = "732829320"
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 import producers.settings
 from processors.credentials import credentials
 from processors.settings import Settings
-from schemas.settings import SecretFileError, ServerSettings
+from schemas.runtime.server_settings import SecretFileError, ServerSettings
 
 MARKER = "MARKER"
 SECRETS = {

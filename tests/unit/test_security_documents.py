@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka.acls import rights
-from schemas.settings import ServerSettings
+from schemas.runtime.server_settings import ServerSettings
 from tests.unit.test_image import pins, variables
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.ports import free_port
 from producers.settings import gateway_settings, settings
-from schemas.settings import FoxSettings
+from schemas.runtime.server_settings import FoxSettings
 from tests.documents.settings_page import CENTRAL, NOT_ASKED, READERS
 from tests.documents.settings_page import settings as read_by
 from tests.effects import gateway, rows, servers, texts

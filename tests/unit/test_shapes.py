@@ -11,7 +11,7 @@ from producers.checking import verdict
 from producers.reading import RefusedError, Row, open_source
 from producers.retrying import header_of
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
-from schemas.naf import category_of, codes
+from schemas.values.naf import category_of, codes
 
 HEADER = "Term ID,Term Name,Term Slug,Description,Parent ID,Parent Name,Parent Slug,Count\n"
 TAXONOMY = HEADER + (

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.geography import departement_of, region_of
 from schemas.import_types import ville_slug
-from schemas.slugs import slugify
+from schemas.values.geography import departement_of, region_of
+from schemas.values.slugs import slugify
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, state_of
-from schemas.codec import Decoder, Encoder, load
-from schemas.registry import Schema
+from schemas.codec.framing import Decoder, Encoder, load
+from schemas.runtime.registry import Schema
 
 NOW = datetime(2025, 3, 1, 8, 30, 10, tzinfo=UTC)
 STATUSES = {"PENDING", "PROCESSING", "SUCCESS", "PARTIAL", "ERROR", "CANCELLED", "PAUSED"}

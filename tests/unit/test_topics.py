@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from schemas.codec import load
+from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES
 from schemas.topics import (
     CATEGORIES,

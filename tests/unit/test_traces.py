@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from deploy.local.ports import free_port
-from schemas.traces import HEADER, BatchSpans, Headers, publishing
+from schemas.runtime.traces import HEADER, BatchSpans, Headers, publishing
 from tests.collector import attributes, collecting
 
 SECRET = "552100554"
@@ -77,7 +77,7 @@ def test_none_by_default() -> None:
     """The library is not even loaded, and no header is read."""
     script = """
 import sys
-from schemas.traces import BatchSpans, publishing
+from schemas.runtime.traces import BatchSpans, publishing
 with publishing(None, "rows.ville", "x") as headers:
     assert headers is None
 spans = BatchSpans(None)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any
 
-from schemas.compiled import EPOCH, UnsupportedError
+from schemas.codec.avro_reader import EPOCH, UnsupportedError
 
 Column = Sequence[Any]
 

@@ -18,15 +18,15 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import fastavro
 import fastavro.validation
 
-from schemas.columns import Columns, Write, column_writer
-from schemas.compiled import (
+from schemas.codec.avro_reader import (
     Reader,
     RowsReader,
     compile_reader,
     compile_row_reader,
     compile_rows_reader,
 )
-from schemas.registry import Schema, SchemaUnknownError
+from schemas.codec.avro_writer import Columns, Write, column_writer
+from schemas.runtime.registry import Schema, SchemaUnknownError
 
 Record = dict[str, Any]
 Values = tuple[Any, ...]
@@ -49,7 +49,7 @@ _OVERRUN = DecodeError("undecodable", "the record does not end where it should")
 
 
 class SchemaSource(Protocol):
-    """Where decoders look schema ids up: schemas.registry.Registry, or a fake."""
+    """Where decoders look schema ids up: schemas.runtime.registry.Registry, or a fake."""
 
     def schema(self, schema_id: int) -> Schema: ...
 

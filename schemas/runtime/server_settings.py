@@ -13,9 +13,9 @@ from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas.prices import DEFAULT_MODEL, Price, price
-from schemas.registry import Registry
 from schemas.rules import Luhn
+from schemas.runtime.registry import Registry
+from schemas.values.text_prices import DEFAULT_MODEL, Price, price
 
 _CERTIFICATE = "kafka_security_certificate"
 
@@ -268,7 +268,8 @@ class CommonSettings(ServerSettings):
     ai_price_input: Annotated[
         Decimal | None,
         Field(
-            ge=0, description="For a million tokens sent. Unset: the model's, of schemas/prices.py."
+            ge=0,
+            description="For a million tokens sent. Unset: the model's, of schemas/values/text_prices.py.",
         ),
     ] = None
     ai_price_output: Annotated[

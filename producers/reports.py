@@ -5,7 +5,7 @@ of a line joined by " | "), `_sheet` where the lines come from sheets, `_columns
 told which field a column is, and `_import`, the id, by which producers.reading.correction knows the
 file when it comes back.
 
-In .csv and .xlsx no cell starts a formula (producers/guarding.py). In .jsonl every value is as it was.
+In .csv and .xlsx no cell starts a formula (producers/reading/formula_guard.py). In .jsonl every value is as it was.
 """
 
 import csv
@@ -16,8 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from producers.guarding import safe
 from producers.reading import UNREAD, Row
+from producers.reading.formula_guard import safe
 from producers.states import Reject, State
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES

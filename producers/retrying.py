@@ -28,8 +28,8 @@ from producers.importing import (
 )
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.blocks import CHUNK, Block
-from producers.reading.header import Header, known, recognise
-from producers.reading.rows import rows_of
+from producers.reading.header.columns import Header, known, recognise
+from producers.reading.row.row import rows_of
 from producers.settings import settings
 from producers.states import TERMINAL, Reject, State, new_state
 from schemas.codec.framing import DecodeError, Decoder, Record

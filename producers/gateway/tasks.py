@@ -25,7 +25,7 @@ from producers.importing import (
 )
 from producers.progress import number
 from producers.reading import Options, RefusedError
-from producers.reading.rows import filled
+from producers.reading.row.row import filled
 from producers.reports import report, write
 from producers.settings import Settings
 from producers.states import RejectLog, State

@@ -3,7 +3,7 @@
 from producers.reading.correction import UNREAD, Correction, open_source
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
-from producers.reading.rows import Origin, Row
+from producers.reading.row.row import Origin, Row
 from producers.reading.source import READER_VERSION, Source
 
 __all__ = [

@@ -1,185 +1,168 @@
-"""Whether a workbook fits into memory, before anything loads it, and what it says of its sheets.
+"""What a file holds: itself, or what is compressed or archived in it, one level deep.
 
-.xlsx and .ods files are ZIP archives. calamine holds each sheet as a rectangle of cells, each with
-a copy of its text, and aborts the whole process where memory runs out: 2 KB whose last cell is
-XFD1048576 ask for 550 GB. So every part is inflated once, to see how much there is and how far
-its cells reach.
+Contents are inflated while they are read, so that memory stays flat whatever their size. A bomb
+is stopped by how much it inflates to: beyond 512 MiB to no more than 250 times its own size, as
+no export does (text comes to 100 times at most), and never to more than 64 GiB.
 """
 
-import copy
-import re
+import bz2
+import gzip
+import io
+import sys
 import zipfile
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, cast
 
-from producers.reading import opendocument, openxml
-from producers.reading.damage import refused_as
-from producers.reading.limits import CELLS, INFLATED_BYTES
-from producers.reading.parts import Format
-from producers.reading.refusals import refusal
-from producers.reading.sheet import Notes
+from producers.reading.archive_damage import refused_as
+from producers.reading.refusals import RefusedError, refusal
 
-_BLOCK = 1 << 20
-_COLUMNS = 16_384
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
-# References that keep any sheet below CELLS, in the form in which all that write .xlsx write
-# them: it takes a fraction of the time to look for a cell that is not of the form than for the
-# farthest cell.
-_NEAR = tuple(
-    re.compile(rb'<c(?! r="' + reference + rb'"[\s/>])[\s/>]')
-    for reference in (
-        rb"[A-Z](?:[0-9]{1,5}|[1-4][0-9]{5})",
-        rb"[A-D]?[A-Z][0-9]{1,5}",
-        rb"[A-Z]{1,2}[0-9]{1,4}",
+INFLATED_FREELY = 512 << 20
+INFLATED_TIMES = 250
+INFLATED_BYTES = 64 << 30
+MEMBERS = 1000
+
+_BUFFER = 1 << 18
+_HEAD = 512
+
+Readable = io.BufferedIOBase | IO[bytes]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes that can be opened again and again. `name`: what an archive calls them, else None."""
+
+    name: str | None
+    open: Callable[[], BinaryIO]
+
+    def head(self) -> bytes:
+        """The first 512 bytes."""
+        with self.open() as file:
+            return file.read(_HEAD)
+
+
+class Contents(NamedTuple):
+    """`compression` is gzip, bzip2, zstd or zip, None for a file that is not compressed."""
+
+    compression: str | None
+    members: Sequence[Content]
+
+
+def contents_of(path: Path) -> Contents:
+    """What the file at `path` holds, in the order of the archive.
+
+    Raises RefusedError where that cannot be read or is a bomb, OSError.
+    """
+    plain = Content(None, lambda: path.open("rb"))
+    head = plain.head()
+    if head.startswith(ZIP):
+        members = _members(path)
+        return Contents(None, [plain]) if members is None else Contents("zip", members)
+    compression = compression_of(head)
+    if compression is None:
+        return Contents(None, [plain])
+    size = path.stat().st_size
+    inflate = _COMPRESSIONS[compression].open
+    return Contents(compression, [Content(None, lambda: _inflating(inflate(path), size))])
+
+
+class _Compression(NamedTuple):
+    signature: bytes
+    open: Callable[[Path], io.BufferedIOBase]
+
+
+_COMPRESSIONS = {
+    "gzip": _Compression(b"\x1f\x8b\x08", gzip.GzipFile),
+    "bzip2": _Compression(b"BZh", bz2.BZ2File),
+    "zstd": _Compression(b"\x28\xb5\x2f\xfd", zstd.ZstdFile),
+}
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def compression_of(head: bytes) -> str | None:
+    """The compression that a file begins with; None where there is none, or for ZIP."""
+    return next(
+        (name for name, known in _COMPRESSIONS.items() if head.startswith(known.signature)), None
     )
-)
-_PREFIXED = b":c"
-_CELLS_AND_ROWS = re.compile(
-    rb"""<(?:\w+:)?(c|row)(?=[\s/>])(?:[^<>]*?\sr\s*=\s*["']([^"'<>]*))?"""
-)
-_ROW = re.compile(rb"[0-9]{1,7}")
-_CELL = re.compile(rb"([A-Za-z]{1,3})([0-9]{1,7})")
 
 
-def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
-    """The kind of workbook that the file is, and the notes on its sheets by their names.
-
-    Raises RefusedError where the file is no workbook, is broken or is too large.
-    """
-    with refused_as("broken-workbook"), zipfile.ZipFile(file) as archive:
-        parts = archive.infolist()
-        kind = _kind({part.filename for part in parts})
-        if sum(part.file_size for part in parts) > INFLATED_BYTES:
-            raise _too_large()
-        if kind == "ods" and _is_encrypted(archive):
-            raise refusal("encrypted-workbook")
-        return kind, (_open_document if kind == "ods" else _open_xml)(archive, parts)
-
-
-def _kind(names: set[str]) -> Format:
-    if "xl/workbook.bin" in names:
-        raise refusal("unsupported-format", found="un classeur Excel binaire (.xlsb)")
-    if any(name.startswith("xl/") for name in names):
-        return "xlsx"
-    if {"content.xml", _WHOLE} & names:
-        return "ods"
-    if not {"[Content_Types].xml", "mimetype"} & names:
-        raise refusal("nested-archive", found="ZIP")
-    raise refusal("unsupported-format", found="un document qui n'est pas un classeur")
+def _members(path: Path) -> list[Content] | None:
+    """The files of a ZIP archive that people put there; None where it is one document itself."""
+    try:
+        with refused_as("broken-archive"), zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except RefusedError:
+        if path.suffix.lower() in _WORKBOOKS:
+            return None  # its own reader says so better
+        raise
+    names = {part.filename for part in parts}
+    if {"[Content_Types].xml", "mimetype"} & names:
+        return None
+    if len(parts) > MEMBERS:
+        raise refusal("too-large", found=f"{len(parts)} fichiers")
+    parts = [part for part in parts if not _is_litter(part.filename)]
+    # zipfile never yields more than the directory states.
+    _check_size(sum(part.file_size for part in parts), path.stat().st_size)
+    if len({part.filename for part in parts}) < len(parts):
+        raise refusal("broken-archive")  # a row would not say which file it is of
+    if any(part.flag_bits & 1 for part in parts):
+        raise refusal("encrypted-archive")
+    return [_member(path, part) for part in parts]
 
 
-# What LibreOffice names a workbook that it encrypted as one piece.
-_WHOLE = "encrypted-package"
+_WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 
 
-def _is_encrypted(archive: zipfile.ZipFile) -> bool:
-    names = archive.namelist()
-    if "META-INF/manifest.xml" not in names:
-        return _WHOLE in names
-    return b"encryption-data" in archive.read("META-INF/manifest.xml")
+def _member(path: Path, part: zipfile.ZipInfo) -> Content:
+    def inflate() -> BinaryIO:
+        with refused_as("broken-archive"), zipfile.ZipFile(path) as archive:
+            stream = archive.open(part)  # which stays open until it is closed itself
+        return _inflating(stream, part.file_size)
+
+    return Content(part.filename, inflate)
 
 
-def _open_document(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Mapping[str, Notes]:
-    tables = opendocument.Tables()
-    left = INFLATED_BYTES
-    for part in parts:
-        for xml in inflated(archive, part):
-            left -= len(xml)
-            if left < 0:
-                raise _too_large()
-            if part.filename == "content.xml":
-                tables.feed(xml)
-    return tables.finish()
+def _is_litter(name: str) -> bool:
+    """Folders, and what macOS and Windows put into archives by themselves."""
+    last = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or last.startswith(".") or last in ("", "Thumbs.db")
 
 
-def _open_xml(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Mapping[str, Notes]:
-    left = INFLATED_BYTES
-    cells = 0
-    texts = openxml.SharedTexts()
-    notes: dict[str, Notes] = {}
-    for part in parts:
-        scan = openxml.Scan(part.filename)
-        size, near = _scanned(archive, part, left, scan)
-        left -= size
-        if not near:
-            cells += _reach(archive, part)
-        texts.add(part.filename, scan)
-        if scan.noteworthy:
-            notes[part.filename] = openxml.notes_of(inflated(archive, part))
-    if cells > CELLS:
-        raise refusal("too-large", found=f"{cells} cellules en tout")
-    if texts.may_be_large():
-        texts.check(lambda name: inflated(archive, archive.getinfo(name)))
-    return openxml.by_sheet(notes, archive.read) if notes else {}
+def _check_size(inflated: int, size: int) -> None:
+    if inflated > min(max(INFLATED_FREELY, INFLATED_TIMES * size), INFLATED_BYTES):
+        raise refusal("too-large", found=f"{inflated >> 20} Mio ou plus")
 
 
-def _scanned(
-    archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int, scan: openxml.Scan
-) -> tuple[int, bool]:
-    """How many bytes a part inflates to, and whether all its cells are sure to be near the first.
-
-    Raises RefusedError beyond `left`.
-    """
-    size, near = 0, _NEAR
-    for xml in inflated(archive, part):
-        size += len(xml)
-        if size > left:
-            raise _too_large()
-        # The first form that fits is that of all: a second one is not tried for each block.
-        near = near and (() if _PREFIXED in xml else _fitting(near, xml))
-        scan.feed(xml)
-    return size, bool(near)
+def _inflating(stream: Readable, size: int) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Inflating(stream, size), _BUFFER))
 
 
-def _fitting(forms: tuple[re.Pattern[bytes], ...], xml: bytes) -> tuple[re.Pattern[bytes], ...]:
-    return next(((form,) for form in forms if not form.search(xml)), ())
+class _Inflating(io.RawIOBase):
+    """A stream whose damage and excess are refusals. `size`: of the file that it inflates."""
 
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._inflated = 0
 
-def inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The bytes of a part in blocks that end where a tag does, whatever size the archive states."""
-    whole = copy.copy(part)
-    whole.file_size = INFLATED_BYTES + _BLOCK
-    rest = b""
-    with archive.open(whole) as stream:
-        while block := stream.read(_BLOCK):
-            end = block.rfind(b"<")
-            if end == -1:
-                end = len(block)
-            yield rest + block[:end]
-            rest = block[end:]
-    yield rest
+    def readable(self) -> bool:
+        return True
 
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(cast(bytearray, buffer))
+        with refused_as("broken-archive"):
+            block = self._stream.read(len(view))
+        view[: len(block)] = block
+        self._inflated += len(block)
+        _check_size(self._inflated, self._size)
+        return len(block)
 
-def _reach(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
-    """How many cells calamine makes of a sheet. Raises RefusedError where they are too many."""
-    rows = columns = row_tags = run = 0
-    for xml in inflated(archive, part):
-        for tag, reference in _CELLS_AND_ROWS.findall(xml):
-            if tag == b"row":
-                row_tags += 1
-                run = 0
-                rows = max(rows, int(_matched(_ROW, reference)[0]) if reference else 0)
-            elif reference:
-                letters, number = _matched(_CELL, reference).groups()
-                run = openxml.column_of(letters)
-                rows = max(rows, int(number))
-            else:
-                run += 1  # a cell without a reference stands to the right of the one before it
-            columns = max(columns, run)
-    rows = max(rows, row_tags)
-    columns = min(columns, _COLUMNS)
-    if rows * columns > CELLS:
-        raise refusal("too-large", found=f"{rows} lignes de {columns} colonnes")
-    return rows * columns
-
-
-def _matched(form: re.Pattern[bytes], reference: bytes) -> re.Match[bytes]:
-    found = form.fullmatch(reference)
-    if found is None:
-        # calamine may read another column out of it than we do, a billion to the right.
-        raise refusal("broken-workbook")
-    return found
-
-
-def _too_large() -> Exception:
-    return refusal("too-large", found=f"plus de {INFLATED_BYTES >> 20} Mio")
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from producers.guarding import original
-from producers.reading import header, shapes, source
+from producers.reading import source
 from producers.reading.blocks import CHUNK, Block
+from producers.reading.formula_guard import original
+from producers.reading.header import header_line
+from producers.reading.header.columns import OURS, Header
 from producers.reading.options import Options
-from producers.reading.parts import Part
 from producers.reading.refusals import RefusedError
-from producers.reading.rows import Origin, Row, filled, rows_of
+from producers.reading.row.row import Origin, Row, filled, rows_of
 from producers.reading.source import Source
+from producers.reading.table import Part
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 
@@ -122,7 +124,7 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
 
 def _correction(found: Source, undo: Callable[[str], str]) -> Source:
     names = found.columns.names
-    places = {name: names.index(name) for name in header.OURS if name in names}
+    places = {name: names.index(name) for name in OURS if name in names}
     if not {"_import", "_line"} <= places.keys():
         return found
     extra = [at for at, name in enumerate(names) if _EXTRA_CELL.fullmatch(name)]
@@ -143,8 +145,8 @@ def _own(part: Part, kept: Sequence[int], undo: Callable[[str], str]) -> Part:
 
 
 def _without(
-    columns: header.Header, kept: Sequence[int], undo: Callable[[str], str]
-) -> header.Header:
+    columns: Header, kept: Sequence[int], undo: Callable[[str], str]
+) -> Header:
     place = {column: number for number, column in enumerate(kept)}
     return replace(
         columns,
@@ -215,7 +217,7 @@ def _open_jsonl(path: Path, names: list[str], import_type: ImportType, options: 
         return _jsonl_blocks(path, names)
 
     sample = [cells for block in islice(blocks(), 1) for cells in block.rows[:_SAMPLE]]
-    columns = shapes.header_of(names, sample, import_type, options.columns)
+    columns = header_line.header_of(names, sample, import_type, options.columns)
     whole = Part(None, "jsonl", 1, replace(columns, names=names), blocks, encoding="utf-8")
     return Source(path, import_type, sha256, None, [whole], [], options.luhn)
 

@@ -9,17 +9,20 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from producers.reading import fingerprint, header, shapes, text
-from producers.reading.biff import BinaryWorkbook
-from producers.reading.contents import ZIP, Content, compression_of, contents_of
-from producers.reading.limits import INFLATED_BYTES
+from producers.reading import fingerprint
+from producers.reading.archive import ZIP, Content, compression_of, contents_of
+from producers.reading.header import header_line
+from producers.reading.header.columns import Header
 from producers.reading.options import Options
-from producers.reading.parts import Format, Part
 from producers.reading.refusals import RefusedError, quoted, refusal
-from producers.reading.rows import Row, filled, rows_of
-from producers.reading.sheet import Sheet
-from producers.reading.spellings import Spellings
-from producers.reading.workbook import Workbook
+from producers.reading.row.row import Row, filled, rows_of
+from producers.reading.row.spellings import Spellings
+from producers.reading.table import Format, Part
+from producers.reading.text import text_table
+from producers.reading.workbook.excel import Workbook
+from producers.reading.workbook.memory_limit import INFLATED_BYTES
+from producers.reading.workbook.sheet import Sheet
+from producers.reading.workbook.xls import BinaryWorkbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 
@@ -76,7 +79,7 @@ class Source:
         return self.parts[0].header_line
 
     @property
-    def columns(self) -> header.Header:
+    def columns(self) -> Header:
         """The header of all parts."""
         return self.parts[0].columns
 
@@ -105,7 +108,7 @@ class Source:
         for block in chain.from_iterable(part.blocks() for part in self.parts):
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
-            wanted = shapes.activities(self.columns, block.rows, at)
+            wanted = header_line.activities(self.columns, block.rows, at)
             self.skipped_rows += len(at) - len(wanted)
             if wanted:
                 rows = rows_of(self.import_type, self.columns, block, wanted, self.luhn)
@@ -197,7 +200,7 @@ def _candidates(
         head = content.head()
         if not head.startswith((*ZIP, _OLE)):
             _check_signature(head, content.name)
-            recognise = partial(text.part_of, content, import_type, options)
+            recognise = partial(text_table.part_of, content, import_type, options)
             yield _Candidate(content.name, content.name, recognise)
             return
         book = _book(content)
@@ -291,7 +294,7 @@ def _sheet_part(
     positions = filled(lines)
     if not positions:
         raise refusal("empty-file")
-    at, columns = shapes.locate([lines[i] for i in positions], import_type, options.columns)
+    at, columns = header_line.locate([lines[i] for i in positions], import_type, options.columns)
     width, line = len(columns.names), positions[at] + 1
     notes, merged = sheet.notes, len(sheet.merged)
     # Of an archive, one workbook at a time is in memory.

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from processors.writing import isolate
-from producers import normalise, reports
-from producers.reading import correction, spellings
+from producers import reports
+from producers.reading import correction
 from producers.reading.refusals import SENTENCES
+from producers.reading.row import normalisation, spellings
 from schemas import rules
 from tests.documents.markdown import table
 
@@ -29,7 +30,7 @@ _PLACES = {
 }
 """Which argument is the code, of what makes one."""
 
-_ELSEWHERE = (rules, normalise, spellings, correction, isolate, reports)
+_ELSEWHERE = (rules, normalisation, spellings, correction, isolate, reports)
 """Modules that hold codes in constants and tables, beside what is none."""
 
 _FORM = re.compile(r"[a-z]+(?:-[a-z]+)*")

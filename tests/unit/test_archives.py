@@ -13,7 +13,7 @@ import openpyxl
 import pytest
 
 from producers.reading import Options, RefusedError, Row, open_source
-from producers.reading import contents as contents_module
+from producers.reading import archive as contents_module
 from schemas.import_types import ENTREPRISE
 from tests.fix_files import COMPRESSIONS, xls, zipped
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.normalise import Batch, Column, _Memo, normalise
+from producers.reading.row.normalisation import Batch, Column, _Memo, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.rules import Luhn, problems

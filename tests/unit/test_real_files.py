@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from producers.checking import verdict
-from producers.reading import Options, delimited, open_source
-from producers.reading.contents import Content
-from producers.reading.text import _decoded
+from producers.reading import Options, open_source
+from producers.reading.archive import Content
+from producers.reading.text import delimited_lines
+from producers.reading.text.text_table import _decoded
 from schemas.import_types import (
     CATEGORIE,
     DEPARTEMENT,
@@ -233,7 +234,7 @@ _WRONG = {"newlines_crlf", "location_coordinates"}
 def cells_of(path: Path) -> list[list[str]]:
     content = Content(None, lambda: path.open("rb"))
     with _decoded(content, "utf-8") as text:
-        return [row for block in delimited.blocks(text, ",", 1, None) for row in block.rows]
+        return [row for block in delimited_lines.blocks(text, ",", 1, None) for row in block.rows]
 
 
 @pytest.mark.parametrize("path", _CORPORA, ids=lambda path: path.stem)
@@ -259,7 +260,7 @@ def _check_bad(path: Path) -> None:
         return  # a quote inside an unquoted cell is text: company names have inches in them
     content = Content(None, lambda: path.open("rb"))
     with _decoded(content, "utf-8") as text:
-        blocks = list(delimited.blocks(text, ",", 1, None))
+        blocks = list(delimited_lines.blocks(text, ",", 1, None))
     widths = {len(row) for block in blocks for row in block.rows}
     # A header that is missing or wrong is no matter of cells.
     assert "header" in path.stem or len(widths) > 1 or any(block.broken for block in blocks)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from python_calamine import CalamineWorkbook
 
-from producers.guarding import original, safe
+from producers.reading.formula_guard import original, safe
 from producers.reports import Report, report, write
 from producers.states import Reject, new_state
 from schemas.codec.framing import Decoder, Encoder, load

@@ -14,8 +14,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from producers.checking import verdict
 from producers.reading import Options, RefusedError, Row, open_source
-from producers.reading.biff import BinaryWorkbook
-from producers.reading.workbook import Workbook
+from producers.reading.workbook.excel import Workbook
+from producers.reading.workbook.xls import BinaryWorkbook
 from schemas.import_types import ENTREPRISE
 from tests.fix_files import SHARED, ods, ods_rows, xls, zipped
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from schemas.import_types import ImportType
 
 if TYPE_CHECKING:
-    from producers.reading.rows import Row
+    from producers.reading.row.row import Row
 
 OTHER_SPELLING = "other-spelling"
 

@@ -1,7 +1,7 @@
 """Excel and LibreOffice workbooks (.xlsx, .ods) to sheets, by calamine.
 
 calamine holds a whole sheet as a rectangle of cells, and aborts the process where memory runs
-out: producers/reading/archive.py looks beforehand at how much there is.
+out: producers/reading/workbook/size_guard.py looks beforehand at how much there is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ from python_calamine import (
     SheetVisibleEnum,
 )
 
-from producers.reading import archive
-from producers.reading.parts import Format
 from producers.reading.refusals import refusal
-from producers.reading.sheet import Notes, Sheet
+from producers.reading.table import Format
+from producers.reading.workbook import size_guard
+from producers.reading.workbook.sheet import Notes, Sheet
 
 
 class Workbook:
@@ -27,7 +27,7 @@ class Workbook:
 
     def __init__(self, file: BinaryIO) -> None:
         self.format: Format
-        self.format, self._notes = archive.check(file)
+        self.format, self._notes = size_guard.check(file)
         file.seek(0)
         with _guarded():
             self._workbook = CalamineWorkbook.from_filelike(file)

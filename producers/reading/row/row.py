@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from producers.normalise import Column, normalise
-from producers.reading import cities, shapes
 from producers.reading.blocks import Block
-from producers.reading.header import Header
+from producers.reading.header import city_list, header_line
+from producers.reading.header.columns import Header
+from producers.reading.row.normalisation import Column, normalise
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
@@ -101,10 +101,10 @@ def _broken(
 
 def _misfit(import_type: ImportType, header: Header, row: Sequence[str]) -> Fault | None:
     if header.parents:
-        return shapes.other_type(header, import_type, row)
+        return header_line.other_type(header, import_type, row)
     column = header.cities
-    if column is not None and not cities.FORM.fullmatch(row[column]):
-        return cities.fault(header.names[column], row[column])
+    if column is not None and not city_list.FORM.fullmatch(row[column]):
+        return city_list.fault(header.names[column], row[column])
     return None
 
 
@@ -161,7 +161,7 @@ def _derived(
         return _of_activities(header, columns[header.activity], given["nom"].cells)
     if header.cities is not None:
         name = header.names[header.cities]
-        parts = [cities.split(text) for text in columns[header.cities]]
+        parts = [city_list.split(text) for text in columns[header.cities]]
         return {
             "nom": Column(name, [nom for nom, _ in parts]),
             "code_postal_principal": Column(name, [code for _, code in parts]),

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from html import unescape
 from xml.parsers import expat
 
-from producers.reading.limits import CELLS, TEXT_BYTES
-from producers.reading.openxml import UNCALCULATED
 from producers.reading.refusals import refusal
-from producers.reading.sheet import Notes
+from producers.reading.workbook.memory_limit import CELLS, TEXT_BYTES
+from producers.reading.workbook.sheet import Notes
+from producers.reading.workbook.xlsx_notes import UNCALCULATED
 
 _TAG = re.compile(
     rb"<(/?)table:(table|table-row|table-cell|covered-table-cell|table-column)(?=[\s/>])"

@@ -9,8 +9,8 @@ category of their division, and the divisions and groups between them are passed
 import json
 from collections.abc import Mapping, Sequence
 
-from producers.reading import cities
-from producers.reading.header import Header, clean, fold, known, position, recognise
+from producers.reading.header import city_list
+from producers.reading.header.columns import Header, clean, fold, known, position, recognise
 from producers.reading.refusals import refusal
 from schemas.faults import Fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
@@ -40,7 +40,7 @@ def header_of(
     shaped = None
     if not told:
         shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
-    return shaped or recognise(import_type, names, told, city_list=cities.column(below))
+    return shaped or recognise(import_type, names, told, city_list=city_list.column(below))
 
 
 def _of_report(

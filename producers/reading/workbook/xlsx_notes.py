@@ -10,9 +10,9 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from html import unescape
 
-from producers.reading.limits import TEXT_BYTES
 from producers.reading.refusals import refusal
-from producers.reading.sheet import Notes
+from producers.reading.workbook.memory_limit import TEXT_BYTES
+from producers.reading.workbook.sheet import Notes
 
 _UNCALCULATED = rb"<f(?:\s[^<>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>"
 _FORMULA = re.compile(_UNCALCULATED)

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 import xlrd
 
-from producers.reading.parts import Format
 from producers.reading.refusals import refusal
-from producers.reading.sheet import Notes, Sheet
+from producers.reading.table import Format
+from producers.reading.workbook.sheet import Notes, Sheet
 
 BYTES = 256 << 20
 

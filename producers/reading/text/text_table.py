@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import NamedTuple
 
-from producers.reading import delimited, fingerprint, header, shapes
+from producers.reading import fingerprint
+from producers.reading.archive import Content
 from producers.reading.blocks import Block
-from producers.reading.contents import Content
+from producers.reading.header import columns, header_line
 from producers.reading.options import Options
-from producers.reading.parts import Part
 from producers.reading.refusals import refusal
+from producers.reading.table import Part
+from producers.reading.text import delimited_lines
 from schemas.import_types import ImportType
 
-_NO_TEXT = " \r\n\ufeff" + "".join(delimited.DELIMITERS)
+_NO_TEXT = " \r\n\ufeff" + "".join(delimited_lines.DELIMITERS)
 
 # How a tab is typed on a command line.
 _SPELLED = {"\\t": "\t", "tab": "\t"}
@@ -24,18 +26,20 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
     with content.open() as file:
         encoding, hint = fingerprint.text_of(file, options.encoding)
     with _decoded(content, encoding) as text:
-        sample = delimited.sample(text)
+        sample = delimited_lines.sample(text)
     if not sample.strip(_NO_TEXT):
         raise refusal("empty-file")
     delimiter, confidence = _delimiter(sample, import_type, options)
-    records = list(delimited.records(sample, delimiter))
+    records = list(delimited_lines.records(sample, delimiter))
     if not records:
         raise refusal("empty-file")
-    at, columns = shapes.locate([record.cells for record in records], import_type, options.columns)
+    at, columns = header_line.locate(
+        [record.cells for record in records], import_type, options.columns
+    )
 
     def blocks() -> Iterator[Block]:
         with _decoded(content, encoding) as text:
-            yield from delimited.blocks(text, delimiter, records[at].after, content.name)
+            yield from delimited_lines.blocks(text, delimiter, records[at].after, content.name)
 
     return Part(
         name=content.name,
@@ -68,7 +72,7 @@ def _delimiter(sample: str, import_type: ImportType, options: Options) -> _Delim
     sniffed = _sniffed(sample)
     merits = {
         delimiter: _merit(sample, delimiter, import_type, options)
-        for delimiter in dict.fromkeys((*delimited.DELIMITERS, *sniffed))
+        for delimiter in dict.fromkeys((*delimited_lines.DELIMITERS, *sniffed))
     }
     best = max(merits, key=lambda delimiter: merits[delimiter])
     confidence = merits[best].regular * (1 if best in sniffed or merits[best].cells == 1 else 0.9)
@@ -84,18 +88,18 @@ class _Merit(NamedTuple):
 
 
 def _merit(sample: str, delimiter: str, import_type: ImportType, options: Options) -> _Merit:
-    rows: Sequence[Sequence[str]] = [r.cells for r in delimited.records(sample, delimiter)]
+    rows: Sequence[Sequence[str]] = [r.cells for r in delimited_lines.records(sample, delimiter)]
     if not rows:
         return _Merit(0, 0.0, 0)
-    names, *rest = rows[header.position(rows, import_type, options.columns) :]
-    known = header.known(import_type, names) | set(names).intersection(options.columns)
+    names, *rest = rows[columns.position(rows, import_type, options.columns) :]
+    known = columns.known(import_type, names) | set(names).intersection(options.columns)
     regular = sum(len(row) == len(names) for row in rest) / (len(rest) or 1)
     return _Merit(len(known), regular if known else 0.0, len(names))
 
 
 # The csv module's Sniffer looks at every character; the first lines are enough for it.
 _SNIFFED_CHARACTERS = 1 << 12
-_CANDIDATES = "".join(delimited.DELIMITERS) + ":^~#"
+_CANDIDATES = "".join(delimited_lines.DELIMITERS) + ":^~#"
 
 
 def _sniffed(sample: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from producers.reading.blocks import Block
-from producers.reading.header import Header
+from producers.reading.header.columns import Header
 
 Format = Literal["csv", "xlsx", "xls", "ods", "jsonl"]
 

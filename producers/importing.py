@@ -36,7 +36,7 @@ from producers.reading import (
     Source,
     open_source,
 )
-from producers.reading.fingerprint import sha256_of
+from producers.reading.source import sha256_of
 from producers.settings import Settings
 from producers.states import (
     TERMINAL,

@@ -27,9 +27,9 @@ from producers.importing import (
     pinned,
 )
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
-from producers.reading.blocks import CHUNK, Block
 from producers.reading.header.columns import Header, known, recognise
 from producers.reading.row.row import rows_of
+from producers.reading.table import CHUNK, Block
 from producers.settings import settings
 from producers.states import TERMINAL, Reject, State, new_state
 from schemas.codec.framing import DecodeError, Decoder, Record

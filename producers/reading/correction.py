@@ -16,7 +16,6 @@ from typing import Any
 from uuid import UUID
 
 from producers.reading import source
-from producers.reading.blocks import CHUNK, Block
 from producers.reading.formula_guard import original
 from producers.reading.header import header_line
 from producers.reading.header.columns import OURS, Header
@@ -24,7 +23,7 @@ from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
 from producers.reading.row.row import Origin, Row, filled, rows_of
 from producers.reading.source import Source
-from producers.reading.table import Part
+from producers.reading.table import CHUNK, Block, Part
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 
@@ -144,9 +143,7 @@ def _own(part: Part, kept: Sequence[int], undo: Callable[[str], str]) -> Part:
     return replace(part, columns=_without(part.columns, kept, undo))
 
 
-def _without(
-    columns: Header, kept: Sequence[int], undo: Callable[[str], str]
-) -> Header:
+def _without(columns: Header, kept: Sequence[int], undo: Callable[[str], str]) -> Header:
     place = {column: number for number, column in enumerate(kept)}
     return replace(
         columns,

@@ -1,5 +1,6 @@
 """An uploaded file, recognised, and its rows."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from producers.reading import fingerprint
 from producers.reading.archive import ZIP, Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
@@ -141,8 +141,14 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
         raise max(reasons, key=_telling, default=refusal("empty-file"))
     if not any(filled(block.rows) for part in found for block in part.blocks()):
         raise refusal("no-rows")
-    sha256 = fingerprint.sha256_of(path)
+    sha256 = sha256_of(path)
     return Source(path, import_type, sha256, compression, found, skipped, options.luhn)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the bytes, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # What is wrong with the whole file, whichever part of it shows it.

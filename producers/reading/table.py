@@ -1,13 +1,31 @@
-"""One table of a file: a text file, a file of an archive or a sheet of a workbook."""
+"""One table of a file, in blocks of lines: a text file, a file of an archive or a sheet."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from producers.reading.blocks import Block
 from producers.reading.header.columns import Header
+from schemas.faults import Fault
+
+CHUNK = 1000
 
 Format = Literal["csv", "xlsx", "xls", "ods", "jsonl"]
+
+
+@dataclass(slots=True)
+class Block:
+    """At most CHUNK lines, blank ones included, with the cells of each.
+
+    `sheet` is the sheet of a workbook or the file of an archive. `broken` gives, by position,
+    what keeps a line from being split into cells; `numeric`, by column, the positions of numbers
+    in a workbook.
+    """
+
+    lines: Sequence[int]
+    rows: list[list[str]]
+    sheet: str | None = None
+    broken: Mapping[int, Fault] = field(default_factory=dict)
+    numeric: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

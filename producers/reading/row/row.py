@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from producers.reading.blocks import Block
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
 from producers.reading.row.normalisation import Column, normalise
+from producers.reading.table import Block
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn

@@ -11,7 +11,7 @@ from itertools import islice
 from operator import sub
 from typing import NamedTuple, TextIO
 
-from producers.reading.blocks import CHUNK, Block
+from producers.reading.table import CHUNK, Block
 from schemas.faults import Fault
 
 DELIMITERS = (",", ";", "\t", "|")

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import NamedTuple
 
-from producers.reading import fingerprint
 from producers.reading.archive import Content
-from producers.reading.blocks import Block
 from producers.reading.header import columns, header_line
 from producers.reading.options import Options
 from producers.reading.refusals import refusal
-from producers.reading.table import Part
+from producers.reading.table import Block, Part
 from producers.reading.text import delimited_lines
+from producers.reading.text.encoding import text_of
 from schemas.import_types import ImportType
 
 _NO_TEXT = " \r\n\ufeff" + "".join(delimited_lines.DELIMITERS)
@@ -24,7 +23,7 @@ _SPELLED = {"\\t": "\t", "tab": "\t"}
 def part_of(content: Content, import_type: ImportType, options: Options) -> Part:
     """The table that `content` is. Raises RefusedError."""
     with content.open() as file:
-        encoding, hint = fingerprint.text_of(file, options.encoding)
+        encoding, hint = text_of(file, options.encoding)
     with _decoded(content, encoding) as text:
         sample = delimited_lines.sample(text)
     if not sample.strip(_NO_TEXT):

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from itertools import count, islice
 from typing import Any
 
-from producers.reading.blocks import CHUNK, Block
+from producers.reading.table import CHUNK, Block
 
 _HEAD = 200
 

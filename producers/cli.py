@@ -17,14 +17,23 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from producers.exits import INTERRUPTED, PARTIAL, REFUSED, USAGE, explained, fail, of_status, tell
+from producers.terminal.exits import (
+    INTERRUPTED,
+    PARTIAL,
+    REFUSED,
+    USAGE,
+    explained,
+    fail,
+    of_status,
+    tell,
+)
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 if TYPE_CHECKING:
-    from producers.importing import Desk, Order, Reading
+    from producers.imports.publication import Desk, Order, Reading
+    from producers.kafka.import_log import Reject, State
     from producers.reading import Options
-    from producers.states import Reject, State
-    from producers.watching import ReadingView
+    from producers.terminal.follow_view import ReadingView
 
 _FIRST_REJECTS = 5
 _SHOWN_REJECTS = 20
@@ -109,7 +118,7 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
         _readable(file)
         if dry_run:
             _check(file, import_type, options, policy, as_json=as_json)
-        from producers.importing import Order
+        from producers.imports.publication import Order
 
         order = Order(file, import_type, options, policy.value, generate_ai, force)
         _import(order, follow=follow, as_json=as_json)
@@ -136,7 +145,7 @@ def check(
 @app.command()
 def status(import_id: Id, as_json: Json = False) -> None:
     """Dit où en est un import."""
-    from producers.progress import summary
+    from producers.terminal.screen import summary
 
     with explained(as_json=as_json):
         state = _state(import_id)
@@ -147,8 +156,8 @@ def status(import_id: Id, as_json: Json = False) -> None:
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Liste les imports, le plus récent d'abord."""
-    from producers.progress import number
-    from producers.states import document
+    from producers.kafka.import_log import document
+    from producers.terminal.screen import number
 
     with explained(as_json=as_json):
         states = sorted(_states(None).values(), key=lambda s: s["created_at"], reverse=True)
@@ -177,7 +186,7 @@ def errors(
 
     Avec elles, celles qu'une annulation a laissées de côté.
     """
-    from producers.reports import FORMATS
+    from producers.reports.error_report import FORMATS
 
     with explained():
         if output is not None and output.suffix.lower() not in FORMATS:
@@ -218,10 +227,10 @@ def retry(
     with explained(as_json=as_json):
         if file is not None:
             _readable(file)
-        from producers.retrying import retry as retry_import
+        from producers.imports.retry import publish_rest
 
         _publish(
-            lambda desk, view: retry_import(import_id, file, desk, view.watch, tell),
+            lambda desk, view: publish_rest(import_id, file, desk, view.watch, tell),
             follow=follow,
             as_json=as_json,
         )
@@ -253,7 +262,7 @@ def template(
     output: Annotated[Path | None, typer.Option(help="Fichier .csv ou .xlsx à écrire.")] = None,
 ) -> None:
     """Donne un fichier à remplir : toutes les colonnes d'un type d'import, dans l'ordre."""
-    from producers.templates import FORMATS, header_line, write
+    from producers.reports.template_file import FORMATS, header_line, write
 
     with explained():
         import_type = _import_type(type_)
@@ -319,7 +328,7 @@ def _readable(path: Path) -> None:
 def _check(
     path: Path, import_type: ImportType, options: "Options", policy: Policy, *, as_json: bool
 ) -> NoReturn:
-    from producers.checking import verdict
+    from producers.imports.preview import verdict
 
     found = verdict(path, import_type, options)
     if found["refusal"] is None:
@@ -336,11 +345,11 @@ def _check(
 def _already_imported(
     path: Path, import_type: ImportType, options: "Options", policy: Policy
 ) -> dict[str, Any] | None:
-    from producers.cluster import ClusterError
-    from producers.importing import import_ids, known_import
+    from producers.imports.publication import import_ids, known_import
+    from producers.kafka.broker import ClusterError
+    from producers.kafka.import_log import ImportLog, document
     from producers.reading import open_source
     from producers.settings import settings
-    from producers.states import ImportLog, document
     from schemas.runtime.registry import RegistryUnavailableError
 
     source = open_source(path, import_type, options)
@@ -408,7 +417,7 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
-    from producers.importing import read_file
+    from producers.imports.publication import read_file
 
     _publish(lambda desk, view: read_file(order, desk, view.watch), follow=follow, as_json=as_json)
 
@@ -416,12 +425,12 @@ def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
 def _publish(
     publish: "Callable[[Desk, ReadingView], Reading]", *, follow: bool, as_json: bool
 ) -> NoReturn:
-    from producers.importing import Desk
-    from producers.progress import screen, summary
+    from producers.imports.publication import Desk
+    from producers.kafka.import_log import TERMINAL
     from producers.settings import settings
-    from producers.states import TERMINAL
-    from producers.watching import ReadingView
-    from producers.watching import follow as follow_import
+    from producers.terminal.follow_view import ReadingView
+    from producers.terminal.follow_view import follow as follow_import
+    from producers.terminal.screen import screen, summary
 
     reading = None
     with screen() as shown:
@@ -463,10 +472,10 @@ def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
 
 
 def _ask(what: str, import_id: str, *, as_json: bool) -> None:
-    from producers.asking import ask, is_published_on
-    from producers.importing import Desk
-    from producers.progress import summary
+    from producers.imports.control import ask, is_published_on
+    from producers.imports.publication import Desk
     from producers.settings import settings
+    from producers.terminal.screen import summary
 
     with explained(as_json=as_json), Desk(settings()) as desk:
         state = ask(what, import_id, desk, _user())
@@ -500,8 +509,8 @@ def _parent(state: "State") -> str:
 
 
 def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
+    from producers.kafka.import_log import ImportLog
     from producers.settings import settings
-    from producers.states import ImportLog
 
     with (
         settings().registry() as registry,
@@ -520,8 +529,8 @@ def _state(import_id: str) -> "State":
 
 @contextmanager
 def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
+    from producers.kafka.import_log import RejectLog
     from producers.settings import settings
-    from producers.states import RejectLog
 
     with RejectLog(settings()) as log:
         yield log.read(state, patience_seconds)
@@ -530,8 +539,8 @@ def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[R
 def _write_report(
     path: Path, state: "State", rejects: "Iterator[Reject]", file: Path | None
 ) -> int:
-    from producers.reports import report, write
-    from producers.retrying import Rest, unread_rows
+    from producers.imports.retry import Rest, unread_rows
+    from producers.reports.error_report import report, write
     from producers.settings import settings
     from schemas.codec.framing import Decoder
 
@@ -564,6 +573,6 @@ def _show_rejects(rejects: "list[Reject]") -> None:
 
 
 def _show(state: "State", text: str, *, as_json: bool) -> None:
-    from producers.states import document
+    from producers.kafka.import_log import document
 
     print(json.dumps(document(state), ensure_ascii=False) if as_json else text)

@@ -1,6 +1,6 @@
 """From a received file to an import: which id it has, or which import it is already.
 
-The id follows from type, content and options (producers.importing.upload_ids), so that it is known
+The id follows from type, content and options (producers.imports.publication.upload_ids), so that it is known
 before the file is read, and the same on every gateway.
 """
 
@@ -16,8 +16,8 @@ from producers.gateway.forms import Form
 from producers.gateway.gateway import Gateway
 from producers.gateway.listing import running
 from producers.gateway.problems import Problem
-from producers.importing import upload_ids
-from producers.states import State
+from producers.imports.publication import upload_ids
+from producers.kafka.import_log import State
 from schemas.import_types import ImportType
 
 

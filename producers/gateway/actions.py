@@ -10,8 +10,8 @@ from producers.gateway import tasks
 from producers.gateway.children import ChildDiedError
 from producers.gateway.gateway import Gateway
 from producers.gateway.problems import Problem
+from producers.kafka.import_log import State, new_state
 from producers.reading import RefusedError
-from producers.states import State, new_state
 
 _LOGGER = logging.getLogger(__name__)
 

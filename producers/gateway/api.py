@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, JSONResponse
 
-from producers import templates
 from producers.gateway import accepting, actions, documents, forms, kinds, listing, metrics, tasks
 from producers.gateway.access import Account
 from producers.gateway.children import ChildDiedError
@@ -22,8 +21,9 @@ from producers.gateway.gateway import Gateway, Needs, of
 from producers.gateway.problems import RESPONSES, Problem
 from producers.gateway.receiving import Upload
 from producers.gateway.spool import Receiver
+from producers.kafka.import_log import State
 from producers.reading import RefusedError
-from producers.states import State
+from producers.reports import template_file
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 _REPORT_SECONDS = 600.0
@@ -229,7 +229,7 @@ MEDIA_TYPES = {
 def _template(import_type: ImportType, extension: str) -> bytes:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"modele.{extension}"
-        templates.write(path, import_type)
+        template_file.write(path, import_type)
         return path.read_bytes()
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from confluent_kafka import KafkaException, Producer
 from fastapi import Request
 
-from producers.cluster import configuration
 from producers.gateway.access import Account
+from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
 from schemas.runtime.registry import RegistryUnavailableError, SchemaUnknownError

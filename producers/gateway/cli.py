@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producers.exits import USAGE, explained, fail
+from producers.terminal.exits import USAGE, explained, fail
 
 if TYPE_CHECKING:
     import uvicorn
@@ -138,7 +138,7 @@ def _tokens() -> dict[str, dict[str, Any]]:
 
 
 def _publish(record: dict[str, Any]) -> None:
-    from producers.importing import Desk
+    from producers.imports.publication import Desk
     from producers.settings import settings
     from schemas.topics import GATEWAY_TOKENS
 

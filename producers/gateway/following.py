@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaException, Message
 
-from producers.cluster import ClusterError
+from producers.kafka.broker import ClusterError
+from producers.kafka.import_log import ImportLog, Reader, State, new_state
 from producers.settings import Settings
-from producers.states import ImportLog, Reader, State, new_state
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
 from schemas.runtime.registry import Registry, RegistryUnavailableError
 from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic

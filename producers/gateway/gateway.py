@@ -15,8 +15,8 @@ from producers.gateway.problems import unknown_import
 from producers.gateway.publishing import Publishing
 from producers.gateway.receiving import Receiving
 from producers.gateway.spool import Job, Spool
+from producers.kafka.import_log import State, new_state
 from producers.settings import GatewaySettings, Settings
-from producers.states import State, new_state
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from producers.gateway import actions, api, forms, listing, problems
 from producers.gateway.access import COOKIE, Account
 from producers.gateway.gateway import Gateway, of
 from producers.gateway.problems import Problem
-from producers.progress import number, seconds
-from producers.states import TERMINAL, State, accounted
+from producers.kafka.import_log import TERMINAL, State, accounted
+from producers.terminal.screen import number, seconds
 from schemas.import_types import IMPORT_TYPES
 
 FOLDER = Path(__file__).parent

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from producers.cluster import configuration
 from producers.gateway import metrics
 from producers.gateway.spool import Spool
+from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.runtime.registry import RegistryUnavailableError
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from producers import asking, retrying
-from producers.checking import verdict
-from producers.cluster import ClusterError
 from producers.gateway.spool import Job, Spool
-from producers.importing import (
+from producers.imports import control
+from producers.imports.preview import verdict
+from producers.imports.publication import (
     AlreadyImportedError,
     Desk,
     Order,
@@ -23,12 +22,14 @@ from producers.importing import (
     publish_refusal,
     read_file,
 )
-from producers.progress import number
+from producers.imports.retry import Rest, publish_rest, unread_rows
+from producers.kafka.broker import ClusterError
+from producers.kafka.import_log import RejectLog, State
 from producers.reading import Options, RefusedError
 from producers.reading.row.row import filled
-from producers.reports import report, write
+from producers.reports.error_report import report, write
 from producers.settings import Settings
-from producers.states import RejectLog, State
+from producers.terminal.screen import number
 from schemas.codec.framing import Decoder
 from schemas.import_types import IMPORT_TYPES
 from schemas.runtime.registry import RegistryUnavailableError
@@ -125,7 +126,7 @@ def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> S
         while True:
             try:
                 with Desk(settings) as desk:
-                    return asking.ask(what, import_id, desk, by, seconds=0.0)
+                    return control.ask(what, import_id, desk, by, seconds=0.0)
             except RefusedError as refusal:
                 if refusal.code != "unknown-import" or monotonic() > until:
                     raise
@@ -150,7 +151,7 @@ def retry(tell: Tell, settings: Settings, folder: Path, import_id: str) -> str:
 
     try:
         with Desk(settings) as desk:
-            return retrying.retry(
+            return publish_rest(
                 import_id, file if file and file.exists() else None, desk, watch, lambda _: None
             ).import_id
     except (ClusterError, RegistryUnavailableError) as error:
@@ -239,7 +240,7 @@ def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path
     """
     spool = Spool(folder)
     job = spool.job(state["id"])
-    rest = retrying.Rest.of(state, spool.data(job) if job is not None else None)
+    rest = Rest.of(state, spool.data(job) if job is not None else None)
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     try:
         with settings.registry() as registry, RejectLog(settings) as log:
@@ -247,7 +248,7 @@ def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path
                 state,
                 log.read(state, _PATIENCE_SECONDS),
                 Decoder(record, registry),
-                unread=lambda: retrying.unread_rows(rest),
+                unread=lambda: unread_rows(rest),
             )
             return write(path, content, state["options"].get("delimiter") or ",")
     except (ClusterError, RegistryUnavailableError) as error:

@@ -10,8 +10,9 @@ from pathlib import Path
 from time import perf_counter, process_time
 from uuid import uuid4
 
-from producers import cli, importing, window
-from producers.importing import Desk, Order, read_file
+from producers import cli
+from producers.imports import publication, window
+from producers.imports.publication import Desk, Order, read_file
 from producers.reading import Options
 from producers.settings import settings
 from schemas.import_types import ENTREPRISE
@@ -21,7 +22,7 @@ def main(file: Path) -> None:
     assert gc.get_threshold() != (700, 10, 10), cli  # the command's own, set by its module
     window.WINDOW_ROWS = sys.maxsize
     # The same file again is known and refused: each run gets ids of its own.
-    importing._NAMESPACE = uuid4()
+    publication._NAMESPACE = uuid4()
     began, spent = perf_counter(), process_time()
     with Desk(settings()) as desk:
         reading = read_file(Order(file, ENTREPRISE, Options()), desk, lambda _: None)

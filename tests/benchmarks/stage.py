@@ -15,8 +15,8 @@ from deploy.local.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors.cluster import create_topics
 from processors.database.migrate import migrate
-from producers import window
-from producers.importing import Desk, Order, Reading, read_file
+from producers.imports import window
+from producers.imports.publication import Desk, Order, Reading, read_file
 from producers.reading import Options
 from producers.settings import Settings
 from schemas.codec.framing import load

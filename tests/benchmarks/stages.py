@@ -24,7 +24,7 @@ from processors.draining import Batch
 from processors.judging import judge
 from processors.writing.merge import Origin, _columns, _identifiers, stage
 from processors.writing.targets import TARGETS
-from producers.occurrences import Occurrences
+from producers.imports.occurrences import Occurrences
 from producers.reading import open_source
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE

@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
-from producers.importing import Desk
+from producers.imports.publication import Desk
 from schemas.topics import ROW_PARTITIONS, ROWS_ENTREPRISE
 from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import save

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from processors.writing import isolate
-from producers import reports
 from producers.reading import correction
 from producers.reading.refusals import SENTENCES
 from producers.reading.row import normalisation, spellings
+from producers.reports import error_report
 from schemas import rules
 from tests.documents.markdown import table
 
@@ -30,7 +30,7 @@ _PLACES = {
 }
 """Which argument is the code, of what makes one."""
 
-_ELSEWHERE = (rules, normalisation, spellings, correction, isolate, reports)
+_ELSEWHERE = (rules, normalisation, spellings, correction, isolate, error_report)
 """Modules that hold codes in constants and tables, beside what is none."""
 
 _FORM = re.compile(r"[a-z]+(?:-[a-z]+)*")

@@ -16,7 +16,7 @@ import producers.settings
 from deploy.local.settings import LocalSettings
 from processors.settings import Settings
 from processors.writing import pages, parking
-from producers import window
+from producers.imports import window
 from producers.reading.table import CHUNK
 from tests.documents.commands_page import commands
 from tests.documents.markdown import table
@@ -242,7 +242,7 @@ def _sizes() -> list[tuple[str, str, str]]:
     job = next(p for p in commands()["foxstream-worker job"].params if p.name == "batch").default
     return [
         ("read and published at a time, of a file", f"{CHUNK:,}", "`producers/reading/table.py`"),
-        ("published of an import and not yet written, at most", f"{window.WINDOW_ROWS:,}", "`producers/window.py`"),
+        ("published of an import and not yet written, at most", f"{window.WINDOW_ROWS:,}", "`producers/imports/window.py`"),
         ("fetched from Kafka at a time, of a worker", f"{processors.app.FETCH_ROWS:,}", "`processors/app.py`"),
         ("written in one transaction, of a partition", f"{batch:,}", "`FOX_BATCH_ROWS`"),
         ("that waited, written in the transaction of their parent", f"{parking.MOST_RELEASED:,}", "`processors/writing/parking.py`"),

@@ -22,8 +22,8 @@ from producers.gateway.gateway import Gateway
 from producers.gateway.publishing import Publishing
 from producers.gateway.spool import Job, Spool, new_job_time
 from producers.gateway.tasks import AwayError
+from producers.kafka.import_log import new_state
 from producers.settings import gateway_settings, settings
-from producers.states import new_state
 from tests.effects.case import GATEWAY, Place, Proven, Seen
 from tests.effects.rows import WRONG_DIGIT
 

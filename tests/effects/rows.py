@@ -15,8 +15,8 @@ from processors.running import _served
 from processors.settings import Settings
 from processors.states import state_of
 from processors.writing.targets import TARGETS
-from producers.checking import verdict
 from producers.cli import _options
+from producers.imports.preview import verdict
 from schemas.import_types import ENTREPRISE
 from tests.effects.case import COMMAND, WORKER, Place, Proven, Seen
 from tests.effects.servers import world

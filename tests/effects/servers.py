@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any, cast
 
-import producers.cluster
+import producers.kafka.broker
 from processors import app, cluster
 from processors.app import World
 from processors.cluster import Identity
@@ -34,7 +34,7 @@ def world() -> World:
 def _librdkafka(*names: str) -> Iterator[tuple[tuple[str, ...], Callable[[Place], Any]]]:
     """Of each side, what its clients are told under these names."""
     worker = lambda _: [cluster.configuration(Settings()).get(name) for name in names]  # noqa: E731
-    producer = lambda _: [producers.cluster.configuration(settings()).get(n) for n in names]  # noqa: E731
+    producer = lambda _: [producers.kafka.broker.configuration(settings()).get(n) for n in names]  # noqa: E731
     yield WORKER, worker
     yield PRODUCERS, producer
 

@@ -171,8 +171,8 @@ _DRAINING = "processors.draining:BatchConsumer"
 _TRANSACTION = "processors.writing.transaction"
 _OUTBOX = "processors.outbox:Outbox"
 _IMPORTS = "processors.imports"
-_EVENTS = "producers.importing:Events"
-_PUBLISHER = "producers.publisher:Publisher"
+_EVENTS = "producers.imports.publication:Events"
+_PUBLISHER = "producers.kafka.publisher:Publisher"
 
 POINTS: dict[str, Point] = {
     # The way of a batch.
@@ -198,10 +198,10 @@ POINTS: dict[str, Point] = {
     "sought": Point("worker", f"{_DRAINING}._seek_to_stored", after),
     # The producer.
     "submitting": Point("foxstream", f"{_EVENTS}.submitted", after),
-    "submitted": Point("foxstream", "producers.importing:Desk.window", before),
+    "submitted": Point("foxstream", "producers.imports.publication:Desk.window", before),
     "publishing": Point("foxstream", f"{_PUBLISHER}.publish", after),
     "flushing": Point("foxstream", f"{_PUBLISHER}.flush", before),
     "before-finished": Point("foxstream", f"{_EVENTS}.finished", before),
     "finishing": Point("foxstream", f"{_EVENTS}.finished", after),
-    "finished": Point("foxstream", "producers.importing:Reading.finish", before),
+    "finished": Point("foxstream", "producers.imports.publication:Reading.finish", before),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from producers.exits import REFUSED
+from producers.terminal.exits import REFUSED
 from tests.fix_companies import hurry, make_slow, published
 from tests.fix_stack import Site, eventually
 from tests.integration.test_way_back import balanced, counts, errors, imported, status

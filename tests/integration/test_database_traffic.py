@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from producers.exits import PARTIAL
+from producers.terminal.exits import PARTIAL
 from tests.fix_companies import Companies, exact, finish, importing, make_slow, shared, told
 from tests.fix_stack import Site, eventually
 from tests.pg_proxy import PgProxy

@@ -13,7 +13,7 @@ from deploy.local.process import GuardedProcess
 from processors.app import SEEK_SESSIONS
 from processors.errors import UnreachableError
 from processors.settling import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from producers.exits import PARTIAL
+from producers.terminal.exits import PARTIAL
 from schemas.topics import ROW_PARTITIONS
 from tests.fix_companies import (
     ROWS,

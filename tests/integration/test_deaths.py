@@ -4,7 +4,7 @@ import json
 from time import monotonic
 from typing import Any
 
-from producers.exits import PARTIAL, REFUSED
+from producers.terminal.exits import PARTIAL, REFUSED
 from tests.fix_companies import ROWS, Companies, importing, make_slow, published, shared, told
 from tests.fix_stack import Site, eventually
 

@@ -23,12 +23,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from openpyxl import Workbook
 
 from deploy.local.stack import Stack
-from producers.cluster import NotReadyError
-from producers.importing import AlreadyImportedError, Desk, Order, Reading, read_file
-from producers.publisher import Publisher
+from producers.imports.publication import AlreadyImportedError, Desk, Order, Reading, read_file
+from producers.kafka.broker import NotReadyError
+from producers.kafka.import_log import ImportLog, RejectLog, State, absent_workers, new_state
+from producers.kafka.publisher import Publisher
 from producers.reading import Options, RefusedError
 from producers.settings import Settings
-from producers.states import ImportLog, RejectLog, State, absent_workers, new_state
 from schemas.codec.framing import Decoder, Encoder, Record, load
 from schemas.import_types import ENTREPRISE
 from schemas.runtime.registry import Registry

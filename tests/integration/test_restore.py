@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from producers.exits import PARTIAL
+from producers.terminal.exits import PARTIAL
 from schemas.codec.framing import Decoder
 from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_LOG

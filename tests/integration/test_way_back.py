@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from openpyxl import load_workbook
 
-from producers.importing import Desk, Events
+from producers.imports.publication import Desk, Events
 from producers.settings import Settings
 from tests.fix_companies import hurry, make_slow
 from tests.fix_stack import Finished, Site, eventually

@@ -2,7 +2,7 @@
 
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from producers.exits import PARTIAL
+from producers.terminal.exits import PARTIAL
 from schemas.topics import CO_PARTITIONED, ROWS_ENTREPRISE
 from tests.fix_companies import Companies, importing
 from tests.fix_stack import Site, eventually

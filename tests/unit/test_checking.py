@@ -4,7 +4,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from producers.reading import Options
 from schemas.import_types import ENTREPRISE, VILLE
 

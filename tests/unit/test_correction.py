@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.reading import Correction, Options, RefusedError, Row, open_source
-from producers.reports import FORMATS, Report, write
+from producers.reports.error_report import FORMATS, Report, write
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES
 from tests.examples import examples
 

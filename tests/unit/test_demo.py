@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deploy.local.demo import FILES, SAMPLES, TABLES
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from schemas.import_types import IMPORT_TYPES
 
 

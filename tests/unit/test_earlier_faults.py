@@ -12,7 +12,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from producers.reading import Row, open_source
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from tests.fix_files import xls

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from producers.reading import Options
 from schemas.import_types import IMPORT_TYPES
 from tests.faults.files import COMPANY, File, Kind, Values

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from producers.importing import (
+from producers.imports.publication import (
     AlreadyImportedError,
     Reading,
     _check_parent,
@@ -18,9 +18,9 @@ from producers.importing import (
     begin,
     known_import,
 )
-from producers.publisher import MESSAGE_MAX_BYTES
+from producers.kafka.import_log import State, new_state
+from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row, open_source
-from producers.states import State, new_state
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE, VILLE
 from schemas.runtime.registry import Schema

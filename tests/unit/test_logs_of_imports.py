@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from producers.states import ImportLog, ProgressLog, Reject, RejectLog, State, new_state
+from producers.kafka.import_log import ImportLog, ProgressLog, Reject, RejectLog, State, new_state
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, load
 from schemas.runtime.registry import Schema
 

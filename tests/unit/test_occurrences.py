@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers import occurrences as module
-from producers.occurrences import _COUNT_BITS, MOST, Occurrences
+from producers.imports import occurrences as module
+from producers.imports.occurrences import _COUNT_BITS, MOST, Occurrences
 
 
 @given(st.lists(st.text(max_size=3)), st.integers(0, 9))

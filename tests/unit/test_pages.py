@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from producers.gateway import actions, pages
-from producers.progress import writing_line
+from producers.kafka.import_log import State, new_state
 from producers.settings import Settings
-from producers.states import State, new_state
+from producers.terminal.screen import writing_line
 
 
 def state(**known: Any) -> State:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from producers.reading import Options, open_source
 from producers.reading.archive import Content
 from producers.reading.text import delimited_lines

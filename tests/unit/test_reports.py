@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from python_calamine import CalamineWorkbook
 
+from producers.kafka.import_log import Reject, new_state
 from producers.reading.formula_guard import original, safe
-from producers.reports import Report, report, write
-from producers.states import Reject, new_state
+from producers.reports.error_report import Report, report, write
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.runtime.registry import Schema

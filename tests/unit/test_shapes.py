@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
+from producers.imports.retry import header_of
 from producers.reading import RefusedError, Row, open_source
-from producers.retrying import header_of
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.values.naf import category_of, codes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from producers.reading import Options
 from schemas.import_types import IMPORT_TYPES
 from tests.benchmarks.report import PARTS

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from schemas.import_types import CATEGORIE, SOUS_CATEGORIE, ImportType
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from producers.gateway import tasks
 from producers.gateway.spool import Job, Spool, new_job_time
-from producers.importing import Order, Reading, begin
+from producers.imports.publication import Order, Reading, begin
+from producers.kafka.import_log import State, new_state
 from producers.reading import RefusedError
 from producers.settings import Settings
-from producers.states import State, new_state
 
 CONTENT = b"siren;nom\n732829320;A\n552100554;B\n"
 IMPORT_ID = "0" * 36

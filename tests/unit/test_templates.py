@@ -6,7 +6,7 @@ import pytest
 from openpyxl import load_workbook
 
 from producers.reading import RefusedError, open_source
-from producers.templates import FORMATS, header_line, write
+from producers.reports.template_file import FORMATS, header_line, write
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 TYPES = pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)

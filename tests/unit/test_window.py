@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from producers import window as module
-from producers.states import ImportLog, ProgressLog, State, new_state
-from producers.window import WINDOW_ROWS, Window
+from producers.imports import window as module
+from producers.imports.window import WINDOW_ROWS, Window
+from producers.kafka.import_log import ImportLog, ProgressLog, State, new_state
 
 
 @dataclass

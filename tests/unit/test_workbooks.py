@@ -12,7 +12,7 @@ import pytest
 import xlwt
 from openpyxl.worksheet.worksheet import Worksheet
 
-from producers.checking import verdict
+from producers.imports.preview import verdict
 from producers.reading import Options, RefusedError, Row, open_source
 from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.xls import BinaryWorkbook

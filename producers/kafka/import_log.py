@@ -24,7 +24,7 @@ from confluent_kafka import (
     murmur2,
 )
 
-from producers.cluster import UnreachableError, configuration, partition_counts
+from producers.kafka.broker import UnreachableError, configuration, partition_counts
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, SchemaSource, load
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, Topic

@@ -2,9 +2,9 @@
 
 from time import monotonic
 
-from producers.importing import Desk, Events
+from producers.imports.publication import Desk, Events
+from producers.kafka.import_log import TERMINAL, State, accounted
 from producers.reading import RefusedError
-from producers.states import TERMINAL, State, accounted
 
 _KAFKA_SECONDS = 8.0
 ANSWER_SECONDS = 20.0

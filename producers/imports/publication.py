@@ -24,9 +24,19 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID, uuid5
 
-from producers.cluster import NotReadyError
-from producers.occurrences import Occurrences
-from producers.publisher import MESSAGE_MAX_BYTES, Publisher
+from producers.imports.occurrences import Occurrences
+from producers.imports.window import SMALL_FILE_BYTES, Window
+from producers.kafka.broker import NotReadyError
+from producers.kafka.import_log import (
+    TERMINAL,
+    ImportLog,
+    ProgressLog,
+    Reject,
+    RejectLog,
+    State,
+    new_state,
+)
+from producers.kafka.publisher import MESSAGE_MAX_BYTES, Publisher
 from producers.reading import (
     READER_VERSION,
     Correction,
@@ -38,16 +48,6 @@ from producers.reading import (
 )
 from producers.reading.source import sha256_of
 from producers.settings import Settings
-from producers.states import (
-    TERMINAL,
-    ImportLog,
-    ProgressLog,
-    Reject,
-    RejectLog,
-    State,
-    new_state,
-)
-from producers.window import SMALL_FILE_BYTES, Window
 from schemas.codec.avro_writer import Columns
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, load
 from schemas.faults import Fault
@@ -169,7 +169,7 @@ class Desk:
         self.registry.__exit__()
 
     def partition_counts(self, *topics: Topic) -> dict[str, int]:
-        """As producers.cluster.partition_counts."""
+        """As producers.kafka.broker.partition_counts."""
         return self.publisher.partition_counts([topic.name for topic in topics], _KAFKA_SECONDS)
 
     def traced(

@@ -2,11 +2,11 @@
 
 from time import monotonic
 
-from producers.cluster import UnreachableError
-from producers.importing import Desk, Reading
-from producers.progress import Screen, reading_line, writing_line
+from producers.imports.publication import Desk, Reading
+from producers.kafka.broker import UnreachableError
+from producers.kafka.import_log import TERMINAL, State, absent_workers
 from producers.settings import settings
-from producers.states import TERMINAL, State, absent_workers
+from producers.terminal.screen import Screen, reading_line, writing_line
 
 _KAFKA_AWAY = "Kafka ne répond plus : l'import attend son retour."
 _WAITING = " ; la suite attend que les workers aient écrit"
@@ -28,7 +28,7 @@ class ReadingView:
         self._paused = False
 
     def watch(self, reading: Reading) -> None:
-        """A step of `producers.importing.read_file`."""
+        """A step of `producers.imports.publication.read_file`."""
         if self.reading is None and reading.resumed:
             self.screen.say(f"Cet import était commencé : il reprend ({reading.import_id}).")
         if self.reading is None and reading.skipped_sheets:

@@ -17,21 +17,13 @@ from uuid import UUID, uuid5
 
 from confluent_kafka import murmur2
 
-from producers.importing import (
-    Desk,
-    Order,
-    Outlet,
-    Reading,
-    begin,
-    earlier,
-    pinned,
-)
+from producers.imports.publication import Desk, Order, Outlet, Reading, begin, earlier, pinned
+from producers.kafka.import_log import TERMINAL, Reject, State, new_state
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
 from producers.reading.row.row import rows_of
 from producers.reading.table import CHUNK, Block
 from producers.settings import settings
-from producers.states import TERMINAL, Reject, State, new_state
 from schemas.codec.framing import DecodeError, Decoder, Record
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
 
@@ -43,12 +35,12 @@ _PATIENCE_SECONDS = 5.0
 Tell = Callable[[str], None]
 
 
-def retry(
+def publish_rest(
     import_id: str, file: Path | None, desk: Desk, watch: Callable[[Reading], None], tell: Tell
 ) -> Reading:
     """Publishes what is left of an import as its child; `tell` takes what cannot be had again.
 
-    Raises RefusedError where there is nothing to retry, and as producers.importing.read_file.
+    Raises RefusedError where there is nothing to retry, and as producers.imports.publication.read_file.
     """
     desk.log.start(timeout_seconds=_KAFKA_SECONDS)
     states = desk.log.read()

@@ -74,7 +74,7 @@ def _explain(error: Exception) -> CommandError | None:
 
 def _explain_ours(error: Exception) -> CommandError | None:
     # Here and not above: they bring most of what takes time to load.
-    from producers.cluster import ClusterError, NotReadyError
+    from producers.kafka.broker import ClusterError, NotReadyError
     from producers.reading import RefusedError
     from producers.settings import SettingsError, settings
     from schemas.runtime.registry import RegistryUnavailableError
@@ -112,8 +112,8 @@ def _explain_registry(error: Exception, url: str) -> CommandError:
 
 
 def _context(error: Exception) -> dict[str, Any]:
-    from producers.importing import AlreadyImportedError
-    from producers.states import document
+    from producers.imports.publication import AlreadyImportedError
+    from producers.kafka.import_log import document
 
     if isinstance(error, AlreadyImportedError):
         return {"already_imported": document(error.state)}

@@ -12,7 +12,7 @@ from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from producers.cluster import DeliveryError, configuration, partition_counts
+from producers.kafka.broker import DeliveryError, configuration, partition_counts
 from producers.settings import Settings
 from schemas.runtime.traces import Headers
 
@@ -55,7 +55,7 @@ class Publisher:
         )
 
     def partition_counts(self, topics: Iterable[str], timeout_seconds: float) -> dict[str, int]:
-        """As producers.cluster.partition_counts."""
+        """As producers.kafka.broker.partition_counts."""
         return partition_counts(
             self._producer, self._settings, topics, timeout_seconds=timeout_seconds
         )

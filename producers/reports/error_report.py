@@ -16,9 +16,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from producers.kafka.import_log import Reject, State
 from producers.reading import UNREAD, Row
 from producers.reading.formula_guard import safe
-from producers.states import Reject, State
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
 

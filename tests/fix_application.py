@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from producers.gateway import access, gateway, receiving
-from producers.gateway.app import create_app
+from producers.gateway import shared
+from producers.gateway.access import accounts
+from producers.gateway.application import create_app
+from producers.gateway.spool import multipart
 from producers.settings import gateway_settings, settings
 
 UPLOADS = "/api/imports/uploads/"
@@ -42,10 +44,10 @@ class Application:
     def __init__(self, folder: Path) -> None:
         enough = dict.fromkeys(("imports_per_minute", "requests_per_minute"), 1_000_000)
         limits = gateway_settings().model_copy(update={"spool": folder, **enough})
-        self.gateway = gateway.Gateway(settings(), limits)
+        self.gateway = shared.Gateway(settings(), limits)
         self.spool = self.gateway.spool
-        token = {**access.new_token("tests", "import", None)[1], "id": "tests"}
-        token["sha256"] = access._hash("fox_tests_x")
+        token = {**accounts.new_token("tests", "import", None)[1], "id": "tests"}
+        token["sha256"] = accounts._hash("fox_tests_x")
         self.gateway.tokens.take({"tests": token})
 
     async def ask(
@@ -158,7 +160,7 @@ class _Silent:
 @pytest.fixture
 def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Application]:
     """Makes applications, by default of one spool."""
-    monkeypatch.setattr(gateway, "Audit", _Silent)
+    monkeypatch.setattr(shared, "Audit", _Silent)
     return lambda folder=tmp_path / "spool": Application(folder)
 
 
@@ -207,7 +209,7 @@ class Threads:
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Threads:
     """What the gateway does in threads is done when its request is cancelled, or not begun."""
     made = Threads(late=request.param)
-    monkeypatch.setattr(receiving, "ThreadPoolExecutor", lambda *_: made)
+    monkeypatch.setattr(multipart, "ThreadPoolExecutor", lambda *_: made)
     return made
 
 

@@ -50,7 +50,7 @@ class Served:
 
     def start(self) -> "Served":
         """Returns when it is ready."""
-        module = "producers.gateway.cli"
+        module = "producers.gateway.commands"
         self.process = self.site.spawn("gateway", module, "run", env=self.environment)
         eventually(self._ready)
         if not self.token:
@@ -80,7 +80,7 @@ class Served:
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """`foxstream-gateway` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "producers.gateway.cli", *words],
+            [sys.executable, "-m", "producers.gateway.commands", *words],
             env=self.environment,
             capture_output=True,
             text=True,

@@ -27,7 +27,12 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from deploy.local import guard
 from deploy.local.process import GuardedProcess
 
-PRELOADED = ("processors.cli", "processors.running", "producers.cli", "producers.gateway.app")
+PRELOADED = (
+    "processors.cli",
+    "processors.running",
+    "producers.cli",
+    "producers.gateway.application",
+)
 RUNNING = -1
 POLL_SECONDS = 0.01
 

@@ -150,7 +150,7 @@ def _start_gateway(stack: "Stack") -> None:
     }
     gateway = stack.spawn(
         GATEWAY,
-        [sys.executable, "-m", "producers.gateway.cli", "run"],
+        [sys.executable, "-m", "producers.gateway.commands", "run"],
         settings,
         f"http://{LOOPBACK}:{port}",
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client.metrics import MetricWrapperBase
 
 import processors.metrics
-import producers.gateway.metrics
+import producers.gateway.monitoring.gateway_metrics
 
 FILE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -18,7 +18,7 @@ _HEAD = """\
 # Metrics
 
 Made of the code by `python -m deploy.prometheus.catalogue`: what each says is written beside it, in \
-`processors/metrics.py` and `producers/gateway/metrics.py`. Base units; no import is a label. A histogram \
+`processors/metrics.py` and `producers/gateway/monitoring/gateway_metrics.py`. Base units; no import is a label. A histogram \
 has `_bucket`, `_sum` and `_count`. Workers serve `/metrics` at `FOX_METRICS_ADDRESS` and \
 `FOX_METRICS_PORT`, the gateway at its own address; both have Python's and the process' own metrics \
 beside these (`process_cpu_seconds_total`, `process_resident_memory_bytes`).
@@ -53,7 +53,7 @@ def text() -> str:
         + "".join(_lines(module))
         for whom, module in (
             ("workers", processors.metrics),
-            ("the gateway", producers.gateway.metrics),
+            ("the gateway", producers.gateway.monitoring.gateway_metrics),
         )
     )
 

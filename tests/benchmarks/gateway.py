@@ -205,7 +205,7 @@ def serve(found: Site) -> tuple[Any, str, str]:
         "FOX_GATEWAY_IMPORTS_PER_MINUTE": "10000",
         "FOX_GATEWAY_REQUESTS_PER_MINUTE": "10000000",
     }
-    module = [sys.executable, "-m", "producers.gateway.cli"]
+    module = [sys.executable, "-m", "producers.gateway.commands"]
     process = found.stage.spawn("gateway", [*module, "run"], environment)
     made = found.stage.stack.directory / "logs"
     token_process = found.stage.spawn(

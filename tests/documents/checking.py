@@ -9,8 +9,9 @@ from pathlib import Path
 
 from typer.core import TyperGroup
 
-from producers.gateway import api, resumable
-from producers.gateway.actions import ALLOWED
+from producers.gateway.api import imports_api
+from producers.gateway.api.actions import ALLOWED
+from producers.gateway.uploads import tus
 from tests.documents import commands_page, settings_page
 
 ROOT = Path(__file__).parents[2]
@@ -193,7 +194,7 @@ def addresses(text: str) -> list[str]:
 
 
 def _answers(path: str) -> bool:
-    routes = [*api.router.routes, *resumable.router.routes]
+    routes = [*imports_api.router.routes, *tus.router.routes]
     found = [match for route in routes if (match := route.path_regex.match(path))]  # type: ignore[attr-defined]
     actions = [given for match in found if (given := match.groupdict().get("action"))]
     return len(found) > len(actions) or any(given in ALLOWED for given in actions)

@@ -10,13 +10,13 @@ from typer.main import get_command
 import deploy.local.cli
 import processors.cli
 import producers.cli
-import producers.gateway.cli
+import producers.gateway.commands
 from tests.documents.markdown import table
 
 APPS = {
     "foxstream": producers.cli.app,
     "foxstream-worker": processors.cli.app,
-    "foxstream-gateway": producers.gateway.cli.app,
+    "foxstream-gateway": producers.gateway.commands.app,
     "foxstream-local": deploy.local.cli.app,
 }
 

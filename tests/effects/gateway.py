@@ -15,13 +15,13 @@ from uuid import UUID
 
 import httpx
 
-from producers.gateway import access
-from producers.gateway.app import create_app
-from producers.gateway.cli import _configuration
-from producers.gateway.gateway import Gateway
-from producers.gateway.publishing import Publishing
-from producers.gateway.spool import Job, Spool, new_job_time
-from producers.gateway.tasks import AwayError
+from producers.gateway.access import accounts
+from producers.gateway.application import create_app
+from producers.gateway.commands import _configuration
+from producers.gateway.processes.spool_publisher import Publishing
+from producers.gateway.processes.tasks import AwayError
+from producers.gateway.shared import Gateway
+from producers.gateway.spool.spool import Job, Spool, new_job_time
 from producers.kafka.import_log import new_state
 from producers.settings import gateway_settings, settings
 from tests.effects.case import GATEWAY, Place, Proven, Seen
@@ -52,7 +52,7 @@ def _gateway(ask: Ask) -> Callable[[Place], Any]:
         gateway = app.state.gateway = Gateway(settings(), gateway_settings())
         here: Any = _Here()
         gateway.children = here
-        text, record = access.new_token("tests", "admin", None)
+        text, record = accounts.new_token("tests", "admin", None)
         gateway.tokens.take({record["id"]: record})
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway",

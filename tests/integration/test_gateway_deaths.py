@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from producers.gateway.spool import Spool
+from producers.gateway.spool.spool import Spool
 from tests.fix_gateway import Served, companies
 from tests.fix_stack import Site, eventually
 

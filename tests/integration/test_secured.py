@@ -72,8 +72,8 @@ def test_the_gateway_is_as_secured(
         "FOX_GATEWAY_SECRET_FILE": secured.secret(password("gateway") * 2),
     }
     site = secured.site("fox-gateway", **settings)
-    gateway = site.process("producers.gateway.cli", "run")
-    token = site.process("producers.gateway.cli", "token", "create", "--name", "t")
+    gateway = site.process("producers.gateway.commands", "run")
+    token = site.process("producers.gateway.commands", "token", "create", "--name", "t")
     assert token.wait() == 0, log(token)
     client = httpx.Client(
         base_url=f"http://127.0.0.1:{port}",

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from fastapi import Request
 
-from producers.gateway import access, limits
-from producers.gateway.access import COOKIE, Access, Account, Sessions, Tokens, new_token
-from producers.gateway.limits import Limits
+from producers.gateway.access import accounts, rate_limits
+from producers.gateway.access.accounts import COOKIE, Access, Account, Sessions, Tokens, new_token
+from producers.gateway.access.rate_limits import Limits
 from producers.gateway.problems import Problem
 
 SOON = datetime.now(UTC) + timedelta(hours=1)
@@ -89,7 +89,7 @@ def test_scopes(scope: str, may: set[str]) -> None:
     text, _ = token(tokens, scope)
     told = request(authorization=f"Bearer {text}")
 
-    for asked in access.SCOPES:
+    for asked in accounts.SCOPES:
         if asked in may:
             assert gate(tokens).require(told, asked, "requests").name == "me"
         else:
@@ -191,7 +191,7 @@ def test_a_bearer_token_needs_no_form() -> None:
 def test_a_bucket_holds_a_minute_s_worth(monkeypatch: pytest.MonkeyPatch) -> None:
     """It fills evenly and never over; each account and kind of request has its own."""
     now = 1000.0
-    monkeypatch.setattr(limits, "monotonic", lambda: now)
+    monkeypatch.setattr(rate_limits, "monotonic", lambda: now)
     per_minute = Limits({"a": 6, "b": 6})
 
     def spent(account: str = "me", kind: str = "a") -> int:
@@ -215,7 +215,7 @@ def test_a_bucket_holds_a_minute_s_worth(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of very many accounts the one that was seen longest ago is forgotten first."""
-    monkeypatch.setattr(limits, "_MOST", 3)
+    monkeypatch.setattr(rate_limits, "_MOST", 3)
     per_minute = Limits({"a": 1})
     for account in ("1", "2", "3"):
         per_minute.spend(request(), "a", account)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import processors.metrics
-import producers.gateway.metrics
+import producers.gateway.monitoring.gateway_metrics
 from deploy.grafana import overview
 from deploy.prometheus import catalogue
 
@@ -98,7 +98,7 @@ FOREIGN = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory
 def test_rules_and_panels_name_metrics_that_there_are() -> None:
     """Of the catalogue, with a histogram's suffixes, or recorded by a rule."""
     known = FOREIGN | set(RECORDED)
-    for module in (processors.metrics, producers.gateway.metrics):
+    for module in (processors.metrics, producers.gateway.monitoring.gateway_metrics):
         for entry in catalogue.entries(module):
             names = [entry.name]
             if entry.kind == "histogram":

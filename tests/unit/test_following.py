@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from producers.gateway.following import States
+from producers.gateway.followed_topics import States
 from producers.kafka.import_log import State, new_state
 from tests.fix_application import Application
 

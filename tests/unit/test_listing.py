@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from producers.gateway.listing import statistics
+from producers.gateway.api.listing import statistics
 from producers.kafka.import_log import State, new_state
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from producers.gateway import actions, pages
+from producers.gateway.api import actions
+from producers.gateway.pages import admin_pages
 from producers.kafka.import_log import State, new_state
 from producers.settings import Settings
 from producers.terminal.screen import writing_line
@@ -37,7 +38,7 @@ COMPLETED = {**STARTED, "ai_generation_completed": True}
 )
 def test_ai_badge(badge: str, known: dict[str, Any]) -> None:
     """Not asked, waiting, running, finished, failed in part, and what else there is."""
-    assert pages.ai_badge(state(**known))[1] == badge
+    assert admin_pages.ai_badge(state(**known))[1] == badge
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_dollars() -> None:
     """As French people write them; a small amount is not shown as nothing."""
     amounts = (0.0, 0.004, 0.716, 1234.5)
 
-    assert [pages.dollars(amount) for amount in amounts] == [
+    assert [admin_pages.dollars(amount) for amount in amounts] == [
         "0,00 $", "moins de 0,01 $", "0,72 $", "1\N{NO-BREAK SPACE}234,50 $",
     ]  # fmt: skip
 
@@ -92,12 +93,12 @@ def test_old_counts_are_seen() -> None:
     """Workers tell them once a minute: after three nobody does."""
     now = datetime.now(UTC)
 
-    assert pages.counted({"site": {"at": now}, "ai": {"at": now - timedelta(hours=1)}}) == {
+    assert admin_pages.counted({"site": {"at": now}, "ai": {"at": now - timedelta(hours=1)}}) == {
         "at": now,
         "stale": False,
     }
-    assert pages.counted({"site": {"at": now - timedelta(minutes=4)}})["stale"]
-    assert pages.counted({})["stale"]
+    assert admin_pages.counted({"site": {"at": now - timedelta(minutes=4)}})["stale"]
+    assert admin_pages.counted({})["stale"]
 
 
 @pytest.mark.parametrize(
@@ -115,5 +116,5 @@ def test_percentages(done: int, ended: bool, percent: int) -> None:
     status = "SUCCESS" if ended else "PROCESSING"
     known = state(status=status, total_rows=100_000, success_rows=done, file_name="c.csv")
 
-    assert pages._row(known)["percent"] == percent
+    assert admin_pages._row(known)["percent"] == percent
     assert ("(100 %)" in writing_line(known)) is (done == 100_000)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from producers.gateway import receiving, spool
+from producers.gateway.spool import multipart, spool
 from tests.fix_application import Application, Threads, at_wait, cancel
 from tests.fix_disk import Disk, failing_sync, lose_power
 
@@ -25,7 +25,7 @@ CONTENT = b"siren;nom\n" + b"".join(b"%09d;A\n" % number for number in range(5))
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
     """A few bytes are many blocks, and no sync waits for a real disk."""
-    monkeypatch.setattr(receiving, "_BLOCK", 20)
+    monkeypatch.setattr(multipart, "_BLOCK", 20)
 
 
 def folders(made: Application) -> list[Path]:

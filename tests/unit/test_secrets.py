@@ -32,7 +32,7 @@ OPEN = {
 }
 WORKER = (sys.executable, "-c", "from processors.cli import app; app()")
 COMMAND = (sys.executable, "-c", "from producers.cli import app; app()")
-GATEWAY = (sys.executable, "-c", "from producers.gateway.cli import app; app()")
+GATEWAY = (sys.executable, "-c", "from producers.gateway.commands import app; app()")
 
 
 @pytest.fixture(autouse=True)

@@ -34,8 +34,8 @@ except RuntimeError:
 
 GATEWAY = """
 import logging
-from producers.gateway.cli import _tell_sentry
-from producers.gateway.serving import _configure_log
+from producers.gateway.commands import _tell_sentry
+from producers.gateway.monitoring.server_log import _configure_log
 
 _configure_log()
 _tell_sentry()
@@ -130,7 +130,7 @@ def test_nobody_is_told_by_default(script: str) -> None:
 
 def test_a_dsn_that_is_none() -> None:
     """Said before anything starts, with exit code 2."""
-    for module, words in (("processors.cli", ["run"]), ("producers.gateway.cli", ["run"])):
+    for module, words in (("processors.cli", ["run"]), ("producers.gateway.commands", ["run"])):
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
             env={**os.environ, "FOX_SENTRY_DSN": "nowhere"},

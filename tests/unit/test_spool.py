@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from producers.gateway import spool as module
-from producers.gateway.spool import Job, Spool, TakenError, alone, key, write_info
+from producers.gateway.spool import spool as module
+from producers.gateway.spool.spool import Job, Spool, TakenError, alone, key, write_info
 
 JOB = Job("0" * 36, "VILLE", "a.csv", "0" * 64, 3, "me", "2026-01-01T00:00:00+00:00")
 HOUR = 3600

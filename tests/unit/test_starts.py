@@ -53,7 +53,7 @@ def loaded(program: str, *commands: str, code: int) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "program", ["processors.cli", "producers.cli", "producers.gateway.cli", "deploy.local.cli"]
+    "program", ["processors.cli", "producers.cli", "producers.gateway.commands", "deploy.local.cli"]
 )
 def test_help_loads_the_command_line_alone(program: str) -> None:
     """Of any program: no client of a server, and nothing that paints."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from producers.gateway import tasks
-from producers.gateway.spool import Job, Spool, new_job_time
+from producers.gateway.processes import tasks
+from producers.gateway.spool.spool import Job, Spool, new_job_time
 from producers.imports.publication import Order, Reading, begin
 from producers.kafka.import_log import State, new_state
 from producers.reading import RefusedError

@@ -6,15 +6,16 @@ from typing import Any
 
 from fastapi import Request
 
-from producers.gateway import access, following
-from producers.gateway.audit import UNPREPARED, Audit
-from producers.gateway.children import Children
-from producers.gateway.limits import Limits
-from producers.gateway.probing import Probing
+from producers.gateway import followed_topics
+from producers.gateway.access import accounts
+from producers.gateway.access.audit import UNPREPARED, Audit
+from producers.gateway.access.rate_limits import Limits
+from producers.gateway.monitoring.server_checks import Probing
 from producers.gateway.problems import unknown_import
-from producers.gateway.publishing import Publishing
-from producers.gateway.receiving import Receiving
-from producers.gateway.spool import Job, Spool
+from producers.gateway.processes.child_processes import Children
+from producers.gateway.processes.spool_publisher import Publishing
+from producers.gateway.spool.multipart import Receiving
+from producers.gateway.spool.spool import Job, Spool
 from producers.kafka.import_log import State, new_state
 from producers.settings import GatewaySettings, Settings
 
@@ -28,12 +29,12 @@ class Gateway:
         self.settings = settings
         self.limits = limits
         self.spool = Spool(limits.spool)
-        self.states = following.States()
-        self.tokens = access.Tokens()
+        self.states = followed_topics.States()
+        self.tokens = accounts.Tokens()
         secret = limits.secret.get_secret_value().encode() if limits.secret else self.spool.secret()
-        self.access = access.Access(
+        self.access = accounts.Access(
             self.tokens,
-            access.Sessions(secret, limits.session_hours),
+            accounts.Sessions(secret, limits.session_hours),
             Limits(
                 {
                     "import": limits.imports_per_minute,
@@ -55,7 +56,7 @@ class Gateway:
         self.followers = 0
         self.retries: set[asyncio.Task[str]] = set()
         self.stopping = asyncio.Event()
-        self._threads: list[following.Follower] = []
+        self._threads: list[followed_topics.Follower] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._vital: asyncio.Task[None] | None = None
 
@@ -64,9 +65,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         jobs = map(self.spool.job, self.spool.pending())
         self.states.take_new(submitted(job) for job in jobs if job is not None)
-        self._threads = following.follow_states(self.settings, self.states, loop)
-        self._threads.append(following.follow_tokens(self.settings, self.tokens.take, loop))
-        self._threads.append(following.follow_stats(self.settings, self.stats.update, loop))
+        self._threads = followed_topics.follow_states(self.settings, self.states, loop)
+        self._threads.append(followed_topics.follow_tokens(self.settings, self.tokens.take, loop))
+        self._threads.append(followed_topics.follow_stats(self.settings, self.stats.update, loop))
         for thread in self._threads:
             thread.start()
         self._vital = asyncio.create_task(self.publishing.run())
@@ -172,5 +173,5 @@ class Needs:
         self._scope = scope
         self._kind = kind
 
-    async def __call__(self, request: Request) -> access.Account:
+    async def __call__(self, request: Request) -> accounts.Account:
         return of(request).access.require(request, self._scope, self._kind)

@@ -33,7 +33,7 @@ class Children:
 
     def __init__(self, most: int) -> None:
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["__main__", "producers.gateway.tasks"])
+        self._context.set_forkserver_preload(["__main__", "producers.gateway.processes.tasks"])
         # One thread a child: it waits for what the child says.
         self._threads = ThreadPoolExecutor(most, "child")
         self._starting = threading.Lock()
@@ -105,7 +105,7 @@ def _unpacked(kind: str, what: Any) -> Any:
         case "refused":
             raise RefusedError(*what)
         case "away":
-            from producers.gateway.tasks import AwayError  # loads what only children need
+            from producers.gateway.processes.tasks import AwayError  # loads what only children need
 
             raise AwayError(what)
         case "raised":
@@ -114,7 +114,7 @@ def _unpacked(kind: str, what: Any) -> Any:
 
 
 def _main(pipe: connection.Connection, task: Callable[..., Any], arguments: Any) -> None:
-    from producers.gateway.tasks import AwayError
+    from producers.gateway.processes.tasks import AwayError
 
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from producers.gateway.problems import Problem
-from producers.gateway.spool import Receiver, Spool
+from producers.gateway.spool.spool import Receiver, Spool
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -37,7 +37,7 @@ class Form:
         return {**asdict(self.options), "columns": dict(self.options.columns)}
 
 
-def read(fields: Mapping[str, str], *, type_required: bool = True) -> Form:
+def form_of(fields: Mapping[str, str], *, type_required: bool = True) -> Form:
     """Raises Problem 422, which names every field that is wrong."""
     reader = _Reader(fields)
     form = Form(

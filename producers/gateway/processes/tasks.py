@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from producers.gateway.spool import Job, Spool
+from producers.gateway.spool.spool import Job, Spool
 from producers.imports import control
 from producers.imports.preview import verdict
 from producers.imports.publication import (

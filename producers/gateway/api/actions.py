@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from producers.gateway import tasks
-from producers.gateway.children import ChildDiedError
-from producers.gateway.gateway import Gateway
 from producers.gateway.problems import Problem
+from producers.gateway.processes import tasks
+from producers.gateway.processes.child_processes import ChildDiedError
+from producers.gateway.shared import Gateway
 from producers.kafka.import_log import State, new_state
 from producers.reading import RefusedError
 

@@ -22,11 +22,12 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
-from producers.gateway import accepting, forms, kinds
-from producers.gateway.access import Account
-from producers.gateway.gateway import Gateway, Needs, of
+from producers.gateway.access.accounts import Account
 from producers.gateway.problems import RESPONSES, Problem
-from producers.gateway.spool import Spool, alone, sync, write_info
+from producers.gateway.shared import Gateway, Needs, of
+from producers.gateway.spool.spool import Spool, alone, sync, write_info
+from producers.gateway.uploads import acceptance, file_type
+from producers.gateway.uploads.form import form_of
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,expiration,checksum,termination"
@@ -87,9 +88,11 @@ async def create(
             413, "too-large", f"Le fichier dépasse {most / 2**30:.0f} Gio.", max_bytes=most
         )
     fields = _metadata(upload_metadata)
-    forms.read(fields)
-    name = kinds.safe_name(fields.get("filename", ""))
-    kinds.check(name, fields.get("filetype", ""), b"PK\x03\x04" if name.endswith(".xlsx") else b"")
+    form_of(fields)
+    name = file_type.safe_name(fields.get("filename", ""))
+    file_type.check(
+        name, fields.get("filetype", ""), b"PK\x03\x04" if name.endswith(".xlsx") else b""
+    )
     upload_id = str(uuid4())
     info = {
         "length": upload_length,
@@ -260,15 +263,15 @@ async def _complete(
     path = folder / "data"
     with path.open("rb") as file:
         head = file.read(1024)
-    kinds.check(info["name"], "", head)
+    file_type.check(info["name"], "", head)
     sha256 = await gateway.receiving.in_thread(_hash, path)
-    received = accepting.Received(path, info["name"], sha256, info["length"])
-    form = forms.read(info["fields"])
-    job = accepting.job(gateway, received, form, info["account"], None)
+    received = acceptance.Received(path, info["name"], sha256, info["length"])
+    form = form_of(info["fields"])
+    job = acceptance.job(gateway, received, form, info["account"], None)
     # Before the import has the data: whoever finds that gone finds the import.
     info["import_id"] = job.id
     await gateway.receiving.in_thread(write_info, folder, info)
-    await accepting.accept(gateway, job, path)
+    await acceptance.accept(gateway, job, path)
     gateway.audit.write(request, account, "import", job.id, job.file_name)
 
 
@@ -367,5 +370,5 @@ def _answer(status: int, upload: _Upload, headers: dict[str, str]) -> Response:
     ends = format_datetime(datetime.fromisoformat(upload.info["ends_at"]), usegmt=True)
     own = {"Tus-Resumable": VERSION, "Upload-Offset": str(upload.offset), "Upload-Expires": ends}
     if not upload.room:
-        own["Location"] = accepting.location(upload.info["import_id"])
+        own["Location"] = acceptance.location(upload.info["import_id"])
     return Response(status_code=status, headers={**own, **headers})

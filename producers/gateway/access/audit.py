@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from confluent_kafka import KafkaException, Producer
 from fastapi import Request
 
-from producers.gateway.access import Account
+from producers.gateway.access.accounts import Account
 from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load

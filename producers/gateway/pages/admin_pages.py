@@ -9,10 +9,12 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from producers.gateway import actions, api, forms, listing, problems
-from producers.gateway.access import COOKIE, Account
-from producers.gateway.gateway import Gateway, of
+from producers.gateway import problems
+from producers.gateway.access.accounts import COOKIE, Account
+from producers.gateway.api import actions, imports_api, listing
 from producers.gateway.problems import Problem
+from producers.gateway.shared import Gateway, of
+from producers.gateway.uploads import form
 from producers.kafka.import_log import TERMINAL, State, accounted
 from producers.terminal.screen import number, seconds
 from schemas.import_types import IMPORT_TYPES
@@ -107,7 +109,7 @@ def _environment() -> Environment:
         "WAITING": _WAITING,
         "CODES": _CODES,
         "WARNINGS": _WARNINGS,
-        "POLICIES": {name: _POLICIES.get(name, name) for name in forms.POLICIES},
+        "POLICIES": {name: _POLICIES.get(name, name) for name in form.POLICIES},
     }
     return made
 
@@ -288,7 +290,7 @@ async def errors_piece(request: Request, account: User, import_id: str) -> Respo
     gateway = of(request)
     state = gateway.state(import_id)
     gateway.access.limits.spend(request, "check", account.token_id)
-    found = await api.errors_of(request, state)
+    found = await imports_api.errors_of(request, state)
     return _page("_errors.html", account, 200, state=state, found=found)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from producers.gateway import metrics
-from producers.gateway.spool import Spool
+from producers.gateway.monitoring import gateway_metrics
+from producers.gateway.spool.spool import Spool
 from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.runtime.registry import RegistryUnavailableError
@@ -63,7 +63,7 @@ class Probing:
                 extra = {"action": "probe", "server": server, "error": str(error)}
                 _LOGGER.warning("server is away", extra=extra)
         self._reached[server] = reached
-        metrics.SERVER_REACHABLE.labels(server).set(reached)
+        gateway_metrics.SERVER_REACHABLE.labels(server).set(reached)
 
     async def _look_at_spool(self) -> None:
         self.spool = await asyncio.to_thread(self._spool_refuses)
@@ -71,8 +71,8 @@ class Probing:
     def _spool_refuses(self) -> str | None:
         try:
             free, size = self._disk.room()
-            metrics.SPOOL_FREE.set(free)
-            metrics.SPOOL_SIZE.set(size)
+            gateway_metrics.SPOOL_FREE.set(free)
+            gateway_metrics.SPOOL_SIZE.set(size)
             if free < self._file_bytes:
                 return _FULL
             self._disk.try_out()

@@ -41,7 +41,7 @@ def run() -> None:
     """Sert jusqu'à Ctrl-C ou SIGTERM."""
     import uvicorn
 
-    from producers.gateway.app import create_app
+    from producers.gateway.application import create_app
     from producers.settings import gateway_settings, settings
 
     gc.set_threshold(50_000, 20, 50)
@@ -49,7 +49,7 @@ def run() -> None:
         limits = gateway_settings()
         _tell_sentry()
         application = create_app(settings(), limits)
-        from producers.gateway.serving import serve
+        from producers.gateway.monitoring.server_log import serve
 
         serve(uvicorn.Server(_configuration(application, limits)), application)
 
@@ -91,7 +91,7 @@ def create(
     ] = 365,
 ) -> None:
     """Crée un jeton et l'affiche, cette fois seulement."""
-    from producers.gateway.access import SCOPES, new_token
+    from producers.gateway.access.accounts import SCOPES, new_token
 
     with explained():
         if scope not in SCOPES:
@@ -126,7 +126,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 
 def _tokens() -> dict[str, dict[str, Any]]:
-    from producers.gateway.following import tokens
+    from producers.gateway.followed_topics import tokens
     from producers.settings import settings
 
     with (

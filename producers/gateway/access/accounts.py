@@ -15,7 +15,7 @@ from typing import Any
 
 from fastapi import Request
 
-from producers.gateway.limits import Limits
+from producers.gateway.access.rate_limits import Limits
 from producers.gateway.problems import Problem
 
 SCOPES = ("read", "import", "admin")

@@ -14,13 +14,17 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, JSONResponse
 
-from producers.gateway import accepting, actions, documents, forms, kinds, listing, metrics, tasks
-from producers.gateway.access import Account
-from producers.gateway.children import ChildDiedError
-from producers.gateway.gateway import Gateway, Needs, of
+from producers.gateway.access.accounts import Account
+from producers.gateway.api import actions, documents, listing
+from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.problems import RESPONSES, Problem
-from producers.gateway.receiving import Upload
-from producers.gateway.spool import Receiver
+from producers.gateway.processes import tasks
+from producers.gateway.processes.child_processes import ChildDiedError
+from producers.gateway.shared import Gateway, Needs, of
+from producers.gateway.spool.multipart import Upload
+from producers.gateway.spool.spool import Receiver
+from producers.gateway.uploads import acceptance, file_type
+from producers.gateway.uploads.form import form_of
 from producers.kafka.import_log import State
 from producers.reading import RefusedError
 from producers.reports import template_file
@@ -65,14 +69,14 @@ async def upload(
 ) -> Response:
     """Takes a file of at most 10 MiB and 50,000 rows (by default) and answers before it is read."""
     gateway = of(request)
-    with accepting.replay(gateway, account.token_id, idempotency_key) as replay:
+    with acceptance.replay(gateway, account.token_id, idempotency_key) as replay:
         async with gateway.receiving.receive(request) as (received, receiver):
-            form = forms.read(received.fields)
+            form = form_of(received.fields)
             file = _named(received, receiver)
             answer = replay.earlier(received.sha256, {**received.fields, "file": file.name})
             if answer is not None:
                 return _accepted(answer, replayed=True)
-            job = accepting.job(gateway, file, form, account.name, gateway.limits.max_rows)
+            job = acceptance.job(gateway, file, form, account.name, gateway.limits.max_rows)
             answer = {
                 "id": job.id,
                 "message": "Fichier reçu, l'import commence.",
@@ -80,21 +84,21 @@ async def upload(
             }
             # Before the import, which would else be made again when the same is sent again.
             await gateway.receiving.in_thread(replay.remember, answer)
-            await accepting.accept(gateway, job, file.path)
-        metrics.UPLOAD.observe(monotonic() - received.received_at)
-        metrics.UPLOAD_BYTES.inc(job.size)
+            await acceptance.accept(gateway, job, file.path)
+        gateway_metrics.UPLOAD.observe(monotonic() - received.received_at)
+        gateway_metrics.UPLOAD_BYTES.inc(job.size)
         gateway.audit.write(request, account, "import", job.id, job.file_name)
         return _accepted(answer)
 
 
-def _named(received: Upload, receiver: Receiver) -> accepting.Received:
-    name = kinds.safe_name(received.file_name or "")
-    kinds.check(name, received.content_type, received.head)
-    return accepting.Received(receiver.path, name, received.sha256, receiver.size)
+def _named(received: Upload, receiver: Receiver) -> acceptance.Received:
+    name = file_type.safe_name(received.file_name or "")
+    file_type.check(name, received.content_type, received.head)
+    return acceptance.Received(receiver.path, name, received.sha256, receiver.size)
 
 
 def _accepted(answer: dict[str, Any], *, replayed: bool = False) -> Response:
-    headers = {"Location": accepting.location(answer["id"])}
+    headers = {"Location": acceptance.location(answer["id"])}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     return JSONResponse(answer, 202, headers)
@@ -113,7 +117,7 @@ async def preview(
     """What an import of the file would give; nothing is published. Without import_type it is found out."""
     gateway = of(request)
     async with gateway.receiving.receive(request) as (received, receiver):
-        form = forms.read(received.fields, type_required=False)
+        form = form_of(received.fields, type_required=False)
         file = _named(received, receiver)
         types = [form.import_type.name] if form.import_type else list(IMPORT_TYPES)
         found = await _run(
@@ -126,7 +130,7 @@ async def preview(
             seconds=gateway.limits.check_seconds,
         )
     found["file_name"] = file.name
-    known = accepting.same_content(gateway, file.sha256, form, IMPORT_TYPES[found["import_type"]])
+    known = acceptance.same_content(gateway, file.sha256, form, IMPORT_TYPES[found["import_type"]])
     if known is not None:
         names = ("id", "status", "created_at", "completed_at")
         shown = listing.shown(known)
@@ -315,7 +319,7 @@ class Stream(Response):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         gone = asyncio.create_task(_gone(receive))
         self._gateway.followers += 1
-        metrics.FOLLOWERS.set(self._gateway.followers)
+        gateway_metrics.FOLLOWERS.set(self._gateway.followers)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for text in self._texts(gone):
@@ -328,7 +332,7 @@ class Stream(Response):
         finally:
             gone.cancel()
             self._gateway.followers -= 1
-            metrics.FOLLOWERS.set(self._gateway.followers)
+            gateway_metrics.FOLLOWERS.set(self._gateway.followers)
 
     async def _texts(self, gone: "asyncio.Task[None]") -> AsyncIterator[str]:
         until = monotonic() + self.LIFE_SECONDS
@@ -400,7 +404,7 @@ async def errors_file(
         path.unlink(missing_ok=True)
         raise
     gateway.audit.write(request, account, "download", import_id, f"errors.{extension}")
-    stem = kinds.safe_name(state["file_name"]).rpartition(".")[0] or "import"
+    stem = file_type.safe_name(state["file_name"]).rpartition(".")[0] or "import"
     return FileResponse(
         path,
         media_type=MEDIA_TYPES[extension],

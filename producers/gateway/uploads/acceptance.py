@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from producers.gateway import spool
-from producers.gateway.forms import Form
-from producers.gateway.gateway import Gateway
-from producers.gateway.listing import running
+from producers.gateway.api.listing import running
 from producers.gateway.problems import Problem
+from producers.gateway.shared import Gateway
+from producers.gateway.spool import spool
+from producers.gateway.uploads.form import Form
 from producers.imports.publication import upload_ids
 from producers.kafka.import_log import State
 from schemas.import_types import ImportType

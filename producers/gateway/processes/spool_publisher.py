@@ -12,9 +12,9 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from producers.gateway import tasks
-from producers.gateway.children import ChildDiedError, Children
-from producers.gateway.spool import Job, Spool
+from producers.gateway.processes import tasks
+from producers.gateway.processes.child_processes import ChildDiedError, Children
+from producers.gateway.spool.spool import Job, Spool
 from producers.settings import GatewaySettings, Settings
 
 _LOGGER = logging.getLogger(__name__)

@@ -14,9 +14,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from producers.gateway import api, documents, metrics, pages, problems, resumable
-from producers.gateway.gateway import Gateway
+from producers.gateway import problems
+from producers.gateway.api import documents, imports_api
+from producers.gateway.monitoring import gateway_metrics
+from producers.gateway.pages import admin_pages
 from producers.gateway.problems import Problem
+from producers.gateway.shared import Gateway
+from producers.gateway.uploads import tus
 from producers.settings import GatewaySettings, Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,10 +59,10 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
         responses=problems.RESPONSES,
         redirect_slashes=False,
     )
-    app.include_router(resumable.router)
-    app.include_router(api.router)
-    app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
+    app.include_router(tus.router)
+    app.include_router(imports_api.router)
+    app.include_router(admin_pages.router)
+    app.mount("/static", StaticFiles(directory=admin_pages.FOLDER / "static"), name="static")
     _add_health(app)
     _add_errors(app)
     _describe(app)
@@ -84,15 +88,15 @@ def _add_health(app: FastAPI) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def prometheus(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
-        metrics.READY.set(not gateway.obstacles())
-        metrics.UNPUBLISHED.set(gateway.publishing.unfinished)
-        return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        gateway_metrics.READY.set(not gateway.obstacles())
+        gateway_metrics.UNPUBLISHED.set(gateway.publishing.unfinished)
+        return Response(generate_latest(gateway_metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_errors(app: FastAPI) -> None:
     def respond(request: Request, problem: Problem) -> Response:
         if _wants_page(request):
-            return pages.respond(request, problem)
+            return admin_pages.respond(request, problem)
         return problems.respond(request, problem)
 
     @app.exception_handler(Problem)
@@ -107,9 +111,9 @@ def _add_errors(app: FastAPI) -> None:
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
         return respond(request, problems.from_validation(error))
 
-    @app.exception_handler(pages.SignInNeeded)
-    async def on_nobody(request: Request, error: pages.SignInNeeded) -> Response:
-        return pages.sign_in_first(request)
+    @app.exception_handler(admin_pages.SignInNeeded)
+    async def on_nobody(request: Request, error: admin_pages.SignInNeeded) -> Response:
+        return admin_pages.sign_in_first(request)
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:
@@ -182,4 +186,4 @@ def _add_headers(scope: Any, headers: MutableHeaders) -> None:
 
 def _count(scope: Any, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "other")
-    metrics.REQUESTS.labels(route, scope["method"], str(status)).observe(seconds)
+    gateway_metrics.REQUESTS.labels(route, scope["method"], str(status)).observe(seconds)

@@ -18,11 +18,8 @@ from yarl import URL
 
 from processors import metrics, watching
 from processors.categories import Categories
-from processors.cluster import Identity, identify
 from processors.counting import Counting, Topics
-from processors.credentials import credentials
 from processors.database.pool import Pool
-from processors.draining import BatchTransport, Tables
 from processors.enrichment import building
 from processors.enrichment.receiving import Requests, Results
 from processors.enrichment.stage import CaughtUp, Parts, Stage
@@ -30,12 +27,15 @@ from processors.enrichment.telling import Telling
 from processors.health import Health
 from processors.imports import Publish, Tracker
 from processors.jobs.scheduling import Scheduler
+from processors.kafka.broker_topics import Identity, identify
+from processors.kafka.consumer import BatchTransport, Tables
+from processors.kafka.credentials import credentials
+from processors.kafka.producer import Send, sender
 from processors.lag import Lag
 from processors.naf import Naf
 from processors.outbox import Outbox
 from processors.resolving import resolve
 from processors.rows import Family, Judge, Means, RowWriter
-from processors.sending import Send, sender
 from processors.settings import Settings
 from processors.stragglers import Stragglers
 from processors.sweeping import Sweep

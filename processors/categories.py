@@ -20,7 +20,7 @@ from faust.types import TP
 
 from processors.database.pool import Pool, connected
 from processors.database.queries import load
-from processors.sending import Send
+from processors.kafka.producer import Send
 from processors.writing.sqlstate import passes
 
 log = structlog.get_logger(__name__)

@@ -129,7 +129,7 @@ def run(
 @app.command()
 def migrate() -> None:
     """Bring the database up to this version."""
-    from processors.database.migrate import migrate as apply_migrations
+    from processors.database.migrator import migrate as apply_migrations
 
     with _settings() as settings:
         applied = apply_migrations(settings.database_url.get_secret_value())
@@ -147,10 +147,10 @@ def topics(
     ] = None,
 ) -> None:
     """Create the topics that are missing."""
-    from processors import cluster
+    from processors.kafka import broker_topics
 
     with _settings() as settings:
-        created = cluster.create_topics(settings)
+        created = broker_topics.create_topics(settings)
         widened = []
         if partitions is not None:
             from processors.widening import widen

@@ -25,7 +25,7 @@ _STARTING = ["the worker starts"]
 
 
 class Reading(Protocol):
-    """What is asked of processors.draining.BatchConsumer."""
+    """What is asked of processors.kafka.consumer.BatchConsumer."""
 
     def waits_for(self) -> str | None: ...
 

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
-from processors.draining import Batch, BatchConsumer
+from processors.kafka.consumer import Batch, BatchConsumer
 from processors.settling import settle
 from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
 from processors.verdicts import Reject

@@ -18,7 +18,7 @@ from schemas.rules import Luhn, problems
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
-    from processors.draining import Batch
+    from processors.kafka.consumer import Batch
 
 _MILLISECOND = timedelta(milliseconds=1)
 

@@ -20,7 +20,7 @@ LOOK_SECONDS = 5.0
 
 
 class Reading(Protocol):
-    """What is asked of processors.draining.BatchConsumer."""
+    """What is asked of processors.kafka.consumer.BatchConsumer."""
 
     halted: set[TP]
 

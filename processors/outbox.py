@@ -24,7 +24,7 @@ from psycopg.rows import dict_row
 
 from processors.database.pool import Pool, connected, transaction
 from processors.database.queries import load
-from processors.sending import Send
+from processors.kafka.producer import Send
 from processors.writing import children, progress
 from processors.writing.sqlstate import passes
 from processors.writing.transaction import Written

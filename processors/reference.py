@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from processors.cluster import TIMEOUT_SECONDS, configuration, unreachable
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
+from processors.kafka.broker_topics import TIMEOUT_SECONDS, configuration, unreachable
 from processors.settings import Settings
 from schemas.codec.framing import Encoder
 from schemas.codec.framing import load as load_schema

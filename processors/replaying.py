@@ -18,11 +18,11 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from psycopg.rows import class_row
 
-from processors.cluster import TIMEOUT_SECONDS, configuration
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.judging import APPENDED_AT, appended_ms
+from processors.kafka.broker_topics import TIMEOUT_SECONDS, configuration
 from processors.settings import Settings
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, Decoder, SchemaSource

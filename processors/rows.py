@@ -12,8 +12,8 @@ from faust.types import TP
 from processors import metrics
 from processors.categories import Categories
 from processors.database.pool import Pool
-from processors.draining import Batch, BatchConsumer
 from processors.judging import judge
+from processors.kafka.consumer import Batch, BatchConsumer
 from processors.outbox import Outbox
 from processors.settling import settle
 from processors.verdicts import Judged

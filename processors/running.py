@@ -17,13 +17,14 @@ from psycopg import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
 
-from processors import certificates, cluster
+from processors import certificates
 from processors.app import KINDS, World
 from processors.certificates import Endpoint
-from processors.database.migrate import check_migrated
+from processors.database.migrator import check_migrated
 from processors.database.pool import answers, open_pool
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.health import Health
+from processors.kafka import broker_topics
 from processors.probing import Ask, Servers
 from processors.serving import served
 from processors.settings import Settings
@@ -60,7 +61,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     database_url = settings.database_url.get_secret_value()
     check_migrated(database_url)
     names = [settings.topic_prefix + topic.name for topic in TOPICS]
-    identities = cluster.identify(settings, names)
+    identities = broker_topics.identify(settings, names)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -114,10 +115,10 @@ def _tell_sentry(settings: Settings) -> None:
 
 def _asks(settings: Settings) -> Mapping[str, Ask]:
     """How each server is asked whether it is there, by clients that nothing else uses."""
-    admin = cluster.admin_client(settings)
+    admin = broker_topics.admin_client(settings)
     registry = settings.registry()
     return {
-        "kafka": partial(asyncio.to_thread, cluster.answers, admin),
+        "kafka": partial(asyncio.to_thread, broker_topics.answers, admin),
         "postgresql": partial(answers, settings.database_url.get_secret_value()),
         "registry": partial(asyncio.to_thread, registry.answers),
     }

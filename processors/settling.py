@@ -11,8 +11,8 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Pool
-from processors.draining import Batch, BatchConsumer
 from processors.errors import BatchTooLargeError
+from processors.kafka.consumer import Batch, BatchConsumer
 from processors.writing.limit import RejectLimitError
 from processors.writing.positions import FencedError, halt
 from processors.writing.sqlstate import Blame, blame, passes

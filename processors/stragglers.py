@@ -14,7 +14,7 @@ import structlog
 
 from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.draining import Batch
+from processors.kafka.consumer import Batch
 from processors.settling import Settler
 from processors.writing import positions
 from schemas.codec.framing import DecodeError

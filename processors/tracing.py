@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.database.queries import load
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES, ImportType

@@ -11,9 +11,15 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from processors.cluster import TIMEOUT_SECONDS, admin_client, configuration, identify, unreachable
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.errors import ConfigurationError, UnreachableError
+from processors.kafka.broker_topics import (
+    TIMEOUT_SECONDS,
+    admin_client,
+    configuration,
+    identify,
+    unreachable,
+)
 from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES
 from schemas.topics import CO_PARTITIONED

@@ -18,7 +18,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from deploy.local.stack import Stack
-from processors.database.migrate import migrate
+from processors.database.migrator import migrate
 from processors.database.pool import Connection, Pool, open_pool, transaction
 from processors.enrichment import limits, storing
 from processors.enrichment.answer_handling import Asked, Terms, handling

@@ -22,8 +22,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from deploy.local.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
-from processors.cluster import create_topics
-from processors.database.migrate import migrate
+from processors.database.migrator import migrate
+from processors.kafka.broker_topics import create_topics
 from schemas.codec.framing import load
 from schemas.runtime.server_settings import ServerSettings
 from schemas.topics import TOPICS

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from processors.cluster import TIMEOUT_SECONDS, admin_client
+from processors.kafka.broker_topics import TIMEOUT_SECONDS, admin_client
 from schemas.runtime.server_settings import ServerSettings
 
 FILE = Path(__file__).with_name("acls.csv")

@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.draining import Batch
 from processors.enrichment.kinds import KINDS
+from processors.kafka.consumer import Batch
 from processors.settling import Settler
 from processors.verdicts import Reject
 from processors.writing import positions, rejects

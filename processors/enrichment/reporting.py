@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from processors.database.asking import ask
+from processors.database.connection import query
 from processors.database.queries import load
 from processors.settings import Settings
 
@@ -63,8 +63,8 @@ def _standing(model: Document) -> list[str]:
     return []
 
 
-def _ask(settings: Settings, query: str, values: Mapping[str, object]) -> list[Document]:
-    rows = ask(settings.database_url, _SQL[query], values)
+def _ask(settings: Settings, name: str, values: Mapping[str, object]) -> list[Document]:
+    rows = query(settings.database_url, _SQL[name], values)
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from processors.database.asking import ask
+from processors.database.connection import query
 from processors.database.queries import load
 from processors.jobs.catalogue import JOBS
 from processors.jobs.schedule import Clock
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 def listed(settings: Settings, now: datetime) -> list[Document]:
     """Each job with its schedule, its latest run and the next, as JSON takes it; times in UTC."""
-    runs = {row.pop("job"): row for row in ask(settings.database_url, _SQL["latest"])}
+    runs = {row.pop("job"): row for row in query(settings.database_url, _SQL["latest"])}
     zone = ZoneInfo(settings.jobs_time_zone)
     found = []
     for name, when in JOBS.items():

@@ -8,7 +8,7 @@ from threading import Event
 import psycopg
 
 from processors import leases
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.enrichment import nightly
 from processors.jobs import cleaning, upkeep
 from processors.jobs.catalogue import BATCH

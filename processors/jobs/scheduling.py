@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from processors import leases, metrics
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.database.queries import load
 from processors.errors import UnreachableError
 from processors.jobs.catalogue import JOBS

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from processors.database.asking import ask
+from processors.database.connection import query
 from processors.database.queries import load
 from processors.settings import Settings
 
@@ -12,9 +12,11 @@ _PARKING = load("processors.writing", "parking.sql")
 
 def unresolved(settings: Settings, limit: int) -> list[dict[str, object]]:
     """Companies that have no page, by what it lacks."""
-    return ask(settings.database_url, _PAGES["unresolved"], {"limit": limit})
+    return query(settings.database_url, _PAGES["unresolved"], {"limit": limit})
 
 
 def parked(settings: Settings, import_id: UUID | None, limit: int) -> list[dict[str, object]]:
     """Rows that wait for the row that they belong to, of one import or of all and of upstream systems."""
-    return ask(settings.database_url, _PARKING["listed"], {"import_id": import_id, "limit": limit})
+    return query(
+        settings.database_url, _PARKING["listed"], {"import_id": import_id, "limit": limit}
+    )

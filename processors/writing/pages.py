@@ -16,7 +16,7 @@ from processors.writing import enriching
 from processors.writing.merge import INDEXES_ONLY
 
 if TYPE_CHECKING:
-    from processors.draining import Batch
+    from processors.kafka.consumer import Batch
 
 _SQL = load("processors.writing", "pages.sql")
 

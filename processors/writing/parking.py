@@ -20,7 +20,7 @@ from psycopg.rows import class_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.draining import Batch
+from processors.kafka.consumer import Batch
 from processors.verdicts import Judged, Reject, Row
 from processors.writing import progress
 from processors.writing.isolate import Merge

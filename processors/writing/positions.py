@@ -14,11 +14,11 @@ import structlog
 from faust.types import TP
 from psycopg_pool import PoolTimeout
 
-from processors.cluster import Identity
 from processors.database.pool import CONNECT_SECONDS, Connection, Pool, connected
 from processors.database.queries import load
-from processors.draining import Batch
 from processors.errors import ConfigurationError, UnreachableError
+from processors.kafka.broker_topics import Identity
+from processors.kafka.consumer import Batch
 from processors.writing.sqlstate import passes
 
 log = structlog.get_logger(__name__)

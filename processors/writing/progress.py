@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.draining import Batch
+from processors.kafka.consumer import Batch
 
 _SQL = load("processors.writing", "progress.sql")
 

@@ -2,7 +2,7 @@
 
 from aiokafka import ConsumerRecord
 
-from processors.draining import Batch
+from processors.kafka.consumer import Batch
 from processors.verdicts import Judged, Reject, Row
 from schemas.faults import Fault
 

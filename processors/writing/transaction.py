@@ -10,8 +10,8 @@ from functools import partial
 import psycopg
 
 from processors.database.pool import Connection, Pool, transaction
-from processors.draining import Batch
 from processors.errors import BatchTooLargeError
+from processors.kafka.consumer import Batch
 from processors.verdicts import Judged, Reject, Row, Rows
 from processors.writing import (
     children,

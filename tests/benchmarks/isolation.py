@@ -17,11 +17,11 @@ import psycopg
 from aiokafka import ConsumerRecord
 from psycopg_pool import AsyncConnectionPool
 
-from processors.cluster import Identity
 from processors.database.pool import Connection, Pool
-from processors.draining import Batch
 from processors.errors import BatchTooLargeError
 from processors.judging import judge
+from processors.kafka.broker_topics import Identity
+from processors.kafka.consumer import Batch
 from processors.writing.limit import RejectLimit
 from processors.writing.positions import StoredPositions
 from processors.writing.targets import TARGETS

@@ -13,8 +13,8 @@ import psycopg
 from deploy.local.errors import LocalStackError
 from deploy.local.process import GuardedProcess
 from deploy.local.stack import Stack
-from processors.cluster import create_topics
-from processors.database.migrate import migrate
+from processors.database.migrator import migrate
+from processors.kafka.broker_topics import create_topics
 from producers.imports import window
 from producers.imports.publication import Desk, Order, Reading, read_file
 from producers.reading import Options

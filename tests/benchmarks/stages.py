@@ -20,8 +20,8 @@ import fastavro
 from aiokafka import ConsumerRecord
 
 from processors.cli import GARBAGE_THRESHOLDS
-from processors.draining import Batch
 from processors.judging import judge
+from processors.kafka.consumer import Batch
 from processors.writing.merge import Origin, _columns, _identifiers, stage
 from processors.writing.targets import TARGETS
 from producers.imports.occurrences import Occurrences

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 import processors.app
-import processors.cluster
+import processors.kafka.broker_topics
 import producers.settings
 from deploy.local.settings import LocalSettings
 from processors.settings import Settings

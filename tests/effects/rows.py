@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from processors import app
-from processors.draining import Batch
 from processors.health import Health
+from processors.kafka.consumer import Batch
 from processors.rows import Family
 from processors.running import _served
 from processors.settings import Settings

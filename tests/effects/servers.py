@@ -9,10 +9,11 @@ from shutil import copyfile
 from typing import Any, cast
 
 import producers.kafka.broker
-from processors import app, cluster
+from processors import app
 from processors.app import World
-from processors.cluster import Identity
-from processors.credentials import credentials
+from processors.kafka import broker_topics
+from processors.kafka.broker_topics import Identity
+from processors.kafka.credentials import credentials
 from processors.running import _endpoints
 from processors.settings import Settings
 from producers.settings import settings
@@ -33,7 +34,7 @@ def world() -> World:
 
 def _librdkafka(*names: str) -> Iterator[tuple[tuple[str, ...], Callable[[Place], Any]]]:
     """Of each side, what its clients are told under these names."""
-    worker = lambda _: [cluster.configuration(Settings()).get(name) for name in names]  # noqa: E731
+    worker = lambda _: [broker_topics.configuration(Settings()).get(name) for name in names]  # noqa: E731
     producer = lambda _: [producers.kafka.broker.configuration(settings()).get(n) for n in names]  # noqa: E731
     yield WORKER, worker
     yield PRODUCERS, producer

@@ -167,7 +167,7 @@ def sent(topic: str) -> Callable[[Function, Passed], Function]:
     return wrap
 
 
-_DRAINING = "processors.draining:BatchConsumer"
+_DRAINING = "processors.kafka.consumer:BatchConsumer"
 _TRANSACTION = "processors.writing.transaction"
 _OUTBOX = "processors.outbox:Outbox"
 _IMPORTS = "processors.imports"

@@ -1,4 +1,4 @@
-"""What processors/draining.py relies on in Faust, aiokafka and Kafka, each fact on a real broker.
+"""What processors/kafka/consumer.py relies on in Faust, aiokafka and Kafka, each fact on a real broker.
 
 Most run the consumer in this process, wired as processors/app.py wires it, with positions of the
 test's own; the last ones run a worker.
@@ -29,11 +29,11 @@ from faust.types import TP
 from deploy.local.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors import app as wiring
-from processors import draining
-from processors.cluster import create_topics, identify
 from processors.database.pool import TRANSACTION_SHARE
-from processors.draining import Batch, BatchConsumer, BatchTransport, Tables
 from processors.errors import PositionLostError, UnreachableError
+from processors.kafka import consumer
+from processors.kafka.broker_topics import create_topics, identify
+from processors.kafka.consumer import Batch, BatchConsumer, BatchTransport, Tables
 from processors.settings import Settings
 from tests.fix_stack import Site, eventually
 
@@ -297,7 +297,7 @@ async def test_a_recovery_without_an_end(topic: Topic, monkeypatch: pytest.Monke
     async def for_ever(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(draining, "RECOVERY_SECONDS", 1.0)
+    monkeypatch.setattr(consumer, "RECOVERY_SECONDS", 1.0)
     monkeypatch.setattr(Recovery, "_resume_streams", for_ever)
     async with reading(topic) as reader:
         await until(reader.crashed)
@@ -358,7 +358,7 @@ async def test_partitions_that_are_resumed_after_the_flow(topic: Topic) -> None:
             await sleep(seconds)
 
         reader.consumer.sleep = noted
-        await until(lambda: {1, draining.FULL_SECONDS} & set(slept))
+        await until(lambda: {1, consumer.FULL_SECONDS} & set(slept))
         reader.consumer.resume_partitions({topic.tp()})
         topic.put(0, 9)
         await until(lambda: len(reader.records) >= 10)
@@ -670,7 +670,7 @@ async def test_idle_partitions_do_not_hold_up_others(topic: Topic) -> None:
     async with reading(topic) as reader:
         await until(lambda: reader.records)
         thread = reader.consumer._thread
-        assert thread._consumer._fetcher._fetch_max_wait_ms == draining.FETCH_WAIT_MS
+        assert thread._consumer._fetcher._fetch_max_wait_ms == consumer.FETCH_WAIT_MS
 
 
 async def test_what_a_consumer_waits_for(topic: Topic) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from processors.cluster import create_topics
+from processors.kafka.broker_topics import create_topics
 from schemas.runtime.server_settings import ServerSettings
 from tests.fix_stack import Finished, Site
 

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import murmur2
 
 from processors.database.pool import open_pool
-from processors.draining import Batch
+from processors.kafka.consumer import Batch
 from processors.verdicts import Judged
 from processors.writing import merge, parking
 from processors.writing.parking import Waiting

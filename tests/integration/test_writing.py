@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from deploy.local.stack import Stack
-from processors.cluster import Identity
 from processors.database.pool import Pool, open_pool
-from processors.draining import Batch
 from processors.errors import BatchTooLargeError, ConfigurationError
 from processors.judging import judge
+from processors.kafka.broker_topics import Identity
+from processors.kafka.consumer import Batch
 from processors.verdicts import Judged
 from processors.writing import isolate, limit
 from processors.writing.limit import RejectLimit

@@ -8,8 +8,8 @@ import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
-from processors.draining import Batch
 from processors.judging import APPENDED_AT, FUTURE_MS, judge
+from processors.kafka.consumer import Batch
 from processors.verdicts import Judged, Reject, Row
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE, VILLE, ImportType

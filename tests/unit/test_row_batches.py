@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from processors import rows
-from processors.draining import Batch
 from processors.errors import BatchTooLargeError
+from processors.kafka.consumer import Batch
 from processors.rows import Family, Means, RowWriter
 from processors.writing.limit import RejectLimit
 from processors.writing.outcomes import Outcomes

@@ -12,7 +12,7 @@ import trustme
 from pydantic import SecretStr, ValidationError
 
 import producers.settings
-from processors.credentials import credentials
+from processors.kafka.credentials import credentials
 from processors.settings import Settings
 from schemas.runtime.server_settings import SecretFileError, ServerSettings
 

@@ -11,8 +11,8 @@ from psycopg_pool import PoolTimeout
 
 from processors import settling
 from processors.database.pool import Pool
-from processors.draining import Batch, BatchConsumer
 from processors.errors import BatchTooLargeError
+from processors.kafka.consumer import Batch, BatchConsumer
 from processors.settling import settle
 from processors.writing.limit import RejectLimitError
 from processors.writing.positions import FencedError

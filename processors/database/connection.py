@@ -1,11 +1,12 @@
 """A connection to PostgreSQL for a command or a job, which has no pool."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg.rows import RowFactory, tuple_row
+from psycopg.rows import RowFactory, dict_row, tuple_row
+from pydantic import SecretStr
 
 from processors.database.pool import OPTIONS, reason
 from processors.errors import UnreachableError
@@ -26,3 +27,11 @@ def connect(
             yield connection
     except psycopg.OperationalError as error:
         raise UnreachableError(f"PostgreSQL (FOX_DATABASE_URL): {reason(error)}") from error
+
+
+def query(
+    database_url: SecretStr, statement: LiteralString, values: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of one statement, committed. Raises UnreachableError."""
+    with connect(database_url.get_secret_value(), dict_row) as connection:
+        return connection.execute(statement, values).fetchall()

@@ -3,7 +3,7 @@
 from importlib import resources
 from typing import LiteralString
 
-from processors.database.connecting import connect
+from processors.database.connection import connect
 from processors.errors import ConfigurationError
 
 _LOCK = 0x666F78  # any number, as long as every version of foxstream takes the same

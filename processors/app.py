@@ -17,7 +17,6 @@ from faust.types import TP
 from yarl import URL
 
 from processors import metrics, watching
-from processors.categories import Categories
 from processors.counting import Counting, Topics
 from processors.database.pool import Pool
 from processors.enrichment import building
@@ -32,17 +31,18 @@ from processors.kafka.consumer import BatchTransport, Tables
 from processors.kafka.credentials import credentials
 from processors.kafka.producer import Send, sender
 from processors.lag import Lag
-from processors.naf import Naf
-from processors.outbox import Outbox
-from processors.resolving import resolve
-from processors.rows import Family, Judge, Means, RowWriter
+from processors.rows.accounting.positions import StoredPositions
+from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.merge.naf_table import Naf
+from processors.rows.merge.targets import TARGETS, Target
+from processors.rows.outbox import Outbox
+from processors.rows.parking.category_table import Categories
+from processors.rows.parking.parked_rows import Waiting
+from processors.rows.sweeps.page_sweep import resolve
+from processors.rows.sweeps.parked_sweep import Sweep
+from processors.rows.writer import Family, Judge, Means, RowWriter
 from processors.settings import Settings
 from processors.stragglers import Stragglers
-from processors.sweeping import Sweep
-from processors.writing.limit import RejectLimit
-from processors.writing.parking import Waiting
-from processors.writing.positions import StoredPositions
-from processors.writing.targets import TARGETS, Target
 from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.runtime.registry import Registry

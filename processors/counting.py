@@ -18,7 +18,7 @@ from faust.types import TP
 
 from processors.database.pool import Pool, transaction
 from processors.database.queries import load
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 from schemas.codec.framing import Encoder
 
 log = structlog.get_logger(__name__)

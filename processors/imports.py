@@ -22,11 +22,12 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.kafka.consumer import Batch, BatchConsumer
-from processors.settling import settle
+from processors.rows.accounting import positions, rejects
+from processors.rows.accounting.sqlstate import passes
+from processors.rows.batch_loop import settle
+from processors.rows.derived import text_requests
+from processors.rows.model import Reject
 from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
-from processors.verdicts import Reject
-from processors.writing import enriching, positions, rejects
-from processors.writing.sqlstate import passes
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
@@ -153,7 +154,7 @@ class Tracker:
             unpublished = await _ids(connection, "unpublished", held)
             moved_on = await _ids(connection, "moved_on", held)
             lately = await _ids(connection, "lately_moved", held)
-            lately |= await enriching.moved(connection, held)
+            lately |= await text_requests.moved(connection, held)
         metrics.IMPORTS_UNFINISHED.set(len(unfinished))
         return unfinished | unpublished | moved_on | lately
 
@@ -164,7 +165,7 @@ class Tracker:
         """Writes the states that have changed, then publishes what has not been published."""
         late: list[tuple[int, State]] = []
         async with transaction(self._pool) as connection:
-            await enriching.seen(connection, ids)
+            await text_requests.seen(connection, ids)
             for facts in await _facts(connection, ids, self._facts):
                 state = state_of(facts)
                 _, known = self._open.get(state["id"], (None, None))
@@ -306,7 +307,7 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
             values["error"] = Jsonb({"code": body["code"], "message": body["message"]})
             await connection.execute(_SQL["reading_failed"], values)
         case "GenerateAi":
-            await enriching.ask(connection, event["import_id"])
+            await text_requests.ask(connection, event["import_id"])
         case "Cancel" | "Pause" | "Resume" | "Settled" as what:
             await connection.execute(_SQL[what.lower()], values)
         case _:

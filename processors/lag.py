@@ -12,7 +12,7 @@ import structlog
 from faust.types import TP
 
 from processors import metrics
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 

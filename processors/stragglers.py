@@ -15,8 +15,8 @@ import structlog
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.consumer import Batch
-from processors.settling import Settler
-from processors.writing import positions
+from processors.rows.accounting import positions
+from processors.rows.batch_loop import Settler
 from schemas.codec.framing import DecodeError
 
 log = structlog.get_logger(__name__)

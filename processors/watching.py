@@ -12,7 +12,7 @@ from faust.types import TP
 from processors import metrics
 from processors.database.pool import Pool, connected
 from processors.database.queries import load
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """The import types, as data: what a file of each holds and where its rows go.
 
 To add one: its record in schemas/avro, its entry here, its topic in schemas/topics.py, its merge
-in processors/writing and its table in a migration.
+in processors/rows/merge and its table in a migration.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -59,7 +59,7 @@ ROWS_SOUS_CATEGORIE = Topic(
 )
 ROWS_DEPARTEMENT = Topic("rows.departement", "departement_row", "code", ROW_PARTITIONS)
 CATEGORIES = Topic(
-    # The changelog of a table of the workers (processors/categories.py), beside the rows that use it.
+    # The changelog of a table of the workers (processors/rows/parking/category_table.py), beside the rows that use it.
     "categories", None, "slugify(name of the category)", ROW_PARTITIONS, "compact", None
 )  # fmt: skip
 REFERENCE_NAF = Topic("reference.naf", "naf_reference", "NAF code", 1, "compact", None)

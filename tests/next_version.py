@@ -26,7 +26,7 @@ def write_next_version(folder: Path) -> None:
         f"ALTER TABLE location_ville ADD COLUMN {FIELD} varchar(100) NOT NULL DEFAULT '';\n",
         encoding="utf-8",
     )
-    statements = folder / "processors/writing/ville.sql"
+    statements = folder / "processors/rows/merge/ville.sql"
     for before, after in (
         (
             "lat, lng, population,\n    departement AS own",

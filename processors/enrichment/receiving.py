@@ -16,9 +16,9 @@ from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.enrichment.kinds import KINDS
 from processors.kafka.consumer import Batch
-from processors.settling import Settler
-from processors.verdicts import Reject
-from processors.writing import positions, rejects
+from processors.rows.accounting import positions, rejects
+from processors.rows.batch_loop import Settler
+from processors.rows.model import Reject
 from schemas.codec.framing import DecodeError, Record
 from schemas.faults import Fault
 

@@ -15,7 +15,7 @@ from processors.enrichment.batching import Batcher
 from processors.enrichment.provider import Provider
 from processors.enrichment.telling import Telling
 from processors.enrichment.working import Worker
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 

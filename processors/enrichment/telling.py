@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
 from processors.kafka.producer import Send
-from processors.writing.enriching import note_some
+from processors.rows.derived.text_requests import note_some
 from schemas.codec.framing import Encoder
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,7 @@ from processors.enrichment.limits import Permit, Refusal, Used
 from processors.enrichment.prompts import Input, Prompt
 from processors.enrichment.provider import CallError, Provider, Reply
 from processors.enrichment.storing import Caught, Claimed, Known, Request
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from processors.enrichment import nightly
 from processors.jobs import cleaning, upkeep
 from processors.jobs.catalogue import BATCH
 from processors.leases import BusyError, Connection, Counts, LostError, Run, StoppedError
+from processors.rows.accounting.sqlstate import passes
 from processors.settings import Settings
-from processors.writing.sqlstate import passes
 
 Work = Callable[[Settings, Run, Connection, int], Counts]
 """Does a job by a connection that commits by itself; the number is of rows in a transaction."""

@@ -13,8 +13,8 @@ from processors.database.queries import load
 from processors.errors import WorkerError
 from processors.leases import Connection, Counts, Run
 from processors.reference import read, shipped
+from processors.rows.derived import public_pages
 from processors.settings import Settings
-from processors.writing import pages
 from schemas.values.slugs import slugify
 
 _SQL = load("processors.jobs", "jobs.sql")
@@ -46,13 +46,13 @@ def resolve_pages(settings: Settings, run: Run, connection: Connection, batch: i
     async def resolve() -> Mapping[str, int]:
         database_url = settings.database_url.get_secret_value()
         async with open_pool(database_url, 1, settings.session_seconds) as pool:
-            made, after = await pages.look_again(pool, None)
+            made, after = await public_pages.look_again(pool, None)
             total.update(made._asdict())
             while after is not None:
                 run.hold(connection, {"made": total["made"], "retired": total["retired"]})
-                made, after = await pages.look_again(pool, after)
+                made, after = await public_pages.look_again(pool, after)
                 total.update(made._asdict())
-            return await pages.counted(pool)
+            return await public_pages.counted(pool)
 
     left = asyncio.run(resolve())
     return {"made": total["made"], "retired": total["retired"], **left}

@@ -6,8 +6,8 @@ from processors.database.connection import query
 from processors.database.queries import load
 from processors.settings import Settings
 
-_PAGES = load("processors.writing", "pages.sql")
-_PARKING = load("processors.writing", "parking.sql")
+_PAGES = load("processors.rows.derived", "public_pages.sql")
+_PARKING = load("processors.rows.parking", "parked_rows.sql")
 
 
 def unresolved(settings: Settings, limit: int) -> list[dict[str, object]]:

@@ -84,7 +84,7 @@ class Batch:
 
 
 class Positions(Protocol):
-    """Where reading has to start: processors.writing.positions, or a fake."""
+    """Where reading has to start: processors.rows.accounting.positions, or a fake."""
 
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
         """The stored next offset of each partition; one that has none starts at its beginning.

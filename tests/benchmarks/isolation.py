@@ -19,13 +19,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from processors.database.pool import Connection, Pool
 from processors.errors import BatchTooLargeError
-from processors.judging import judge
 from processors.kafka.broker_topics import Identity
 from processors.kafka.consumer import Batch
-from processors.writing.limit import RejectLimit
-from processors.writing.positions import StoredPositions
-from processors.writing.targets import TARGETS
-from processors.writing.transaction import Written, write
+from processors.rows.accounting.positions import StoredPositions
+from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.merge.targets import TARGETS
+from processors.rows.transaction import Written, write
+from processors.rows.validation import judge
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.runtime.registry import Schema
@@ -110,7 +110,7 @@ async def isolate(database: str, rows: int, bad: int) -> dict[str, Any]:
 
 
 async def write_all(pool: Pool, batch: Batch) -> list[Written]:
-    """As processors.settling does: in halves where the search for bad rows takes too long."""
+    """As processors.rows.batch_loop does: in halves where the search for bad rows takes too long."""
     judged = judge(batch, 1, ENTREPRISE, RowDecoder("entreprise_row", OneSchema()))
     try:
         return [await write(pool, TARGETS[ENTREPRISE.name], batch, judged, RejectLimit(1))]

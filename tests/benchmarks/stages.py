@@ -20,10 +20,10 @@ import fastavro
 from aiokafka import ConsumerRecord
 
 from processors.cli import GARBAGE_THRESHOLDS
-from processors.judging import judge
 from processors.kafka.consumer import Batch
-from processors.writing.merge import Origin, _columns, _identifiers, stage
-from processors.writing.targets import TARGETS
+from processors.rows.merge.merge import Origin, _columns, _identifiers, stage
+from processors.rows.merge.targets import TARGETS
+from processors.rows.validation import judge
 from producers.imports.occurrences import Occurrences
 from producers.reading import open_source
 from schemas.codec.framing import Encoder, RowDecoder, load

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from processors.writing import isolate
+from processors.rows.merge import isolation
 from producers.reading import correction
 from producers.reading.refusals import SENTENCES
 from producers.reading.row import normalisation, spellings
@@ -30,7 +30,7 @@ _PLACES = {
 }
 """Which argument is the code, of what makes one."""
 
-_ELSEWHERE = (rules, normalisation, spellings, correction, isolate, error_report)
+_ELSEWHERE = (rules, normalisation, spellings, correction, isolation, error_report)
 """Modules that hold codes in constants and tables, beside what is none."""
 
 _FORM = re.compile(r"[a-z]+(?:-[a-z]+)*")

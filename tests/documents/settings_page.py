@@ -14,8 +14,9 @@ import processors.app
 import processors.kafka.broker_topics
 import producers.settings
 from deploy.local.settings import LocalSettings
+from processors.rows.derived import public_pages
+from processors.rows.parking import parked_rows
 from processors.settings import Settings
-from processors.writing import pages, parking
 from producers.imports import window
 from producers.reading.table import CHUNK
 from tests.documents.commands_page import commands
@@ -245,8 +246,8 @@ def _sizes() -> list[tuple[str, str, str]]:
         ("published of an import and not yet written, at most", f"{window.WINDOW_ROWS:,}", "`producers/imports/window.py`"),
         ("fetched from Kafka at a time, of a worker", f"{processors.app.FETCH_ROWS:,}", "`processors/app.py`"),
         ("written in one transaction, of a partition", f"{batch:,}", "`FOX_BATCH_ROWS`"),
-        ("that waited, written in the transaction of their parent", f"{parking.MOST_RELEASED:,}", "`processors/writing/parking.py`"),
-        ("companies looked at again for their pages, in one transaction", f"{pages.CHUNK:,}", "`processors/writing/pages.py`"),
+        ("that waited, written in the transaction of their parent", f"{parked_rows.MOST_RELEASED:,}", "`processors/rows/parking/parked_rows.py`"),
+        ("companies looked at again for their pages, in one transaction", f"{public_pages.CHUNK:,}", "`processors/rows/derived/public_pages.py`"),
         ("changed by a job in one transaction (S2: 100)", f"{job}", "`foxstream-worker job NAME --batch`"),
     ]  # fmt: skip
 

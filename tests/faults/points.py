@@ -168,8 +168,8 @@ def sent(topic: str) -> Callable[[Function, Passed], Function]:
 
 
 _DRAINING = "processors.kafka.consumer:BatchConsumer"
-_TRANSACTION = "processors.writing.transaction"
-_OUTBOX = "processors.outbox:Outbox"
+_TRANSACTION = "processors.rows.transaction"
+_OUTBOX = "processors.rows.outbox:Outbox"
 _IMPORTS = "processors.imports"
 _EVENTS = "producers.imports.publication:Events"
 _PUBLISHER = "producers.kafka.publisher:Publisher"
@@ -177,10 +177,10 @@ _PUBLISHER = "producers.kafka.publisher:Publisher"
 POINTS: dict[str, Point] = {
     # The way of a batch.
     "fetched": Point("worker", f"{_DRAINING}.getmany", first_item),
-    "turn-taken": Point("worker", "processors.writing.positions:advance", after),
+    "turn-taken": Point("worker", "processors.rows.accounting.positions:advance", after),
     "mid-copy": Point("worker", "psycopg:AsyncCopy.write", halfway),
     "isolating": Point("worker", f"{_TRANSACTION}:merge_isolating", before),
-    "rejects-kept": Point("worker", "processors.writing.rejects:store", after),
+    "rejects-kept": Point("worker", "processors.rows.accounting.rejects:store", after),
     "before-commit": Point("worker", f"{_TRANSACTION}:transaction", leaving),
     "committed": Point("worker", f"{_TRANSACTION}:transaction", left),
     "before-ack": Point("worker", f"{_OUTBOX}.tell", before),
@@ -194,7 +194,7 @@ POINTS: dict[str, Point] = {
     "state-sent": Point("worker", "processors.app:sender", sent(IMPORT_LOG.name)),
     # A rebalance.
     "revoked": Point("worker", f"{_DRAINING}.on_partitions_revoked", before),
-    "positions-read": Point("worker", "processors.writing.positions:StoredPositions.restore", after),
+    "positions-read": Point("worker", "processors.rows.accounting.positions:StoredPositions.restore", after),
     "sought": Point("worker", f"{_DRAINING}._seek_to_stored", after),
     # The producer.
     "submitting": Point("foxstream", f"{_EVENTS}.submitted", after),

@@ -23,7 +23,7 @@ from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI
 
 TELL = queries("processors.enrichment", "enrichment.sql")["tell_imports"]
-SEEN = queries("processors.writing", "enriching.sql")["seen"]
+SEEN = queries("processors.rows.derived", "text_requests.sql")["seen"]
 FACTS = queries("processors", "imports.sql")["facts"]
 VALUES = {"topics": Jsonb({}), "reader_gone": timedelta(seconds=10)}
 

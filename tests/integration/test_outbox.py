@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
 
-from processors.outbox import Outbox
+from processors.rows.outbox import Outbox
 from schemas.codec.framing import Encoder
 from tests.integration.test_writing import (
     IMPORT,

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from processors.database.pool import open_pool
 from processors.database.queries import load
 from processors.reference import publish, read, shipped
+from processors.rows.derived.public_pages import look_again, resolve_some
+from processors.rows.merge.merge import INDEXES_ONLY
 from processors.settings import Settings
-from processors.writing.merge import INDEXES_ONLY
-from processors.writing.pages import look_again, resolve_some
 from schemas.runtime.registry import Registry
 from tests.fix_stack import Site, eventually
 
@@ -389,7 +389,7 @@ def test_a_batch_reads_the_pages_of_its_companies_only(site: Site) -> None:
         "SELECT gen_random_uuid(), now(), now(), n, n, '62.01Z' FROM generate_series(1, 12000) n"
     )
     ids = [id_ for (id_,) in site.query("SELECT id FROM enterprise_entreprise LIMIT 1000")]
-    queries = load("processors.writing", "pages.sql")
+    queries = load("processors.rows.derived", "public_pages.sql")
     with psycopg.connect(site.database_url) as connection:
         connection.execute(INDEXES_ONLY)
         explain = b"EXPLAIN (FORMAT JSON) " + (queries["chosen"] + queries["make"]).encode()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from processors.database.pool import transaction
-from processors.writing import pages
-from processors.writing.pages import arrived, look_again, resolve_some
+from processors.rows.derived import public_pages
+from processors.rows.derived.public_pages import arrived, look_again, resolve_some
 from tests.integration.test_writing import Partition, _waits, company, database, opened
 
 __all__ = ["database"]  # fixtures
@@ -127,7 +127,7 @@ async def test_two_that_resolve_at_once(log: Partition) -> None:
     await log.execute("UPDATE ingest.pages_due SET at = at - interval '1 minute'")
 
     async with transaction(log.pool) as other:
-        await other.execute(pages._SQL["due"], {"settled": "30 seconds"})
+        await other.execute(public_pages._SQL["due"], {"settled": "30 seconds"})
         async with asyncio.timeout(5):
             assert await resolve_some(log.pool) is None
 
@@ -139,7 +139,7 @@ async def test_a_look_goes_on_where_it_ended(
     log: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of more companies than one transaction looks at none is left out."""
-    monkeypatch.setattr(pages, "CHUNK", 2)
+    monkeypatch.setattr(public_pages, "CHUNK", 2)
     for number in range(5):
         log.append(company(number, **RENNES))
     await log.write_all()

@@ -10,8 +10,8 @@ import pytest
 from faust.types import TP
 
 from processors.database.pool import transaction
-from processors.outbox import Outbox
-from processors.writing import children
+from processors.rows.accounting import resolution
+from processors.rows.outbox import Outbox
 from schemas.codec.framing import Encoder
 from tests.integration.test_writing import (
     IMPORT,
@@ -121,9 +121,9 @@ async def early(log: Partition) -> None:
     await log.write_all(1)
 
 
-async def settle_late(log: Partition) -> Mapping[str, children.Moves]:
+async def settle_late(log: Partition) -> Mapping[str, resolution.Moves]:
     async with transaction(log.pool) as connection:
-        return await children.settle_late(connection)
+        return await resolution.settle_late(connection)
 
 
 async def test_a_row_before_its_reject(log: Partition) -> None:
@@ -155,7 +155,7 @@ async def test_two_that_settle_what_was_early_at_once(log: Partition) -> None:
     await early(log)
 
     async with log.pool.connection() as earlier, earlier.transaction():
-        first = await children.settle_late(earlier)
+        first = await resolution.settle_late(earlier)
         second = await settle_late(log)
 
     assert first == {log.topic: {IMPORT: {"rejected": -1, "inserted": 1}, OTHER: {"settles": 1}}}

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_port
-from processors.writing.limit import LEAST_ROWS
+from processors.rows.accounting.reject_limit import LEAST_ROWS
 from schemas.codec.framing import Encoder, load
 from schemas.runtime.registry import Registry
 from schemas.values.slugs import slugify

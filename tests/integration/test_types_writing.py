@@ -15,12 +15,13 @@ from confluent_kafka import murmur2
 
 from processors.database.pool import open_pool
 from processors.kafka.consumer import Batch
-from processors.verdicts import Judged
-from processors.writing import merge, parking
-from processors.writing.parking import Waiting
-from processors.writing.progress import OUTCOMES
-from processors.writing.targets import TARGETS
-from processors.writing.transaction import Kin, Written, write_waiting
+from processors.rows.accounting.progress import OUTCOMES
+from processors.rows.merge import merge
+from processors.rows.merge.targets import TARGETS
+from processors.rows.model import Judged
+from processors.rows.parking import parked_rows
+from processors.rows.parking.parked_rows import Waiting
+from processors.rows.transaction import Kin, Written, write_waiting
 from schemas.import_types import CATEGORIE, DEPARTEMENT, SOUS_CATEGORIE
 from schemas.values.slugs import slugify
 from tests.integration.test_writing import (
@@ -83,7 +84,7 @@ class Family:
         """What the sweep of a worker does."""
         number = self.trades.number
         async with self.trades.pool.connection() as connection:
-            found = await parking.freed(connection, self.waiting, [number])
+            found = await parked_rows.freed(connection, self.waiting, [number])
         return [
             await write_waiting(self.trades.pool, self.waiting, at, keys)
             for at, keys in found.items()
@@ -581,7 +582,7 @@ async def test_more_than_a_transaction_releases(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch of the category writes some of those that waited, in order; the sweep the rest."""
-    monkeypatch.setattr(parking, "MOST_RELEASED", 3)
+    monkeypatch.setattr(parked_rows, "MOST_RELEASED", 3)
     await family.written(
         family.trades,
         [{"nom": f"T{i}", "categorie": "A", **line(i)} for i in range(1, 8)],
@@ -667,7 +668,7 @@ async def test_writers_of_a_family_take_turns(family: Family, writer: str) -> No
         "sweep": family.sweep,
     }
     async with family.trades.pool.connection() as other, other.transaction():
-        await parking.take_turn(other, family.trades.number)
+        await parked_rows.take_turn(other, family.trades.number)
         writing = asyncio.ensure_future(work[writer]())
         while not await _waits(family.trades):
             assert not writing.done()

@@ -23,18 +23,19 @@ from psycopg.rows import dict_row
 from deploy.local.stack import Stack
 from processors.database.pool import Pool, open_pool
 from processors.errors import BatchTooLargeError, ConfigurationError
-from processors.judging import judge
 from processors.kafka.broker_topics import Identity
 from processors.kafka.consumer import Batch
-from processors.verdicts import Judged
-from processors.writing import isolate, limit
-from processors.writing.limit import RejectLimit
-from processors.writing.merge import MOST_ROUNDS
-from processors.writing.positions import FencedError, StoredPositions, halt
-from processors.writing.progress import OUTCOMES
-from processors.writing.sqlstate import Blame, blame, passes
-from processors.writing.targets import TARGETS, Target
-from processors.writing.transaction import ALONE, Kin, Written, write
+from processors.rows.accounting import reject_limit
+from processors.rows.accounting.positions import FencedError, StoredPositions, halt
+from processors.rows.accounting.progress import OUTCOMES
+from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.accounting.sqlstate import Blame, blame, passes
+from processors.rows.merge import isolation
+from processors.rows.merge.merge import MOST_ROUNDS
+from processors.rows.merge.targets import TARGETS, Target
+from processors.rows.model import Judged
+from processors.rows.transaction import ALONE, Kin, Written, write
+from processors.rows.validation import judge
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.runtime.registry import Schema, SchemaUnknownError
@@ -564,7 +565,7 @@ async def test_what_an_import_expects_is_no_reason_to_halt(
     log: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of a cancelled import, and those that their reader has rejected, may be all there is."""
-    monkeypatch.setattr(limit, "LEAST_ROWS", 1)
+    monkeypatch.setattr(reject_limit, "LEAST_ROWS", 1)
     log.limit = RejectLimit(0.1)
     fault = {"column": "nom", "code": "missing-value", "message": "Le nom manque."}
     await log.execute(
@@ -734,7 +735,7 @@ async def test_a_search_that_takes_too_long(
     picky: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is written, and the batch is to be halved: each half has fewer rows to search."""
-    monkeypatch.setattr(isolate, "ISOLATING_SHARE", 0)
+    monkeypatch.setattr(isolation, "ISOLATING_SHARE", 0)
     for number in range(64):
         picky.append(company(number, "bad", **line(number + 1)))
 

@@ -21,8 +21,8 @@ def test_a_point_exists(name: str) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        "processors.outbox:Outbox.no_such_function",
-        "processors.outbox:NoSuchClass.tell",
+        "processors.rows.outbox:Outbox.no_such_function",
+        "processors.rows.outbox:NoSuchClass.tell",
         "processors.no_such_module:tell",
     ],
 )

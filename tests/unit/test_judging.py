@@ -8,9 +8,9 @@ import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
-from processors.judging import APPENDED_AT, FUTURE_MS, judge
 from processors.kafka.consumer import Batch
-from processors.verdicts import Judged, Reject, Row
+from processors.rows.model import Judged, Reject, Row
+from processors.rows.validation import APPENDED_AT, FUTURE_MS, judge
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from schemas.runtime.registry import RegistryUnavailableError, Schema, SchemaUnknownError

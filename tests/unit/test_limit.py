@@ -2,7 +2,12 @@
 
 import pytest
 
-from processors.writing.limit import LEAST_ROWS, WINDOW_ROWS, RejectLimit, RejectLimitError
+from processors.rows.accounting.reject_limit import (
+    LEAST_ROWS,
+    WINDOW_ROWS,
+    RejectLimit,
+    RejectLimitError,
+)
 
 
 def test_a_few_rows_prove_nothing() -> None:

@@ -1,6 +1,6 @@
 """When a batch that a server did not take is tried again."""
 
-from processors.settling import LONGEST_PAUSE_SECONDS, _Pace
+from processors.rows.batch_loop import LONGEST_PAUSE_SECONDS, _Pace
 
 
 def test_at_once_then_later_and_by_chance() -> None:

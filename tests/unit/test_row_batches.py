@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from processors import rows
 from processors.errors import BatchTooLargeError
 from processors.kafka.consumer import Batch
-from processors.rows import Family, Means, RowWriter
-from processors.writing.limit import RejectLimit
-from processors.writing.outcomes import Outcomes
-from processors.writing.positions import FencedError
-from processors.writing.targets import TARGETS
-from processors.writing.transaction import Written
+from processors.rows import writer
+from processors.rows.accounting.positions import FencedError
+from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.accounting.row_counts import Outcomes
+from processors.rows.merge.targets import TARGETS
+from processors.rows.transaction import Written
+from processors.rows.writer import Family, Means, RowWriter
 from schemas.import_types import VILLE
 from schemas.runtime.traces import BatchSpans
 from tests.unit.test_judging import city
@@ -82,19 +82,19 @@ def samples() -> Mapping[str, float]:
 
 async def measured(database: Database, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, float]:
     """What is measured of a batch of 1,000 records, and how often something is published."""
-    monkeypatch.setattr(rows, "write", database.write)
+    monkeypatch.setattr(writer, "write", database.write)
     nothing: Any = None
     fakes: Any = (judge, Consumer(), Outbox())
     judged, consumer, outbox = fakes
     means = Means(nothing, outbox, BatchSpans(None))
     target = TARGETS[VILLE.name]
-    writer = RowWriter(target, judged, means, 5000, RejectLimit(1), Family())
+    row_writer = RowWriter(target, judged, means, 5000, RejectLimit(1), Family())
     records = [city() for _ in range(1000)]
     for offset, record in enumerate(records):
         record.offset = offset
     before = samples()
     with suppress(CancelledError):
-        await writer._settle(Batch("fox.rows.ville", 0, 0, 1000, records, object()), consumer)
+        await row_writer._settle(Batch("fox.rows.ville", 0, 0, 1000, records, object()), consumer)
     return {
         **{name: value - before[name] for name, value in samples().items()},
         "published": len(outbox.told),

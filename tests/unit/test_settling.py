@@ -9,13 +9,13 @@ import pytest
 from aiokafka import ConsumerRecord
 from psycopg_pool import PoolTimeout
 
-from processors import settling
 from processors.database.pool import Pool
 from processors.errors import BatchTooLargeError
 from processors.kafka.consumer import Batch, BatchConsumer
-from processors.settling import settle
-from processors.writing.limit import RejectLimitError
-from processors.writing.positions import FencedError
+from processors.rows import batch_loop
+from processors.rows.accounting.positions import FencedError
+from processors.rows.accounting.reject_limit import RejectLimitError
+from processors.rows.batch_loop import settle
 
 
 @dataclass
@@ -79,8 +79,8 @@ async def seen_through(work: Work, consumer: Consumer, records: int = 4) -> list
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no pause between two tries."""
-    monkeypatch.setattr(settling, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(settling, "LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(batch_loop, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(batch_loop, "LONGEST_PAUSE_SECONDS", 0.0)
 
 
 async def test_a_batch_that_is_written() -> None:

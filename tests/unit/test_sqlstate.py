@@ -5,7 +5,7 @@ import pytest
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-from processors.writing.sqlstate import Blame, blame, passes
+from processors.rows.accounting.sqlstate import Blame, blame, passes
 
 # Promise 4 of docs/guarantees.md, in the states that PostgreSQL really has for each class.
 AGAIN = [

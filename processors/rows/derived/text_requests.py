@@ -12,7 +12,7 @@ from processors.database.pool import Connection
 from processors.database.queries import load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, VILLE, ImportType
 
-_SQL = load("processors.writing", "enriching.sql")
+_SQL = load("processors.rows.derived", "text_requests.sql")
 
 _TOUCHED: Mapping[ImportType, str] = {
     CATEGORIE: "categories",

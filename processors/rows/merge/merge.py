@@ -13,9 +13,9 @@ from psycopg import errors, sql
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.errors import BatchTooLargeError
-from processors.verdicts import Row, Rows
-from processors.writing.outcomes import Outcomes
-from processors.writing.targets import NULL, Target, escaped
+from processors.rows.accounting.row_counts import Outcomes
+from processors.rows.merge.targets import NULL, Target, escaped
+from processors.rows.model import Row, Rows
 from schemas.codec.avro_reader import EPOCH
 from schemas.faults import Fault
 
@@ -137,7 +137,7 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
 
     The staging table stays until the caller's transaction or savepoint ends: once in each.
     """
-    queries = load("processors.writing", target.sql)
+    queries = load("processors.rows.merge", target.sql)
     async with connection.pipeline():
         await connection.execute(INDEXES_ONLY)
         await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))

@@ -12,13 +12,13 @@ from uuid import UUID
 
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
-from processors.writing import enriching
-from processors.writing.merge import INDEXES_ONLY
+from processors.rows.derived import text_requests
+from processors.rows.merge.merge import INDEXES_ONLY
 
 if TYPE_CHECKING:
     from processors.kafka.consumer import Batch
 
-_SQL = load("processors.writing", "pages.sql")
+_SQL = load("processors.rows.derived", "public_pages.sql")
 
 CHUNK = 1000
 
@@ -103,7 +103,7 @@ async def _look(
     await connection.execute(_SQL["lock"], {"ids": ids})
     cursor = await connection.execute(_SQL["chosen"] + _SQL["make"], {"ids": ids})
     made = Made(*(await cursor.fetchone() or (0, 0, 0, 0)))
-    await enriching.note_pages(connection, ids)
+    await text_requests.note_pages(connection, ids)
     return made, ids[-1] if len(ids) == CHUNK else None
 
 

@@ -12,9 +12,9 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.verdicts import Row
+from processors.rows.model import Row
 
-_SQL = load("processors.writing", "children.sql")
+_SQL = load("processors.rows.accounting", "resolution.sql")
 
 Moves = Mapping[str, Counter[str]]
 """Changes of counters, by import id; of the children, `settles`."""

@@ -19,11 +19,11 @@ from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.kafka.broker_topics import Identity
 from processors.kafka.consumer import Batch
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.writing", "positions.sql")
+_SQL = load("processors.rows.accounting", "positions.sql")
 
 
 class FencedError(Exception):

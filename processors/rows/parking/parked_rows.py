@@ -21,17 +21,17 @@ from psycopg.rows import class_row
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.kafka.consumer import Batch
-from processors.verdicts import Judged, Reject, Row
-from processors.writing import progress
-from processors.writing.isolate import Merge
-from processors.writing.merge import Merged, Origin, stage
-from processors.writing.stopping import stopped
-from processors.writing.targets import Target
+from processors.rows.accounting import progress
+from processors.rows.accounting.cancellation import stopped
+from processors.rows.merge.isolation import Merge
+from processors.rows.merge.merge import Merged, Origin, stage
+from processors.rows.merge.targets import Target
+from processors.rows.model import Judged, Reject, Row
 from schemas.codec.avro_reader import EPOCH
 
 _MILLISECOND = timedelta(milliseconds=1)
 
-_SQL = load("processors.writing", "parking.sql")
+_SQL = load("processors.rows.parking", "parked_rows.sql")
 
 _FAMILY = 0x666F78
 """Of advisory locks of two numbers, the other being the partition."""
@@ -170,7 +170,7 @@ async def freed(
 ) -> dict[int, list[str]]:
     """Keys of parents for which rows wait in vain, by partition: they are there, or an import of
     those rows was cancelled."""
-    queries = load("processors.writing", waiting.target.sql)
+    queries = load("processors.rows.merge", waiting.target.sql)
     cursor = await connection.execute(
         queries["freed"], {"topic": waiting.topic, "partitions": sorted(partitions)}
     )

@@ -8,7 +8,7 @@ from typing import LiteralString
 from uuid import UUID, uuid5
 
 from processors.database.pool import Connection
-from processors.verdicts import Reject
+from processors.rows.model import Reject
 
 _NAMESPACE = UUID("f3a0a1de-4c53-5b5e-8f0d-3f6f3b0d8a57")
 

@@ -13,9 +13,9 @@ from processors import metrics
 from processors.database.pool import Pool
 from processors.errors import BatchTooLargeError
 from processors.kafka.consumer import Batch, BatchConsumer
-from processors.writing.limit import RejectLimitError
-from processors.writing.positions import FencedError, halt
-from processors.writing.sqlstate import Blame, blame, passes
+from processors.rows.accounting.positions import FencedError, halt
+from processors.rows.accounting.reject_limit import RejectLimitError
+from processors.rows.accounting.sqlstate import Blame, blame, passes
 from schemas.codec.framing import Decoder
 from schemas.runtime.registry import RegistryUnavailableError
 

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from processors.verdicts import Row
+from processors.rows.model import Row
 
 _NAMES = {"i": "inserted", "u": "updated", "=": "unchanged", "s": "stale"}
 

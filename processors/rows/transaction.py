@@ -12,25 +12,19 @@ import psycopg
 from processors.database.pool import Connection, Pool, transaction
 from processors.errors import BatchTooLargeError
 from processors.kafka.consumer import Batch
-from processors.verdicts import Judged, Reject, Row, Rows
-from processors.writing import (
-    children,
-    enriching,
-    pages,
-    parking,
-    positions,
-    progress,
-    rejects,
-)
-from processors.writing.isolate import Merge, merge_all, merge_isolating
-from processors.writing.limit import RejectLimit
-from processors.writing.merge import Merged, Origin, stage
-from processors.writing.outcomes import Outcomes
-from processors.writing.parking import Released, Waiting
-from processors.writing.progress import Progress
-from processors.writing.sqlstate import Blame, blame
-from processors.writing.stopping import rejected_row, stopped
-from processors.writing.targets import Target
+from processors.rows.accounting import positions, progress, rejects, resolution
+from processors.rows.accounting.cancellation import rejected_row, stopped
+from processors.rows.accounting.progress import Progress
+from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.accounting.row_counts import Outcomes
+from processors.rows.accounting.sqlstate import Blame, blame
+from processors.rows.derived import public_pages, text_requests
+from processors.rows.merge.isolation import Merge, merge_all, merge_isolating
+from processors.rows.merge.merge import Merged, Origin, stage
+from processors.rows.merge.targets import Target
+from processors.rows.model import Judged, Reject, Row, Rows
+from processors.rows.parking import parked_rows
+from processors.rows.parking.parked_rows import Released, Waiting
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, SOUS_CATEGORIE, VILLE, ImportType
 
@@ -105,7 +99,7 @@ async def _write(
     async with transaction(pool) as connection:
         # Step 1. Take the partition's turn, or learn that the batch is not the next one.
         if kin.children or target.import_type.parent:
-            await parking.take_turn(connection, batch.partition)
+            await parked_rows.take_turn(connection, batch.partition)
         topic_id = await positions.advance(connection, batch)
         # Step 2. Leave out what an earlier run of a producer has already settled.
         imports, asking = judged.imports(), set[str]()
@@ -121,10 +115,10 @@ async def _write(
             merged = await merge(connection, target, origin, stage(judged.rows))
             freed = await _release(connection, kin.children, batch.partition, judged.rows, merge)
             if target.import_type is ENTREPRISE:
-                await pages.of_batch(connection, batch, judged.rows.keys)
+                await public_pages.of_batch(connection, batch, judged.rows.keys)
             await _announce(connection, target.import_type, judged.rows)
             if asking:
-                await enriching.note(connection, target.import_type, asking, judged.rows.keys)
+                await text_requests.note(connection, target.import_type, asking, judged.rows.keys)
         outcomes = merged.outcomes
         # Step 4. Keep what cannot be written, or not yet.
         rejected = [*judged.rejects, *_refused(batch, merged.refused)]
@@ -155,14 +149,14 @@ async def write_waiting(
 
     As `write`, but that no position moves. `left`: call it again.
     """
-    most = parking.MOST_RELEASED
+    most = parked_rows.MOST_RELEASED
     merge: Merge = merge_all
     isolating = _isolating(pool)
     while True:
         try:
             async with transaction(pool) as connection:
-                await parking.take_turn(connection, partition)
-                freed = await parking.release(connection, waiting, partition, keys, most, merge)
+                await parked_rows.take_turn(connection, partition)
+                freed = await parked_rows.release(connection, waiting, partition, keys, most, merge)
                 return freed and await _account(connection, freed)
         except BatchTooLargeError:
             most //= 2
@@ -178,9 +172,9 @@ async def write_waiting(
 async def _announce(connection: Connection, import_type: ImportType, rows: Rows) -> None:
     """Notes cities and sub-categories, which pages may wait for."""
     if import_type is VILLE:
-        await pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
+        await public_pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
     elif import_type is SOUS_CATEGORIE:
-        await pages.arrived(connection, "sous-categorie", [None])
+        await public_pages.arrived(connection, "sous-categorie", [None])
 
 
 def _postal_codes(rows: Rows) -> Iterator[str]:
@@ -201,8 +195,8 @@ async def _release(
     try:
         async with connection.transaction():
             keys = set(rows.keys)
-            return await parking.release(
-                connection, waiting, partition, keys, parking.MOST_RELEASED, merge
+            return await parked_rows.release(
+                connection, waiting, partition, keys, parked_rows.MOST_RELEASED, merge
             )
     except BatchTooLargeError:
         return None  # the parents are written, and the sweep finds who waits for them
@@ -221,10 +215,10 @@ async def _account(connection: Connection, freed: Released) -> Written:
     rejected = [*freed.rejects, *_refused(freed.batch, freed.merged.refused)]
     if rejected:
         await rejects.store(connection, freed.topic_id, rejected)
-    await pages.arrived(connection, "sous-categorie", [None])
+    await public_pages.arrived(connection, "sous-categorie", [None])
     imports = {row.import_id for row in freed.taken if row.import_id is not None}
-    if asking := await enriching.asking(connection, imports):
-        await enriching.note(connection, SOUS_CATEGORIE, asking, ())
+    if asking := await text_requests.asking(connection, imports):
+        await text_requests.note(connection, SOUS_CATEGORIE, asking, ())
     outcomes = freed.merged.outcomes
     _add(outcomes, "parked", freed.merged.parked)
     _add_rejects(outcomes, rejected)
@@ -253,14 +247,14 @@ async def _keep(
     if rejected:
         await rejects.store(connection, topic_id, rejected)
     if merged.parked:
-        await parking.park(connection, topic_id, target, batch, merged.parked)
+        await parked_rows.park(connection, topic_id, target, batch, merged.parked)
     _add_rejects(merged.outcomes, rejected)
     _add(merged.outcomes, "parked", merged.parked)
 
 
-async def _settled(connection: Connection, outcomes: Outcomes) -> children.Moves:
+async def _settled(connection: Connection, outcomes: Outcomes) -> resolution.Moves:
     """What moves where rows of a retry or a correction were written."""
-    return await children.settle(connection, outcomes.by_row) if outcomes.by_row else {}
+    return await resolution.settle(connection, outcomes.by_row) if outcomes.by_row else {}
 
 
 def _add_rejects(outcomes: Outcomes, rejected: Sequence[Reject]) -> None:

@@ -6,8 +6,8 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Pool
-from processors.writing import pages
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
+from processors.rows.derived import public_pages
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +21,13 @@ async def resolve(pool: Pool) -> None:
     count_at = loop.time()
     while True:
         try:
-            while (made := await pages.resolve_some(pool)) is not None:
+            while (made := await public_pages.resolve_some(pool)) is not None:
                 if made.made:
                     log.info("pages are resolved", action="pages_resolved", pages=made.made)
             if loop.time() >= count_at:
                 count_at = loop.time() + COUNT_SECONDS
-                counted = await pages.counted(pool)
-                for reason in pages.REASONS:
+                counted = await public_pages.counted(pool)
+                for reason in public_pages.REASONS:
                     metrics.PAGES_UNRESOLVED.labels(reason).set(counted.get(reason, 0))
         except Exception as error:  # must not take the writing of rows with it
             if passes(error):

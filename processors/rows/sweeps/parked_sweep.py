@@ -8,12 +8,12 @@ import structlog
 from faust.types import TP
 
 from processors.database.pool import Pool, connected
-from processors.outbox import Outbox
-from processors.rows import tell_freed
-from processors.writing import parking
-from processors.writing.parking import Waiting
-from processors.writing.sqlstate import passes
-from processors.writing.transaction import write_waiting
+from processors.rows.accounting.sqlstate import passes
+from processors.rows.outbox import Outbox
+from processors.rows.parking import parked_rows
+from processors.rows.parking.parked_rows import Waiting
+from processors.rows.transaction import write_waiting
+from processors.rows.writer import tell_freed
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Sweep:
         """One look, and the writing of what it found."""
         partitions = {tp.partition for tp in self._assignment() if tp.topic == self._waiting.topic}
         async with connected(self._pool) as connection:
-            freed = await parking.freed(connection, self._waiting, partitions)
+            freed = await parked_rows.freed(connection, self._waiting, partitions)
         for partition, keys in freed.items():
             written = await write_waiting(self._pool, self._waiting, partition, keys)
             if written is not None:

@@ -11,9 +11,9 @@ from psycopg import errors
 
 from processors.database.pool import Connection
 from processors.errors import BatchTooLargeError
-from processors.writing.merge import Merged, Origin, Staged, merge
-from processors.writing.sqlstate import Blame, blame
-from processors.writing.targets import Target
+from processors.rows.accounting.sqlstate import Blame, blame
+from processors.rows.merge.merge import Merged, Origin, Staged, merge
+from processors.rows.merge.targets import Target
 from schemas.faults import Fault
 
 ISOLATING_SHARE = 0.5

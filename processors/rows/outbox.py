@@ -25,15 +25,15 @@ from psycopg.rows import dict_row
 from processors.database.pool import Pool, connected, transaction
 from processors.database.queries import load
 from processors.kafka.producer import Send
-from processors.writing import children, progress
-from processors.writing.sqlstate import passes
-from processors.writing.transaction import Written
+from processors.rows.accounting import progress, resolution
+from processors.rows.accounting.sqlstate import passes
+from processors.rows.transaction import Written
 from schemas.codec.framing import NAMESPACE, Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors", "outbox.sql")
+_SQL = load("processors.rows", "outbox.sql")
 
 PAUSE_SECONDS = 0.25
 """Longest pause after telling: what is committed meanwhile is told together."""
@@ -125,7 +125,7 @@ class Outbox:
 
     async def _settle_late(self) -> None:
         async with transaction(self._pool) as connection:
-            for topic, moves in (await children.settle_late(connection)).items():
+            for topic, moves in (await resolution.settle_late(connection)).items():
                 await progress.add(connection, TP(topic, 0), {}, {}, moves)
 
     async def _tell_settled(self) -> bool:

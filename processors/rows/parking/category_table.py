@@ -21,11 +21,11 @@ from faust.types import TP
 from processors.database.pool import Pool, connected
 from processors.database.queries import load
 from processors.kafka.producer import Send
-from processors.writing.sqlstate import passes
+from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.writing", "categorie.sql")
+_SQL = load("processors.rows.merge", "categorie.sql")
 
 Known = Mapping[str, Mapping[str, str]]
 """`id`, `slug` and `nom` of categories, by key."""

@@ -3,7 +3,7 @@
 from aiokafka import ConsumerRecord
 
 from processors.kafka.consumer import Batch
-from processors.verdicts import Judged, Reject, Row
+from processors.rows.model import Judged, Reject, Row
 from schemas.faults import Fault
 
 

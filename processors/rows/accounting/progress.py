@@ -11,7 +11,7 @@ from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.kafka.consumer import Batch
 
-_SQL = load("processors.writing", "progress.sql")
+_SQL = load("processors.rows.accounting", "progress.sql")
 
 OUTCOMES = (
     "inserted",

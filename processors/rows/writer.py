@@ -10,18 +10,18 @@ import structlog
 from faust.types import TP
 
 from processors import metrics
-from processors.categories import Categories
 from processors.database.pool import Pool
-from processors.judging import judge
 from processors.kafka.consumer import Batch, BatchConsumer
-from processors.outbox import Outbox
-from processors.settling import settle
-from processors.verdicts import Judged
-from processors.writing.limit import RejectLimit
-from processors.writing.parking import Waiting
-from processors.writing.progress import OUTCOMES
-from processors.writing.targets import Target
-from processors.writing.transaction import ALONE, Kin, Written, write
+from processors.rows.accounting.progress import OUTCOMES
+from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.batch_loop import settle
+from processors.rows.merge.targets import Target
+from processors.rows.model import Judged
+from processors.rows.outbox import Outbox
+from processors.rows.parking.category_table import Categories
+from processors.rows.parking.parked_rows import Waiting
+from processors.rows.transaction import ALONE, Kin, Written, write
+from processors.rows.validation import judge
 from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType
 from schemas.rules import Luhn

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from confluent_kafka import murmur2
 
-from processors.verdicts import NO_ROWS, Judged, Reject, Rows, Settles
+from processors.rows.model import NO_ROWS, Judged, Reject, Rows, Settles
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
 from schemas.faults import Fault, fault

@@ -19,13 +19,10 @@ from yarl import URL
 from processors import metrics, watching
 from processors.counting import Counting, Topics
 from processors.database.pool import Pool
-from processors.enrichment import building
-from processors.enrichment.receiving import Requests, Results
-from processors.enrichment.stage import CaughtUp, Parts, Stage
-from processors.enrichment.telling import Telling
 from processors.health import Health
-from processors.imports import Publish, Tracker
-from processors.jobs.scheduling import Scheduler
+from processors.imports.log_guard import Stragglers
+from processors.imports.tracker import Publish, Tracker
+from processors.jobs.scheduler import Scheduler
 from processors.kafka.broker_topics import Identity, identify
 from processors.kafka.consumer import BatchTransport, Tables
 from processors.kafka.credentials import credentials
@@ -42,7 +39,10 @@ from processors.rows.sweeps.page_sweep import resolve
 from processors.rows.sweeps.parked_sweep import Sweep
 from processors.rows.writer import Family, Judge, Means, RowWriter
 from processors.settings import Settings
-from processors.stragglers import Stragglers
+from processors.texts import stage_config
+from processors.texts.requests.intake import Requests, Results
+from processors.texts.requests.publisher import Telling
+from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.runtime.registry import Registry
@@ -258,11 +258,11 @@ def enrichment(world: World) -> faust.App:
     )
     parts = Parts(
         world.pool,
-        building.provider(world.settings),
-        building.terms(world.settings),
+        stage_config.provider(world.settings),
+        stage_config.terms(world.settings),
         telling,
         caught_up,
-        building.batch_terms(world.settings),
+        stage_config.batch_terms(world.settings),
         world.settings.ai_batch_seconds,
     )
     app.task(Stage(parts).run)

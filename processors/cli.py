@@ -16,8 +16,8 @@ from uuid import UUID
 
 import typer
 
-from processors.enrichment.cli import commands as enrichment_commands
 from processors.jobs.catalogue import BATCH, JOBS
+from processors.texts.text_commands import commands as enrichment_commands
 from schemas.import_types import IMPORT_TYPES
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def job(
 ) -> None:
     """Run a job once, now."""
     from processors import logs
-    from processors.jobs.running import by_hand
+    from processors.jobs.job_run import by_hand
 
     if name not in JOBS:
         raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")
@@ -372,15 +372,15 @@ def list_jobs(as_json: Json = False) -> None:
     """List the jobs: when each is due, its last run and what became of it, the next."""
     from zoneinfo import ZoneInfo
 
-    from processors.jobs import listing
+    from processors.jobs import job_list
 
     with _settings() as settings:
-        found = listing.listed(settings, datetime.now(UTC))
+        found = job_list.listed(settings, datetime.now(UTC))
         zone = ZoneInfo(settings.jobs_time_zone)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        typer.echo("\n".join(listing.lines(found, zone)))
+        typer.echo("\n".join(job_list.lines(found, zone)))
 
 
 @app.command()

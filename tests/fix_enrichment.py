@@ -20,11 +20,12 @@ from prometheus_client import REGISTRY
 from deploy.local.stack import Stack
 from processors.database.migrator import migrate
 from processors.database.pool import Connection, Pool, open_pool, transaction
-from processors.enrichment import limits, storing
-from processors.enrichment.answer_handling import Asked, Terms, handling
-from processors.enrichment.limits import Limits, Permit
-from processors.enrichment.provider import Provider
-from processors.enrichment.working import Worker
+from processors.texts.model import call_limits
+from processors.texts.model.answer_handling import Asked, Terms, handling
+from processors.texts.model.call_limits import Limits, Permit
+from processors.texts.model.call_worker import Worker
+from processors.texts.model.provider import Provider
+from processors.texts.requests import store
 from schemas.values.text_prices import PRICES
 from tests.fix_stack import Site, eventually, prepared
 from tests.openai_server import ScriptedOpenAI
@@ -132,13 +133,13 @@ class Texts:
     async def call(self) -> Asked:
         """A call that is under way, for the first request that waits."""
         async with handling(self.pool, TERMS) as handle:
-            request = await storing.lease(handle.connection, uuid4(), 60, 60, batched=False)
+            request = await store.lease(handle.connection, uuid4(), 60, 60, batched=False)
             assert request is not None
             prompt = await handle.prompt(request)
             assert prompt is not None
-            await storing.claim(handle.connection, request, prompt, 60)
+            await store.claim(handle.connection, request, prompt, 60)
             _, call = handle.call(request, prompt, [])
-            permit = await limits.take(handle.connection, TERMS.limits, call)
+            permit = await call_limits.take(handle.connection, TERMS.limits, call)
         assert isinstance(permit, Permit)
         return Asked(request, prompt, permit)
 
@@ -201,7 +202,7 @@ async def texts(
     provider = Provider("sk-test", model.url, 20.0)
     async with open_pool(texts_site.database_url, 8) as pool:
         async with transaction(pool) as connection:
-            await limits.begin(connection, TERMS.limits.model)
+            await call_limits.begin(connection, TERMS.limits.model)
         yield Texts(texts_site, pool, provider)
     await provider.close()
 

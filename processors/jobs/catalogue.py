@@ -18,4 +18,4 @@ JOBS: Mapping[str, Clock | str | None] = {
     "repair-sous-categories": None,
     "resolve-pages": Clock(0, 4),
 }
-"""None: only by hand. What each does: processors.jobs.running."""
+"""None: only by hand. What each does: processors.jobs.job_run."""

@@ -11,7 +11,7 @@ from psycopg.errors import Diagnostic
 from processors.database.pool import open_pool
 from processors.database.queries import load
 from processors.errors import WorkerError
-from processors.leases import Connection, Counts, Run
+from processors.jobs.lease import Connection, Counts, Run
 from processors.reference import read, shipped
 from processors.rows.derived import public_pages
 from processors.settings import Settings

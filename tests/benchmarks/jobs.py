@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from processors.jobs.running import by_hand
+from processors.jobs.job_run import by_hand
 from processors.reference import read, shipped
 from processors.settings import Settings
 from tests.benchmarks.measuring import save

@@ -9,12 +9,12 @@ from typing import Any
 
 from processors import app
 from processors.health import Health
+from processors.imports.state import state_of
 from processors.kafka.consumer import Batch
 from processors.rows.merge.targets import TARGETS
 from processors.rows.writer import Family
 from processors.running import _served
 from processors.settings import Settings
-from processors.states import state_of
 from producers.cli import _options
 from producers.imports.preview import verdict
 from schemas.import_types import ENTREPRISE

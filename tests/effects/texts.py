@@ -6,12 +6,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from processors.enrichment import building, limits, prompts
-from processors.enrichment.answer_handling import AnswerHandling
-from processors.enrichment.kinds import KINDS
-from processors.enrichment.limits import Call, _rates_refuse, _Usage
-from processors.enrichment.provider import CallError, Trouble
 from processors.settings import Settings
+from processors.texts import stage_config
+from processors.texts.kinds import KINDS
+from processors.texts.model import call_limits, prompts
+from processors.texts.model.answer_handling import AnswerHandling
+from processors.texts.model.call_limits import Call, _rates_refuse, _Usage
+from processors.texts.model.provider import CallError, Trouble
 from producers.settings import settings
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
 
@@ -19,7 +20,7 @@ PRICED = {"FOX_AI_PRICE_INPUT": "1", "FOX_AI_PRICE_OUTPUT": "1"}
 
 
 def _terms() -> Any:
-    return building.terms(Settings())
+    return stage_config.terms(Settings())
 
 
 def _cost(_: Place) -> list[str]:
@@ -68,7 +69,7 @@ def _opened(failures: int) -> Any:
     """For how many seconds the breaker opens with one more failure; None: it stays closed."""
     connection: Any = _Connection(failures)
     error = CallError(Trouble.PASSES, "http-500", "")
-    asyncio.run(limits.failed(connection, _terms().limits, error))
+    asyncio.run(call_limits.failed(connection, _terms().limits, error))
     return next((v["seconds"] for v in connection.written if "seconds" in v), None)
 
 
@@ -83,7 +84,7 @@ def _provider(_: Place) -> str:
     """What a call to the scripted server comes to, and whose key it carries."""
 
     async def ask() -> str:
-        provider = building.provider(Settings())
+        provider = stage_config.provider(Settings())
         if provider is None:
             return "nobody is asked"
         try:
@@ -131,7 +132,7 @@ CASES: list[Seen | Proven] = [
     ),
     Seen(
         "FOX_AI_CONCURRENCY", WORKER, "5",
-        lambda _: _refused(running=4), ("concurrency", limits.LOOK_SECONDS), None,
+        lambda _: _refused(running=4), ("concurrency", call_limits.LOOK_SECONDS), None,
     ),
     Seen(
         "FOX_AI_TIMEOUT_SECONDS", WORKER, "0.1", _provider, "answered", "timeout", given=MODEL

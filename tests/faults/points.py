@@ -170,7 +170,7 @@ def sent(topic: str) -> Callable[[Function, Passed], Function]:
 _DRAINING = "processors.kafka.consumer:BatchConsumer"
 _TRANSACTION = "processors.rows.transaction"
 _OUTBOX = "processors.rows.outbox:Outbox"
-_IMPORTS = "processors.imports"
+_IMPORTS = "processors.imports.tracker"
 _EVENTS = "producers.imports.publication:Events"
 _PUBLISHER = "producers.kafka.publisher:Publisher"
 

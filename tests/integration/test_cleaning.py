@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from processors.jobs.cleaning import clean
-from processors.leases import Connection, begin
+from processors.jobs.lease import Connection, begin
+from processors.jobs.retention import clean
 from processors.settings import Settings
 from tests.integration.test_writing import database
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from processors.enrichment.answer_handling import Terms, handling
-from processors.enrichment.batching import Batcher
-from processors.enrichment.provider import CallError, Trouble
-from processors.enrichment.provider import Reply as Got
+from processors.texts.model.answer_handling import Terms, handling
+from processors.texts.model.batch_api import Batcher
+from processors.texts.model.provider import CallError, Trouble
+from processors.texts.model.provider import Reply as Got
 from tests.fix_enrichment import TERMS, Texts, caught_up, cities, counted, empty, standing
 from tests.fix_stack import Site
 from tests.openai_server import Call, Reply, ScriptedOpenAI, good

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.enrichment import limits
-from processors.enrichment.batching import Batcher
-from processors.enrichment.stage import CaughtUp, Parts, Stage
+from processors.texts.model import call_limits
+from processors.texts.model.batch_api import Batcher
+from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.values.text_prices import Price
 from tests.fix_enrichment import (
     TERMS,
@@ -123,7 +123,7 @@ def test_a_batch_outlives_its_workers(night: Site, model: ScriptedOpenAI) -> Non
 async def batcher(texts: Texts) -> Batcher:
     """The one who sends batches, without a worker around it."""
     async with transaction(texts.pool) as connection:
-        await limits.begin(connection, ACCOUNT)
+        await call_limits.begin(connection, ACCOUNT)
     return Batcher(texts.pool, texts.provider, BATCHED, caught_up)
 
 

@@ -19,10 +19,10 @@ import pytest
 
 from processors import metrics
 from processors.jobs.catalogue import JOBS
-from processors.jobs.running import run
-from processors.jobs.scheduling import due
+from processors.jobs.job_run import run
+from processors.jobs.lease import MOST_DEATHS, StoppedError
+from processors.jobs.scheduler import due
 from processors.jobs.upkeep import DriftError
-from processors.leases import MOST_DEATHS, StoppedError
 from processors.settings import Settings
 from tests.fix_stack import Site, eventually
 

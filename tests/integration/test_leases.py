@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from processors import leases
-from processors.leases import MOST_DEATHS, Connection, LostError, Run, StoppedError, begin, bury
+from processors.jobs import lease
+from processors.jobs.lease import MOST_DEATHS, Connection, LostError, Run, StoppedError, begin, bury
 from tests.fix_stack import eventually
 from tests.integration.test_writing import database
 
@@ -123,7 +123,7 @@ def test_holding_renews_the_lease(connection: Connection) -> None:
     ).fetchall()
     assert renewed
     assert records(connection) == [(None, {"rows": 7}, 1)]
-    assert leases.LEASE_SECONDS >= 100
+    assert lease.LEASE_SECONDS >= 100
 
 
 def test_a_run_that_was_given_up(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from faust.types import TP
 
 from processors.database.pool import open_pool
-from processors.imports import Tracker
+from processors.imports.tracker import Tracker
 from schemas.codec.framing import Decoder, Encoder, Record, load
 from schemas.runtime.registry import Registry, Schema
 from tests.fix_companies import Companies

@@ -12,8 +12,8 @@ from faust.types import TP
 from structlog.testing import capture_logs
 
 from processors.database.pool import open_pool
-from processors.imports import Tracker
-from processors.stragglers import Stragglers
+from processors.imports.log_guard import Stragglers
+from processors.imports.tracker import Tracker
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, Record, load
 from schemas.runtime.registry import Schema
 from tests.integration.test_writing import IMPORT, Partition, _waits, database

@@ -21,7 +21,7 @@ from deploy.local.ports import free_port
 from deploy.local.stack import Stack
 from processors import watching
 from processors.database.pool import open_pool
-from processors.enrichment import limits
+from processors.texts.model import call_limits
 from tests.collector import Collector, attributes, collecting
 from tests.fix_gateway import Served, companies
 from tests.fix_prometheus import Watcher, started
@@ -117,14 +117,14 @@ async def test_the_share_of_a_budget(site: Site) -> None:
         f"day {today:%Y-%m-%d}", f"month {today:%Y-%m}",
     )  # fmt: skip
     budgets = {"day": Decimal(1), "month": Decimal(0), "import": Decimal(1)}
-    some = limits.Limits("model", 1, 1, 60.0, 1, 60.0, 5, 60.0, budgets)
+    some = call_limits.Limits("model", 1, 1, 60.0, 1, 60.0, 5, 60.0, budgets)
     async with open_pool(site.database_url, 1) as pool, pool.connection() as connection:
-        assert await limits.used(connection, some) == {"day": 0.75, "month": 1.0}
+        assert await call_limits.used(connection, some) == {"day": 0.75, "month": 1.0}
         unlimited = replace(some, budgets={})
-        assert await limits.used(connection, unlimited) == {}
+        assert await call_limits.used(connection, unlimited) == {}
 
     late = datetime(2026, 5, 31, 23, 30, tzinfo=UTC).astimezone(timezone(timedelta(hours=2)))
-    assert limits.scopes(None, late) == {"day": "day 2026-05-31", "month": "month 2026-05"}
+    assert call_limits.scopes(None, late) == {"day": "day 2026-05-31", "month": "month 2026-05"}
 
 
 @dataclass

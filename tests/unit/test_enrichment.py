@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from processors.enrichment import prompts
-from processors.enrichment.answer_handling import judge
-from processors.enrichment.answers import sent_schema
-from processors.enrichment.kinds import KINDS
-from processors.enrichment.provider import (
+from processors.texts.kinds import KINDS
+from processors.texts.model import prompts
+from processors.texts.model.answer_handling import judge
+from processors.texts.model.answers import sent_schema
+from processors.texts.model.provider import (
     LONGEST_WAIT_SECONDS,
     CallError,
     Provider,
@@ -20,10 +20,10 @@ from processors.enrichment.provider import (
     of_status,
     retry_after,
 )
-from processors.enrichment.provider import Reply as Got
-from processors.enrichment.quality import Bounds, problems, sentences
-from processors.enrichment.stage import CaughtUp
-from processors.enrichment.storing import Request
+from processors.texts.model.provider import Reply as Got
+from processors.texts.model.quality import Bounds, problems, sentences
+from processors.texts.requests.store import Request
+from processors.texts.stage import CaughtUp
 from schemas.values.text_prices import PRICES, estimate
 from tests.openai_server import META, Reply, ScriptedOpenAI, good
 

@@ -10,7 +10,7 @@ import pytest
 
 from processors import app, cli
 from processors.jobs.catalogue import JOBS
-from processors.jobs.running import WORK
+from processors.jobs.job_run import WORK
 
 NOBODY = {
     "FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, state_of
+from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, state_of
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.runtime.registry import Schema
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.imports import _checked
+from processors.imports.tracker import _checked
 
 SUBMITTED = {
     "import_type": "VILLE",

@@ -1,7 +1,7 @@
 """Requests for texts, noted in the transaction that writes the rows they are about.
 
 Only rows that an import created or changed, and only where it asked for texts: other imports cost
-nothing. What is noted is published by the workers of processors/enrichment.
+nothing. What is noted is published by the workers of processors/texts.
 """
 
 from collections.abc import Iterable, Mapping

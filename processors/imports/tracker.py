@@ -21,20 +21,20 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
+from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
 from processors.kafka.consumer import Batch, BatchConsumer
 from processors.rows.accounting import positions, rejects
 from processors.rows.accounting.sqlstate import passes
 from processors.rows.batch_loop import settle
 from processors.rows.derived import text_requests
 from processors.rows.model import Reject
-from processors.states import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors", "imports.sql")
+_SQL = load("processors.imports", "tracker.sql")
 
 SWEEP_SECONDS = 0.5
 """How often unfinished imports are looked at without an event that says so."""

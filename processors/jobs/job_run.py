@@ -7,12 +7,10 @@ from threading import Event
 
 import psycopg
 
-from processors import leases
 from processors.database.connection import connect
-from processors.enrichment import nightly
-from processors.jobs import cleaning, upkeep
+from processors.jobs import lease, retention, text_plan, upkeep
 from processors.jobs.catalogue import BATCH
-from processors.leases import BusyError, Connection, Counts, LostError, Run, StoppedError
+from processors.jobs.lease import BusyError, Connection, Counts, LostError, Run, StoppedError
 from processors.rows.accounting.sqlstate import passes
 from processors.settings import Settings
 
@@ -22,8 +20,8 @@ Work = Callable[[Settings, Run, Connection, int], Counts]
 WORK: Mapping[str, Work] = {
     "analyze": upkeep.analyze,
     "check-accounts": upkeep.check_accounts,
-    "clean": cleaning.clean,
-    "enrich-nightly": nightly.plan,
+    "clean": retention.clean,
+    "enrich-nightly": text_plan.plan,
     "repair-sous-categories": upkeep.repair_sous_categories,
     "resolve-pages": upkeep.resolve_pages,
 }
@@ -46,7 +44,7 @@ def run(
     It ends with StoppedError, at its next transaction, when `stop` is set.
     """
     with connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
-        held = leases.begin(connection, job, due_at, stop)
+        held = lease.begin(connection, job, due_at, stop)
         return None if held is None else _work(settings, held, connection, batch)
 
 

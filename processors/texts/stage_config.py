@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from processors.enrichment.answer_handling import Terms
-from processors.enrichment.limits import Limits
-from processors.enrichment.provider import Provider
 from processors.errors import ConfigurationError
 from processors.settings import Settings
+from processors.texts.model.answer_handling import Terms
+from processors.texts.model.call_limits import Limits
+from processors.texts.model.provider import Provider
 from schemas.values.text_prices import Price
 
 

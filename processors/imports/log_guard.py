@@ -2,7 +2,7 @@
 
 A tracker that was stopped in the middle of publishing wakes up when its successor has published a
 later state: the older one then stands last on the compacted topic, and only the last one is kept.
-If it lives it notices and mends that (processors/imports.py); if it dies, nobody would. So whoever
+If it lives it notices and mends that (processors/imports/tracker.py); if it dies, nobody would. So whoever
 holds the partition reads the log too, and has the import published again. So it is with a tombstone
 of an import that is there, and with a state of one that was removed. The position is moved with what
 was seen, as that of rows is: no state of the log goes unread.
@@ -21,7 +21,7 @@ from schemas.codec.framing import DecodeError
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors", "stragglers.sql")
+_SQL = load("processors.imports", "log_guard.sql")
 
 TOMBSTONE = -1
 """As a version: older than any state."""

@@ -14,17 +14,17 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.enrichment.kinds import KINDS
 from processors.kafka.consumer import Batch
 from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import Settler
 from processors.rows.model import Reject
+from processors.texts.kinds import KINDS
 from schemas.codec.framing import DecodeError, Record
 from schemas.faults import Fault
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.enrichment", "enrichment.sql")
+_SQL = load("processors.texts.requests", "store.sql")
 
 _PLACES = UUID("6b0de1f3-6c8c-5d1e-9a41-27d1a54c7f90")
 """Namespace of the ids of requests that have none: of their place in the topic."""

@@ -21,7 +21,7 @@ from schemas.codec.framing import Encoder
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.enrichment", "enrichment.sql")
+_SQL = load("processors.texts.requests", "store.sql")
 
 SCAN_ROWS = 2000
 

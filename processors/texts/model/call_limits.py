@@ -21,11 +21,11 @@ from psycopg.rows import dict_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.enrichment.provider import CallError, Trouble
+from processors.texts.model.provider import CallError, Trouble
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.enrichment", "limits.sql")
+_SQL = load("processors.texts.model", "call_limits.sql")
 
 LEAST_MARGIN_SECONDS = 1.0
 _MARGIN = 1 / 30

@@ -14,13 +14,14 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Pool, transaction
-from processors.enrichment import limits, storing
-from processors.enrichment.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
-from processors.enrichment.limits import Permit, Refusal, Used
-from processors.enrichment.prompts import Input, Prompt
-from processors.enrichment.provider import CallError, Provider, Reply
-from processors.enrichment.storing import Caught, Claimed, Known, Request
 from processors.rows.accounting.sqlstate import passes
+from processors.texts.model import call_limits
+from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
+from processors.texts.model.call_limits import Permit, Refusal, Used
+from processors.texts.model.prompts import Input, Prompt
+from processors.texts.model.provider import CallError, Provider, Reply
+from processors.texts.requests import store
+from processors.texts.requests.store import Caught, Claimed, Known, Request
 
 log = structlog.get_logger(__name__)
 
@@ -72,11 +73,11 @@ class Worker:
         """Deals with one request; False where there is none."""
         async with handling(self._pool, self._terms) as handle:
             connection = handle.connection
-            standing = await limits.standing(connection, self._limits.model)
+            standing = await call_limits.standing(connection, self._limits.model)
             # Else it would claim an answer that is still being read from the topic, and pay for it.
             if standing["halted"] or not await self._caught_up(connection):
                 return False
-            request = await storing.lease(
+            request = await store.lease(
                 connection,
                 uuid4(),
                 LEASE_SECONDS,
@@ -88,7 +89,7 @@ class Worker:
             prompt = await handle.prompt(request)
             if prompt is None:
                 return True
-            found = await storing.claim(connection, request, prompt, LEASE_SECONDS)
+            found = await store.claim(connection, request, prompt, LEASE_SECONDS)
             if isinstance(found, Known):
                 await self._take_known(handle, request, prompt, found)
                 return True
@@ -102,7 +103,7 @@ class Worker:
     ) -> None:
         """Uses what was answered before; nothing is paid."""
         if known.state == "asking":  # by somebody else, at this moment
-            await storing.again(handle.connection, request, IDLE_SECONDS, tries=request.tries)
+            await store.again(handle.connection, request, IDLE_SECONDS, tries=request.tries)
         else:
             await handle.use(request, prompt, known)
 
@@ -129,7 +130,7 @@ class Worker:
             elif got[0].expired:
                 void = Used("void", 0, ZERO)
                 async with transaction(self._pool) as connection:
-                    await limits.settle(connection, self._limits.model, got[0], void)
+                    await call_limits.settle(connection, self._limits.model, got[0], void)
             else:
                 metrics.AI_CALLS.labels("made").inc()
                 return got
@@ -145,14 +146,14 @@ class Worker:
         if not await self._caught_up(connection):
             return Refusal("results", IDLE_SECONDS)
         body, call = handle.call(request, prompt, claimed.rejected)
-        got = await limits.take(connection, self._limits, call)
+        got = await call_limits.take(connection, self._limits, call)
         if isinstance(got, Permit):
-            await storing.keep(connection, request, self._limits.call_seconds)
-            await storing.claim(connection, request, prompt, self._limits.call_seconds)
+            await store.keep(connection, request, self._limits.call_seconds)
+            await store.claim(connection, request, prompt, self._limits.call_seconds)
             return got, body
         if got.why in ("budget", "halted"):
             await handle.rest(request, got)
-            await storing.unclaim(connection, request, prompt)
+            await store.unclaim(connection, request, prompt)
             return None
         return got
 
@@ -161,18 +162,18 @@ class Worker:
     ) -> Claimed | None:
         """Renews both leases. None where they are lost or the import's time is over."""
         connection = handle.connection
-        late = await storing.keep(connection, request, LEASE_SECONDS)
+        late = await store.keep(connection, request, LEASE_SECONDS)
         if late is None:
             return None
         if late:
             why = ("time", "the time of its import was over")
             await handle.end(request, "left", prompt.hash, why)
-            await storing.unclaim(connection, request, prompt)
+            await store.unclaim(connection, request, prompt)
             return None
-        found = await storing.claim(connection, request, prompt, LEASE_SECONDS)
+        found = await store.claim(connection, request, prompt, LEASE_SECONDS)
         if isinstance(found, Known):
             # Somebody else has it, or the topic had the answer.
-            await storing.again(connection, request, 0, tries=request.tries)
+            await store.again(connection, request, 0, tries=request.tries)
             return None
         return found
 

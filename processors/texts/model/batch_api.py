@@ -19,17 +19,18 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
-from processors.enrichment import limits, storing
-from processors.enrichment.answer_handling import AnswerHandling, Asked, Terms, handling
-from processors.enrichment.kinds import KINDS
-from processors.enrichment.limits import Permit, Refusal
-from processors.enrichment.prompts import Input, Prompt
-from processors.enrichment.provider import CallError, Provider, Reply, Trouble, of_status, reply_of
-from processors.enrichment.storing import Caught, Claimed, Request
+from processors.texts.kinds import KINDS
+from processors.texts.model import call_limits
+from processors.texts.model.answer_handling import AnswerHandling, Asked, Terms, handling
+from processors.texts.model.call_limits import Permit, Refusal
+from processors.texts.model.prompts import Input, Prompt
+from processors.texts.model.provider import CallError, Provider, Reply, Trouble, of_status, reply_of
+from processors.texts.requests import store
+from processors.texts.requests.store import Caught, Claimed, Request
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.enrichment", "batching.sql")
+_SQL = load("processors.texts.model", "batch_api.sql")
 
 CHUNK = 50
 """Requests that one transaction adds to a batch."""
@@ -77,7 +78,7 @@ class Batcher:
         lease = uuid4()
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["unfilled"])
-            if (await limits.standing(connection, self._model))["shut"]:
+            if (await call_limits.standing(connection, self._model))["shut"]:
                 return
             batch = await self._lease(connection, lease)
         if batch is None and self._terms.batched:
@@ -89,7 +90,7 @@ class Batcher:
         except CallError as error:
             log.warning("a batch waits", action="ai_batch_waits", code=error.code)
             async with transaction(self._pool) as connection:
-                await limits.failed(connection, self._terms.limits, error)
+                await call_limits.failed(connection, self._terms.limits, error)
             if error.trouble is Trouble.PROMPT:  # the batch itself is refused
                 await self._finish(batch, lease, {}, error.code)
         finally:
@@ -146,16 +147,16 @@ class Batcher:
             return 0
         cursor = await connection.execute(_SQL["asked"], {"hash": prompt.hash})
         if await cursor.fetchone():  # a batch asks the very same
-            await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
+            await store.again(connection, request, AGAIN_SECONDS, tries=request.tries)
             return 0
-        claim = await storing.claim(connection, request, prompt, REQUEST_SECONDS)
+        claim = await store.claim(connection, request, prompt, REQUEST_SECONDS)
         if isinstance(claim, Claimed):
             refusal = await self._reserve(handle, batch, request, prompt, claim)
             if refusal is not None:
-                await storing.unclaim(connection, request, prompt)
+                await store.unclaim(connection, request, prompt)
             return refusal or 1
         if claim.state == "asking":  # a worker, at this moment
-            await storing.again(connection, request, AGAIN_SECONDS, tries=request.tries)
+            await store.again(connection, request, AGAIN_SECONDS, tries=request.tries)
         else:
             await handle.use(request, prompt, claim)
         return 0
@@ -169,7 +170,9 @@ class Batcher:
         claim: Claimed,
     ) -> Refusal | None:
         body, call = handle.call(request, prompt, claim.rejected)
-        got = await limits.reserve(handle.connection, self._terms.limits, call, REQUEST_SECONDS)
+        got = await call_limits.reserve(
+            handle.connection, self._terms.limits, call, REQUEST_SECONDS
+        )
         if isinstance(got, Refusal):
             return got
         await handle.connection.execute(
@@ -196,7 +199,7 @@ class Batcher:
         }
         # Before the lines are read: what they say of the account holds.
         async with transaction(self._pool) as connection:
-            await limits.works(connection, self._model)
+            await call_limits.works(connection, self._model)
         if found.over:
             log.info("a batch is answered", action="ai_batch_over", status=found.status)
             await self._finish(batch, lease, by_request, found.status)
@@ -256,8 +259,8 @@ class Batcher:
         prompt = _prompt(request, item)
         if await handle.settle(Asked(request, prompt, Permit(item.call_id, inf)), came):
             # In the next batch.
-            await storing.again(connection, request, 0, tries=request.tries)
-            await storing.unclaim(connection, request, prompt)
+            await store.again(connection, request, 0, tries=request.tries)
+            await store.unclaim(connection, request, prompt)
 
 
 def _prompt(request: Request, item: _Item) -> Prompt:

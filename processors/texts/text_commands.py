@@ -27,11 +27,11 @@ def commands(settings: Open) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """Tell what is asked, failed, spent, and asked more than once."""
-        from processors.enrichment import reporting
+        from processors.texts import report
 
         with settings() as known:
-            found = reporting.report(known, days)
-        _tell(found, as_json=as_json, lines=reporting.lines(found))
+            found = report.report(known, days)
+        _tell(found, as_json=as_json, lines=report.lines(found))
 
     @app.command("failed")
     def failed(
@@ -39,10 +39,10 @@ def commands(settings: Open) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """List requests that failed for good, and why."""
-        from processors.enrichment import reporting
+        from processors.texts import report
 
         with settings() as known:
-            found = reporting.failed(known, limit)
+            found = report.failed(known, limit)
         lines = [f"{f['id']}  {f['kind']}  {f['entity_id']}  {f['code']}: {f['message']}" for f in found]  # fmt: skip
         _tell(found, as_json=as_json, lines=lines or ["no failed requests"])
 
@@ -52,12 +52,12 @@ def commands(settings: Open) -> typer.Typer:
         every: Annotated[bool, typer.Option("--all", help="All that failed or were left.")] = False,
     ) -> None:
         """Ask again for texts that failed or were left."""
-        from processors.enrichment import reporting
+        from processors.texts import report
 
         if bool(ids) == every:
             raise typer.BadParameter("name requests, or --all")
         with settings() as known:
-            count = reporting.retry(known, ids or None)
+            count = report.retry(known, ids or None)
         typer.echo(f"{count} asked again")
 
     return app

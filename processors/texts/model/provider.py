@@ -1,7 +1,7 @@
 """One call to the model, and what a failed one means: who waits, who tries again, who has to act.
 
 Any server that speaks OpenAI's chat completions will do (OPENAI_BASE_URL). The client's own retries
-are off: what failed is tried again by processors/enrichment/answer_handling.py alone.
+are off: what failed is tried again by processors/texts/model/answer_handling.py alone.
 """
 
 import asyncio

@@ -9,17 +9,17 @@ import structlog
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
-from processors.enrichment import limits
-from processors.enrichment.answer_handling import Terms
-from processors.enrichment.batching import Batcher
-from processors.enrichment.provider import Provider
-from processors.enrichment.telling import Telling
-from processors.enrichment.working import Worker
 from processors.rows.accounting.sqlstate import passes
+from processors.texts.model import call_limits
+from processors.texts.model.answer_handling import Terms
+from processors.texts.model.batch_api import Batcher
+from processors.texts.model.call_worker import Worker
+from processors.texts.model.provider import Provider
+from processors.texts.requests.publisher import Telling
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors.enrichment", "enrichment.sql")
+_SQL = load("processors.texts.requests", "store.sql")
 
 TELL_SECONDS = 0.5
 LOOK_SECONDS = 2.0
@@ -106,9 +106,9 @@ class Stage:
     async def _begin(self) -> None:
         async def begin_all() -> None:
             async with transaction(self._pool) as connection:
-                await limits.begin(connection, self._terms.limits.model)
+                await call_limits.begin(connection, self._terms.limits.model)
                 # Also where batches are off: one may be open, and what it met with may be mended.
-                begin = limits.begin if self._terms.batched else limits.retire
+                begin = call_limits.begin if self._terms.batched else call_limits.retire
                 await begin(connection, self._batches.limits.model)
 
         while not await self._attempt(begin_all):
@@ -139,11 +139,11 @@ class Stage:
         accounts = (self._terms.limits.model, self._batches.limits.model)
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["dead"])
-            lost = sum([await limits.lost(connection, model) for model in accounts])
+            lost = sum([await call_limits.lost(connection, model) for model in accounts])
             cursor = await connection.execute(_SQL["leave"])
             left = await cursor.fetchone()
-            standings = [await limits.standing(connection, model) for model in accounts]
-            used = await limits.used(connection, self._terms.limits)
+            standings = [await call_limits.standing(connection, model) for model in accounts]
+            used = await call_limits.used(connection, self._terms.limits)
             cursor = await connection.execute(_SQL["pending"])
             pending = await cursor.fetchone() or (0,)
         if lost:

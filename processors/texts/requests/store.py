@@ -15,11 +15,11 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.enrichment import prompts
-from processors.enrichment.kinds import KINDS, Content, Kind
-from processors.enrichment.prompts import Input, Prompt
+from processors.texts.kinds import KINDS, Content, Kind
+from processors.texts.model import prompts
+from processors.texts.model.prompts import Input, Prompt
 
-_SQL = load("processors.enrichment", "enrichment.sql")
+_SQL = load("processors.texts.requests", "store.sql")
 
 
 ALWAYS_OURS = "texte_description_ia"

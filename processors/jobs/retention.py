@@ -1,17 +1,17 @@
 """Removes what is older than the retention: imports with all that hangs on them, rejects, history.
 
 An import is as old as its end. The trackers tell the log of imports which are gone
-(processors/imports.py). Texts stay, and the answers that they came from: they are not paid again.
+(processors/imports/tracker.py). Texts stay, and the answers that they came from: they are not paid again.
 """
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from processors.database.queries import load
-from processors.leases import Connection, Counts, Run
+from processors.jobs.lease import Connection, Counts, Run
 from processors.settings import Settings
 
-_SQL = load("processors.jobs", "cleaning.sql")
+_SQL = load("processors.jobs", "retention.sql")
 
 CHUNK = 10_000
 """Most rows of one table that a statement removes."""

@@ -13,8 +13,8 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
-from processors.enrichment.answers import Answer, sent_schema
-from processors.enrichment.kinds import Kind
+from processors.texts.kinds import Kind
+from processors.texts.model.answers import Answer, sent_schema
 
 SYSTEM = "system-1"
 _CHARACTERS_PER_TOKEN = 3
@@ -83,7 +83,7 @@ def prompt(kind: Kind, given: Input, model: str) -> Prompt:
 
 @cache
 def _file(name: str) -> str:
-    return (resources.files("processors.enrichment") / "prompts" / f"{name}.txt").read_text("utf-8")
+    return (resources.files("processors.texts.model") / "prompts" / f"{name}.txt").read_text("utf-8")
 
 
 @cache

@@ -17,12 +17,13 @@ from pydantic import ValidationError
 
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
-from processors.enrichment import limits, prompts, storing
-from processors.enrichment.answers import told
-from processors.enrichment.limits import Call, Limits, Permit, Refusal, Used
-from processors.enrichment.prompts import Input, Prompt
-from processors.enrichment.provider import CallError, Reply, Trouble
-from processors.enrichment.storing import Known, Rejected, Request
+from processors.texts.model import call_limits, prompts
+from processors.texts.model.answers import told
+from processors.texts.model.call_limits import Call, Limits, Permit, Refusal, Used
+from processors.texts.model.prompts import Input, Prompt
+from processors.texts.model.provider import CallError, Reply, Trouble
+from processors.texts.requests import store
+from processors.texts.requests.store import Known, Rejected, Request
 from schemas.values.text_prices import Price
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ ZERO = Decimal(0)
 class Terms:
     """How requests are dealt with. Seconds; `retries` of a call that failed for what passes.
 
-    `batched`: the night's requests are left to batches (processors/enrichment/batching.py).
+    `batched`: the night's requests are left to batches (processors/texts/model/batch_api.py).
     """
 
     asked_model: str
@@ -90,7 +91,7 @@ class AnswerHandling:
 
     async def prompt(self, request: Request) -> Prompt | None:
         """What is to be asked; None where there is nothing to ask about, and the request is over."""
-        given = await storing.given(self.connection, request)
+        given = await store.given(self.connection, request)
         if given is None:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
@@ -109,9 +110,9 @@ class AnswerHandling:
     async def rest(self, request: Request, refusal: Refusal) -> None:
         """Gives a request back that no money is there for: it goes on when there is."""
         why = (refusal.why, f"{refusal.why} {refusal.scope or ''}".strip())
-        await storing.again(self.connection, request, refusal.seconds, tries=request.tries, why=why)
+        await store.again(self.connection, request, refusal.seconds, tries=request.tries, why=why)
         if refusal.why == "budget":
-            await storing.rest(self.connection, request, refusal.scope or "", refusal.seconds)
+            await store.rest(self.connection, request, refusal.scope or "", refusal.seconds)
 
     async def settle(self, asked: Asked, came: Reply | CallError) -> bool:
         """Accounts for a call and uses what it came to; whether its prompt is to be asked once more.
@@ -129,21 +130,19 @@ class AnswerHandling:
         used = Used("failed", 0, ZERO, error.code)
         if error.unsure:
             used = Used("lost", None, None, error.code)
-        if not await limits.settle(self.connection, self._model, permit, used):
+        if not await call_limits.settle(self.connection, self._model, permit, used):
             return
         log.info("call failed", action="ai_call_failed", code=error.code, kind=request.kind)
         self._add(metrics.AI_CALLS.labels("failed"))
-        tries = request.tries + await limits.failed(self.connection, self._terms.limits, error)
+        tries = request.tries + await call_limits.failed(self.connection, self._terms.limits, error)
         why = (error.code, str(error))
         if error.trouble is Trouble.PROMPT:
             await self._conclude(request, prompt, _failed_answer(*why))
         elif tries > self._terms.retries:
             await self.end(request, "failed", prompt.hash, why)
-        elif await storing.again(
-            self.connection, request, self._pause(tries), tries=tries, why=why
-        ):
+        elif await store.again(self.connection, request, self._pause(tries), tries=tries, why=why):
             self._add(metrics.ENRICHMENT_REQUESTS.labels("retried"))
-        await storing.unclaim(self.connection, request, prompt)
+        await store.unclaim(self.connection, request, prompt)
 
     def _pause(self, tries: int) -> float:
         """Full jitter, over a time that doubles with each try."""
@@ -151,7 +150,7 @@ class AnswerHandling:
 
     async def _answered(self, asked: Asked, reply: Reply) -> bool:
         request, prompt, permit = asked
-        rejected = await storing.rejected(self.connection, prompt)
+        rejected = await store.rejected(self.connection, prompt)
         judged = judge(request, reply, self._terms.price)
         last = judged.final or len(rejected) + 1 >= MOST_ASKS
         code = judged.code if judged.known is None and last else None
@@ -162,7 +161,7 @@ class AnswerHandling:
             return False
         self._add(metrics.AI_REJECTED.labels(code or "asked-again"))
         refused = _refused(reply, judged.reason, self._terms.price)
-        await storing.reject(self.connection, request, prompt, refused)
+        await store.reject(self.connection, request, prompt, refused)
         if last:
             await self._conclude(request, prompt, _failed_answer(judged.code, judged.reason))
         return not last
@@ -171,11 +170,11 @@ class AnswerHandling:
         """Accounts for a call that was answered; False where it is accounted for."""
         cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
         used = Used("answered", reply.tokens_in + reply.tokens_out, cost, code)
-        if not await limits.settle(self.connection, self._model, permit, used):
+        if not await call_limits.settle(self.connection, self._model, permit, used):
             return False
-        await limits.works(self.connection, self._model)
+        await call_limits.works(self.connection, self._model)
         if reply.wait is not None:
-            await limits.block(self.connection, self._model, reply.wait)
+            await call_limits.block(self.connection, self._model, reply.wait)
         self._add(metrics.AI_TOKENS.labels("in", self._model), reply.tokens_in)
         self._add(metrics.AI_TOKENS.labels("out", self._model), reply.tokens_out)
         self._add(metrics.AI_COST.labels(self._model), float(cost))
@@ -183,7 +182,7 @@ class AnswerHandling:
 
     async def _conclude(self, request: Request, prompt: Prompt, known: Known) -> None:
         """Keeps what a prompt came to, and uses it. Who was answered first is right."""
-        stands = await storing.answer(self.connection, prompt, known)
+        stands = await store.answer(self.connection, prompt, known)
         await self.use(request, prompt, stands, "done" if stands is known else "cached")
 
     async def use(
@@ -193,9 +192,9 @@ class AnswerHandling:
         if known.state == "failed":
             why = (known.code or "", known.message or "")
             await self.end(request, "failed", prompt.hash, why)
-        elif await storing.store(self.connection, request, prompt, known):
+        elif await store.store(self.connection, request, prompt, known):
             await self.end(request, "done", prompt.hash, outcome=outcome)
-        elif await storing.again(self.connection, request, 0, tries=request.tries):
+        elif await store.again(self.connection, request, 0, tries=request.tries):
             # Asked anew, of what the row is now.
             self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
 
@@ -208,7 +207,7 @@ class AnswerHandling:
         outcome: str | None = None,
     ) -> None:
         """Ends a request, where it is still this worker's; it counts as `outcome`, else as its state."""
-        if await storing.over(self.connection, request, state, prompt_hash, why):
+        if await store.over(self.connection, request, state, prompt_hash, why):
             self._add(metrics.ENRICHMENT_REQUESTS.labels(outcome or state))
 
     def _add(self, counter: Counter, amount: float = 1) -> None:

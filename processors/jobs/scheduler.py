@@ -13,14 +13,15 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from processors import leases, metrics
+from processors import metrics
 from processors.database.connection import connect
 from processors.database.queries import load
 from processors.errors import UnreachableError
+from processors.jobs import lease
 from processors.jobs.catalogue import JOBS
-from processors.jobs.running import run
+from processors.jobs.job_run import run
+from processors.jobs.lease import Connection
 from processors.jobs.schedule import Clock
-from processors.leases import Connection
 from processors.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
     with connection.transaction():
         connection.execute(_SQL["known"], {"jobs": list(JOBS)})
     for job in JOBS:
-        leases.bury(connection, job)
+        lease.bury(connection, job)
     found = []
     large = (connection.execute(_SQL["large_import"]).fetchone() or (None,))[0]
     for name, since, last, done_at, dealt_with in connection.execute(_SQL["standing"]).fetchall():
@@ -98,7 +99,7 @@ class Scheduler:
             counts = run(self._settings, job, at, stop)
         except UnreachableError:
             raise
-        except leases.StoppedError:
+        except lease.StoppedError:
             log.warning("a job stops with its worker", action="job_stopped", job=job)
             outcome = "stopped"
         except Exception as error:

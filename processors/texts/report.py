@@ -9,7 +9,7 @@ from processors.database.connection import query
 from processors.database.queries import load
 from processors.settings import Settings
 
-_SQL = load("processors.enrichment", "reporting.sql")
+_SQL = load("processors.texts", "report.sql")
 
 Document = dict[str, Any]
 

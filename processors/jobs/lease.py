@@ -19,7 +19,7 @@ from processors.errors import WorkerError
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors", "leases.sql")
+_SQL = load("processors.jobs", "jobs.sql")
 
 LEASE_SECONDS = 120
 """Longer than any transaction of a job."""

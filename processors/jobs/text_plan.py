@@ -12,12 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from processors.database.queries import load
-from processors.enrichment.kinds import KINDS, Kind
-from processors.leases import Connection, Counts, Run
+from processors.jobs.lease import Connection, Counts, Run
 from processors.settings import Settings
+from processors.texts.kinds import KINDS, Kind
 from schemas.values.text_prices import estimate
 
-_SQL = load("processors.enrichment", "nightly.sql")
+_SQL = load("processors.jobs", "text_plan.sql")
 
 PLANNED = ("CATEGORIE", "SOUS_CATEGORIE", "PROLOCALISATION", "AVIS")
 """Cities are written about on request: there are 35,000 of them."""

@@ -322,7 +322,7 @@ class SecuredSite(Site):
         return dict(self.settings)
 
     def worker(self, *kinds: str) -> GuardedProcess:
-        return self.process("processors.cli", "run", *kinds)
+        return self.process("processors.worker.commands", "run", *kinds)
 
     def process(self, module: str, *words: str) -> GuardedProcess:
         """Starts a command; it ends with the test."""

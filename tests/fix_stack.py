@@ -89,7 +89,7 @@ class Site:
 
     def worker(self, *kinds: str) -> GuardedProcess:
         """Starts a worker; it ends with the test."""
-        return self.spawn("worker", "processors.cli", "run", *kinds)
+        return self.spawn("worker", "processors.worker.commands", "run", *kinds)
 
     def spawn(
         self, name: str, module: str, *words: str, env: Mapping[str, str] | None = None
@@ -112,7 +112,7 @@ class Site:
 
     def foxstream_worker(self, *words: str | Path, timeout: float = 180) -> "Finished":
         """Runs a `foxstream-worker` command to its end."""
-        return self.run("processors.cli", words, timeout)
+        return self.run("processors.worker.commands", words, timeout)
 
     def run(self, module: str, words: Sequence[str | Path], timeout: float) -> "Finished":
         """Runs a command of this module to its end."""

@@ -28,8 +28,8 @@ from deploy.local import guard
 from deploy.local.process import GuardedProcess
 
 PRELOADED = (
-    "processors.cli",
-    "processors.running",
+    "processors.worker.commands",
+    "processors.worker.process",
     "producers.cli",
     "producers.gateway.application",
 )

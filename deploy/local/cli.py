@@ -135,7 +135,7 @@ def _run(directory: Path, with_worker: bool) -> None:
 
 
 def _start_worker(stack: "Stack") -> None:
-    command = [sys.executable, "-m", "processors.cli"]
+    command = [sys.executable, "-m", "processors.worker.commands"]
     for step in WORKER_PREPARATION:
         stack.complete(f"worker-{step[0]}", [*command, *step])
     stack.spawn(WORKER, [*command, "run"])

@@ -57,8 +57,8 @@ def _tell(stack: Stack, began: float) -> int:
     say(f"   ready after {monotonic() - began:.1f} s\n")
     say("[bold]2. Worker[/]  tables, topics and schemas, then `foxstream-worker run`")
     for words in (["migrate"], ["topics"], ["schemas", "register"], ["reference", "load"]):
-        stack.complete(words[0], [sys.executable, "-m", "processors.cli", *words])
-    stack.spawn("worker", [sys.executable, "-m", "processors.cli", "run"])
+        stack.complete(words[0], [sys.executable, "-m", "processors.worker.commands", *words])
+    stack.spawn("worker", [sys.executable, "-m", "processors.worker.commands", "run"])
     wrong: list[str] = []
     for number, (file, kind, expected) in enumerate(FILES, start=3):
         say(f"\n[bold]{number}. Import[/]  foxstream import docs/samples/{file} --type {kind}")

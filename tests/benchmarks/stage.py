@@ -26,7 +26,7 @@ from schemas.topics import TOPICS
 from tests.benchmarks.measuring import Command
 
 FOXSTREAM = (sys.executable, "-c", "from producers.cli import app; app()")
-WORKER = (sys.executable, "-m", "processors.cli", "run")
+WORKER = (sys.executable, "-m", "processors.worker.commands", "run")
 TEMPLATE = "bench_template"
 OTHER_INDEXES = [f"enterprise_entreprise_{name}" for name in ("siret", "ville", "naf")]
 

@@ -19,11 +19,11 @@ from uuid import uuid4
 import fastavro
 from aiokafka import ConsumerRecord
 
-from processors.cli import GARBAGE_THRESHOLDS
 from processors.kafka.consumer import Batch
 from processors.rows.merge.merge import Origin, _columns, _identifiers, stage
 from processors.rows.merge.targets import TARGETS
 from processors.rows.validation import judge
+from processors.worker.commands import GARBAGE_THRESHOLDS
 from producers.imports.occurrences import Occurrences
 from producers.reading import open_source
 from schemas.codec.framing import Encoder, RowDecoder, load

@@ -8,14 +8,14 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 import deploy.local.cli
-import processors.cli
+import processors.worker.commands
 import producers.cli
 import producers.gateway.commands
 from tests.documents.markdown import table
 
 APPS = {
     "foxstream": producers.cli.app,
-    "foxstream-worker": processors.cli.app,
+    "foxstream-worker": processors.worker.commands.app,
     "foxstream-gateway": producers.gateway.commands.app,
     "foxstream-local": deploy.local.cli.app,
 }

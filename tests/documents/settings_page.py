@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-import processors.app
 import processors.kafka.broker_topics
+import processors.worker.topology
 import producers.settings
 from deploy.local.settings import LocalSettings
 from processors.rows.derived import public_pages
@@ -244,7 +244,7 @@ def _sizes() -> list[tuple[str, str, str]]:
     return [
         ("read and published at a time, of a file", f"{CHUNK:,}", "`producers/reading/table.py`"),
         ("published of an import and not yet written, at most", f"{window.WINDOW_ROWS:,}", "`producers/imports/window.py`"),
-        ("fetched from Kafka at a time, of a worker", f"{processors.app.FETCH_ROWS:,}", "`processors/app.py`"),
+        ("fetched from Kafka at a time, of a worker", f"{processors.worker.topology.FETCH_ROWS:,}", "`processors/worker/topology.py`"),
         ("written in one transaction, of a partition", f"{batch:,}", "`FOX_BATCH_ROWS`"),
         ("that waited, written in the transaction of their parent", f"{parked_rows.MOST_RELEASED:,}", "`processors/rows/parking/parked_rows.py`"),
         ("companies looked at again for their pages, in one transaction", f"{public_pages.CHUNK:,}", "`processors/rows/derived/public_pages.py`"),

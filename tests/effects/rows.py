@@ -7,14 +7,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from processors import app
-from processors.health import Health
 from processors.imports.state import state_of
 from processors.kafka.consumer import Batch
+from processors.monitoring.health import Health
 from processors.rows.merge.targets import TARGETS
 from processors.rows.writer import Family
-from processors.running import _served
 from processors.settings import Settings
+from processors.worker import topology
+from processors.worker.process import _served
 from producers.cli import _options
 from producers.imports.preview import verdict
 from schemas.import_types import ENTREPRISE
@@ -31,7 +31,7 @@ def _worker_judges(_: Place) -> str:
     """What becomes of a row with a wrong check digit."""
     record = company(siren=WRONG_DIGIT)
     batch = Batch("fox.rows.entreprise", record.partition, 0, 1, [record], object())
-    judged = asyncio.run(app._judges(world())[ENTREPRISE.name](batch))
+    judged = asyncio.run(topology._judges(world())[ENTREPRISE.name](batch))
     return judged.rejects[0].faults[0].code if judged.rejects else "taken"
 
 
@@ -58,7 +58,7 @@ def _transactions(_: Place) -> list[int]:
 
     async def run() -> list[int]:
         nothing: Any = None
-        writer = app._writer(world(), TARGETS[ENTREPRISE.name], nothing, nothing, Family())
+        writer = topology._writer(world(), TARGETS[ENTREPRISE.name], nothing, nothing, Family())
         gone, turn = _Gone(), object()
         consumer: Any = gone
 
@@ -92,7 +92,7 @@ def _on_its_port(place: Place) -> bool:
 
 def _session(_: Place) -> list[float]:
     """Session timeout, heartbeat interval and longest seek, in seconds."""
-    made = app._app(world(), "rows")
+    made = topology._app(world(), "rows")
     settings = made.conf
     return [
         settings.broker_session_timeout,
@@ -112,7 +112,7 @@ def _looks(_: Place) -> int:
         return []
 
     async def run() -> int:
-        sweep = asyncio.create_task(app._sweep(world(), waiting, nothing, assignment).run())
+        sweep = asyncio.create_task(topology._sweep(world(), waiting, nothing, assignment).run())
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await looked.wait()
@@ -125,7 +125,7 @@ def _looks(_: Place) -> int:
 def _cancelled_alone(_: Place) -> list[str]:
     """The status of an import whose reader has not answered a cancel for 3 s, and for 5 s."""
     nothing: Any = None
-    gone = app._tracker(world(), nothing, nothing)._facts["reader_gone"]
+    gone = topology._tracker(world(), nothing, nothing)._facts["reader_gone"]
     silent = [NOW - timedelta(seconds=seconds) for seconds in (3, 5)]
     found = [facts(cancelled_at=since, reader_gone=gone) for since in silent]
     return [state_of(each)["status"] for each in found]

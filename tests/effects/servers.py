@@ -9,13 +9,13 @@ from shutil import copyfile
 from typing import Any, cast
 
 import producers.kafka.broker
-from processors import app
-from processors.app import World
 from processors.kafka import broker_topics
 from processors.kafka.broker_topics import Identity
 from processors.kafka.credentials import credentials
-from processors.running import _endpoints
 from processors.settings import Settings
+from processors.worker import topology
+from processors.worker.process import _endpoints
+from processors.worker.topology import World
 from producers.settings import settings
 from schemas.runtime.registry import RegistryDeniedError
 from schemas.topics import IMPORT_EVENTS, TOPICS
@@ -80,7 +80,7 @@ def _kafka() -> Iterator[Seen]:
     )
     yield Seen(
         "FOX_KAFKA_BOOTSTRAP", WORKER, "other:1,third:2",
-        lambda _: [str(url) for url in app._app(world(), "rows").conf.broker],
+        lambda _: [str(url) for url in topology._app(world(), "rows").conf.broker],
         ["aiokafka://localhost:9092"], ["aiokafka://other:1", "aiokafka://third:2"],
     )  # fmt: skip
     yield from _told("FOX_KAFKA_SECURITY_PROTOCOL", "security.protocol", "SSL", "PLAINTEXT")
@@ -180,7 +180,7 @@ def registry(folder: Path) -> Iterator[str]:
 def _names() -> Iterator[Seen]:
     yield Seen(
         "FOX_TOPIC_PREFIX", WORKER, "other.",
-        lambda _: (world().name(IMPORT_EVENTS), app._app(world(), "rows").conf.id),
+        lambda _: (world().name(IMPORT_EVENTS), topology._app(world(), "rows").conf.id),
         ("fox.imports.events", "fox.rows"), ("other.imports.events", "other.rows"),
     )  # fmt: skip
     yield Seen(

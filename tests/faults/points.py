@@ -191,7 +191,7 @@ POINTS: dict[str, Point] = {
     "events-before-commit": Point("worker", f"{_IMPORTS}:transaction", leaving),
     "events-committed": Point("worker", f"{_IMPORTS}:transaction", left),
     "state-unsent": Point("worker", f"{_IMPORTS}:Tracker._send", before),
-    "state-sent": Point("worker", "processors.app:sender", sent(IMPORT_LOG.name)),
+    "state-sent": Point("worker", "processors.worker.topology:sender", sent(IMPORT_LOG.name)),
     # A rebalance.
     "revoked": Point("worker", f"{_DRAINING}.on_partitions_revoked", before),
     "positions-read": Point("worker", "processors.rows.accounting.positions:StoredPositions.restore", after),

@@ -22,7 +22,7 @@ KILLED = 128 + signal.SIGKILL
 ENDED = (0, 128 + signal.SIGTERM)
 """Exit codes of a worker that was told to end: the latter where it had hardly begun."""
 
-_MODULES = {"worker": "processors.cli", "foxstream": "producers.cli"}
+_MODULES = {"worker": "processors.worker.commands", "foxstream": "producers.cli"}
 
 
 @dataclass

@@ -13,7 +13,7 @@ import sys
 
 from tests.faults.points import POINTS
 
-_APPS = {"worker": "processors.cli", "foxstream": "producers.cli"}
+_APPS = {"worker": "processors.worker.commands", "foxstream": "producers.cli"}
 
 
 class Trap:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from faust.types import TP
 
-from processors import counting
-from processors.counting import Counting, Topics
 from processors.database.pool import open_pool
+from processors.monitoring import overview_counts
+from processors.monitoring.overview_counts import Counting, Topics
 from schemas.codec.framing import Decoder, Encoder, Record, load
 from schemas.runtime.registry import Schema
 from schemas.topics import STATS
@@ -98,7 +98,7 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         assert by_name["ai"]["amounts"] == {"day": 0.25, "month": 0.0}
         assert by_name["ai"]["trouble"] == "m : clé refusée"
 
-        monkeypatch.setattr(counting, "SAMPLE_BYTES", 1 << 20)
+        monkeypatch.setattr(overview_counts, "SAMPLE_BYTES", 1 << 20)
         sent.clear()
         count._due.clear()
         await count.look()

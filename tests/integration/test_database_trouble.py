@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import murmur2
 
 from deploy.local.process import GuardedProcess
-from processors.app import SEEK_SESSIONS
 from processors.errors import UnreachableError
 from processors.rows.batch_loop import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
+from processors.worker.topology import SEEK_SESSIONS
 from producers.terminal.exits import PARTIAL
 from schemas.topics import ROW_PARTITIONS
 from tests.fix_companies import (

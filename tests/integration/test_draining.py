@@ -1,6 +1,6 @@
 """What processors/kafka/consumer.py relies on in Faust, aiokafka and Kafka, each fact on a real broker.
 
-Most run the consumer in this process, wired as processors/app.py wires it, with positions of the
+Most run the consumer in this process, wired as processors/worker/topology.py wires it, with positions of the
 test's own; the last ones run a worker.
 """
 
@@ -28,13 +28,13 @@ from faust.types import TP
 
 from deploy.local.process import GuardedProcess
 from deploy.local.stack import Stack
-from processors import app as wiring
 from processors.database.pool import TRANSACTION_SHARE
 from processors.errors import PositionLostError, UnreachableError
 from processors.kafka import consumer
 from processors.kafka.broker_topics import create_topics, identify
 from processors.kafka.consumer import Batch, BatchConsumer, BatchTransport, Tables
 from processors.settings import Settings
+from processors.worker import topology as wiring
 from tests.fix_stack import Site, eventually
 
 SECONDS = 60.0

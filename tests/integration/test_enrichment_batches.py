@@ -349,7 +349,7 @@ async def test_batches_that_are_switched_off_are_no_outage(texts: Texts, batcher
         "UPDATE ingest.ai_models SET open_until = now(), open_reason = 'http-503', halted = 'x' "
         "WHERE model = %s", ACCOUNT,
     )  # fmt: skip
-    trouble = load("processors", "counting.sql")["trouble"]
+    trouble = load("processors.monitoring", "overview_counts.sql")["trouble"]
     await stage(texts, batched=True)._begin()
     assert texts.site.query(trouble) == [(f"{ACCOUNT} : http-503",)]
     await stage(texts, batched=False)._begin()

@@ -120,7 +120,7 @@ def test_two_workers_run_each_job_once(site: Site) -> None:
 
 def job_process(site: Site, name: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "processors.cli", "job", name],
+        [sys.executable, "-m", "processors.worker.commands", "job", name],
         env={**os.environ, **site.environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

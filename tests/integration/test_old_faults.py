@@ -16,7 +16,7 @@ import openpyxl
 import pytest
 
 from deploy.local.stack import Stack
-from processors.app import FETCH_ROWS
+from processors.worker.topology import FETCH_ROWS
 from producers.terminal.exits import PARTIAL, REFUSED
 from tests.fix_companies import Companies, hurry, importing, make_slow
 from tests.fix_stack import Site, eventually, prepared

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from processors.database.pool import open_pool
 from processors.database.queries import load
-from processors.reference import publish, read, shipped
+from processors.operator.naf_reference import publish, read, shipped
 from processors.rows.derived.public_pages import look_again, resolve_some
 from processors.rows.merge.merge import INDEXES_ONLY
 from processors.settings import Settings

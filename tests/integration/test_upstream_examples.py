@@ -18,7 +18,7 @@ from confluent_kafka import murmur2
 
 from deploy.local.jars import JarCache
 from deploy.local.settings import LocalSettings
-from processors.replaying import ATTEMPT
+from processors.operator.upstream_rejects import ATTEMPT
 from processors.rows.outbox import headers
 from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES

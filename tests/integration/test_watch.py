@@ -19,8 +19,8 @@ from prometheus_client import REGISTRY
 from deploy.grafana import overview
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack
-from processors import watching
 from processors.database.pool import open_pool
+from processors.monitoring import gauges
 from processors.texts.model import call_limits
 from tests.collector import Collector, attributes, collecting
 from tests.fix_gateway import Served, companies
@@ -68,7 +68,7 @@ def note(site: Site, total: int, settled: int, minutes: int, ended: bool, **more
 async def test_imports_as_postgresql_has_them(site: Site) -> None:
     """The oldest that goes on and is not paused; rows without an outcome, or with one too many."""
     async with open_pool(site.database_url, 1) as pool:
-        look = partial(watching.look_at_imports, pool, lambda: [TP("imports.events", 0)])
+        look = partial(gauges.look_at_imports, pool, lambda: [TP("imports.events", 0)])
         note(site, 10, 10, 5, ended=True)
         note(site, 10, 5, 20, ended=False)  # rows are to come
         note(site, 10, 10, 30, ended=False, partition=1)  # another worker's
@@ -100,12 +100,12 @@ async def test_rows_that_wait_for_others(site: Site) -> None:
     )
     held = [TP("rows.sous-categorie", 0), TP("rows.sous-categorie", 1), TP("rows.ville", 0)]
     async with open_pool(site.database_url, 1) as pool:
-        await watching.look_at_parked(pool, lambda: held, TYPES)
+        await gauges.look_at_parked(pool, lambda: held, TYPES)
         assert told("fox_rows_parked", type="SOUS_CATEGORIE") == 20
         assert told("fox_rows_parked", type="VILLE") == 0
 
         site.execute("DELETE FROM ingest.parked")
-        await watching.look_at_parked(pool, lambda: held, TYPES)
+        await gauges.look_at_parked(pool, lambda: held, TYPES)
         assert told("fox_rows_parked", type="SOUS_CATEGORIE") == 0
 
 

@@ -12,7 +12,7 @@ from shutil import which
 
 import pytest
 
-from processors.certificates import Endpoint, NoTlsError, ask_postgresql, expiry
+from processors.monitoring.certificates import Endpoint, NoTlsError, ask_postgresql, expiry
 
 pytestmark = pytest.mark.skipif(
     which("openssl") is None, reason="OPENSSL IS MISSING: apt install openssl"

@@ -7,10 +7,10 @@ import httpx
 from faust.types import TP
 from prometheus_client import REGISTRY
 
-from processors import health
-from processors.health import Health
-from processors.probing import Servers
-from processors.serving import served
+from processors.monitoring import health
+from processors.monitoring.health import Health
+from processors.monitoring.http import served
+from processors.monitoring.server_checks import Servers
 
 A = TP("rows", 0)
 

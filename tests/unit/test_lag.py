@@ -9,8 +9,8 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from processors import lag as lag_module
-from processors.lag import Lag
+from processors.monitoring import lag as lag_module
+from processors.monitoring.lag import Lag
 
 A, B = TP("lag.a", 0), TP("lag.a", 1)
 

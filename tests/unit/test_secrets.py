@@ -30,7 +30,7 @@ OPEN = {
     "FOX_SCHEMA_REGISTRY_USERNAME": "u",
     "FOX_KAFKA_BOOTSTRAP": "localhost:1",
 }
-WORKER = (sys.executable, "-c", "from processors.cli import app; app()")
+WORKER = (sys.executable, "-c", "from processors.worker.commands import app; app()")
 COMMAND = (sys.executable, "-c", "from producers.cli import app; app()")
 GATEWAY = (sys.executable, "-c", "from producers.gateway.commands import app; app()")
 

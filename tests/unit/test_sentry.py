@@ -18,7 +18,7 @@ SECRET = "552100554"
 WORKER = """
 import structlog
 from processors import logs
-from processors.running import _tell_sentry
+from processors.worker.process import _tell_sentry
 from processors.settings import Settings
 
 logs.configure()
@@ -130,7 +130,10 @@ def test_nobody_is_told_by_default(script: str) -> None:
 
 def test_a_dsn_that_is_none() -> None:
     """Said before anything starts, with exit code 2."""
-    for module, words in (("processors.cli", ["run"]), ("producers.gateway.commands", ["run"])):
+    for module, words in (
+        ("processors.worker.commands", ["run"]),
+        ("producers.gateway.commands", ["run"]),
+    ):
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
             env={**os.environ, "FOX_SENTRY_DSN": "nowhere"},

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from processors import app, cli
 from processors.jobs.catalogue import JOBS
 from processors.jobs.job_run import WORK
+from processors.worker import commands, topology
 
 NOBODY = {
     "FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1",
@@ -53,7 +53,13 @@ def loaded(program: str, *commands: str, code: int) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "program", ["processors.cli", "producers.cli", "producers.gateway.commands", "deploy.local.cli"]
+    "program",
+    [
+        "processors.worker.commands",
+        "producers.cli",
+        "producers.gateway.commands",
+        "deploy.local.cli",
+    ],
 )
 def test_help_loads_the_command_line_alone(program: str) -> None:
     """Of any program: no client of a server, and nothing that paints."""
@@ -77,17 +83,17 @@ def test_help_loads_the_command_line_alone(program: str) -> None:
 )
 def test_commands_of_operators_load_no_worker(commands: Sequence[str], unused: set[str]) -> None:
     """They end with 5, as the server that they ask is away: all that they need is loaded by then."""
-    assert loaded("processors.cli", *commands, code=5) & unused == set()
+    assert loaded("processors.worker.commands", *commands, code=5) & unused == set()
 
 
 def test_a_worker_loads_what_its_settings_ask_for() -> None:
     """No model, no traces, no error reports unless they are set; never the gateway."""
-    modules = loaded("processors.cli", "run", code=5)
+    modules = loaded("processors.worker.commands", "run", code=5)
 
     assert modules & SERVICES == AGENTS
 
 
 def test_what_the_command_line_lists_is_what_there_is() -> None:
     """It names kinds of agents and jobs without loading them."""
-    assert tuple(app.KINDS) == cli.KINDS
+    assert tuple(topology.KINDS) == commands.KINDS
     assert WORK.keys() == JOBS.keys()

@@ -83,7 +83,9 @@ def prompt(kind: Kind, given: Input, model: str) -> Prompt:
 
 @cache
 def _file(name: str) -> str:
-    return (resources.files("processors.texts.model") / "prompts" / f"{name}.txt").read_text("utf-8")
+    return (resources.files("processors.texts.model") / "prompts" / f"{name}.txt").read_text(
+        "utf-8"
+    )
 
 
 @cache

@@ -23,7 +23,7 @@ from schemas.codec.framing import Encoder
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors", "counting.sql")
+_SQL = load("processors.monitoring", "overview_counts.sql")
 
 LOOK_SECONDS = 5.0
 """How often each subject is looked at, unless that takes long."""

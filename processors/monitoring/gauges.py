@@ -16,7 +16,7 @@ from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)
 
-_SQL = load("processors", "watching.sql")
+_SQL = load("processors.monitoring", "gauges.sql")
 
 LOOK_SECONDS = 15.0
 

@@ -31,7 +31,7 @@ GARBAGE_THRESHOLDS = (200_000, 20, 50)
 gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 KINDS = ("rows", "imports", "enrichment")
-"""Of agents: processors.app.KINDS, which loads Faust."""
+"""Of agents: processors.worker.topology.KINDS, which loads Faust."""
 
 app = typer.Typer(
     help="Workers of foxstream: Kafka to PostgreSQL.",
@@ -117,11 +117,11 @@ def run(
         )
     import asyncio
 
-    from processors import logs
+    from processors.monitoring import logs
 
     logs.configure()
     with _settings() as settings:
-        from processors.running import run as run_worker
+        from processors.worker.process import run as run_worker
 
         asyncio.run(run_worker(settings, kinds or list(KINDS)))
 
@@ -153,7 +153,7 @@ def topics(
         created = broker_topics.create_topics(settings)
         widened = []
         if partitions is not None:
-            from processors.widening import widen
+            from processors.operator.partitions import widen
 
             widened = widen(settings, partitions)
     typer.echo(
@@ -201,20 +201,20 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Tell a row's way: file and line, topic, partition and offset, what the table holds."""
-    from processors import tracing
+    from processors.operator import row_trace
 
     import_type = type_ and type_.upper().replace("-", "_")
     if import_type not in (None, *IMPORT_TYPES):
         raise typer.BadParameter(f"unknown: {type_}; there are {', '.join(IMPORT_TYPES)}")
     with _settings() as settings:
-        found = tracing.trace(settings, key, import_type)
+        found = row_trace.trace(settings, key, import_type)
     if not found:
         typer.echo(f"foxstream-worker: nothing is known by {key!r}", err=True)
         raise typer.Exit(4)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        typer.echo("\n".join(line for each in found for line in tracing.lines(each)))
+        typer.echo("\n".join(line for each in found for line in row_trace.lines(each)))
 
 
 Topic = Annotated[str | None, typer.Option(help="Only of this topic.")]
@@ -235,29 +235,31 @@ def list_rejects(
     as_json: Json = False,
 ) -> None:
     """List open rejects, the newest first."""
-    from processors import replaying
+    from processors.operator import upstream_rejects
 
     with _settings() as settings:
-        of = replaying.identifiers([import_id])[0] if import_id else None
+        of = upstream_rejects.identifiers([import_id])[0] if import_id else None
         moment = since and since.replace(tzinfo=UTC)
-        found = replaying.listed(settings, replaying.Wanted(topic, code, of, moment, limit))
+        found = upstream_rejects.listed(
+            settings, upstream_rejects.Wanted(topic, code, of, moment, limit)
+        )
     if as_json:
         typer.echo(json.dumps([reject.document() for reject in found], ensure_ascii=False))
     else:
-        typer.echo("\n".join(map(replaying.told, found)) or "no open rejects")
+        typer.echo("\n".join(map(upstream_rejects.told, found)) or "no open rejects")
 
 
 @rejects_app.command("show")
 def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show all of one reject: its faults, headers, key and value, as one JSON document."""
-    from processors import replaying
+    from processors.operator import upstream_rejects
 
     with _settings() as settings, settings.registry() as registry:
-        found = replaying.one(settings, replaying.identifiers([reject_id])[0])
-        record = replaying.decoded(found, settings.topic_prefix, registry)
+        found = upstream_rejects.one(settings, upstream_rejects.identifiers([reject_id])[0])
+        record = upstream_rejects.decoded(found, settings.topic_prefix, registry)
     document = {
         **found.document(),
-        "headers": [[n, replaying.readable(v)] for n, v in found.own_headers],
+        "headers": [[n, upstream_rejects.readable(v)] for n, v in found.own_headers],
         "record": record,
         "value": found.value and found.value.hex(),
     }
@@ -281,25 +283,25 @@ def replay_rejects(
     """Send rejects to their topic again as they were, once what refused them is mended."""
     import threading
 
-    from processors import replaying
+    from processors.operator import upstream_rejects
 
     if bool(ids) == every:
         raise typer.BadParameter("name rejects, or --all")
     if ids and (topic or code):
         raise typer.BadParameter("--topic and --code go with --all")
     with _settings() as settings:
-        chosen = replaying.identifiers(ids or [])
+        chosen = upstream_rejects.identifiers(ids or [])
         left = 0
         if every:
-            wanted = replaying.Wanted(topic=topic, code=code, limit=limit)
-            found = replaying.listed(settings, wanted)
-            chosen = [r.id for r in found if force or r.attempt < replaying.MOST_ATTEMPTS]
+            wanted = upstream_rejects.Wanted(topic=topic, code=code, limit=limit)
+            found = upstream_rejects.listed(settings, wanted)
+            chosen = [r.id for r in found if force or r.attempt < upstream_rejects.MOST_ATTEMPTS]
             left = len(found) - len(chosen)
         pause = threading.Event().wait
-        sent = replaying.replay(settings, chosen, force=force, rate=rate, pause=pause)
+        sent = upstream_rejects.replay(settings, chosen, force=force, rate=rate, pause=pause)
     typer.echo(f"{len(sent)} sent again")
     if left:
-        typer.echo(f"{left} not: they came back {replaying.MOST_ATTEMPTS} times (--force)")
+        typer.echo(f"{left} not: they came back {upstream_rejects.MOST_ATTEMPTS} times (--force)")
 
 
 @rejects_app.command("discard")
@@ -308,11 +310,11 @@ def discard_rejects(
     reason: Annotated[str, typer.Option(help="Why nobody will send them again.")],
 ) -> None:
     """Give rejects up; their bytes stay until the retention ends."""
-    from processors import replaying
+    from processors.operator import upstream_rejects
 
     with _settings() as settings:
-        chosen = replaying.identifiers(ids)
-        replaying.discard(settings, chosen, by=_user(), why=reason)
+        chosen = upstream_rejects.identifiers(ids)
+        upstream_rejects.discard(settings, chosen, by=_user(), why=reason)
     typer.echo(f"{len(chosen)} discarded")
 
 
@@ -336,11 +338,11 @@ def load_reference(
     ] = None,
 ) -> None:
     """Load the NAF nomenclature and the sub-category that each activity is."""
-    from processors import reference
+    from processors.operator import naf_reference
 
     with _settings() as settings, settings.registry() as registry:
-        activities = reference.read(file or reference.shipped())
-        removed = reference.publish(settings, registry, activities)
+        activities = naf_reference.read(file or naf_reference.shipped())
+        removed = naf_reference.publish(settings, registry, activities)
     typer.echo(f"{len(activities)} activities loaded, {removed} removed")
 
 
@@ -353,8 +355,8 @@ def job(
     as_json: Json = False,
 ) -> None:
     """Run a job once, now."""
-    from processors import logs
     from processors.jobs.job_run import by_hand
+    from processors.monitoring import logs
 
     if name not in JOBS:
         raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")
@@ -389,7 +391,7 @@ def pages(
     as_json: Json = False,
 ) -> None:
     """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
-    from processors.jobs.waiting import unresolved
+    from processors.operator.waiting import unresolved
 
     with _settings() as settings:
         found = unresolved(settings, limit)
@@ -403,7 +405,7 @@ def parked(
     as_json: Json = False,
 ) -> None:
     """List rows that wait for the row that they belong to, of one import or of all."""
-    from processors.jobs.waiting import parked as waiting_rows
+    from processors.operator.waiting import parked as waiting_rows
 
     with _settings() as settings:
         found = waiting_rows(settings, import_id, limit)

@@ -29,7 +29,7 @@ from schemas.codec.framing import DecodeError, Decoder, SchemaSource
 from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import TOPICS
 
-_SQL = load("processors", "replaying.sql")
+_SQL = load("processors.operator", "upstream_rejects.sql")
 
 MOST_ATTEMPTS = 3
 """A record that was rejected so often comes back for ever: somebody has to say so to go on."""

@@ -19,7 +19,7 @@ from schemas.codec.framing import load as load_schema
 from schemas.runtime.registry import Registry
 from schemas.topics import REFERENCE_NAF
 
-_SQL = load("processors", "reference.sql")
+_SQL = load("processors.operator", "naf_reference.sql")
 
 HEADER = ("naf_code", "libelle", "sous_categorie")
 

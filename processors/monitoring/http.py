@@ -14,7 +14,7 @@ from typing import NamedTuple
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from processors import metrics
-from processors.health import Health
+from processors.monitoring.health import Health
 
 CLIENT_SECONDS = 10.0
 

@@ -31,7 +31,7 @@ class Reading(Protocol):
 
 
 class Writing(Protocol):
-    """What is asked of processors.lag.Lag."""
+    """What is asked of processors.monitoring.lag.Lag."""
 
     def stuck(self, seconds: float) -> Sequence[TP]: ...
 

@@ -17,17 +17,17 @@ from psycopg import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
 
-from processors import certificates
-from processors.app import KINDS, World
-from processors.certificates import Endpoint
 from processors.database.migrator import check_migrated
 from processors.database.pool import answers, open_pool
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
-from processors.health import Health
 from processors.kafka import broker_topics
-from processors.probing import Ask, Servers
-from processors.serving import served
+from processors.monitoring import certificates
+from processors.monitoring.certificates import Endpoint
+from processors.monitoring.health import Health
+from processors.monitoring.http import served
+from processors.monitoring.server_checks import Ask, Servers
 from processors.settings import Settings
+from processors.worker.topology import KINDS, World
 from schemas.runtime import error_reports
 from schemas.runtime.registry import (
     RegistryDeniedError,

@@ -14,7 +14,7 @@ from processors.settings import Settings
 from schemas.import_types import IMPORT_TYPES, ImportType
 from schemas.values.slugs import slugify
 
-_SQL = load("processors", "tracing.sql")
+_SQL = load("processors.operator", "row_trace.sql")
 
 _OUTCOMES = {"i": "inserted", "u": "updated", "=": "unchanged"}
 

@@ -16,10 +16,8 @@ import faust
 from faust.types import TP
 from yarl import URL
 
-from processors import metrics, watching
-from processors.counting import Counting, Topics
+from processors import metrics
 from processors.database.pool import Pool
-from processors.health import Health
 from processors.imports.log_guard import Stragglers
 from processors.imports.tracker import Publish, Tracker
 from processors.jobs.scheduler import Scheduler
@@ -27,7 +25,10 @@ from processors.kafka.broker_topics import Identity, identify
 from processors.kafka.consumer import BatchTransport, Tables
 from processors.kafka.credentials import credentials
 from processors.kafka.producer import Send, sender
-from processors.lag import Lag
+from processors.monitoring import gauges
+from processors.monitoring.health import Health
+from processors.monitoring.lag import Lag
+from processors.monitoring.overview_counts import Counting, Topics
 from processors.rows.accounting.positions import StoredPositions
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.merge.naf_table import Naf
@@ -134,8 +135,8 @@ def rows(world: World) -> faust.App:
     companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_labels)
     app.task(partial(resolve, world.pool))
     types = {world.name(target.import_type.topic): name for name, target in TARGETS.items()}
-    parked = partial(watching.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
-    app.task(partial(watching.watch, parked))
+    parked = partial(gauges.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
+    app.task(partial(gauges.watch, parked))
     families = {
         CATEGORIE.name: Family(waiting, categories),
         SOUS_CATEGORIE.name: Family(None, categories),
@@ -192,7 +193,7 @@ def imports(world: World) -> faust.App:
 
     tracker = _tracker(world, publish, held)
     app.task(tracker.follow)
-    app.task(partial(watching.watch, partial(watching.look_at_imports, world.pool, held)))
+    app.task(partial(gauges.watch, partial(gauges.look_at_imports, world.pool, held)))
     _drain(app, events, tracker.run)
     app.task(_counting(world, app, send).run)
     if world.settings.jobs_scheduled:

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from producers.terminal.exits import PARTIAL
 from schemas.topics import ROWS_ENTREPRISE
 from tests.fix_stack import Site, eventually

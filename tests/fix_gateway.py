@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess
 from deploy.local.stack import Stack
 from tests.fix_stack import Site, eventually, prepared
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import yaml
 
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess
 from deploy.local.stack import Stack
 
 PROMETHEUS = Path(__file__).parents[1] / "deploy" / "prometheus"

@@ -27,13 +27,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from deploy.local import unprivileged
-from deploy.local.jars import JarCache
-from deploy.local.kafka import Kafka
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.postgres import Postgres
-from deploy.local.process import GuardedProcess, Launch
-from deploy.local.settings import LocalSettings
+from deploy.local.jars.cache import JarCache
+from deploy.local.local_settings import LocalSettings
+from deploy.local.processes.ports import LOOPBACK, free_port
+from deploy.local.processes.process import GuardedProcess, Launch
+from deploy.local.servers import unprivileged
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.postgres import Postgres
 from deploy.local.stack import Stack
 from tests.fix_stack import Site
 

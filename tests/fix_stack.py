@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from deploy.local.process import GuardedProcess, Launch
+from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
 from processors.database.migrator import migrate
 from processors.kafka.broker_topics import create_topics

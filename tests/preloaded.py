@@ -24,8 +24,8 @@ from typing import IO, Any, cast
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from deploy.local import guard
-from deploy.local.process import GuardedProcess
+from deploy.local.processes import guard
+from deploy.local.processes.process import GuardedProcess
 
 PRELOADED = (
     "processors.worker.commands",

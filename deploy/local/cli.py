@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from deploy.local import state
+from deploy.local import stack_state
 from deploy.local.errors import DirectoryInUseError, LocalStackError
-from deploy.local.ports import LOOPBACK, accepts, free_port
+from deploy.local.processes.ports import LOOPBACK, accepts, free_port
 
 if TYPE_CHECKING:
     from deploy.local.stack import Stack
@@ -71,7 +71,7 @@ def up(
 @app.command()
 def down(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """Stop everything that `up` started; nothing to stop is fine."""
-    found = state.read(directory)
+    found = stack_state.read(directory)
     if found is None:
         _say(f"nothing is running in {directory}")
         return
@@ -85,7 +85,7 @@ def down(directory: Directory = DEFAULT_DIRECTORY) -> None:
 @app.command()
 def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """A line per server; the exit code is 0 only if all are up."""
-    found = state.read(directory)
+    found = stack_state.read(directory)
     if found is None:
         _say(f"nothing is running in {directory}")
         raise typer.Exit(EXIT_UNREACHABLE)
@@ -101,7 +101,7 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
 @app.command()
 def env(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """Print the addresses as `export NAME=value` lines for a shell."""
-    found = state.read(directory)
+    found = stack_state.read(directory)
     if found is None or not found.ready:
         _fail(f"no stack is running in {directory}: start it with `foxstream-local up --detach`")
     for name, value in found.environment.items():
@@ -123,7 +123,7 @@ def _run(directory: Path, with_worker: bool) -> None:
             if with_worker:
                 _start_worker(stack)
                 _start_gateway(stack)
-            _list(state.read(directory))
+            _list(stack_state.read(directory))
             _say("ready; Ctrl-C stops everything. In another shell:")
             for line in _next(directory, with_worker)[:-1]:
                 typer.echo(f"  {line}", err=True)
@@ -159,7 +159,7 @@ def _start_gateway(stack: "Stack") -> None:
 
 
 def _detach(directory: Path, with_worker: bool) -> None:
-    if state.read(directory) is not None:
+    if stack_state.read(directory) is not None:
         raise DirectoryInUseError(
             f"a stack is already running in {directory}; `foxstream-local status` says where"
         )
@@ -181,7 +181,7 @@ def _detach(directory: Path, with_worker: bool) -> None:
         supervisor.terminate()
         supervisor.wait()
     if supervisor.poll() is None:
-        _list(state.read(directory))
+        _list(stack_state.read(directory))
         _say("ready. What comes next:")
         for line in _next(directory, with_worker):
             typer.echo(f"  {line}", err=True)
@@ -191,7 +191,7 @@ def _detach(directory: Path, with_worker: bool) -> None:
 
 
 def _announced(directory: Path, pid: int, with_worker: bool) -> bool:
-    found = state.read(directory)
+    found = stack_state.read(directory)
     return (
         found is not None
         and found.pid == pid
@@ -219,12 +219,12 @@ def _next(directory: Path, with_worker: bool) -> list[str]:
     ]
 
 
-def _list(found: state.State | None) -> None:
+def _list(found: stack_state.State | None) -> None:
     for entry in found.entries if found is not None else ():
         typer.echo(f"{entry.name:<10} {entry.shown or '-'}")
 
 
-def _is_up(entry: state.Entry) -> bool:
+def _is_up(entry: stack_state.Entry) -> bool:
     import psutil  # type: ignore[import-untyped]  # it ships no types
 
     alive = not entry.ours or (entry.pid is not None and psutil.pid_exists(entry.pid))
@@ -233,7 +233,7 @@ def _is_up(entry: state.Entry) -> bool:
 
 def _gone(directory: Path, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while state.read(directory) is not None:
+    while stack_state.read(directory) is not None:
         if time.monotonic() > deadline:
             return False
         threading.Event().wait(POLL_S)

@@ -17,7 +17,7 @@ import psycopg
 from rich.console import Console
 
 from deploy.local.errors import LocalStackError
-from deploy.local.settings import own_environment
+from deploy.local.local_settings import own_environment
 from deploy.local.stack import Stack
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"

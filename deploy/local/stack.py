@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from deploy.local.errors import LocalStackError, ServerError
-from deploy.local.jars import JarCache
-from deploy.local.java import require_packages
-from deploy.local.kafka import Kafka
-from deploy.local.ports import accepts
-from deploy.local.postgres import Postgres
-from deploy.local.process import GuardedProcess, Launch
-from deploy.local.registry import Registry
-from deploy.local.server import Server
-from deploy.local.settings import LocalSettings, own_environment
-from deploy.local.state import Claim, Entry, State
+from deploy.local.jars.cache import JarCache
+from deploy.local.local_settings import LocalSettings, own_environment
+from deploy.local.processes.ports import accepts
+from deploy.local.processes.process import GuardedProcess, Launch
+from deploy.local.servers.java import require_packages
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.registry import Registry
+from deploy.local.servers.server import Server
+from deploy.local.stack_state import Claim, Entry, State
 
 SERVERS: tuple[type[Server], ...] = (Kafka, Registry, Postgres)
 NAMES = frozenset(server.name for server in SERVERS)

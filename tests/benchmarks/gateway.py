@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil  # type: ignore[import-untyped]
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from tests.benchmarks.measuring import save
 from tests.benchmarks.stage import Site, site
 from tests.fix_gateway import companies

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from tests.benchmarks.measuring import cpu_seconds, forget_peak, peak_mb, save
 from tests.benchmarks.samples import SAMPLES, write_csv
 from tests.benchmarks.stage import Site, site, words

@@ -20,7 +20,7 @@ from threading import Event
 from time import monotonic, time
 from typing import Any, NamedTuple
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from tests.benchmarks.gateway import percentiles
 from tests.benchmarks.measuring import cpu_seconds, peak_mb, save
 from tests.benchmarks.stage import Stage, stage, words

@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 from confluent_kafka import murmur2
 
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from schemas.topics import ROW_PARTITIONS, ROWS_ENTREPRISE
 from tests.benchmarks.contestants import copy_floor
 from tests.benchmarks.contestants.common import COLUMNS

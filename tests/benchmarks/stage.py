@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.local.errors import LocalStackError
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors.database.migrator import migrate
 from processors.kafka.broker_topics import create_topics

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from deploy.local.stack import Stack
 from tests.browser.test_pages import CHROMIUM, FLAGS
 from tests.fix_companies import hurry, make_slow

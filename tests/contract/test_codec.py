@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record, RowDecoder, load
 from schemas.runtime.registry import Registry, RegistryUnavailableError, Schema, SchemaUnknownError
 from tests.contract.test_fast_avro import nameless

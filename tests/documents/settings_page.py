@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 import processors.kafka.broker_topics
 import processors.worker.topology
 import producers.settings
-from deploy.local.settings import LocalSettings
+from deploy.local.local_settings import LocalSettings
 from processors.rows.derived import public_pages
 from processors.rows.parking import parked_rows
 from processors.settings import Settings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Event
 from time import time
 
-from deploy.local.server import Server
+from deploy.local.servers.server import Server
 from deploy.local.stack import Stack
 from tests.faults.faults import Fault
 

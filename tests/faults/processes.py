@@ -12,7 +12,7 @@ from time import monotonic, time
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from tests.faults.faults import Fault
 from tests.fix_stack import Site
 

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 import yaml
 
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess, Launch
-from deploy.local.settings import own_environment
+from deploy.local.local_settings import own_environment
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
 from tests.fix_stack import Site, eventually
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from confluent_kafka import murmur2
 
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from processors.errors import UnreachableError
 from processors.rows.batch_loop import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from processors.worker.topology import SEEK_SESSIONS

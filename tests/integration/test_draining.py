@@ -26,7 +26,7 @@ from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors.database.pool import TRANSACTION_SHARE
 from processors.errors import PositionLostError, UnreachableError

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from tests.fix_enrichment import FAST, ask, cities, configure, report, settled
 from tests.fix_stack import Site, eventually
 

@@ -20,11 +20,13 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.local import jars, state, unprivileged
+from deploy.local import stack_state
 from deploy.local.errors import DirectoryInUseError, JarError, LocalStackError, ServerError
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess, Launch
-from deploy.local.settings import own_environment
+from deploy.local.jars.cache import JarCache, Pin, sha256
+from deploy.local.local_settings import own_environment
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess, Launch
+from deploy.local.servers import unprivileged
 from deploy.local.stack import Stack
 
 SCHEMA = '{"type": "record", "name": "Row", "fields": [{"name": "name", "type": "string"}]}'
@@ -279,7 +281,7 @@ def test_a_server_that_ends_at_once_shows_its_log_and_leaves_nothing(tmp_path: P
     (tmp_path / "postgres").mkdir()
     with pytest.raises(ServerError, match=r"postgres ended at once:\n.*postgresql\.conf"):
         Stack(tmp_path, {"postgres"}).start()
-    assert state.read(tmp_path) is None
+    assert stack_state.read(tmp_path) is None
 
 
 def test_an_existing_server_is_used_and_not_started(
@@ -319,7 +321,7 @@ threading.Event().wait()
         assert len(members) > 6
         supervisor.kill()
     assert soon(lambda: alive(members) == [], 60)
-    assert state.read(tmp_path) is None
+    assert stack_state.read(tmp_path) is None
 
 
 def test_command_line(tmp_path: Path) -> None:
@@ -371,14 +373,14 @@ def test_a_preparation_of_the_worker_that_fails_stops_everything(tmp_path: Path)
         )
     assert failed.returncode == 5
     assert "worker-migrate ended with exit code" in failed.stderr
-    assert state.read(tmp_path) is None
+    assert stack_state.read(tmp_path) is None
 
 
 def test_a_shell_that_holds_the_addresses_of_a_stopped_stack(tmp_path: Path) -> None:
     failed = cli("up", "--directory", str(tmp_path), FOX_KAFKA_BOOTSTRAP=f"127.0.0.1:{free_port()}")
     assert failed.returncode == 5
     assert "unset FOX_KAFKA_BOOTSTRAP" in failed.stderr
-    assert state.read(tmp_path) is None
+    assert stack_state.read(tmp_path) is None
 
 
 def test_wrong_usage_has_exit_code_2() -> None:
@@ -387,29 +389,29 @@ def test_wrong_usage_has_exit_code_2() -> None:
 
 def test_a_state_file_of_a_dead_process_is_not_believed(tmp_path: Path) -> None:
     stale = {"pid": os.getpid(), "ready": True, "entries": [], "environment": {"A": "b"}}
-    (tmp_path / state.STATE).write_text(json.dumps(stale))
-    (tmp_path / state.LOCK).touch()
-    assert state.read(tmp_path) is None
+    (tmp_path / stack_state.STATE).write_text(json.dumps(stale))
+    (tmp_path / stack_state.LOCK).touch()
+    assert stack_state.read(tmp_path) is None
     assert cli("down", "--directory", str(tmp_path)).returncode == 0
 
 
 def test_a_password_is_not_shown() -> None:
-    entry = state.Entry("postgres", "postgresql://fox:secret@db:5432/fox", None, ours=False)
+    entry = stack_state.Entry("postgres", "postgresql://fox:secret@db:5432/fox", None, ours=False)
     assert "secret" not in entry.shown
     assert urllib.parse.urlsplit(entry.shown).hostname == "db"
     assert entry.address == ("db", 5432)
 
 
 def test_a_jar_with_another_digest_is_refused(tmp_path: Path) -> None:
-    pin = jars.Pin("0" * 64, "org.example:thing:1.0")
-    cache = jars.JarCache(tmp_path, lambda _sentence: None, [pin])
+    pin = Pin("0" * 64, "org.example:thing:1.0")
+    jars = JarCache(tmp_path, lambda _sentence: None, [pin])
     jar = tmp_path / "jars" / pin.file_name
     jar.parent.mkdir()
     jar.write_bytes(b"not the jar")
     with pytest.raises(JarError, match=r"is not the pinned org\.example:thing:1\.0.*jars\.lock"):
-        cache.kafka()
-    pinned = jars.Pin(jars.sha256(jar), pin.coordinate)
-    assert jars.JarCache(tmp_path, lambda _sentence: None, [pinned]).kafka() == [jar]
+        jars.kafka()
+    pinned = Pin(sha256(jar), pin.coordinate)
+    assert JarCache(tmp_path, lambda _sentence: None, [pinned]).kafka() == [jar]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands PostgreSQL to another user")

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from deploy.local import unprivileged
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess, Launch
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess, Launch
+from deploy.local.servers import unprivileged
 from tests.fix_gateway import companies
 from tests.fix_stack import Site, eventually
 

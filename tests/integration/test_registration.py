@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastavro import parse_schema
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from deploy.local.stack import Stack
 from schemas.codec.framing import DecodeError, Decoder, Encoder, load
 from schemas.runtime.registry import (

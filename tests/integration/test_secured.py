@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError, Producer
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 from pydantic import SecretStr
 
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess
 from schemas.runtime.server_settings import ServerSettings
 from tests.fix_secured import Secured, SecuredSite, password
 from tests.fix_stack import Finished, eventually

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from processors.rows.accounting.reject_limit import LEAST_ROWS
 from schemas.codec.framing import Encoder, load
 from schemas.runtime.registry import Registry

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess
 from tests.fix_stack import Site, eventually
 from tests.next_version import FIELD, write_next_version
 

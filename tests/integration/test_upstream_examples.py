@@ -16,8 +16,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import murmur2
 
-from deploy.local.jars import JarCache
-from deploy.local.settings import LocalSettings
+from deploy.local.jars.cache import JarCache
+from deploy.local.local_settings import LocalSettings
 from processors.operator.upstream_rejects import ATTEMPT
 from processors.rows.outbox import headers
 from schemas.codec.framing import load

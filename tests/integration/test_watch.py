@@ -17,7 +17,7 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from deploy.grafana import overview
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from deploy.local.stack import Stack
 from processors.database.pool import open_pool
 from processors.monitoring import gauges

@@ -14,8 +14,8 @@ from threading import Event
 import psycopg
 import pytest
 
-from deploy.local.ports import LOOPBACK
-from deploy.local.postgres import Postgres
+from deploy.local.processes.ports import LOOPBACK
+from deploy.local.servers.postgres import Postgres
 from tests.mutants import ROOT, Mutant
 
 MOST_SECONDS = 300

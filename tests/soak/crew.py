@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from tests.faults.processes import Process, Starter
 from tests.fix_gateway import Served
 from tests.fix_stack import Site

@@ -7,7 +7,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import producers.settings
-from deploy.local.settings import LocalSettings
+from deploy.local.local_settings import LocalSettings
 from processors.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from producers.settings import gateway_settings, settings
 from schemas.runtime.server_settings import FoxSettings
 from tests.documents.settings_page import CENTRAL, NOT_ASKED, READERS

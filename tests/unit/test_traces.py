@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from deploy.local.ports import free_port
+from deploy.local.processes.ports import free_port
 from schemas.runtime.traces import HEADER, BatchSpans, Headers, publishing
 from tests.collector import attributes, collecting
 

@@ -11,7 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.local.postgres import INSTALLATION, PACKAGE
+from deploy.local.servers.postgres import INSTALLATION, PACKAGE
 from tests.benchmarks.contestants import common
 
 COLUMNS = ", ".join(common.COLUMNS)

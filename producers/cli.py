@@ -30,7 +30,8 @@ from producers.terminal.exits import (
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 if TYPE_CHECKING:
-    from producers.imports.publication import Desk, Order, Reading
+    from producers.imports.connections import Connections
+    from producers.imports.order import Order, Reading
     from producers.kafka.import_log import Reject, State
     from producers.reading import Options
     from producers.terminal.follow_view import ReadingView
@@ -118,7 +119,7 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
         _readable(file)
         if dry_run:
             _check(file, import_type, options, policy, as_json=as_json)
-        from producers.imports.publication import Order
+        from producers.imports.order import Order
 
         order = Order(file, import_type, options, policy.value, generate_ai, force)
         _import(order, follow=follow, as_json=as_json)
@@ -230,7 +231,7 @@ def retry(
         from producers.imports.retry import publish_rest
 
         _publish(
-            lambda desk, view: publish_rest(import_id, file, desk, view.watch, tell),
+            lambda connections, view: publish_rest(import_id, file, connections, view.watch, tell),
             follow=follow,
             as_json=as_json,
         )
@@ -345,7 +346,7 @@ def _check(
 def _already_imported(
     path: Path, import_type: ImportType, options: "Options", policy: Policy
 ) -> dict[str, Any] | None:
-    from producers.imports.publication import import_ids, known_import
+    from producers.imports.identity import import_ids, known_import
     from producers.kafka.broker import ClusterError
     from producers.kafka.import_log import ImportLog, document
     from producers.reading import open_source
@@ -419,13 +420,17 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
 def _import(order: "Order", *, follow: bool, as_json: bool) -> NoReturn:
     from producers.imports.publication import read_file
 
-    _publish(lambda desk, view: read_file(order, desk, view.watch), follow=follow, as_json=as_json)
+    _publish(
+        lambda connections, view: read_file(order, connections, view.watch),
+        follow=follow,
+        as_json=as_json,
+    )
 
 
 def _publish(
-    publish: "Callable[[Desk, ReadingView], Reading]", *, follow: bool, as_json: bool
+    publish: "Callable[[Connections, ReadingView], Reading]", *, follow: bool, as_json: bool
 ) -> NoReturn:
-    from producers.imports.publication import Desk
+    from producers.imports.connections import Connections
     from producers.kafka.import_log import TERMINAL
     from producers.settings import settings
     from producers.terminal.follow_view import ReadingView
@@ -436,13 +441,13 @@ def _publish(
     with screen() as shown:
         view = ReadingView(shown)
         try:
-            with Desk(settings(), tick=view.show) as desk:
-                view.desk = desk
-                reading = publish(desk, view)
+            with Connections(settings(), tick=view.show) as connections:
+                view.connections = connections
+                reading = publish(connections, view)
                 if follow:
-                    state = follow_import(desk, reading.import_id, shown)
+                    state = follow_import(connections, reading.import_id, shown)
                 else:
-                    state = desk.log.follow(reading.import_id, 0.0) or reading.state
+                    state = connections.log.follow(reading.import_id, 0.0) or reading.state
         except KeyboardInterrupt:
             shown.say(_interrupted(view.reading, finished=reading is not None))
             raise typer.Exit(INTERRUPTED) from None
@@ -472,20 +477,20 @@ def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
 
 
 def _ask(what: str, import_id: str, *, as_json: bool) -> None:
+    from producers.imports.connections import Connections
     from producers.imports.control import ask, is_published_on
-    from producers.imports.publication import Desk
     from producers.settings import settings
     from producers.terminal.screen import summary
 
-    with explained(as_json=as_json), Desk(settings()) as desk:
-        state = ask(what, import_id, desk, _user())
+    with explained(as_json=as_json), Connections(settings()) as connections:
+        state = ask(what, import_id, connections, _user())
         _show(state, summary(state), as_json=as_json)
         if what == "Cancel" and state["waiting_for"] == "cancel":
             tell(
                 "L'annulation est demandée ; des lignes déjà confiées à Kafka attendent un worker. "
                 f"Suite : foxstream status {import_id}"
             )
-        if what == "Resume" and not is_published_on(desk, state, _MOVES_SECONDS):
+        if what == "Resume" and not is_published_on(connections, state, _MOVES_SECONDS):
             path = state["options"].get("path", state["file_name"])
             tell(
                 "Aucune commande ne lit plus le fichier de cet import : relancez « foxstream "

@@ -138,15 +138,15 @@ def _tokens() -> dict[str, dict[str, Any]]:
 
 
 def _publish(record: dict[str, Any]) -> None:
-    from producers.imports.publication import Desk
+    from producers.imports.connections import Connections
     from producers.settings import settings
     from schemas.topics import GATEWAY_TOKENS
 
-    with Desk(settings()) as desk:
-        desk.partition_counts(GATEWAY_TOKENS)
-        encoder = desk.encoder(GATEWAY_TOKENS, "gateway_token")
-        desk.publisher.publish(GATEWAY_TOKENS.name, [(record["id"], encoder.encode(record))])
-        desk.publisher.flush()
+    with Connections(settings()) as connections:
+        connections.partition_counts(GATEWAY_TOKENS)
+        encoder = connections.encoder(GATEWAY_TOKENS, "gateway_token")
+        connections.publisher.publish(GATEWAY_TOKENS.name, [(record["id"], encoder.encode(record))])
+        connections.publisher.flush()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from time import monotonic
 
-from producers.imports.publication import Desk, Events
+from producers.imports.connections import Connections
+from producers.imports.events import Events
 from producers.kafka.import_log import TERMINAL, State, accounted
 from producers.reading import RefusedError
 
@@ -24,15 +25,19 @@ _REFUSED = {
 
 
 def ask(
-    what: str, import_id: str, desk: Desk, by: str | None, seconds: float = ANSWER_SECONDS
+    what: str,
+    import_id: str,
+    connections: Connections,
+    by: str | None,
+    seconds: float = ANSWER_SECONDS,
 ) -> State:
     """Asks for "Cancel", "Pause", "Resume" or "GenerateAi"; the state when that is done, or so much later.
 
     Raises RefusedError where the import is not in a state for it.
     """
-    events = Events(desk)
-    desk.log.start(timeout_seconds=_KAFKA_SECONDS)
-    state = desk.log.read({import_id}).get(import_id)
+    events = Events(connections)
+    connections.log.start(timeout_seconds=_KAFKA_SECONDS)
+    state = connections.log.read({import_id}).get(import_id)
     if state is None:
         raise RefusedError("unknown-import", f"Aucun import n'a l'identifiant {import_id}.")
     if state["status"] not in _ALLOWED[what]:
@@ -40,10 +45,10 @@ def ask(
             "not-possible", f"L'import {import_id} ({state['status']}) {_REFUSED[what]}."
         )
     events.asked(import_id, what, by)
-    desk.publisher.flush()
+    connections.publisher.flush()
     until = monotonic() + seconds
     while not _is_done(what, state) and monotonic() < until:
-        state = desk.log.follow(import_id, 0.2) or state
+        state = connections.log.follow(import_id, 0.2) or state
     return state
 
 
@@ -58,12 +63,12 @@ def _is_done(what: str, state: State) -> bool:
     return False
 
 
-def is_published_on(desk: Desk, state: State, seconds: float) -> bool:
+def is_published_on(connections: Connections, state: State, seconds: float) -> bool:
     """Whether an import moves within some seconds: else nobody reads its file any more."""
     until = monotonic() + seconds
     before = accounted(state)
     while monotonic() < until:
-        state = desk.log.follow(state["id"], 0.2) or state
+        state = connections.log.follow(state["id"], 0.2) or state
         if state["total_rows"] is not None or accounted(state) > before:
             return True
     return False

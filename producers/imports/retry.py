@@ -17,7 +17,11 @@ from uuid import UUID, uuid5
 
 from confluent_kafka import murmur2
 
-from producers.imports.publication import Desk, Order, Outlet, Reading, begin, earlier, pinned
+from producers.imports.connections import Connections
+from producers.imports.identity import earlier, pinned
+from producers.imports.order import Order, Reading
+from producers.imports.publication import Outlet
+from producers.imports.start import begin
 from producers.kafka.import_log import TERMINAL, Reject, State, new_state
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
@@ -36,19 +40,23 @@ Tell = Callable[[str], None]
 
 
 def publish_rest(
-    import_id: str, file: Path | None, desk: Desk, watch: Callable[[Reading], None], tell: Tell
+    import_id: str,
+    file: Path | None,
+    connections: Connections,
+    watch: Callable[[Reading], None],
+    tell: Tell,
 ) -> Reading:
     """Publishes what is left of an import as its child; `tell` takes what cannot be had again.
 
     Raises RefusedError where there is nothing to retry, and as producers.imports.publication.read_file.
     """
-    desk.log.start(timeout_seconds=_KAFKA_SECONDS)
-    states = desk.log.read()
+    connections.log.start(timeout_seconds=_KAFKA_SECONDS)
+    states = connections.log.read()
     parent = _retriable(states.get(import_id), import_id)
     import_type = IMPORT_TYPES[parent["import_type"]]
-    outlet = Outlet(desk, import_type)
+    outlet = Outlet(connections, import_type)
 
-    rejects = _readable(parent, desk.rejects(parent, _PATIENCE_SECONDS), tell)
+    rejects = _readable(parent, connections.rejects(parent, _PATIENCE_SECONDS), tell)
     rest = Rest.of(parent, file)
     if rest.trouble:
         tell(rest.trouble)

@@ -112,7 +112,7 @@ def _explain_registry(error: Exception, url: str) -> CommandError:
 
 
 def _context(error: Exception) -> dict[str, Any]:
-    from producers.imports.publication import AlreadyImportedError
+    from producers.imports.start import AlreadyImportedError
     from producers.kafka.import_log import document
 
     if isinstance(error, AlreadyImportedError):

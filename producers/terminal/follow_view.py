@@ -2,7 +2,8 @@
 
 from time import monotonic
 
-from producers.imports.publication import Desk, Reading
+from producers.imports.connections import Connections
+from producers.imports.order import Reading
 from producers.kafka.broker import UnreachableError
 from producers.kafka.import_log import TERMINAL, State, absent_workers
 from producers.settings import settings
@@ -21,7 +22,7 @@ class ReadingView:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
-        self.desk: Desk | None = None
+        self.connections: Connections | None = None
         self.reading: Reading | None = None
         self._begun = self._moved_at = monotonic()
         self._acknowledged = 0
@@ -41,11 +42,11 @@ class ReadingView:
 
     def show(self) -> None:
         """To be called now and then, above all while Kafka is waited for."""
-        if self.reading is None or self.desk is None:
+        if self.reading is None or self.connections is None:
             return
         now = monotonic()
         read = self.reading.file_rows
-        acknowledged = max(0, read - self.desk.publisher.outstanding)
+        acknowledged = max(0, read - self.connections.publisher.outstanding)
         if acknowledged > self._acknowledged:
             self._acknowledged, self._moved_at = acknowledged, now
         if self.reading.waiting:
@@ -58,11 +59,11 @@ class ReadingView:
             self.screen.line(reading_line(read, acknowledged, now - self._begun))
 
 
-def follow(desk: Desk, import_id: str, screen: Screen) -> State:
+def follow(connections: Connections, import_id: str, screen: Screen) -> State:
     """Waits, as long as it takes, until the import is finished. Returns its last state."""
     workers = _WorkerWatch(screen)
     while True:
-        state = desk.log.follow(import_id, 0.2)
+        state = connections.log.follow(import_id, 0.2)
         if state is not None:
             if state["status"] in TERMINAL:
                 return state

@@ -11,8 +11,10 @@ from time import perf_counter, process_time
 from uuid import uuid4
 
 from producers import cli
-from producers.imports import publication, window
-from producers.imports.publication import Desk, Order, read_file
+from producers.imports import identity, window
+from producers.imports.connections import Connections
+from producers.imports.order import Order
+from producers.imports.publication import read_file
 from producers.reading import Options
 from producers.settings import settings
 from schemas.import_types import ENTREPRISE
@@ -22,10 +24,10 @@ def main(file: Path) -> None:
     assert gc.get_threshold() != (700, 10, 10), cli  # the command's own, set by its module
     window.WINDOW_ROWS = sys.maxsize
     # The same file again is known and refused: each run gets ids of its own.
-    publication._NAMESPACE = uuid4()
+    identity._NAMESPACE = uuid4()
     began, spent = perf_counter(), process_time()
-    with Desk(settings()) as desk:
-        reading = read_file(Order(file, ENTREPRISE, Options()), desk, lambda _: None)
+    with Connections(settings()) as connections:
+        reading = read_file(Order(file, ENTREPRISE, Options()), connections, lambda _: None)
     told = {
         "rows": reading.file_rows,
         "seconds": perf_counter() - began,

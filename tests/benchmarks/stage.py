@@ -16,7 +16,9 @@ from deploy.local.stack import Stack
 from processors.database.migrator import migrate
 from processors.kafka.broker_topics import create_topics
 from producers.imports import window
-from producers.imports.publication import Desk, Order, Reading, read_file
+from producers.imports.connections import Connections
+from producers.imports.order import Order, Reading
+from producers.imports.publication import read_file
 from producers.reading import Options
 from producers.settings import Settings
 from schemas.codec.framing import load
@@ -90,8 +92,8 @@ class Stage:
         """Publishes a file with the producer's own code, without waiting for a worker."""
         window.WINDOW_ROWS = sys.maxsize
         order = Order(file, ENTREPRISE, Options())
-        with Desk(self.producer_settings(prefix)) as desk:
-            return read_file(order, desk, lambda _: None)
+        with Connections(self.producer_settings(prefix)) as connections:
+            return read_file(order, connections, lambda _: None)
 
     def producer_settings(self, prefix: str) -> Settings:
         """For the producer's modules in this process."""

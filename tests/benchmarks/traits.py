@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
-from producers.imports.publication import Desk
+from producers.imports.connections import Connections
 from schemas.topics import ROW_PARTITIONS, ROWS_ENTREPRISE
 from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import save
@@ -165,12 +165,12 @@ def main(keys: int) -> None:
 def publish(ready: Stage, prefix: str, log: Log) -> None:
     ready.topics(prefix)
     settings = ready.producer_settings(prefix)
-    with Desk(settings) as desk:
-        encoder = desk.encoder(ROWS_ENTREPRISE, str(ROWS_ENTREPRISE.record))
+    with Connections(settings) as connections:
+        encoder = connections.encoder(ROWS_ENTREPRISE, str(ROWS_ENTREPRISE.record))
         values = encoder.encode_all(log.records)
         keys = [record["siren"] for record in log.records]
-        desk.publisher.publish(ROWS_ENTREPRISE.name, zip(keys, values, strict=True))
-        desk.publisher.flush()
+        connections.publisher.publish(ROWS_ENTREPRISE.name, zip(keys, values, strict=True))
+        connections.publisher.flush()
 
 
 def take(

@@ -171,7 +171,7 @@ _DRAINING = "processors.kafka.consumer:BatchConsumer"
 _TRANSACTION = "processors.rows.transaction"
 _OUTBOX = "processors.rows.outbox:Outbox"
 _IMPORTS = "processors.imports.tracker"
-_EVENTS = "producers.imports.publication:Events"
+_EVENTS = "producers.imports.events:Events"
 _PUBLISHER = "producers.kafka.publisher:Publisher"
 
 POINTS: dict[str, Point] = {
@@ -198,10 +198,10 @@ POINTS: dict[str, Point] = {
     "sought": Point("worker", f"{_DRAINING}._seek_to_stored", after),
     # The producer.
     "submitting": Point("foxstream", f"{_EVENTS}.submitted", after),
-    "submitted": Point("foxstream", "producers.imports.publication:Desk.window", before),
+    "submitted": Point("foxstream", "producers.imports.connections:Connections.window", before),
     "publishing": Point("foxstream", f"{_PUBLISHER}.publish", after),
     "flushing": Point("foxstream", f"{_PUBLISHER}.flush", before),
     "before-finished": Point("foxstream", f"{_EVENTS}.finished", before),
     "finishing": Point("foxstream", f"{_EVENTS}.finished", after),
-    "finished": Point("foxstream", "producers.imports.publication:Reading.finish", before),
+    "finished": Point("foxstream", "producers.imports.order:Reading.finish", before),
 }  # fmt: skip

@@ -8,16 +8,7 @@ import psycopg
 import pytest
 
 from deploy.local.stack import Stack
-from tests.fix_enrichment import (
-    ask,
-    cities,
-    empty,
-    open_shop,
-    page,
-    report,
-    review,
-    settled,
-)
+from tests.fix_enrichment import ask, cities, empty, open_shop, page, report, review, settled
 from tests.fix_stack import Site, eventually
 from tests.openai_server import Call, Reply, ScriptedOpenAI, good
 

@@ -5,16 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.fix_enrichment import (
-    TERMS,
-    Texts,
-    ask,
-    cities,
-    configure,
-    settled,
-    soon,
-    states,
-)
+from tests.fix_enrichment import TERMS, Texts, ask, cities, configure, settled, soon, states
 from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI
 

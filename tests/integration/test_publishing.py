@@ -23,7 +23,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from openpyxl import Workbook
 
 from deploy.local.stack import Stack
-from producers.imports.publication import AlreadyImportedError, Desk, Order, Reading, read_file
+from producers.imports.connections import Connections
+from producers.imports.order import Order, Reading
+from producers.imports.publication import read_file
+from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import NotReadyError
 from producers.kafka.import_log import ImportLog, RejectLog, State, absent_workers, new_state
 from producers.kafka.publisher import Publisher
@@ -140,8 +143,8 @@ def publish(
     settings: Settings, order: Order, watch: Callable[[Reading], None] = nothing
 ) -> Reading:
     """One run of the producer."""
-    with Desk(settings) as desk:
-        return read_file(order, desk, watch)
+    with Connections(settings) as connections:
+        return read_file(order, connections, watch)
 
 
 @pytest.fixture

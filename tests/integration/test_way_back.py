@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from openpyxl import load_workbook
 
-from producers.imports.publication import Desk, Events
+from producers.imports.connections import Connections
+from producers.imports.events import Events
 from producers.settings import Settings
 from tests.fix_companies import hurry, make_slow
 from tests.fix_stack import Finished, Site, eventually
@@ -391,13 +392,13 @@ def test_b22_nobody_changes_an_import_afterwards(site: Site, faulty: Path) -> No
         schema_registry_url=site.environment["FOX_SCHEMA_REGISTRY_URL"],
         topic_prefix=site.prefix,
     )
-    with Desk(settings) as desk:
-        events = Events(desk)
+    with Connections(settings) as connections:
+        events = Events(connections)
         events.submitted({**first, "import_type": "VILLE", "file_name": "other.csv"})
         for asked in ("Cancel", "Pause", "Resume"):
             events.asked(first["id"], asked, "nobody")
             events.asked(str(uuid4()), asked, "nobody")
-        desk.publisher.flush()
+        connections.publisher.flush()
     events_read = "SELECT sum(next_offset) FROM ingest.positions WHERE topic = %s"
     topic = f"{site.prefix}imports.events"
     eventually(lambda: site.query(events_read, topic)[0][0] >= len(site.messages("imports.events")))

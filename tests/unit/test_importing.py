@@ -9,15 +9,10 @@ from typing import Any
 
 import pytest
 
-from producers.imports.publication import (
-    AlreadyImportedError,
-    Reading,
-    _check_parent,
-    _RowEncoder,
-    _unchanged,
-    begin,
-    known_import,
-)
+from producers.imports.identity import known_import
+from producers.imports.order import Reading
+from producers.imports.publication import _RowEncoder, _unchanged
+from producers.imports.start import AlreadyImportedError, begin, check_parent
 from producers.kafka.import_log import State, new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row, open_source
@@ -144,10 +139,10 @@ def test_the_same_file_in_the_same_way(path: Path) -> None:
 )
 def test_a_report_of_an_import_that_cannot_be_corrected(parent: State | None, code: str) -> None:
     with pytest.raises(RefusedError) as refusal:
-        _check_parent(parent, "first", ENTREPRISE)
+        check_parent(parent, "first", ENTREPRISE)
 
     assert refusal.value.code == code
-    _check_parent(state(status="PARTIAL", import_type="VILLE"), "first", VILLE)
+    check_parent(state(status="PARTIAL", import_type="VILLE"), "first", VILLE)
 
 
 # What counts as read

@@ -10,7 +10,8 @@ import pytest
 
 from producers.gateway.processes import tasks
 from producers.gateway.spool.spool import Job, Spool, new_job_time
-from producers.imports.publication import Order, Reading, begin
+from producers.imports.order import Order, Reading
+from producers.imports.start import begin
 from producers.kafka.import_log import State, new_state
 from producers.reading import RefusedError
 from producers.settings import Settings
@@ -26,11 +27,11 @@ class Kafka:
         self.read: list[bytes] = []
         self.refused: list[str] = []
         self.known: State | None = None
-        monkeypatch.setattr(tasks, "Desk", self._desk)
+        monkeypatch.setattr(tasks, "Connections", self._connections)
         monkeypatch.setattr(tasks, "read_file", self._read_file)
         monkeypatch.setattr(tasks, "publish_refusal", self._refuse)
 
-    def _desk(self, _: Settings) -> AbstractContextManager[None]:
+    def _connections(self, _: Settings) -> AbstractContextManager[None]:
         return nullcontext()
 
     def _read_file(self, order: Order, *_: object) -> Reading:
@@ -41,7 +42,9 @@ class Kafka:
         self.read.append(source.path.read_bytes())
         return reading
 
-    def _refuse(self, order: Order, desk: object, sha256: str, refusal: RefusedError) -> None:
+    def _refuse(
+        self, order: Order, connections: object, sha256: str, refusal: RefusedError
+    ) -> None:
         self.refused.append(refusal.code)
 
 

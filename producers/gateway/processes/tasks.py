@@ -13,16 +13,12 @@ from typing import Any, NamedTuple
 
 from producers.gateway.spool.spool import Job, Spool
 from producers.imports import control
+from producers.imports.connections import Connections
+from producers.imports.order import Order, Reading
 from producers.imports.preview import verdict
-from producers.imports.publication import (
-    AlreadyImportedError,
-    Desk,
-    Order,
-    Reading,
-    publish_refusal,
-    read_file,
-)
+from producers.imports.publication import publish_refusal, read_file
 from producers.imports.retry import Rest, publish_rest, unread_rows
+from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError
 from producers.kafka.import_log import RejectLog, State
 from producers.reading import Options, RefusedError
@@ -77,20 +73,20 @@ def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit:
         order = _order(spool, job)
         outcome = "published"
         try:
-            with Desk(settings) as desk:
+            with Connections(settings) as connections:
                 try:
                     if job.max_rows is not None:
                         _check_rows(order, job.max_rows)
-                    reading = read_file(order, desk, _Watch(tell, limit))
+                    reading = read_file(order, connections, _Watch(tell, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
                     # Of a run that died before it could say so; else somebody was faster.
                     if known.state["id"] != import_id:
-                        publish_refusal(order, desk, job.sha256, known)
+                        publish_refusal(order, connections, job.sha256, known)
                         outcome = "refused"
                 except RefusedError as refusal:
-                    publish_refusal(order, desk, job.sha256, refusal)
+                    publish_refusal(order, connections, job.sha256, refusal)
                     outcome = "refused"
         except (ClusterError, RegistryUnavailableError) as error:
             raise AwayError(str(error)) from error
@@ -108,8 +104,10 @@ def give_up(
         if job is None:
             return "held"
         try:
-            with Desk(settings) as desk:
-                publish_refusal(_order(spool, job), desk, job.sha256, RefusedError(code, message))
+            with Connections(settings) as connections:
+                publish_refusal(
+                    _order(spool, job), connections, job.sha256, RefusedError(code, message)
+                )
         except (ClusterError, RegistryUnavailableError) as error:
             raise AwayError(str(error)) from error
         spool.published(import_id)
@@ -125,8 +123,8 @@ def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> S
     try:
         while True:
             try:
-                with Desk(settings) as desk:
-                    return control.ask(what, import_id, desk, by, seconds=0.0)
+                with Connections(settings) as connections:
+                    return control.ask(what, import_id, connections, by, seconds=0.0)
             except RefusedError as refusal:
                 if refusal.code != "unknown-import" or monotonic() > until:
                     raise
@@ -150,9 +148,13 @@ def retry(tell: Tell, settings: Settings, folder: Path, import_id: str) -> str:
             tell(reading.import_id)
 
     try:
-        with Desk(settings) as desk:
+        with Connections(settings) as connections:
             return publish_rest(
-                import_id, file if file and file.exists() else None, desk, watch, lambda _: None
+                import_id,
+                file if file and file.exists() else None,
+                connections,
+                watch,
+                lambda _: None,
             ).import_id
     except (ClusterError, RegistryUnavailableError) as error:
         raise AwayError(str(error)) from error

@@ -16,7 +16,7 @@ from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway
 from producers.gateway.spool import spool
 from producers.gateway.uploads.form import Form
-from producers.imports.publication import upload_ids
+from producers.imports.identity import upload_ids
 from producers.kafka.import_log import State
 from schemas.import_types import ImportType
 

@@ -1,0 +1,74 @@
+"""The connections of an import: publisher, registry and import log, opened early."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Self
+
+from producers.imports.order import Reading
+from producers.imports.window import Window
+from producers.kafka.broker import NotReadyError
+from producers.kafka.import_log import ImportLog, ProgressLog, Reject, RejectLog, State
+from producers.kafka.publisher import Publisher
+from producers.settings import Settings
+from schemas.codec.framing import Encoder, load
+from schemas.runtime import traces
+from schemas.runtime.registry import SchemaUnknownError
+from schemas.topics import Topic
+
+KAFKA_SECONDS = 8.0
+
+
+class Connections:
+    """The connections that imports need, opened as early as possible and used as late."""
+
+    def __init__(self, settings: Settings, *, tick: Callable[[], None] = lambda: None) -> None:
+        self._settings = settings
+        # First, because librdkafka connects in the background.
+        self.publisher = Publisher(settings, tick=tick)
+        self.registry = settings.registry()
+        self.log = ImportLog(settings, self.registry)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.__exit__()
+        self.registry.__exit__()
+
+    def partition_counts(self, *topics: Topic) -> dict[str, int]:
+        """As producers.kafka.broker.partition_counts."""
+        return self.publisher.partition_counts([topic.name for topic in topics], KAFKA_SECONDS)
+
+    def traced(
+        self, topic: Topic, reading: Reading
+    ) -> AbstractContextManager[traces.Headers | None]:
+        """As schemas.runtime.traces.publishing, where the settings name an endpoint."""
+        endpoint = self._settings.otlp_endpoint
+        return traces.publishing(endpoint, self._settings.topic(topic.name), reading.import_id)
+
+    def window(self, state: State, *, small: bool) -> Window:
+        """For rows of an import, before anybody hears of it."""
+        progress = ProgressLog(self._settings, self.registry, state["id"])
+        follows = not small or state["status"] == "PAUSED"
+        if follows:
+            progress.start_now(KAFKA_SECONDS)
+        return Window(progress, self.log, state, follows=follows)
+
+    def rejects(self, state: State, patience_seconds: float) -> list[Reject]:
+        """The lines of an import that were not written and that no other import has settled."""
+        with RejectLog(self._settings) as log:
+            return list(log.read(state, patience_seconds))
+
+    def encoder(self, topic: Topic, record: str) -> Encoder:
+        """For values of a topic.
+
+        Raises NotReadyError where its schema is not registered, and RegistryUnavailableError.
+        """
+        subject = f"{self._settings.topic(topic.name)}-value"
+        try:
+            return Encoder(record, self.registry.schema_id(subject, load(record)))
+        except SchemaUnknownError as error:
+            raise NotReadyError(
+                f"Le registre de schémas ne connaît pas le schéma de {subject} : lancez "
+                "« foxstream-worker schemas »."
+            ) from error

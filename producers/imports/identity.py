@@ -1,0 +1,110 @@
+"""The id of an import, and what must be the same when an import of the same file goes on."""
+
+import json
+import os
+from collections.abc import Iterator
+from uuid import UUID, uuid5
+
+from producers.imports.order import Order
+from producers.kafka.import_log import State
+from producers.reading import READER_VERSION, Correction, Options, Source
+from schemas.import_types import ImportType
+
+_NAMESPACE = UUID("3f9f7f56-2d3c-5d0a-9a35-6d2f0c1c7b4e")
+
+
+_FORCED_AT_MOST = 100
+
+
+def import_ids(source: Source, policy: str) -> list[str]:
+    """The ids that an import of this file can have: the first, and those of forced repeats.
+
+    They follow from what the options come to, not from how they are given: a file that is read
+    the same way is the same import.
+    """
+    mapping = sorted(source.mapping.items())
+    told = [source.import_type.name, source.sha256, source.encoding, source.delimiter, source.sheet]
+    return [
+        str(uuid5(_NAMESPACE, json.dumps([*told, mapping, policy, number])))
+        for number in range(_FORCED_AT_MOST)
+    ]
+
+
+def upload_ids(
+    import_type: ImportType, sha256: str, options: Options, policy: str
+) -> Iterator[str]:
+    """As `import_ids`, before anything is known of a file but its bytes.
+
+    These follow from what the options say.
+    """
+    told = [import_type.name, sha256, options.encoding, options.delimiter, options.sheet]
+    columns = sorted(options.columns.items())
+    for number in range(_FORCED_AT_MOST):
+        yield str(uuid5(_NAMESPACE, json.dumps(["upload", *told, columns, policy, number])))
+
+
+def earlier(states: dict[str, State], ids: list[str]) -> State | None:
+    """The latest import of these ids, None if there is none."""
+    return next((states[import_id] for import_id in reversed(ids) if import_id in states), None)
+
+
+def known_import(
+    states: dict[str, State], ids: list[str], source: Source, policy: str
+) -> State | None:
+    """The latest import of this file in this way: of `ids`, or uploaded to a gateway.
+
+    There, a file that failed as a whole may come again.
+    """
+    told = {**reading_options(source), "policy": policy}
+    found = [
+        state
+        for state in states.values()
+        if state["id"] in ids
+        or (
+            (state["file_sha256"], state["import_type"], state["parent"])
+            == (source.sha256, source.import_type.name, parent_of(source))
+            and state["error"] is None
+            and all(state["options"].get(name) == value for name, value in told.items())
+        )
+    ]
+    return max(found, key=lambda state: state["created_at"], default=None)
+
+
+def parent_of(source: Source) -> str | None:
+    return source.corrects if isinstance(source, Correction) else None
+
+
+def reading_options(source: Source) -> dict[str, str]:
+    """How a file is read, among the options of its import."""
+    return {
+        "encoding": source.encoding or "",
+        "delimiter": source.delimiter or "",
+        "sheet": source.sheet or "",
+        "columns": json.dumps(source.mapping, ensure_ascii=False),
+    }
+
+
+# What must be the same when a file is read again, so that every row gets the number and the
+# partition that it had.
+PINNED = {
+    "reader": "la version du lecteur",
+    "partitions": "le nombre de partitions",
+    "encoding": "l'encodage",
+    "delimiter": "le séparateur",
+    "sheet": "la feuille",
+    "columns": "les colonnes",
+    "policy": "la règle d'écriture",
+}
+
+
+def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
+    """The options of an import: what must be the same, then what finds and reads its file again."""
+    told = order.options
+    return {
+        "reader": READER_VERSION,
+        "partitions": str(partitions),
+        **reading_options(source),
+        "policy": order.policy,
+        "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
+        "told": json.dumps({**vars(told), "columns": dict(told.columns)}, ensure_ascii=False),
+    }

@@ -1,0 +1,88 @@
+"""What an operator asks for, and how far the reading of the file is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from producers.kafka.import_log import State
+from producers.reading import Options, RefusedError, Source, open_source
+from producers.reading.source import sha256_of
+from schemas.import_types import ImportType
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an operator asks for. `policy` is one of the symbols of schemas/avro/import_line.avsc.
+
+    `import_id` was promised to whoever uploaded the file, under the name `file_name` and with the
+    SHA-256 `sha256`.
+    """
+
+    path: Path
+    import_type: ImportType
+    options: Options
+    policy: str = "merge"
+    generate_ai_content: bool = False
+    force: bool = False
+    uploaded_by: str | None = None
+    import_id: str | None = None
+    file_name: str | None = None
+    sha256: str | None = None
+
+    def source(self) -> Source:
+        """The file, opened. Raises RefusedError, also where it is not what was uploaded; OSError."""
+        try:
+            source = open_source(self.path, self.import_type, self.options)
+        except RefusedError:
+            # What is wrong with a damaged file is not what was wrong with the one that was sent.
+            self._check(sha256_of(self.path))
+            raise
+        self._check(source.sha256)
+        return source
+
+    def _check(self, sha256: str) -> None:
+        if self.sha256 not in (None, sha256):
+            raise RefusedError(
+                "damaged-file",
+                "Le fichier a été abîmé sur le serveur après son envoi : envoyez-le à nouveau, et "
+                "prévenez l'exploitation.",
+            )
+
+
+@dataclass
+class Reading:
+    """How far the reading of an import is; updated as it goes.
+
+    `waiting`: it goes on when workers have written more of what is published; `paused`: when
+    somebody resumes it. `stopped_after` is the line after which a cancel stopped it, `failure` what
+    broke the file off after rows of it were published.
+    """
+
+    state: State
+    file_rows: int = 0
+    finished: bool = False
+    resumed: bool = False
+    skipped_sheets: Sequence[str] = ()
+    waiting: bool = False
+    paused: bool = False
+    last_line: int = 0
+    stopped_after: int | None = None
+    failure: RefusedError | None = None
+    warnings: Counter[str] = field(default_factory=Counter)
+
+    def finish(self) -> None:
+        """Everything is with Kafka: the state says what its reader knows."""
+        self.finished = True
+        if self.failure is None:
+            self.state["total_rows"] = self.file_rows
+            self.state["warnings_by_code"] = dict(self.warnings)
+        else:
+            self.state["status"] = "ERROR"
+            self.state["error"] = {"code": self.failure.code, "message": self.failure.message}
+
+    @property
+    def import_id(self) -> str:
+        """A UUID in its text form."""
+        import_id: str = self.state["id"]
+        return import_id

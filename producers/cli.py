@@ -32,7 +32,8 @@ from schemas.import_types import IMPORT_TYPES, ImportType
 if TYPE_CHECKING:
     from producers.imports.connections import Connections
     from producers.imports.order import Order, Reading
-    from producers.kafka.import_log import Reject, State
+    from producers.kafka.import_state import State
+    from producers.kafka.reject_log import Reject
     from producers.reading import Options
     from producers.terminal.follow_view import ReadingView
 
@@ -157,7 +158,7 @@ def status(import_id: Id, as_json: Json = False) -> None:
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Liste les imports, le plus récent d'abord."""
-    from producers.kafka.import_log import document
+    from producers.kafka.import_state import document
     from producers.terminal.screen import number
 
     with explained(as_json=as_json):
@@ -348,7 +349,8 @@ def _already_imported(
 ) -> dict[str, Any] | None:
     from producers.imports.identity import import_ids, known_import
     from producers.kafka.broker import ClusterError
-    from producers.kafka.import_log import ImportLog, document
+    from producers.kafka.import_log import ImportLog
+    from producers.kafka.import_state import document
     from producers.reading import open_source
     from producers.settings import settings
     from schemas.runtime.registry import RegistryUnavailableError
@@ -431,7 +433,7 @@ def _publish(
     publish: "Callable[[Connections, ReadingView], Reading]", *, follow: bool, as_json: bool
 ) -> NoReturn:
     from producers.imports.connections import Connections
-    from producers.kafka.import_log import TERMINAL
+    from producers.kafka.import_state import TERMINAL
     from producers.settings import settings
     from producers.terminal.follow_view import ReadingView
     from producers.terminal.follow_view import follow as follow_import
@@ -534,7 +536,7 @@ def _state(import_id: str) -> "State":
 
 @contextmanager
 def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
-    from producers.kafka.import_log import RejectLog
+    from producers.kafka.reject_log import RejectLog
     from producers.settings import settings
 
     with RejectLog(settings()) as log:
@@ -578,6 +580,6 @@ def _show_rejects(rejects: "list[Reject]") -> None:
 
 
 def _show(state: "State", text: str, *, as_json: bool) -> None:
-    from producers.kafka.import_log import document
+    from producers.kafka.import_state import document
 
     print(json.dumps(document(state), ensure_ascii=False) if as_json else text)

@@ -11,7 +11,9 @@ from typing import Any, Self
 from confluent_kafka import KafkaException, Message
 
 from producers.kafka.broker import ClusterError
-from producers.kafka.import_log import ImportLog, Reader, State, new_state
+from producers.kafka.import_log import ImportLog
+from producers.kafka.import_state import State, new_state
+from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
 from schemas.runtime.registry import Registry, RegistryUnavailableError
@@ -86,7 +88,7 @@ class Subscription:
             del self._events[self._import_id]
 
 
-class Newest(Reader):
+class Newest(LogReader):
     """The newest record of every key of a compacted topic, by that field of the record."""
 
     def __init__(self, settings: Settings, registry: Registry, topic: Topic, field: str) -> None:
@@ -127,7 +129,7 @@ def tokens(settings: Settings, registry: Registry) -> Newest:
     return Newest(settings, registry, GATEWAY_TOKENS, "id")
 
 
-class _Submissions(Reader):
+class _Submissions(LogReader):
     """Imports that are submitted from now on."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:

@@ -16,7 +16,7 @@ from producers.gateway.processes.child_processes import Children
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.multipart import Receiving
 from producers.gateway.spool.spool import Job, Spool
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from producers.settings import GatewaySettings, Settings
 
 _LOGGER = logging.getLogger(__name__)

@@ -7,8 +7,11 @@ from typing import Self
 from producers.imports.order import Reading
 from producers.imports.window import Window
 from producers.kafka.broker import NotReadyError
-from producers.kafka.import_log import ImportLog, ProgressLog, Reject, RejectLog, State
+from producers.kafka.import_log import ImportLog
+from producers.kafka.import_state import State
+from producers.kafka.progress_log import ProgressLog
 from producers.kafka.publisher import Publisher
+from producers.kafka.reject_log import Reject, RejectLog
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
 from schemas.runtime import traces

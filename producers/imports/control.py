@@ -4,7 +4,7 @@ from time import monotonic
 
 from producers.imports.connections import Connections
 from producers.imports.events import Events
-from producers.kafka.import_log import TERMINAL, State, accounted
+from producers.kafka.import_state import TERMINAL, State, accounted
 from producers.reading import RefusedError
 
 _KAFKA_SECONDS = 8.0

@@ -5,7 +5,7 @@ from typing import Any
 
 from producers.imports.connections import Connections
 from producers.imports.order import Reading
-from producers.kafka.import_log import State
+from producers.kafka.import_state import State
 from schemas.codec.framing import NAMESPACE
 from schemas.topics import IMPORT_EVENTS
 

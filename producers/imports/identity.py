@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 from producers.imports.order import Order
-from producers.kafka.import_log import State
+from producers.kafka.import_state import State
 from producers.reading import READER_VERSION, Correction, Options, Source
 from schemas.import_types import ImportType
 

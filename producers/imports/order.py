@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from producers.kafka.import_log import State
+from producers.kafka.import_state import State
 from producers.reading import Options, RefusedError, Source, open_source
 from producers.reading.source import sha256_of
 from schemas.import_types import ImportType

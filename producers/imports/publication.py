@@ -25,7 +25,7 @@ from producers.imports.order import Order, Reading
 from producers.imports.start import begin, check_parent, submission_of
 from producers.imports.unsplit_lines import still_broken
 from producers.imports.window import SMALL_FILE_BYTES, Window
-from producers.kafka.import_log import new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row
 from schemas.codec.avro_writer import Columns

@@ -22,7 +22,8 @@ from producers.imports.identity import earlier, pinned
 from producers.imports.order import Order, Reading
 from producers.imports.publication import Outlet
 from producers.imports.start import begin
-from producers.kafka.import_log import TERMINAL, Reject, State, new_state
+from producers.kafka.import_state import TERMINAL, State, new_state
+from producers.kafka.reject_log import Reject
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
 from producers.reading.row.row import rows_of

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from producers.imports.identity import PINNED, earlier
 from producers.imports.order import Order, Reading
-from producers.kafka.import_log import TERMINAL, State, new_state
+from producers.kafka.import_state import TERMINAL, State, new_state
 from producers.reading import RefusedError, Source
 from schemas.import_types import ImportType
 

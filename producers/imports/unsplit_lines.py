@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from producers.kafka.import_log import Reject
+from producers.kafka.reject_log import Reject
 from producers.reading import Row
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.faults import Fault

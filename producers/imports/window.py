@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Self
 
-from producers.kafka.import_log import ImportLog, ProgressLog, State, accounted
+from producers.kafka.import_log import ImportLog
+from producers.kafka.import_state import State, accounted
+from producers.kafka.progress_log import ProgressLog
 
 WINDOW_ROWS = 50_000
 """Published rows that may wait to be written, of one import. Smaller imports never wait."""

@@ -16,7 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from producers.kafka.import_log import Reject, State
+from producers.kafka.import_state import State
+from producers.kafka.reject_log import Reject
 from producers.reading import UNREAD, Row
 from producers.reading.formula_guard import safe
 from schemas.codec.framing import DecodeError, Decoder

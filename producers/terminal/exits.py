@@ -113,7 +113,7 @@ def _explain_registry(error: Exception, url: str) -> CommandError:
 
 def _context(error: Exception) -> dict[str, Any]:
     from producers.imports.start import AlreadyImportedError
-    from producers.kafka.import_log import document
+    from producers.kafka.import_state import document
 
     if isinstance(error, AlreadyImportedError):
         return {"already_imported": document(error.state)}

@@ -5,7 +5,8 @@ from time import monotonic
 from producers.imports.connections import Connections
 from producers.imports.order import Reading
 from producers.kafka.broker import UnreachableError
-from producers.kafka.import_log import TERMINAL, State, absent_workers
+from producers.kafka.import_state import TERMINAL, State
+from producers.kafka.worker_groups import absent_workers
 from producers.settings import settings
 from producers.terminal.screen import Screen, reading_line, writing_line
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, Self
 
-from producers.kafka.import_log import State, accounted
+from producers.kafka.import_state import State, accounted
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -22,7 +22,7 @@ from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.processes.tasks import AwayError
 from producers.gateway.shared import Gateway
 from producers.gateway.spool.spool import Job, Spool, new_job_time
-from producers.kafka.import_log import new_state
+from producers.kafka.import_state import new_state
 from producers.settings import gateway_settings, settings
 from tests.effects.case import GATEWAY, Place, Proven, Seen
 from tests.effects.rows import WRONG_DIGIT

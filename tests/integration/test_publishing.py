@@ -28,8 +28,11 @@ from producers.imports.order import Order, Reading
 from producers.imports.publication import read_file
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import NotReadyError
-from producers.kafka.import_log import ImportLog, RejectLog, State, absent_workers, new_state
+from producers.kafka.import_log import ImportLog
+from producers.kafka.import_state import State, new_state
 from producers.kafka.publisher import Publisher
+from producers.kafka.reject_log import RejectLog
+from producers.kafka.worker_groups import absent_workers
 from producers.reading import Options, RefusedError
 from producers.settings import Settings
 from schemas.codec.framing import Decoder, Encoder, Record, load

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, ValuesView
 from typing import Any
 from uuid import uuid4
 
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from tests.fix_application import Application
 
 Make = Callable[..., Application]

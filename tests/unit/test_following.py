@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from producers.gateway.followed_topics import States
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from tests.fix_application import Application
 
 

@@ -13,7 +13,7 @@ from producers.imports.identity import known_import
 from producers.imports.order import Reading
 from producers.imports.publication import _RowEncoder, _unchanged
 from producers.imports.start import AlreadyImportedError, begin, check_parent
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row, open_source
 from schemas.codec.framing import Decoder, Encoder, load

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from producers.gateway.api.listing import statistics
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 
 
 def state(total: int | None, success: int, errors: int = 0, **more: Any) -> State:

@@ -9,7 +9,10 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from producers.kafka.import_log import ImportLog, ProgressLog, Reject, RejectLog, State, new_state
+from producers.kafka.import_log import ImportLog
+from producers.kafka.import_state import State, new_state
+from producers.kafka.progress_log import ProgressLog
+from producers.kafka.reject_log import Reject, RejectLog
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, load
 from schemas.runtime.registry import Schema
 

@@ -8,7 +8,7 @@ import pytest
 
 from producers.gateway.api import actions
 from producers.gateway.pages import admin_pages
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from producers.settings import Settings
 from producers.terminal.screen import writing_line
 

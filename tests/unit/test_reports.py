@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from python_calamine import CalamineWorkbook
 
-from producers.kafka.import_log import Reject, new_state
+from producers.kafka.import_state import new_state
+from producers.kafka.reject_log import Reject
 from producers.reading.formula_guard import original, safe
 from producers.reports.error_report import Report, report, write
 from schemas.codec.framing import Decoder, Encoder, load

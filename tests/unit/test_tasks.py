@@ -12,7 +12,7 @@ from producers.gateway.processes import tasks
 from producers.gateway.spool.spool import Job, Spool, new_job_time
 from producers.imports.order import Order, Reading
 from producers.imports.start import begin
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from producers.reading import RefusedError
 from producers.settings import Settings
 

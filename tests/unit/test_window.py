@@ -7,7 +7,9 @@ import pytest
 
 from producers.imports import window as module
 from producers.imports.window import WINDOW_ROWS, Window
-from producers.kafka.import_log import ImportLog, ProgressLog, State, new_state
+from producers.kafka.import_log import ImportLog
+from producers.kafka.import_state import State, new_state
+from producers.kafka.progress_log import ProgressLog
 
 
 @dataclass

@@ -10,7 +10,7 @@ from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError
 from producers.gateway.shared import Gateway
-from producers.kafka.import_log import State, new_state
+from producers.kafka.import_state import State, new_state
 from producers.reading import RefusedError
 
 _LOGGER = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
 from producers.gateway.uploads import acceptance, file_type
 from producers.gateway.uploads.form import form_of
-from producers.kafka.import_log import State
+from producers.kafka.import_state import State
 from producers.reading import RefusedError
 from producers.reports import template_file
 from schemas.import_types import IMPORT_TYPES, ImportType

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from producers.kafka.import_log import TERMINAL, State, document
+from producers.kafka.import_state import TERMINAL, State, document
 from schemas.import_types import IMPORT_TYPES
 from schemas.values.rates import success_rate
 

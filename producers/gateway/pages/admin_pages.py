@@ -15,7 +15,7 @@ from producers.gateway.api import actions, imports_api, listing
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway, of
 from producers.gateway.uploads import form
-from producers.kafka.import_log import TERMINAL, State, accounted
+from producers.kafka.import_state import TERMINAL, State, accounted
 from producers.terminal.screen import number, seconds
 from schemas.import_types import IMPORT_TYPES
 

@@ -20,7 +20,8 @@ from producers.imports.publication import publish_refusal, read_file
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError
-from producers.kafka.import_log import RejectLog, State
+from producers.kafka.import_state import State
+from producers.kafka.reject_log import RejectLog
 from producers.reading import Options, RefusedError
 from producers.reading.row.row import filled
 from producers.reports.error_report import report, write

@@ -17,7 +17,7 @@ from producers.gateway.shared import Gateway
 from producers.gateway.spool import spool
 from producers.gateway.uploads.form import Form
 from producers.imports.identity import upload_ids
-from producers.kafka.import_log import State
+from producers.kafka.import_state import State
 from schemas.import_types import ImportType
 
 

@@ -1,0 +1,91 @@
+"""The open rejects of one import."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import chain
+from time import monotonic
+from typing import NamedTuple
+
+from confluent_kafka import Message
+
+from producers.kafka.import_state import State
+from producers.kafka.log_reader import LogReader
+from producers.settings import Settings
+from schemas.topics import REJECTS
+
+_START_SECONDS = 8.0
+
+
+_CLOCKS_APART = timedelta(minutes=1)
+"""An import may seem younger than its first reject by so much: who asks for it has a clock of its own."""
+
+
+class Reject(NamedTuple):
+    """A line that was not written. `errors` have column, code and message; `value` is its row."""
+
+    line: int | None
+    sheet: str | None
+    errors: list[dict[str, str | None]]
+    value: bytes | None
+
+
+class RejectLog(LogReader):
+    """The rejects of one import."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, REJECTS)
+
+    def read(self, state: State, patience_seconds: float) -> Iterator[Reject]:
+        """The rejects of an import that no other import has settled, each once.
+
+        Workers publish them a moment after they count them: at the end of the topic this waits for
+        as many as the state knows, until none comes for as long as there is patience. What lies
+        before the import is read only where some are missing then: clocks may differ. Raises
+        UnreachableError and NotReadyError.
+        """
+        expected = state["rejected"] + state["cancelled"]
+        since = state["created_at"] - _CLOCKS_APART
+        begin = partial(self.start, timeout_seconds=_START_SECONDS, key=state["id"])
+        left_out = begin(since=since)
+        found = self._found(state["id"].encode(), expected, patience_seconds)
+        if left_out and len(found) < expected:
+            begin()
+            found = self._found(state["id"].encode(), expected, 0.0)
+        yield from found.values()
+
+    def _found(self, key: bytes, expected: int, patience_seconds: float) -> dict[bytes, Reject]:
+        open_: dict[bytes, Reject] = {}
+        settled: set[bytes] = set()
+        late = self._late(key, lambda: len(open_) == expected, patience_seconds)
+        for message in chain(self.up_to_now(), late):
+            if message.key() != key:
+                continue
+            headers = dict(message.headers() or ())
+            if "ingest.settles" in headers:
+                settled.add(headers["ingest.settles"])
+                open_.pop(headers["ingest.settles"], None)
+            elif headers["ingest.reject_id"] not in settled:
+                open_.setdefault(headers["ingest.reject_id"], _reject(headers, message.value()))
+        return open_
+
+    def _late(
+        self, key: bytes, complete: Callable[[], bool], patience_seconds: float
+    ) -> Iterator[Message]:
+        heard = monotonic()
+        while not complete() and monotonic() - heard < patience_seconds:
+            message = self.poll(0.1)
+            if message is not None and message.key() == key:
+                heard = monotonic()
+                yield message
+
+
+def _reject(headers: dict[str, bytes | None], value: bytes | None) -> Reject:
+    def text(name: str) -> str:
+        return (headers.get(f"ingest.{name}") or b"").decode()
+
+    line = text("line")
+    return Reject(
+        int(line) if line else None, text("sheet") or None, json.loads(text("errors")), value
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from producers.gateway.api.imports_api import while_there
+from producers.gateway.api.child_calls import while_there
 from producers.gateway.problems import Problem
 
 

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -16,24 +15,25 @@ from starlette.responses import FileResponse, JSONResponse
 
 from producers.gateway.access.accounts import Account
 from producers.gateway.api import actions, documents, listing
+from producers.gateway.api.child_calls import run_task
+from producers.gateway.api.event_stream import EventStream
 from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.problems import RESPONSES, Problem
 from producers.gateway.processes import tasks
-from producers.gateway.processes.child_processes import ChildDiedError
-from producers.gateway.shared import Gateway, Needs, of
+from producers.gateway.shared import Needs, of
 from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
 from producers.gateway.uploads import acceptance, file_type
 from producers.gateway.uploads.form import form_of
 from producers.kafka.import_state import State
-from producers.reading import RefusedError
 from producers.reports import template_file
 from schemas.import_types import IMPORT_TYPES, ImportType
 
 _REPORT_SECONDS = 600.0
+
+
 _RETRY_SECONDS = "1"
 
-T = TypeVar("T")
 
 router = APIRouter(prefix="/api/imports", tags=["imports"])
 
@@ -43,14 +43,26 @@ def _also(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 TypeName = StrEnum("TypeName", {name: name for name in IMPORT_TYPES})  # type: ignore[misc]
+
+
 StatusName = StrEnum("StatusName", {name: name for name in listing.STATUS_LABELS})  # type: ignore[misc]
+
+
 Ordering = StrEnum("Ordering", {name: name for name in listing.ORDERINGS})  # type: ignore[misc]
+
+
 Action = StrEnum("Action", {name: name for name in actions.ALLOWED})  # type: ignore[misc]
+
 
 NEWEST = Ordering("-created_at")
 
+
 Reader = Annotated[Account, Depends(Needs("read"))]
+
+
 Importer = Annotated[Account, Depends(Needs("import"))]
+
+
 IdempotencyKey = Annotated[str | None, Header(max_length=255)]
 
 
@@ -120,7 +132,7 @@ async def preview(
         form = form_of(received.fields, type_required=False)
         file = _named(received, receiver)
         types = [form.import_type.name] if form.import_type else list(IMPORT_TYPES)
-        found = await _run(
+        found = await run_task(
             request,
             tasks.check,
             file.path,
@@ -138,42 +150,6 @@ async def preview(
     return Response(
         json.dumps(found, ensure_ascii=False, default=str), media_type="application/json"
     )
-
-
-async def _run(request: Request, task: Any, *arguments: Any, seconds: float) -> Any:
-    """A task in a child process; what can go wrong with it as a Problem."""
-    try:
-        return await while_there(
-            request, of(request).children.run(task, *arguments, seconds=seconds)
-        )
-    except RefusedError as refusal:
-        error = {"code": refusal.code, "message": refusal.message}
-        raise Problem(422, refusal.code, refusal.message, errors=[error]) from None
-    except TimeoutError:
-        raise Problem(
-            422, "time-limit", "La lecture du fichier prend trop de temps : découpez-le."
-        ) from None
-    except ChildDiedError as error:
-        raise Problem(
-            422, "unreadable", "Le fichier n'a pas pu être lu : enregistrez-le à nouveau."
-        ) from error
-    except tasks.AwayError as error:
-        raise Problem(503, "unreachable", str(error), headers={"Retry-After": "5"}) from None
-
-
-async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to. It is cancelled where the client goes away: raises Problem 408."""
-    working = asyncio.create_task(work)
-    gone = asyncio.create_task(_gone(request.receive))
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Problem(408, "client-gone", "Plus personne n'attend cette réponse.")
-        return working.result()
-    finally:
-        gone.cancel()
-        working.cancel()
-        await asyncio.wait({working, gone})
 
 
 @router.get("/", response_model=documents.Page, summary="List imports")
@@ -295,83 +271,7 @@ async def events(request: Request, account: Reader, import_id: str) -> Response:
         raise Problem(
             503, "busy", "Trop de pages suivent des imports.", headers={"Retry-After": "5"}
         )
-    return Stream(gateway, import_id)
-
-
-class Stream(Response):
-    """An event stream. It ends with the import, with the gateway or after a quarter of an hour.
-
-    A client that does not read for ten seconds is let go; EventSource comes back by itself.
-    """
-
-    LIFE_SECONDS = 900.0
-    SLOW_SECONDS = 10.0
-    LEAST_SECONDS = 0.25
-    MOST_SECONDS = 1.0
-
-    def __init__(self, gateway: Gateway, import_id: str) -> None:
-        super().__init__(media_type="text/event-stream")
-        del self.headers["content-length"]
-        self.headers["X-Accel-Buffering"] = "no"
-        self._gateway = gateway
-        self._import_id = import_id
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        gone = asyncio.create_task(_gone(receive))
-        self._gateway.followers += 1
-        gateway_metrics.FOLLOWERS.set(self._gateway.followers)
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for text in self._texts(gone):
-                async with asyncio.timeout(self.SLOW_SECONDS):
-                    await send(_part(text, more=True))
-            if not gone.done():
-                await send(_part("", more=False))
-        except (TimeoutError, OSError):
-            return  # the server closes the connection
-        finally:
-            gone.cancel()
-            self._gateway.followers -= 1
-            gateway_metrics.FOLLOWERS.set(self._gateway.followers)
-
-    async def _texts(self, gone: "asyncio.Task[None]") -> AsyncIterator[str]:
-        until = monotonic() + self.LIFE_SECONDS
-        stopping = asyncio.create_task(self._gateway.stopping.wait())
-        try:
-            with self._gateway.states.subscribe(self._import_id) as subscription:
-                while monotonic() < until and not gone.done() and not stopping.done():
-                    subscription.event.clear()
-                    state = self._gateway.known(self._import_id)
-                    if state is None:
-                        return
-                    yield _event("state", state)
-                    if not listing.running(state):
-                        yield _event("end", state)
-                        return
-                    await asyncio.sleep(self.LEAST_SECONDS)
-                    changed = asyncio.create_task(subscription.event.wait())
-                    await asyncio.wait(
-                        {changed, gone, stopping},
-                        timeout=self.MOST_SECONDS - self.LEAST_SECONDS,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    changed.cancel()
-        finally:
-            stopping.cancel()
-
-
-async def _gone(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _part(text: str, *, more: bool) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": text.encode(), "more_body": more}
-
-
-def _event(name: str, state: State) -> str:
-    data = json.dumps(listing.shown(state), ensure_ascii=False)
-    return f"event: {name}\nid: {state['version']}\ndata: {data}\n\n"
+    return EventStream(gateway, import_id)
 
 
 @router.get(
@@ -391,7 +291,7 @@ async def errors_file(
     state = gateway.state(import_id)
     path = gateway.spool.scratch(f".{extension}")
     try:
-        await _run(
+        await run_task(
             request,
             tasks.errors_file,
             gateway.settings,
@@ -430,7 +330,7 @@ async def errors_of(request: Request, state: State) -> dict[str, Any]:
     if not state["rejected"] + state["cancelled"]:
         return {"by_code": {}, "first": []}
     gateway = of(request)
-    found: dict[str, Any] = await _run(
+    found: dict[str, Any] = await run_task(
         request, tasks.first_errors, gateway.settings, state, seconds=gateway.limits.check_seconds
     )
     return found

@@ -1,0 +1,56 @@
+"""Work of a child process that a client waits for, for as long as the client is connected."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from producers.gateway.problems import Problem
+from producers.gateway.processes import tasks
+from producers.gateway.processes.child_processes import ChildDiedError
+from producers.gateway.shared import of
+from producers.reading import RefusedError
+
+T = TypeVar("T")
+
+
+async def run_task(request: Request, task: Any, *arguments: Any, seconds: float) -> Any:
+    """A task in a child process; what can go wrong with it as a Problem."""
+    try:
+        return await while_there(
+            request, of(request).children.run(task, *arguments, seconds=seconds)
+        )
+    except RefusedError as refusal:
+        error = {"code": refusal.code, "message": refusal.message}
+        raise Problem(422, refusal.code, refusal.message, errors=[error]) from None
+    except TimeoutError:
+        raise Problem(
+            422, "time-limit", "La lecture du fichier prend trop de temps : découpez-le."
+        ) from None
+    except ChildDiedError as error:
+        raise Problem(
+            422, "unreadable", "Le fichier n'a pas pu être lu : enregistrez-le à nouveau."
+        ) from error
+    except tasks.AwayError as error:
+        raise Problem(503, "unreachable", str(error), headers={"Retry-After": "5"}) from None
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to. It is cancelled where the client goes away: raises Problem 408."""
+    working = asyncio.create_task(work)
+    gone = asyncio.create_task(disconnected(request.receive))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Problem(408, "client-gone", "Plus personne n'attend cette réponse.")
+        return working.result()
+    finally:
+        gone.cancel()
+        working.cancel()
+        await asyncio.wait({working, gone})
+
+
+async def disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -14,7 +14,7 @@ import structlog
 
 from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.accounting import positions
 from processors.rows.batch_loop import Settler
 from schemas.codec.framing import DecodeError

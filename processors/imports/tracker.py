@@ -22,7 +22,8 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
-from processors.kafka.consumer import Batch, BatchConsumer
+from processors.kafka.batch import Batch
+from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting import positions, rejects
 from processors.rows.accounting.sqlstate import passes
 from processors.rows.batch_loop import settle

@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -27,60 +27,27 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from processors.errors import PositionLostError, UnreachableError, WorkerError
+from processors.kafka.batch import Batch
 
 log = structlog.get_logger(__name__)
+
 
 RECOVERY_SECONDS = 60.0
 """Longest recovery of tables after a rebalance. Faust can wait for the end of one that has ended (its
 signal is cleared before the waiter looks), and would keep the partitions without reading them."""
 
+
 FETCH_WAIT_MS = 250
 """How long the broker may wait for records. Faust's own is 1.5 s, and for so long partitions with
 records were not read: while a request for idle ones waits, aiokafka sends that broker no other."""
 
+
 FULL_SECONDS = 0.02
 """How often it is asked whether there is a partition to read, or room for more of one."""
 
+
 SEEK_AGAIN_SECONDS = 1.0
 """Between two seeks while a server cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records of one partition, as one fetch returned them.
-
-    `start` is the position that they were fetched from and `end` the position after: offsets in
-    between may be missing, where a transaction of an upstream system left its markers. `turn` is
-    the seek that the fetch followed: a later seek of the partition makes the batch void.
-    """
-
-    topic: str
-    partition: int
-    start: int
-    end: int
-    records: Sequence[ConsumerRecord]
-    turn: object
-
-    @property
-    def tp(self) -> TP:
-        return TP(self.topic, self.partition)
-
-    def precedes(self, other: "Batch") -> bool:
-        """Whether `other` is the fetch after this one, with no seek between the two."""
-        return self.turn is other.turn and self.end == other.start
-
-    def joined(self, other: "Batch") -> "Batch":
-        """This batch and the one that it precedes, as one."""
-        return replace(self, end=other.end, records=[*self.records, *other.records])
-
-    def halves(self) -> "tuple[Batch, Batch]":
-        """Two batches in place of this one, which has two records or more."""
-        middle = len(self.records) // 2
-        boundary = self.records[middle].offset
-        return (
-            replace(self, end=boundary, records=self.records[:middle]),
-            replace(self, start=boundary, records=self.records[middle:]),
-        )
 
 
 class Positions(Protocol):

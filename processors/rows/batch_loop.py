@@ -12,7 +12,8 @@ import structlog
 from processors import metrics
 from processors.database.pool import Pool
 from processors.errors import BatchTooLargeError
-from processors.kafka.consumer import Batch, BatchConsumer
+from processors.kafka.batch import Batch
+from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting.positions import FencedError, halt
 from processors.rows.accounting.reject_limit import RejectLimitError
 from processors.rows.accounting.sqlstate import Blame, blame, passes

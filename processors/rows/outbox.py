@@ -27,7 +27,7 @@ from processors.database.queries import load
 from processors.kafka.producer import Send
 from processors.rows.accounting import progress, resolution
 from processors.rows.accounting.sqlstate import passes
-from processors.rows.transaction import Written
+from processors.rows.accounting.written import Written
 from schemas.codec.framing import NAMESPACE, Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
 

@@ -11,13 +11,13 @@ import psycopg
 
 from processors.database.pool import Connection, Pool, transaction
 from processors.errors import BatchTooLargeError
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.accounting import positions, progress, rejects, resolution
 from processors.rows.accounting.cancellation import rejected_row, stopped
-from processors.rows.accounting.progress import Progress
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.row_counts import Outcomes
 from processors.rows.accounting.sqlstate import Blame, blame
+from processors.rows.accounting.written import Written
 from processors.rows.derived import public_pages, text_requests
 from processors.rows.merge.isolation import Merge, merge_all, merge_isolating
 from processors.rows.merge.merge import Merged, Origin, stage
@@ -27,22 +27,6 @@ from processors.rows.parking import parked_rows
 from processors.rows.parking.parked_rows import Released, Waiting
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, SOUS_CATEGORIE, VILLE, ImportType
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a transaction did: outcomes with the rejected rows in, and the imports' new progress.
-
-    `freed` is the same of rows of another topic that waited for these. `left`: there may be more.
-    `misled`: a parent that was known was not there.
-    """
-
-    outcomes: Outcomes
-    rejects: Sequence[Reject]
-    progress: Sequence[Progress]
-    freed: "Written | None" = None
-    left: bool = False
-    misled: bool = False
 
 
 @dataclass(frozen=True)

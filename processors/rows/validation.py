@@ -18,7 +18,7 @@ from schemas.rules import Luhn, problems
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
-    from processors.kafka.consumer import Batch
+    from processors.kafka.batch import Batch
 
 _MILLISECOND = timedelta(milliseconds=1)
 

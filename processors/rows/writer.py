@@ -11,16 +11,18 @@ from faust.types import TP
 
 from processors import metrics
 from processors.database.pool import Pool
-from processors.kafka.consumer import Batch, BatchConsumer
+from processors.kafka.batch import Batch
+from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.accounting.written import Written
 from processors.rows.batch_loop import settle
 from processors.rows.merge.targets import Target
 from processors.rows.model import Judged
 from processors.rows.outbox import Outbox
 from processors.rows.parking.category_table import Categories
 from processors.rows.parking.parked_rows import Waiting
-from processors.rows.transaction import ALONE, Kin, Written, write
+from processors.rows.transaction import ALONE, Kin, write
 from processors.rows.validation import judge
 from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType

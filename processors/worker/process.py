@@ -28,12 +28,9 @@ from processors.monitoring.http import served
 from processors.monitoring.server_checks import Ask, Servers
 from processors.settings import Settings
 from processors.worker.topology import KINDS, World
+from schemas.codec.schema import SchemaUnknownError
 from schemas.runtime import error_reports
-from schemas.runtime.registry import (
-    RegistryDeniedError,
-    RegistryUnavailableError,
-    SchemaUnknownError,
-)
+from schemas.runtime.registry import RegistryDeniedError, RegistryUnavailableError
 from schemas.runtime.traces import BatchSpans
 from schemas.topics import TOPICS
 

@@ -14,8 +14,8 @@ from producers.kafka.publisher import Publisher
 from producers.kafka.reject_log import Reject, RejectLog
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
+from schemas.codec.schema import SchemaUnknownError
 from schemas.runtime import traces
-from schemas.runtime.registry import SchemaUnknownError
 from schemas.topics import Topic
 
 KAFKA_SECONDS = 8.0

@@ -26,7 +26,7 @@ from schemas.codec.avro_reader import (
     compile_rows_reader,
 )
 from schemas.codec.avro_writer import Columns, Write, column_writer
-from schemas.runtime.registry import Schema, SchemaUnknownError
+from schemas.codec.schema import Schema, SchemaUnknownError
 
 Record = dict[str, Any]
 Values = tuple[Any, ...]

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import httpx
+from schemas.codec.schema import Schema, SchemaUnknownError
 
 DENIED = (401, 403)
-NOT_FOUND = 404
-INCOMPATIBLE = 409
 
-Schema = dict[str, Any]
+
+NOT_FOUND = 404
+
+
+INCOMPATIBLE = 409
 
 
 class RegistryUnavailableError(Exception):
@@ -24,10 +27,6 @@ class RegistryUnavailableError(Exception):
 
 class RegistryDeniedError(RegistryUnavailableError):
     """The registry does not let us in, or is not the one that we trust: somebody has to act."""
-
-
-class SchemaUnknownError(LookupError):
-    """The registry does not hold this schema."""
 
 
 class IncompatibleSchemaError(Exception):

@@ -19,16 +19,17 @@ from psycopg_pool import AsyncConnectionPool
 
 from processors.database.pool import Connection, Pool
 from processors.errors import BatchTooLargeError
+from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import Identity
-from processors.kafka.consumer import Batch
 from processors.rows.accounting.positions import StoredPositions
 from processors.rows.accounting.reject_limit import RejectLimit
+from processors.rows.accounting.written import Written
 from processors.rows.merge.targets import TARGETS
-from processors.rows.transaction import Written, write
+from processors.rows.transaction import write
 from processors.rows.validation import judge
 from schemas.codec.framing import Encoder, RowDecoder, load
+from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE
-from schemas.runtime.registry import Schema
 from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import save
 from tests.benchmarks.samples import siren

@@ -19,7 +19,7 @@ from uuid import uuid4
 import fastavro
 from aiokafka import ConsumerRecord
 
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.merge.merge import Origin, _columns, _identifiers, stage
 from processors.rows.merge.targets import TARGETS
 from processors.rows.validation import judge

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from deploy.local.processes.ports import free_port
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record, RowDecoder, load
-from schemas.runtime.registry import Registry, RegistryUnavailableError, Schema, SchemaUnknownError
+from schemas.codec.schema import Schema, SchemaUnknownError
+from schemas.runtime.registry import Registry, RegistryUnavailableError
 from tests.contract.test_fast_avro import nameless
 from tests.examples import examples
 

@@ -16,9 +16,9 @@ import pytest
 from fastavro.validation import ValidationError, validate
 
 from schemas.codec.framing import Decoder, Encoder, load
+from schemas.codec.schema import Schema
 from schemas.import_types import IMPORT_TYPES
 from schemas.rules import Problem, problems
-from schemas.runtime.registry import Schema
 from schemas.topics import TOPICS
 
 SCHEMAS = Path(str(resources.files("schemas")))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from processors.imports.state import state_of
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.monitoring.health import Health
 from processors.rows.merge.targets import TARGETS
 from processors.rows.writer import Family

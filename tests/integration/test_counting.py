@@ -10,7 +10,7 @@ from processors.database.pool import open_pool
 from processors.monitoring import overview_counts
 from processors.monitoring.overview_counts import Counting, Topics
 from schemas.codec.framing import Decoder, Encoder, Record, load
-from schemas.runtime.registry import Schema
+from schemas.codec.schema import Schema
 from schemas.topics import STATS
 from tests.fix_gateway import companies
 from tests.fix_stack import Site, eventually

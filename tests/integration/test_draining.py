@@ -31,8 +31,9 @@ from deploy.local.stack import Stack
 from processors.database.pool import TRANSACTION_SHARE
 from processors.errors import PositionLostError, UnreachableError
 from processors.kafka import consumer
+from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import create_topics, identify
-from processors.kafka.consumer import Batch, BatchConsumer, BatchTransport, Tables
+from processors.kafka.consumer import BatchConsumer, BatchTransport, Tables
 from processors.settings import Settings
 from processors.worker import topology as wiring
 from tests.fix_stack import Site, eventually

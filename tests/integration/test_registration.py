@@ -12,13 +12,8 @@ from fastavro import parse_schema
 from deploy.local.processes.ports import free_port
 from deploy.local.stack import Stack
 from schemas.codec.framing import DecodeError, Decoder, Encoder, load
-from schemas.runtime.registry import (
-    IncompatibleSchemaError,
-    Registry,
-    RegistryUnavailableError,
-    Schema,
-    SchemaUnknownError,
-)
+from schemas.codec.schema import Schema, SchemaUnknownError
+from schemas.runtime.registry import IncompatibleSchemaError, Registry, RegistryUnavailableError
 from schemas.topics import TOPICS
 from tests.fix_stack import Site
 

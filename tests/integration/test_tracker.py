@@ -13,7 +13,8 @@ from faust.types import TP
 from processors.database.pool import open_pool
 from processors.imports.tracker import Tracker
 from schemas.codec.framing import Decoder, Encoder, Record, load
-from schemas.runtime.registry import Registry, Schema
+from schemas.codec.schema import Schema
+from schemas.runtime.registry import Registry
 from tests.fix_companies import Companies
 from tests.fix_gateway import Served
 from tests.fix_stack import Site, eventually

@@ -15,7 +15,7 @@ from processors.database.pool import open_pool
 from processors.imports.log_guard import Stragglers
 from processors.imports.tracker import Tracker
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, Record, load
-from schemas.runtime.registry import Schema
+from schemas.codec.schema import Schema
 from tests.integration.test_writing import IMPORT, Partition, _waits, database
 
 __all__ = ["database"]  # fixtures

@@ -23,22 +23,23 @@ from psycopg.rows import dict_row
 from deploy.local.stack import Stack
 from processors.database.pool import Pool, open_pool
 from processors.errors import BatchTooLargeError, ConfigurationError
+from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import Identity
-from processors.kafka.consumer import Batch
 from processors.rows.accounting import reject_limit
 from processors.rows.accounting.positions import FencedError, StoredPositions, halt
 from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.sqlstate import Blame, blame, passes
+from processors.rows.accounting.written import Written
 from processors.rows.merge import isolation
 from processors.rows.merge.merge import MOST_ROUNDS
 from processors.rows.merge.targets import TARGETS, Target
 from processors.rows.model import Judged
-from processors.rows.transaction import ALONE, Kin, Written, write
+from processors.rows.transaction import ALONE, Kin, write
 from processors.rows.validation import judge
 from schemas.codec.framing import Encoder, RowDecoder, load
+from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
-from schemas.runtime.registry import Schema, SchemaUnknownError
 from schemas.values.geography import departement_of, region_of
 from tests.examples import examples
 from tests.fix_stack import new_database

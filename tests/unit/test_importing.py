@@ -17,8 +17,8 @@ from producers.kafka.import_state import State, new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row, open_source
 from schemas.codec.framing import Decoder, Encoder, load
+from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE, VILLE
-from schemas.runtime.registry import Schema
 
 IDS = ["first", "second", "third"]
 OPTIONS = {

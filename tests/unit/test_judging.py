@@ -8,12 +8,13 @@ import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.model import Judged, Reject, Row
 from processors.rows.validation import APPENDED_AT, FUTURE_MS, judge
 from schemas.codec.framing import Encoder, RowDecoder, load
+from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
-from schemas.runtime.registry import RegistryUnavailableError, Schema, SchemaUnknownError
+from schemas.runtime.registry import RegistryUnavailableError
 
 PARTITIONS = 4
 SIREN = "732829320"

@@ -14,7 +14,7 @@ from producers.kafka.import_state import State, new_state
 from producers.kafka.progress_log import ProgressLog
 from producers.kafka.reject_log import Reject, RejectLog
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, load
-from schemas.runtime.registry import Schema
+from schemas.codec.schema import Schema
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 

@@ -17,8 +17,8 @@ from producers.kafka.reject_log import Reject
 from producers.reading.formula_guard import original, safe
 from producers.reports.error_report import Report, report, write
 from schemas.codec.framing import Decoder, Encoder, load
+from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE
-from schemas.runtime.registry import Schema
 from tests.examples import examples
 
 EMPTY = {field["name"]: None for field in load("entreprise_row")["fields"]}

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from processors.errors import BatchTooLargeError
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows import writer
 from processors.rows.accounting.positions import FencedError
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.row_counts import Outcomes
+from processors.rows.accounting.written import Written
 from processors.rows.merge.targets import TARGETS
-from processors.rows.transaction import Written
 from processors.rows.writer import Family, Means, RowWriter
 from schemas.import_types import VILLE
 from schemas.runtime.traces import BatchSpans

@@ -11,7 +11,8 @@ from psycopg_pool import PoolTimeout
 
 from processors.database.pool import Pool
 from processors.errors import BatchTooLargeError
-from processors.kafka.consumer import Batch, BatchConsumer
+from processors.kafka.batch import Batch
+from processors.kafka.consumer import BatchConsumer
 from processors.rows import batch_loop
 from processors.rows.accounting.positions import FencedError
 from processors.rows.accounting.reject_limit import RejectLimitError

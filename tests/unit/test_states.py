@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, state_of
 from schemas.codec.framing import Decoder, Encoder, load
-from schemas.runtime.registry import Schema
+from schemas.codec.schema import Schema
 
 NOW = datetime(2025, 3, 1, 8, 30, 10, tzinfo=UTC)
 STATUSES = {"PENDING", "PROCESSING", "SUCCESS", "PARTIAL", "ERROR", "CANCELLED", "PAUSED"}

@@ -2,7 +2,7 @@
 
 from aiokafka import ConsumerRecord
 
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.model import Judged, Reject, Row
 from schemas.faults import Fault
 

@@ -17,8 +17,8 @@ from psycopg_pool import PoolTimeout
 from processors.database.pool import CONNECT_SECONDS, Connection, Pool, connected
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
+from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import Identity
-from processors.kafka.consumer import Batch
 from processors.rows.accounting.sqlstate import passes
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 
 _SQL = load("processors.rows.accounting", "progress.sql")
 

@@ -16,7 +16,7 @@ from processors.rows.derived import text_requests
 from processors.rows.merge.merge import INDEXES_ONLY
 
 if TYPE_CHECKING:
-    from processors.kafka.consumer import Batch
+    from processors.kafka.batch import Batch
 
 _SQL = load("processors.rows.derived", "public_pages.sql")
 

@@ -20,7 +20,7 @@ from psycopg.rows import class_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.accounting import progress
 from processors.rows.accounting.cancellation import stopped
 from processors.rows.merge.isolation import Merge

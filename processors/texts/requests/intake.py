@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.kafka.consumer import Batch
+from processors.kafka.batch import Batch
 from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import Settler
 from processors.rows.model import Reject

@@ -10,7 +10,8 @@ from producers.gateway.access.accounts import Account
 from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
-from schemas.runtime.registry import RegistryUnavailableError, SchemaUnknownError
+from schemas.codec.schema import SchemaUnknownError
+from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import GATEWAY_AUDIT
 
 _LOGGER = logging.getLogger(__name__)

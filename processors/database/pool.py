@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.errors import UnreachableError
@@ -26,6 +28,12 @@ OPTIONS: Mapping[str, Any] = {
     "prepare_threshold": None,
 }
 """What every connection is opened with."""
+
+AWAY = (OperationalError, PoolTimeout)
+"""Errors of a server that cannot be reached."""
+
+NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedTable)
+"""Errors of a database that lacks what the migrations create."""
 
 
 class Pool(AsyncConnectionPool[Connection]):
@@ -138,3 +146,10 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                 {"limit": limit},
             )
         yield connection
+
+
+def address(database_url: str) -> tuple[str, int] | None:
+    """Host and port of the server; None for a socket of this machine."""
+    known = conninfo_to_dict(database_url)
+    host = str(known.get("host") or "")
+    return (host, int(known.get("port") or 5432)) if host and not host.startswith("/") else None

@@ -73,20 +73,20 @@ def _settings() -> Iterator["Settings"]:
 
 def _told(error: Exception) -> tuple[int, str] | None:
     """The exit code, and what to say; None of an error of our own making."""
-    from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
     from pydantic import ValidationError
 
+    from processors.database.pool import NOT_MIGRATED
     from processors.errors import WorkerError
     from schemas.runtime.registry import RegistryDeniedError, RegistryUnavailableError
     from schemas.runtime.server_settings import SecretFileError
 
+    if isinstance(error, NOT_MIGRATED):
+        return 2, f"{error.diag.message_primary}: run 'foxstream-worker migrate'"
     match error:
         case WorkerError():
             return error.exit_code, str(error)
         case RegistryUnavailableError():
             return 2 if isinstance(error, RegistryDeniedError) else 5, str(error)
-        case UndefinedTable() | UndefinedColumn() | InvalidSchemaName():
-            return 2, f"{error.diag.message_primary}: run 'foxstream-worker migrate'"
         case ValidationError():
             return 2, "; ".join(map(_wrong, error.errors()))
         case UnicodeEncodeError() | SecretFileError():

@@ -13,12 +13,9 @@ from urllib.parse import urlsplit
 
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
-from psycopg import OperationalError
-from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import PoolTimeout
 
 from processors.database.migrator import check_migrated
-from processors.database.pool import answers, open_pool
+from processors.database.pool import AWAY, address, answers, open_pool
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.kafka import broker_topics
 from processors.monitoring import certificates
@@ -123,7 +120,6 @@ def _asks(settings: Settings) -> Mapping[str, Ask]:
 
 def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
     """Where certificates are shown, by the server's name in the metrics."""
-    database = conninfo_to_dict(settings.database_url.get_secret_value())
     registry = urlsplit(settings.schema_registry_url)
     found: dict[str, Endpoint] = {}
     if settings.kafka_security_protocol.endswith("SSL"):
@@ -131,10 +127,8 @@ def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
         found["kafka"] = Endpoint(kafka.hostname or "", kafka.port or 9092)
     if registry.scheme == "https" and registry.hostname:
         found["registry"] = Endpoint(registry.hostname, registry.port or 443)
-    host = str(database.get("host") or "")
-    if host and not host.startswith("/"):
-        port = int(database.get("port") or 5432)
-        found["postgresql"] = Endpoint(host, port, certificates.ask_postgresql)
+    if database := address(settings.database_url.get_secret_value()):
+        found["postgresql"] = Endpoint(*database, certificates.ask_postgresql)
     return found
 
 
@@ -174,7 +168,7 @@ def _end_in_time(apps: Sequence[Any]) -> None:
     last_resort.start()
 
 
-_AWAY = OperationalError | PoolTimeout | TimeoutError | KafkaConnectionError | KafkaTimeoutError
+_AWAY = (*AWAY, TimeoutError, KafkaConnectionError, KafkaTimeoutError)
 
 
 def _told(reason: BaseException) -> WorkerError:

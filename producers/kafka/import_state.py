@@ -32,3 +32,8 @@ def accounted(state: State) -> int:
     """Rows that have an outcome."""
     done: int = state["success_rows"] + state["error_rows"] + state["cancelled"]
     return done
+
+
+def running(state: State) -> bool:
+    """Whether the import may still change by itself."""
+    return state["status"] not in TERMINAL

@@ -12,7 +12,7 @@ from producers.gateway.api import listing
 from producers.gateway.api.child_calls import disconnected
 from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.shared import Gateway
-from producers.kafka.import_state import State
+from producers.kafka.import_state import State, running
 
 
 class EventStream(Response):
@@ -62,7 +62,7 @@ class EventStream(Response):
                     if state is None:
                         return
                     yield _event("state", state)
-                    if not listing.running(state):
+                    if not running(state):
                         yield _event("end", state)
                         return
                     await asyncio.sleep(self.LEAST_SECONDS)

@@ -25,7 +25,7 @@ from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
 from producers.gateway.uploads import acceptance, file_type
 from producers.gateway.uploads.form import form_of
-from producers.kafka.import_state import State
+from producers.kafka.import_state import State, running
 from producers.reports import template_file
 from schemas.import_types import IMPORT_TYPES, ImportType
 
@@ -249,7 +249,7 @@ async def detail(
     state = of(request).state(import_id)
     etag = f'"{state["version"]}-{state["waiting_for"] or ""}"'
     headers = {"ETag": etag}
-    if listing.running(state):
+    if running(state):
         headers["Retry-After"] = _RETRY_SECONDS
     known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
     if etag in known or "*" in known:

@@ -1,10 +1,10 @@
 """Imports as the API shows them: one, a page of many, and what they come to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from producers.kafka.import_state import TERMINAL, State, document
+from producers.kafka.import_state import State, document
 from schemas.import_types import IMPORT_TYPES
 from schemas.values.rates import success_rate
 
@@ -92,8 +92,3 @@ def statistics(states: Iterable[State]) -> dict[str, Any]:
         "total_error_rows": errors,
         "average_success_rate": success_rate(of_total, total) or 0,
     }
-
-
-def running(state: Mapping[str, Any]) -> bool:
-    """Whether the import may still change by itself."""
-    return state["status"] not in TERMINAL

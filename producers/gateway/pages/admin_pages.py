@@ -15,7 +15,7 @@ from producers.gateway.api import actions, imports_api, listing
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway, of
 from producers.gateway.uploads import form
-from producers.kafka.import_state import TERMINAL, State, accounted
+from producers.kafka.import_state import TERMINAL, State, accounted, running
 from producers.terminal.screen import number, seconds
 from schemas.import_types import IMPORT_TYPES
 
@@ -299,7 +299,7 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
     """Counts of everything."""
     gateway = of(request)
     states = list(gateway.states.by_id.values())
-    unfinished = [state for state in states if listing.running(state)]
+    unfinished = [state for state in states if running(state)]
     facts: dict[str, Any] = {
         "sums": listing.statistics(states),
         "unfinished": len(unfinished),

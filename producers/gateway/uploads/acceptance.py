@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from producers.gateway.api.listing import running
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway
 from producers.gateway.spool import spool
 from producers.gateway.uploads.form import Form
 from producers.imports.identity import upload_ids
-from producers.kafka.import_state import State
+from producers.kafka.import_state import State, running
 from schemas.import_types import ImportType
 
 

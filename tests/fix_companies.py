@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.local.processes.process import GuardedProcess
 from producers.terminal.exits import PARTIAL
 from schemas.topics import ROWS_ENTREPRISE
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import Site, eventually, headers
 
 ROWS = 20_000
 REPEATED = 100  # at the end of each file, lines that it had before
@@ -200,6 +200,6 @@ def exact(site: Site, companies: Companies) -> None:
         )
     )
     published = {
-        dict(message.headers())["ingest.reject_id"].decode() for message in site.messages("rejects")
+        headers(message)["ingest.reject_id"].decode() for message in site.messages("rejects")
     }
     assert published == {str(found) for (found,) in site.query("SELECT id FROM ingest.rejects")}

@@ -13,12 +13,12 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import httpx
 import psycopg
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
@@ -138,7 +138,7 @@ class Site:
         with psycopg.connect(self.database_url) as connection:
             connection.execute(sql.encode(), values or None)
 
-    def messages(self, topic: str) -> list[Message]:
+    def messages(self, topic: str) -> list["Received"]:
         """All committed records of a topic of this site, by partition."""
         consumer = Consumer(
             {
@@ -152,7 +152,7 @@ class Site:
         name = self.prefix + topic
         partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
         consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
-        found: list[Message] = []
+        found: list[Received] = []
         ends = 0
         while ends < len(partitions):
             message = consumer.poll(10)
@@ -160,9 +160,33 @@ class Site:
             if message.error():
                 ends += 1
             else:
-                found.append(message)
+                found.append(cast(Received, message))
         consumer.close()
         return sorted(found, key=lambda message: (message.partition(), message.offset()))
+
+
+class Received(Protocol):
+    """A received record: unlike those of other messages of confluent_kafka, its parts are set.
+
+    Key and value are bytes or None; a test knows which.
+    """
+
+    def partition(self) -> int: ...
+
+    def offset(self) -> int: ...
+
+    def timestamp(self) -> tuple[int, int]: ...
+
+    def key(self) -> Any: ...
+
+    def value(self) -> Any: ...
+
+    def headers(self) -> list[tuple[str, bytes]] | None: ...
+
+
+def headers(message: Received) -> dict[str, bytes]:
+    """The headers of a record, by name."""
+    return dict(message.headers() or ())
 
 
 @dataclass(frozen=True)

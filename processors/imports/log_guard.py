@@ -16,7 +16,7 @@ from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
 from processors.rows.accounting import positions
-from processors.rows.batch_loop import Settler
+from processors.rows.batch_loop import BatchLoop
 from schemas.codec.framing import DecodeError
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ TOMBSTONE = -1
 """As a version: older than any state."""
 
 
-class Stragglers(Settler):
+class Stragglers(BatchLoop):
     """Reads the partitions of the log that this worker holds."""
 
     async def _write(self, batch: Batch) -> None:

@@ -25,8 +25,8 @@ from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL,
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting import positions, rejects
-from processors.rows.accounting.sqlstate import passes
-from processors.rows.batch_loop import settle
+from processors.rows.accounting.sqlstate import is_transient
+from processors.rows.batch_loop import process_batch
 from processors.rows.derived import text_requests
 from processors.rows.model import Reject
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record
@@ -90,7 +90,7 @@ class Tracker:
         """Takes the events of the topic's stream, whose values are batches."""
         async for event in events:
             batch: Batch = event.value
-            self._touched.update(*await settle(batch, consumer, self._write, self._pool))
+            self._touched.update(*await process_batch(batch, consumer, self._write, self._pool))
             self._news.set()
 
     async def follow(self) -> None:
@@ -110,7 +110,7 @@ class Tracker:
                     await self._forget()
                 await self._fold(touched)
             except Exception as error:  # the next sweep tries again; events go on meanwhile
-                if passes(error):
+                if is_transient(error):
                     log.warning("states are late", action="fold_failed", reason=repr(error))
                     await self._tell_that_it_waits()
                 else:
@@ -166,7 +166,7 @@ class Tracker:
         """Writes the states that have changed, then publishes what has not been published."""
         late: list[tuple[int, State]] = []
         async with transaction(self._pool) as connection:
-            await text_requests.seen(connection, ids)
+            await text_requests.clear_moved(connection, ids)
             for facts in await _facts(connection, ids, self._facts):
                 state = state_of(facts)
                 _, known = self._open.get(state["id"], (None, None))
@@ -308,7 +308,7 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
             values["error"] = Jsonb({"code": body["code"], "message": body["message"]})
             await connection.execute(_SQL["reading_failed"], values)
         case "GenerateAi":
-            await text_requests.ask(connection, event["import_id"])
+            await text_requests.request_again(connection, event["import_id"])
         case "Cancel" | "Pause" | "Resume" | "Settled" as what:
             await connection.execute(_SQL[what.lower()], values)
         case _:

@@ -11,7 +11,7 @@ from processors.database.connection import connect
 from processors.jobs import lease, retention, text_plan, upkeep
 from processors.jobs.catalogue import BATCH
 from processors.jobs.lease import BusyError, Connection, Counts, LostError, Run, StoppedError
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from processors.settings import Settings
 
 Work = Callable[[Settings, Run, Connection, int], Counts]
@@ -67,4 +67,4 @@ def _outcome(error: BaseException) -> str:
     """What passes by itself is tried again, as after a death; for the rest somebody has to look."""
     if isinstance(error, StoppedError | KeyboardInterrupt):
         return "stopped"
-    return "died" if passes(error) else "failed"
+    return "died" if is_transient(error) else "failed"

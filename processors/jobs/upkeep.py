@@ -46,11 +46,11 @@ def resolve_pages(settings: Settings, run: Run, connection: Connection, batch: i
     async def resolve() -> Mapping[str, int]:
         database_url = settings.database_url.get_secret_value()
         async with open_pool(database_url, 1, settings.session_seconds) as pool:
-            made, after = await public_pages.look_again(pool, None)
+            made, after = await public_pages.resolve_all(pool, None)
             total.update(made._asdict())
             while after is not None:
                 run.hold(connection, {"made": total["made"], "retired": total["retired"]})
-                made, after = await public_pages.look_again(pool, after)
+                made, after = await public_pages.resolve_all(pool, after)
                 total.update(made._asdict())
             return await public_pages.counted(pool)
 

@@ -11,9 +11,10 @@ from faust.types import TP
 class Batch:
     """Records of one partition, as one fetch returned them.
 
-    `start` is the position that they were fetched from and `end` the position after: offsets in
-    between may be missing, where a transaction of an upstream system left its markers. `turn` is
-    the seek that the fetch followed: a later seek of the partition makes the batch void.
+    `start` is the position from which they were fetched and `end` the position after them: offsets
+    in between may be missing, if a transaction of an upstream system left its markers there.
+    `assignment_token` is replaced by each seek of the partition: a batch with another token is
+    outdated.
     """
 
     topic: str
@@ -21,22 +22,22 @@ class Batch:
     start: int
     end: int
     records: Sequence[ConsumerRecord]
-    turn: object
+    assignment_token: object
 
     @property
     def tp(self) -> TP:
         return TP(self.topic, self.partition)
 
     def precedes(self, other: "Batch") -> bool:
-        """Whether `other` is the fetch after this one, with no seek between the two."""
-        return self.turn is other.turn and self.end == other.start
+        """Whether `other` is the fetch after this one, without a seek between the two."""
+        return self.assignment_token is other.assignment_token and self.end == other.start
 
     def joined(self, other: "Batch") -> "Batch":
         """This batch and the one that it precedes, as one."""
         return replace(self, end=other.end, records=[*self.records, *other.records])
 
     def halves(self) -> "tuple[Batch, Batch]":
-        """Two batches in place of this one, which has two records or more."""
+        """Two batches that replace this one, which has two records or more."""
         middle = len(self.records) // 2
         boundary = self.records[middle].offset
         return (

@@ -1,11 +1,12 @@
-"""What the broker says of the topics: whether they are there, and which of their name they are."""
+"""Topics on the broker: creates and identifies them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from schemas.runtime.kafka_denial import denial
@@ -15,12 +16,12 @@ from schemas.topics import CO_PARTITIONED, TOPICS
 TIMEOUT_SECONDS = 10.0
 
 ANSWER_SECONDS = 5.0
-"""Of a broker that is there."""
+"""How long a broker that is up may take to respond."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells a topic from another of the same name."""
+    """What distinguishes a topic from another one with the same name."""
 
     cluster: str
     topic_id: str
@@ -31,7 +32,7 @@ class Identity:
 
 
 def identify(settings: ServerSettings, topics: Iterable[str]) -> dict[str, Identity]:
-    """The identity of each topic. Raises ConfigurationError for one that is not there."""
+    """The identity of each topic. Raises ConfigurationError if one does not exist."""
     admin = admin_client(settings)
     names = list(topics)
     try:
@@ -45,7 +46,7 @@ def identify(settings: ServerSettings, topics: Iterable[str]) -> dict[str, Ident
         described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_SECONDS)
         return {
             name: Identity(
-                cluster.cluster_id,
+                str(cluster.cluster_id),
                 str(future.result().topic_id),
                 len(future.result().partitions),
             )
@@ -62,7 +63,7 @@ def create_topics(settings: ServerSettings) -> list[str]:
     try:
         present = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
         missing = [topic for topic in TOPICS if prefix + topic.name not in present]
-        # Row topics that a new version brings get as many partitions as those that there are.
+        # Row topics that a new version adds get as many partitions as the existing ones.
         wide = max(
             (
                 len(present[prefix + topic.name].partitions)
@@ -92,24 +93,24 @@ def create_topics(settings: ServerSettings) -> list[str]:
         raise unreachable(settings, error) from error
 
 
-def configuration(settings: ServerSettings) -> Mapping[str, Any]:
-    """What every librdkafka client of ours is told."""
+def configuration(settings: ServerSettings) -> dict[str, Any]:
+    """Configuration of every librdkafka client."""
     # Its own log lines would repeat on the terminal what the error says.
     return {**settings.librdkafka(), "log_level": 0}
 
 
 def admin_client(settings: ServerSettings) -> AdminClient:
-    """For questions to the cluster and changes of it; it connects when it is first used."""
+    """A client that describes and changes the cluster; it connects when it is first used."""
     return AdminClient(configuration(settings))
 
 
 def answers(admin: AdminClient) -> None:
-    """Returns where Kafka answers. Raises KafkaException."""
+    """Returns if Kafka responds. Raises KafkaException."""
     admin.list_topics(timeout=ANSWER_SECONDS)
 
 
 def unreachable(settings: ServerSettings, error: KafkaException) -> WorkerError:
-    """What such an error is to whoever runs a command or a worker."""
+    """The error as the operator of a command or a worker needs it."""
     denied = _denial(settings)
     if denied is not None:
         return ConfigurationError(
@@ -122,6 +123,6 @@ def unreachable(settings: ServerSettings, error: KafkaException) -> WorkerError:
 
 
 def _denial(settings: ServerSettings) -> str | None:
-    told: list[KafkaError] = []
-    client = Producer({**configuration(settings), "error_cb": told.append})
-    return denial(client.poll, told)
+    errors: list[KafkaError] = []
+    client = Producer({**configuration(settings), "error_cb": errors.append})
+    return denial(client.poll, errors)

@@ -1,33 +1,31 @@
-"""The one extension of Faust: records in batches, and positions held in PostgreSQL.
+"""The one extension of Faust: records in batches, and positions stored in PostgreSQL.
 
-A Faust consumer hands out one message per record and commits to Kafka. This one hands out one
-message per partition and fetch, whose value is a `Batch`, and never commits: it starts each
-partition at the offset that PostgreSQL holds. Changelogs of tables are handed out as Faust expects,
-a message per record. It relies on these facts of faust-streaming 0.15.3
-and aiokafka 0.14, each held by tests/integration/test_draining.py:
+A Faust consumer delivers one message per record and commits to Kafka. This one delivers one message
+per partition and fetch, whose value is a `Batch`, and never commits: it starts each partition at the
+offset that PostgreSQL stores. Changelogs of tables are delivered as Faust expects, a message per
+record. It relies on these facts of faust-streaming 0.15.3 and aiokafka 0.14, each checked by
+tests/integration/test_draining.py:
 
 * Faust fetches only through `Consumer.getmany`, and finds its start only through
   `Consumer.seek_to_committed`, which it awaits after each rebalance before it resumes the flow.
-* `AIOKafkaConsumerThread._fetch_records` runs in the thread that owns aiokafka's positions: what
-  it reads of them before and after a fetch encloses exactly the records fetched.
+* `AIOKafkaConsumerThread._fetch_records` runs in the thread that owns aiokafka's positions: the
+  positions that it reads before and after a fetch enclose exactly the fetched records.
 * A topic with `acks=False` is never committed, and a rebalance does not wait for it.
 """
 
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import structlog
-from aiokafka import ConsumerRecord
-from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from processors.errors import PositionLostError, UnreachableError, WorkerError
 from processors.kafka.batch import Batch
+from processors.kafka.fetch_thread import Fetch, FetchThread
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +35,8 @@ RECOVERY_SECONDS = 60.0
 signal is cleared before the waiter looks), and would keep the partitions without reading them."""
 
 
-FETCH_WAIT_MS = 250
-"""How long the broker may wait for records. Faust's own is 1.5 s, and for so long partitions with
-records were not read: while a request for idle ones waits, aiokafka sends that broker no other."""
-
-
 FULL_SECONDS = 0.02
-"""How often it is asked whether there is a partition to read, or room for more of one."""
+"""Interval of checking whether there is a partition to read, or room for more of one."""
 
 
 SEEK_AGAIN_SECONDS = 1.0
@@ -56,124 +49,73 @@ class Positions(Protocol):
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
         """The stored next offset of each partition; one that has none starts at its beginning.
 
-        Raises UnreachableError where a server refuses to answer: it is asked again.
+        Raises UnreachableError if a server does not respond: the seek is tried again.
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    start: int | None
-    end: int
-    records: Sequence[ConsumerRecord]
-
-
-class _Handed(NamedTuple):
-    """A batch that was handed out. Of its `records` the first was appended at this Unix time."""
+class _Delivered(NamedTuple):
+    """A delivered batch. The first of its `records` was appended at this Unix time."""
 
     end: int
     appended_at: float
     records: int
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Tells with the records of a fetch the positions that they lie between."""
+class BatchConsumer(driver.Consumer):
+    """Delivers batches, none of them before its partition is at the position in PostgreSQL."""
 
-    logger = logging.getLogger("faust")  # else mode logs under our module's name
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust reads committed records only in its exactly-once mode, which is not used.
-        consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._starts: dict[Any, int | None] = {}
-        self._ends: dict[Any, int] = {}
-
-    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> dict[TP, _Fetched]:
-        before = self._positions(consumer)
-        fetched = await super()._fetch_records(consumer, *args, **kwargs)
-        found: dict[TP, _Fetched] = {}
-        for tp, end in self._positions(consumer).items():
-            # A call that met only markers or aborted records moved the position without a record:
-            # the next ones were fetched from where that call began.
-            moved_here = before.get(tp) == self._ends.get(tp)
-            start = self._starts.get(tp) if moved_here else before.get(tp)
-            if tp in fetched:
-                found[TP(tp.topic, tp.partition)] = _Fetched(start, end, fetched[tp])
-                start = end
-            self._starts[tp], self._ends[tp] = start, end
-        return found
-
-    def reached(self, tp: TP) -> int:
-        """The position after the last fetch, or 0."""
-        return self._ends.get(tp, 0)
-
-    def _positions(self, consumer: Any) -> dict[Any, int]:
-        subscription = consumer._subscription.subscription
-        assignment = subscription and subscription.assignment
-        if not assignment:
-            return {}
-        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
-        return {tp: state.position for tp, state in states.items() if state.has_valid_position}
-
-
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Hands out batches, none of them before its partition stands where PostgreSQL says."""
-
+    transport: "BatchTransport"
+    _thread: FetchThread
     logger = logging.getLogger("faust")  # else mode logs under our module's name
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._positions: Positions = self.transport.positions
         self._expected: dict[TP, int] = {}
-        self._turns: dict[TP, object] = {}
+        self._assignment_tokens: dict[TP, object] = {}
         self._written: dict[TP, int] = {}
         self._dropped: set[TP] = set()
         self._joined = False
-        self._sought = -1  # the generation of the last seek after a rebalance
+        self._sought_generation = -1  # of the last seek after a rebalance
         self.halted: set[TP] = set()
-        self._most_unwritten: int = self.transport.most_unwritten
-        self._seek_seconds: float = self.transport.seek_seconds
-        self._handed: dict[TP, deque[_Handed]] = defaultdict(deque)
+        self._most_unwritten = self.transport.most_unwritten
+        self._seek_seconds = self.transport.seek_seconds
+        self._delivered: dict[TP, deque[_Delivered]] = defaultdict(deque)
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> FetchThread:
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
     def is_current(self, batch: Batch) -> bool:
-        """Whether the partition is still ours and has not been sought since this batch."""
-        return self._turns.get(batch.tp) is batch.turn
+        """Whether the partition is still assigned and has not been sought since this batch."""
+        return self._assignment_tokens.get(batch.tp) is batch.assignment_token
 
-    def wrote(self, batch: Batch) -> None:
-        """Notes that a batch is committed, whoever did it."""
+    def mark_written(self, batch: Batch) -> None:
+        """Notes that a batch is committed, by this worker or another."""
         if self.is_current(batch):
             self._written[batch.tp] = batch.end
             self._unwritten(batch.tp, batch.end)
 
     def written(self, tp: TP) -> int:
-        """The highest position that was seen committed since the last seek, or 0."""
+        """The highest position that this worker knows to be committed since the last seek, or 0."""
         return self._written.get(tp, 0)
 
     def unwritten_since(self, tp: TP, position: int) -> float | None:
-        """Unix time at which Kafka took the oldest record handed out from this position on."""
-        handed = self._unwritten(tp, position)
-        return handed[0].appended_at if handed else None
+        """Unix time at which Kafka appended the oldest record delivered from this position on."""
+        unwritten = self._unwritten(tp, position)
+        return unwritten[0].appended_at if unwritten else None
 
-    def _unwritten(self, tp: TP, position: int) -> "deque[_Handed]":
-        handed = self._handed[tp]
-        while handed and handed[0].end <= position:
-            handed.popleft()
-        return handed
+    def _unwritten(self, tp: TP, position: int) -> "deque[_Delivered]":
+        delivered = self._delivered[tp]
+        while delivered and delivered[0].end <= position:
+            delivered.popleft()
+        return delivered
 
-    def reached(self, tp: TP) -> int:
-        """The offset up to which a partition is fetched: past the markers of transactions, too."""
-        position: int = self._thread.reached(tp)
-        return position
+    def fetch_position(self, tp: TP) -> int:
+        """The offset up to which a partition is fetched, past markers of transactions as well."""
+        return self._thread.fetch_position(tp)
 
     def waits_for(self) -> str | None:
-        """What has to happen before records are read; None where they are read."""
+        """What has to happen before records are read; None if they are read."""
         if not self._joined:
             return "a place in its group"
         if self.app.in_recovery:
@@ -185,27 +127,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 f"{t}[{n}] is halted" for t, n in sorted(self.halted)
             )
         read = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
-        return "its positions" if read - self._turns.keys() else None
+        return "its positions" if read - self._assignment_tokens.keys() else None
 
     async def seek_again(self, batch: Batch) -> None:
-        """Takes the partition of a batch that was given up back to its stored position."""
+        """Seeks the partition of a batch that was given up back to its stored position."""
         if self.is_current(batch):
             await self._seek_or_crash({batch.tp})
 
-    async def follow_back(self, tp: TP) -> None:
-        """Takes a partition back whose stored position went back: its database was restored."""
-        if tp in self._turns:
+    async def seek_restored(self, tp: TP) -> None:
+        """Seeks a partition whose stored position went back: its database was restored."""
+        if tp in self._assignment_tokens:
             await self._seek_or_crash({tp})
 
-    def void(self, batch: Batch) -> None:
-        """Hands out nothing more of the batch's partition until the next rebalance."""
+    def halt(self, batch: Batch) -> None:
+        """Delivers nothing more of the batch's partition until the next rebalance."""
         self._forget({batch.tp})
         self.halted.add(batch.tp)
         self.pause_partitions({batch.tp})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        # A rebalance takes every partition through a new seek, those that stay as well.
-        self._forget(set(self._turns))
+        # A rebalance seeks every partition anew, those that stay assigned as well.
+        self._forget(set(self._assignment_tokens))
         self.halted.clear()
         await super().on_partitions_revoked(revoked)
 
@@ -218,25 +160,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.sleep(RECOVERY_SECONDS)
         if self.should_stop or self.app.consumer_generation_id != generation:
             return
-        if self.assignment() and self._sought != generation:
+        if self.assignment() and self._sought_generation != generation:
             await self.app.crash(WorkerError("tables do not recover: the worker has to start anew"))
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        self._sought = self.app.consumer_generation_id
-        # Changelogs of tables are sought and read by Faust's own recovery.
+        self._sought_generation = self.app.consumer_generation_id
+        # Faust's own recovery seeks and reads the changelogs of tables.
         return await self._seek_or_crash(
             {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
         )
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        # A fetch that followed a seek and was not handed out, as it came before this side knew of
-        # the seek. It would not come again by itself: here no other is under way.
-        if self.flow_active and (lost := self._dropped & self._turns.keys()):
+        # A fetch after a seek that was not delivered, because it came before this side knew of the
+        # seek. It would not come again by itself: at this point no other fetch is under way.
+        if self.flow_active and (lost := self._dropped & self._assignment_tokens.keys()):
             await self._seek_or_crash(lost)
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
-        # Not by Faust's _wait_next_records: where no partition is active, as in a rebalance of an app
-        # with tables, which resumes the flow first, that one sleeps for a second.
+        # Not by Faust's _wait_next_records: it sleeps for a second if no partition is active, as in a
+        # rebalance of an app with tables, which resumes the flow first.
         active = self._get_active_partitions()
         fetches = await self._getmany(active, timeout)
         generation = self.app.consumer_generation_id
@@ -249,35 +191,38 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     or self.app.consumer_generation_id != generation
                     or tp not in active
                 ):
-                    if not changelog:  # which Faust reads anew by itself
+                    if not changelog:  # Faust reads changelogs anew by itself
                         self._dropped.add(tp)
                     break
                 message = (
-                    self._to_message(tp, item) if changelog else await self._batched(tp, fetched)
+                    self._to_message(tp, item)
+                    if changelog
+                    else await self._batch_message(tp, fetched)
                 )
                 if message is not None:
                     yield tp, message
 
-    async def _batched(self, tp: TP, fetched: _Fetched) -> Any:
-        """A message whose value is the batch, None where the batch is not the next one."""
-        turn = self._turns.get(tp)
+    async def _batch_message(self, tp: TP, fetched: Fetch) -> Any:
+        """A message whose value is the batch; None if the batch is not the next one."""
+        token = self._assignment_tokens.get(tp)
         if not await self._follows(tp, fetched):
             return None
-        if turn is None or self._turns.get(tp) is not turn:
-            return None  # taken away or sought while _follows asked Kafka
+        if token is None or self._assignment_tokens.get(tp) is not token:
+            return None  # revoked or sought while _follows asked Kafka
         start, self._expected[tp] = self._expected[tp], fetched.end
         appended_at = fetched.records[0].timestamp / 1000
-        self._handed[tp].append(_Handed(fetched.end, appended_at, len(fetched.records)))
-        message = self._to_message(tp, fetched.records[-1])
+        self._delivered[tp].append(_Delivered(fetched.end, appended_at, len(fetched.records)))
+        message: Any = self._to_message(tp, fetched.records[-1])
         message.key = None
-        message.value = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, turn)
+        message.value = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, token)
         return message
 
-    async def _getmany(self, active_partitions: set[TP], timeout: float) -> Any:
-        """Fetches of partitions of which there is room for more; the others wait in Kafka.
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """Fetches of partitions that have room for more; the others wait in Kafka.
 
-        So a partition that is not written stops nobody else, and holds no more memory.
+        So a partition that is not written stops no other, and takes no more memory.
         """
+        active_partitions = active_partitions or set()
         full = {tp for tp in active_partitions if self._is_full(tp)}
         if full == active_partitions:
             await self.sleep(FULL_SECONDS)
@@ -285,17 +230,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return await super()._getmany(active_partitions - full, FULL_SECONDS if full else timeout)
 
     def _is_full(self, tp: TP) -> bool:
-        return sum(each.records for each in self._handed[tp]) >= self._most_unwritten
+        return sum(each.records for each in self._delivered[tp]) >= self._most_unwritten
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:
-            self._turns.pop(tp, None)
+            self._assignment_tokens.pop(tp, None)
             self._expected.pop(tp, None)
-            self._handed.pop(tp, None)
+            self._delivered.pop(tp, None)
             self._written.pop(tp, None)
 
-    async def _follows(self, tp: TP, fetched: _Fetched) -> bool:
-        """Whether a fetch begins where the last one handed out ended."""
+    async def _follows(self, tp: TP, fetched: Fetch) -> bool:
+        """Whether a fetch begins at the end of the last one that was delivered."""
         expected = self._expected.get(tp)
         if expected is None:  # not sought yet
             self._dropped.add(tp)
@@ -304,15 +249,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self._seek_or_crash({tp})
             return False
         if fetched.records[0].offset > expected:
-            # Either markers of a transaction or a hole: aiokafka starts anew by itself at the
-            # log's beginning when its position is gone.
-            await self._check_held({tp: expected}, await self.earliest_offsets(tp))
+            # Either markers of a transaction or a gap: aiokafka starts anew by itself at the
+            # log's beginning if its position is gone.
+            await self._check_retained({tp: expected}, await self.earliest_offsets(tp))
         return True
 
     async def _seek_or_crash(self, tps: set[TP]) -> Mapping[TP, int]:
-        """To the stored positions, or the end of the app; later, while a server is not there.
+        """Seeks to the stored positions, or ends the app; seeks later if a server cannot be reached.
 
-        Faust would only log the failure, and go on with the wrong positions or with none.
+        Faust would only log the failure, and go on with wrong positions or with none.
         """
         generation = self.app.consumer_generation_id
         try:
@@ -329,10 +274,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return {}
 
     async def _seek_later(self, tps: set[TP], generation: int) -> None:
-        """Seeks after a while; nothing of the partitions is read before."""
+        """Seeks after a while; the partitions are not read before."""
         self.pause_partitions(tps)
         await self.sleep(SEEK_AGAIN_SECONDS)
-        # Faust resumes what it is assigned once the seek that failed has returned.
+        # Faust resumes the assigned partitions once the failed seek has returned.
         self.pause_partitions(tps)
         if self.should_stop or self.app.consumer_generation_id != generation:
             return  # the rebalance seeks, or has sought
@@ -345,16 +290,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return {}
         beginnings = await self.earliest_offsets(*tps)
         stored = await self._positions.restore(beginnings)
-        await self._check_held(stored, beginnings)
+        await self._check_retained(stored, beginnings)
         self._dropped -= tps
         await self.seek_wait(stored)
         self._expected.update(stored)
         self._written.update(stored)
-        self._turns.update({tp: object() for tp in stored})
+        self._assignment_tokens.update({tp: object() for tp in stored})
         return stored
 
-    async def _check_held(self, positions: Mapping[TP, int], beginnings: Mapping[TP, int]) -> None:
-        # After the positions were read: a writer before this one may just have moved them.
+    async def _check_retained(
+        self, positions: Mapping[TP, int], beginnings: Mapping[TP, int]
+    ) -> None:
+        # After the positions were read: the writer before this one may just have moved them.
         ends = await self.highwaters(*positions)
         for tp, position in positions.items():
             if not beginnings[tp] <= position <= ends[tp]:
@@ -365,23 +312,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 )
 
 
-class Tables(TableManager):  # type: ignore[misc]
-    """The tables of an app that has them all before it starts, as ours do: nothing is waited for."""
+class BatchTransport(driver.Transport):
+    """Faust's Kafka transport with this consumer, which starts at `positions`.
 
-    logger = logging.getLogger("faust")  # else mode logs under our module's name
-
-    async def on_start(self) -> None:
-        # Faust sleeps for a second here, so that agents can add tables when they start. The
-        # subscription to Kafka waits for this method, not for the time that it takes.
-        if not self.should_stop:
-            await self._update_channels()
-            await self.recovery.start()
-
-
-class BatchTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's Kafka transport with this consumer; `positions` says where it starts.
-
-    Of a partition no more is fetched while `most_unwritten` records are handed out and not written.
+    A partition is not fetched while `most_unwritten` of its records are delivered and not written.
     `seek_seconds` is the longest seek after a rebalance. Above broker_request_timeout Faust would
     time out itself, and leave a member of the group that reads nothing.
     """

@@ -1,4 +1,4 @@
-"""How Faust's client, aiokafka, reaches Kafka."""
+"""Credentials for aiokafka, Faust's Kafka client."""
 
 import faust
 from faust.types.auth import CredentialsT
@@ -7,7 +7,7 @@ from processors.settings import Settings
 
 
 def credentials(settings: Settings) -> CredentialsT | None:
-    """What Faust is told; None for a Kafka that asks for nothing."""
+    """Faust's credentials; None for a Kafka that requires none."""
     context = settings.kafka_tls()
     if settings.kafka_security_password is not None:
         return faust.SASLCredentials(

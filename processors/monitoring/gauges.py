@@ -12,7 +12,7 @@ from faust.types import TP
 from processors import metrics
 from processors.database.pool import Pool, connected
 from processors.database.queries import load
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ async def watch(look: Look) -> None:
         try:
             await look()
         except Exception as error:  # must not take the worker's own work with it
-            if passes(error):
+            if is_transient(error):
                 log.warning("metrics are late", action="watch_late", reason=repr(error))
             else:
                 log.exception("metrics are not known", action="watch_failed")

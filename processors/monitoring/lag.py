@@ -12,7 +12,7 @@ import structlog
 from faust.types import TP
 
 from processors import metrics
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +35,11 @@ class Reading(Protocol):
 
     def written(self, tp: TP) -> int: ...
 
-    def reached(self, tp: TP) -> int: ...
+    def fetch_position(self, tp: TP) -> int: ...
 
     def unwritten_since(self, tp: TP, position: int) -> float | None: ...
 
-    async def follow_back(self, tp: TP) -> None: ...
+    async def seek_restored(self, tp: TP) -> None: ...
 
 
 class _Standing(NamedTuple):
@@ -74,7 +74,7 @@ class Lag:
             except Exception as error:  # must not take the writing of rows with it
                 if self._consumer().should_stop:
                     return  # its loop was closed in the middle of the look
-                if passes(error):
+                if is_transient(error):
                     log.warning("lag is not known", action="lag_unknown", reason=repr(error))
                 else:
                     log.exception("lag is not known", action="lag_unknown")
@@ -107,14 +107,14 @@ class Lag:
                     "the database went back", action="position_went_back",
                     topic=tp.topic, partition=tp.partition, was=written[tp], now=position,
                 )  # fmt: skip
-                await consumer.follow_back(tp)
+                await consumer.seek_restored(tp)
 
     def _tell(self, consumer: Reading, tp: TP, end: int) -> None:
         """Seconds: of the oldest row not written, or of the standstill where nobody read it yet."""
         standing = self._standing[tp]
         read = consumer.unwritten_since(tp, standing.position)
         rows = end - standing.position
-        if read is None and consumer.reached(tp) >= end and tp not in consumer.halted:
+        if read is None and consumer.fetch_position(tp) >= end and tp not in consumer.halted:
             rows = 0  # what is left are markers of transactions
         if rows > 0:
             self._waiting.add(tp)

@@ -18,7 +18,7 @@ from faust.types import TP
 
 from processors.database.pool import Pool, transaction
 from processors.database.queries import load
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from schemas.codec.framing import Encoder
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ class Counting:
             try:
                 await self.look()
             except Exception as error:  # must not take the imports with it
-                if passes(error):
+                if is_transient(error):
                     log.warning("counts are late", action="counts_late", reason=repr(error))
                 else:
                     log.exception("counts are late", action="counts_late")

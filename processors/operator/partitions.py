@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from processors.database.connection import connect
 from processors.errors import ConfigurationError, UnreachableError

@@ -260,7 +260,7 @@ def _send(producer: Producer, rejects: Sequence[Stored]) -> dict[UUID, KafkaErro
     return failures
 
 
-def _headers(reject: Stored) -> list[tuple[str, bytes]]:
+def _headers(reject: Stored) -> list[tuple[str, str | bytes | None]]:
     appended = (reject.appended_at - EPOCH) // timedelta(milliseconds=1)
     first = EPOCH + timedelta(milliseconds=appended_ms(reject.own_headers, appended))
     ours = {

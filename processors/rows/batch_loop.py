@@ -1,4 +1,4 @@
-"""How a batch is seen through: again while a server fails, given up when it is somebody else's."""
+"""Writes one batch to its end: retries it, halves it, gives it up if it is fenced, or halts."""
 
 import random
 from abc import ABC, abstractmethod
@@ -14,9 +14,9 @@ from processors.database.pool import Pool
 from processors.errors import BatchTooLargeError
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
-from processors.rows.accounting.positions import FencedError, halt
+from processors.rows.accounting.positions import FencedError, store_halt
 from processors.rows.accounting.reject_limit import RejectLimitError
-from processors.rows.accounting.sqlstate import Blame, blame, passes
+from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 from schemas.codec.framing import Decoder
 from schemas.runtime.registry import RegistryUnavailableError
 
@@ -24,13 +24,13 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
-"""Between two tries while a server fails: each about twice the one before, up to this."""
+"""Between two tries while a server fails: each pause is about twice the one before, up to this."""
 
 Result = TypeVar("Result")
 
 
-class Settler(ABC):
-    """Sees the batches of the partitions that this worker holds through, one after another."""
+class BatchLoop(ABC):
+    """Writes the batches of the partitions assigned to this worker, one after another."""
 
     def __init__(self, decoder: Decoder, pool: Pool) -> None:
         self._decoder = decoder
@@ -39,14 +39,14 @@ class Settler(ABC):
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""
         async for event in events:
-            await settle(event.value, consumer, self._write, self._pool)
+            await process_batch(event.value, consumer, self._write, self._pool)
 
     @abstractmethod
     async def _write(self, batch: Batch) -> None:
         """Writes a batch in one transaction with its position."""
 
 
-async def settle(
+async def process_batch(
     batch: Batch,
     consumer: BatchConsumer,
     work: Callable[[Batch], Awaitable[Result]],
@@ -54,33 +54,35 @@ async def settle(
 ) -> list[Result]:
     """The results of `work`, which writes a batch in one transaction with its position.
 
-    One, or several where the batch was too large for a transaction. None where it is not written
-    by this call: it was applied before (only the answer to a COMMIT was lost), its partition was
-    taken away, or its position stands elsewhere and the partition was sought anew. Where neither a
-    server nor a row is to blame the partition is halted for a person to look, and `pool` is told
-    why; the others go on.
+    One result, or several if the batch was too large for a transaction. An empty list if this call
+    did not write it: it was applied before (only the response to a COMMIT was lost), its partition
+    was revoked, or it is fenced and the partition was sought anew. If neither a server nor a row is
+    to blame, the partition is halted until an operator acts, and the reason is stored by `pool`; the
+    other partitions go on.
     """
-    told = log.bind(topic=batch.topic, partition=batch.partition, start=batch.start)
+    batch_log = log.bind(topic=batch.topic, partition=batch.partition, start=batch.start)
     try:
         return await _persist(batch, consumer, work)
     except BatchTooLargeError:
-        told.info("batch is halved", action="batch_halved", records=len(batch.records))
+        batch_log.info("batch is halved", action="batch_halved", records=len(batch.records))
         first, second = batch.halves()
         return [
-            *await settle(first, consumer, work, pool),
-            *await settle(second, consumer, work, pool),
+            *await process_batch(first, consumer, work, pool),
+            *await process_batch(second, consumer, work, pool),
         ]
     except FencedError as error:
         if error.stored == batch.end:
-            consumer.wrote(batch)
-            told.info("batch was applied before", action="batch_known")
+            consumer.mark_written(batch)
+            batch_log.info("batch was applied before", action="batch_known")
         else:
-            told.warning("batch is not the next one", action="batch_fenced", stored=error.stored)
+            batch_log.warning(
+                "batch is not the next one", action="batch_fenced", stored=error.stored
+            )
             await consumer.seek_again(batch)
     except (psycopg.Error, RejectLimitError) as error:
-        told.exception("partition halted", action="partition_halted")
-        consumer.void(batch)
-        await halt(pool, batch, str(error))
+        batch_log.exception("partition halted", action="partition_halted")
+        consumer.halt(batch)
+        await store_halt(pool, batch, str(error))
     return []
 
 
@@ -95,27 +97,27 @@ async def _persist(
                 metrics.RETRIES.labels(batch.topic).inc()
             try:
                 result = await work(batch)
-                consumer.wrote(batch)
+                consumer.mark_written(batch)
                 metrics.LAST_COMMIT.labels(batch.topic).set_to_current_time()
                 return [result]
             except psycopg.Error as error:
                 if blame(error) is Blame.SIZE and len(batch.records) > 1:
                     raise BatchTooLargeError from error
                 raise
-    raise AssertionError("a retry without an end has ended")
+    raise AssertionError("an endless retry has ended")
 
 
 class _Pace:
-    """Seconds until the next try: at first hardly any, then more and more.
+    """Seconds until the next try: exponential backoff with jitter.
 
-    By chance, so that workers that lost a server together do not come back to it together.
+    The jitter keeps workers that lost a server together from coming back to it together.
     """
 
     def __init__(self) -> None:
         self._longest = FIRST_PAUSE_SECONDS
 
     def __call__(self, error: Exception) -> float | Literal[False]:
-        if not (passes(error) or isinstance(error, RegistryUnavailableError)):
+        if not (is_transient(error) or isinstance(error, RegistryUnavailableError)):
             return False
         longest, self._longest = self._longest, min(2 * self._longest, LONGEST_PAUSE_SECONDS)
         return random.uniform(longest / 2, longest)  # noqa: S311 - no secret

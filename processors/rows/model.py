@@ -1,4 +1,4 @@
-"""What the records of a batch are found to be: rows to write, in columns, and rejects."""
+"""The result of validating a batch: rows to write, in columns, and rejects."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
 
-class Settles(NamedTuple):
-    """The reject of another import that a row of a retry or a correction stands for."""
+class RejectedLine(NamedTuple):
+    """The line of another import whose reject a row of a retry or a correction resolves."""
 
     import_id: str
     line: int
@@ -20,19 +20,19 @@ class Settles(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A valid row. `number` is 0 and `import_id` None for a row of an upstream system."""
+    """A valid row. `row_number` is 0 and `import_id` None for a row of an upstream system."""
 
     offset: int
     key: str
     import_id: str | None
-    number: int
+    row_number: int
     line: int | None
     sheet: str | None
     occurrence: int
     policy: str
     observed_ms: int
     values: tuple[Any, ...]  # in the order of the import type's fields
-    settles: Settles | None = None
+    resolves: RejectedLine | None = None
 
 
 _row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a call in Python
@@ -40,21 +40,21 @@ _row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in the order of their offsets, a column for each part of a Row: what is done with all of
-    them is done with columns. `values` are columns as well, by the import type's fields.
+    """Rows in the order of their offsets, a column for each part of a Row: what applies to all rows
+    is done with columns. `values` are columns as well, by the import type's fields.
     """
 
     offsets: Sequence[int]
     keys: Sequence[str]
     import_ids: Sequence[str | None]
-    numbers: Sequence[int]
+    row_numbers: Sequence[int]
     lines: Sequence[int | None]
     sheets: Sequence[str | None]
     occurrences: Sequence[int]
     policies: Sequence[str]
     observed_ms: Sequence[int]
     values: Mapping[str, Sequence[Any]]
-    settles: Sequence[Settles | None]
+    resolves: Sequence[RejectedLine | None]
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -69,7 +69,7 @@ class Rows:
         return _row(values if name == "values" else getattr(self, name)[place] for name in _PARTS)
 
     def take(self, places: Sequence[int]) -> "Rows":
-        """The rows at these places, which rise."""
+        """The rows at these places, which are in ascending order."""
         if len(places) == len(self):
             return self
         columns = {name: _take(getattr(self, name), places) for name in _PARTS if name != "values"}
@@ -88,25 +88,25 @@ NO_ROWS = Rows((), (), (), (), (), (), (), (), (), {}, ())
 
 
 class Reject(NamedTuple):
-    """A record that is not written, and why.
+    """A record that is not written, and its faults.
 
-    `foreseen`: the reader of its file found it. `cancelled`: nothing is wrong with it but that its
+    `found_by_reader`: the reader of its file found the faults. `cancelled`: the row is valid, but its
     import was cancelled.
     """
 
     record: "ConsumerRecord"
     import_id: str | None
-    number: int
+    row_number: int
     line: int | None
     sheet: str | None
     faults: Sequence[Fault]
-    foreseen: bool = False
-    settles: Settles | None = None
+    found_by_reader: bool = False
+    resolves: RejectedLine | None = None
     cancelled: bool = False
 
 
 @dataclass(frozen=True)
-class Judged:
+class Validated:
     """The records of one batch, in order within `rows` and within `rejects`."""
 
     rows: Rows
@@ -117,27 +117,27 @@ class Judged:
         ids = {*self.rows.import_ids, *(reject.import_id for reject in self.rejects)}
         return {import_id for import_id in ids if import_id is not None}
 
-    def highest(self) -> dict[str, int]:
-        """The last row number of each import. No record is a replay: see without_replays."""
+    def watermarks(self) -> dict[str, int]:
+        """The last row number of each import. No record may be a replay: see without_replays."""
         last: dict[str | None, int] = dict(
-            zip(self.rows.import_ids, self.rows.numbers, strict=True)
+            zip(self.rows.import_ids, self.rows.row_numbers, strict=True)
         )
         for reject in self.rejects:
-            last[reject.import_id] = max(reject.number, last.get(reject.import_id, 0))
+            last[reject.import_id] = max(reject.row_number, last.get(reject.import_id, 0))
         return {import_id: number for import_id, number in last.items() if import_id is not None}
 
-    def without_replays(self, watermarks: Mapping[str, int]) -> "Judged":
-        """What is above the watermark of its import: the rest was settled before.
+    def without_replays(self, watermarks: Mapping[str, int]) -> "Validated":
+        """The records above the watermark of their import: the others already have an outcome.
 
-        Within the batch as well: a producer that died and began again repeats its numbers.
+        Within the batch as well: a producer that died and began again repeats its row numbers.
         """
         rows = self.rows
         highest = dict(watermarks)
         replays = set()
         for offset, import_id, number in sorted(
             [
-                *zip(rows.offsets, rows.import_ids, rows.numbers, strict=True),
-                *((each.record.offset, each.import_id, each.number) for each in self.rejects),
+                *zip(rows.offsets, rows.import_ids, rows.row_numbers, strict=True),
+                *((each.record.offset, each.import_id, each.row_number) for each in self.rejects),
             ]
         ):
             if import_id is None:
@@ -148,7 +148,7 @@ class Judged:
                 highest[import_id] = number
         if not replays:
             return self
-        return Judged(
+        return Validated(
             rows.take([i for i, offset in enumerate(rows.offsets) if offset not in replays]),
             [reject for reject in self.rejects if reject.record.offset not in replays],
         )

@@ -1,10 +1,10 @@
-"""What the rest of the world is told after a commit: rejects on their topic, progress as a hint.
+"""Publishes after a commit: rejects on their topic, progress as a hint.
 
-Rejects stand in PostgreSQL until Kafka has acknowledged them, so a worker that dies in between
+Rejects stay in PostgreSQL until Kafka has acknowledged them, so a worker that dies in between
 leaves them to its successor. One may then be published twice, under the same `ingest.reject_id`.
-Progress is not kept: the tracker reads it from PostgreSQL, sooner for having been told.
+Progress events are not stored: they make the tracker read PostgreSQL sooner.
 
-A reject that was settled leaves the reports by a marker on the same topic: the key of the reject,
+A reject that was resolved leaves the reports by a marker on the same topic: the key of the reject,
 no value, and its id in the header `ingest.settles`.
 """
 
@@ -26,7 +26,7 @@ from processors.database.pool import Pool, connected, transaction
 from processors.database.queries import load
 from processors.kafka.producer import Send
 from processors.rows.accounting import progress, resolution
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from processors.rows.accounting.written import Written
 from schemas.codec.framing import NAMESPACE, Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
@@ -36,17 +36,17 @@ log = structlog.get_logger(__name__)
 _SQL = load("processors.rows", "outbox.sql")
 
 PAUSE_SECONDS = 0.25
-"""Longest pause after telling: what is committed meanwhile is told together."""
+"""Longest pause after publishing: what is committed meanwhile is published together."""
 
 SHARE = 0.1
-"""Of its time in which it tells at most: after something short the pause is short."""
+"""The largest share of its time spent on publishing: a short publication has a short pause."""
 
 SWEEP_SECONDS = 2.0
-"""How often rejects are looked for that a worker before this one left behind."""
+"""Interval of searching for rejects that an earlier worker left unpublished."""
 
 
 class Outbox:
-    """Publishes for the partitions that this worker holds."""
+    """Publishes for the partitions assigned to this worker."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class Outbox:
         self._prefix = prefix
         self._assignment = assignment
         self._progress: dict[tuple[str, str, int], Mapping[str, Any]] = {}
-        self._news = asyncio.Event()
+        self._pending = asyncio.Event()
 
-    def tell(self, topic: str, partition: int, written: Written) -> None:
-        """Takes up what a commit brought; the newest progress of an import replaces the one before."""
+    def add(self, topic: str, partition: int, written: Written) -> None:
+        """Adds the result of a commit; the newest progress of an import replaces the one before."""
         for moved in written.progress:
             self._progress[moved.import_id, topic, partition] = {
                 "topic": topic,
@@ -75,7 +75,7 @@ class Outbox:
                 "accounted": moved.accounted,
             }
         if written.progress or written.rejects:
-            self._news.set()
+            self._pending.set()
 
     async def run(self) -> None:
         """Publishes until it is cancelled. A failure is logged and tried again with the next sweep."""
@@ -83,18 +83,18 @@ class Outbox:
         while True:
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
-                    await self._news.wait()
+                    await self._pending.wait()
             except TimeoutError:
                 pass
-            self._news.clear()
+            self._pending.clear()
             began = loop.time()
             try:
                 await self._publish_progress()
-                await self._settle_late()
-                while await self._publish_rejects() or await self._tell_settled():
+                await self._resolve_late()
+                while await self._publish_rejects() or await self._publish_resolved():
                     pass
             except Exception as error:  # must not take the writing of rows with it
-                if passes(error):
+                if is_transient(error):
                     log.warning("publishing is late", action="outbox_late", reason=repr(error))
                 else:
                     log.exception("publishing failed", action="outbox_failed")
@@ -102,18 +102,21 @@ class Outbox:
             await asyncio.sleep(min(PAUSE_SECONDS, took / SHARE - took))
 
     async def _publish_progress(self) -> None:
-        news, self._progress = self._progress, {}
-        for (import_id, _, _), body in news.items():
+        progress_events, self._progress = self._progress, {}
+        for (import_id, _, _), body in progress_events.items():
             await self._publish_event(import_id, "Progress", body)
 
     async def _publish_rejects(self) -> bool:
-        """Publishes some; whether there were any."""
-        held = list(self._assignment())
+        """Publishes some rejects; returns whether there were any."""
+        assigned = list(self._assignment())
         async with connected(self._pool) as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(
                 _SQL["unpublished"],
-                {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+                {
+                    "topics": [tp.topic for tp in assigned],
+                    "partitions": [tp.partition for tp in assigned],
+                },
             )
             rejects = await cursor.fetchall()
         if not rejects:
@@ -123,21 +126,27 @@ class Outbox:
             await connection.execute(_SQL["published"], {"ids": [row["id"] for row in rejects]})
         return True
 
-    async def _settle_late(self) -> None:
+    async def _resolve_late(self) -> None:
         async with transaction(self._pool) as connection:
-            for topic, moves in (await resolution.settle_late(connection)).items():
+            for topic, moves in (await resolution.resolve_late(connection)).items():
                 await progress.add(connection, TP(topic, 0), {}, {}, moves)
 
-    async def _tell_settled(self) -> bool:
-        """Tells the readers of rejects, and the trackers of their imports, of some; whether of any."""
-        held = list(self._assignment())
+    async def _publish_resolved(self) -> bool:
+        """Publishes markers of some resolved rejects, and events for both imports.
+
+        Returns whether there were any.
+        """
+        assigned = list(self._assignment())
         async with connected(self._pool) as connection:
             cursor = await connection.execute(
-                _SQL["untold"],
-                {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+                _SQL["resolved"],
+                {
+                    "topics": [tp.topic for tp in assigned],
+                    "partitions": [tp.partition for tp in assigned],
+                },
             )
-            settled: list[tuple[UUID, UUID, UUID]] = await cursor.fetchall()
-        if not settled:
+            resolved: list[tuple[UUID, UUID, UUID]] = await cursor.fetchall()
+        if not resolved:
             return False
         await asyncio.gather(
             *(
@@ -147,16 +156,16 @@ class Outbox:
                     None,
                     [("ingest.settles", str(reject_id).encode())],
                 )
-                for reject_id, import_id, _ in settled
+                for reject_id, import_id, _ in resolved
             )
         )
-        about = Counter(import_id for _, *both in settled for import_id in both)
-        for import_id, rejects in about.items():
+        by_import = Counter(import_id for _, *both in resolved for import_id in both)
+        for import_id, rejects in by_import.items():
             await self._publish_event(str(import_id), "Settled", {"rejects": rejects})
-        # Last: whoever dies before it leaves all of it to a successor.
+        # Last: a worker that dies before it leaves all of this to its successor.
         async with connected(self._pool) as connection:
             await connection.execute(
-                _SQL["told"], {"ids": [reject_id for reject_id, *_ in settled]}
+                _SQL["markers_published"], {"ids": [reject_id for reject_id, *_ in resolved]}
             )
         return True
 
@@ -170,14 +179,14 @@ class Outbox:
         await self._send(self._prefix + IMPORT_EVENTS.name, import_id.encode(), value, [])
 
     async def _publish_reject(self, row: Mapping[str, Any]) -> None:
-        topic, key, told = self._prefix + REJECTS.name, _key(row), list(headers(row))
+        topic, key, own = self._prefix + REJECTS.name, _key(row), list(headers(row))
         try:
-            await self._send(topic, key, row["value"], told)
+            await self._send(topic, key, row["value"], own)
         except MessageSizeTooLargeError:
-            # Of a topic that takes more than this one. The others must not wait for it for ever.
+            # From a topic with larger records than this one accepts. The others must not wait for it.
             log.warning("reject without its value", action="reject_too_large", id=str(row["id"]))
             size = str(len(row["value"])).encode()
-            await self._send(topic, key, None, [*told, ("ingest.value_in_postgresql", size)])
+            await self._send(topic, key, None, [*own, ("ingest.value_in_postgresql", size)])
 
 
 def _key(row: Mapping[str, Any]) -> bytes:
@@ -185,15 +194,15 @@ def _key(row: Mapping[str, Any]) -> bytes:
 
 
 def headers(row: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
-    """Headers of a reject: the record's own, then why it is here.
+    """Headers of a reject: the record's own, then why it was rejected.
 
-    Names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) where it has one, so that
-    its tools work; ours beside them. No value of the row stands in them but in `ingest.errors`.
+    With the names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) if it has one, so
+    that its tools work; others are our own. Only `ingest.errors` contains values of the row.
     """
     for name, value in row["headers"]:
         yield name, b64decode(value)
     faults = row["faults"]
-    told: dict[str, object] = {
+    reasons: dict[str, object] = {
         "__connect.errors.topic": row["topic"],
         "__connect.errors.partition": row["partition"],
         "__connect.errors.offset": row["offset"],
@@ -207,8 +216,8 @@ def headers(row: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
     }
     for name in ("import_id", "line", "sheet"):
         if row[name] is not None:
-            told[f"ingest.{name}"] = row[name]
-    for name, text in told.items():
+            reasons[f"ingest.{name}"] = row[name]
+    for name, text in reasons.items():
         yield name, str(text).encode()
     if row["key"] is not None:
         yield "ingest.key", row["key"]

@@ -8,8 +8,8 @@ WHERE published_at IS NULL AND (topic, partition) IN (
 ORDER BY topic, partition, "offset"
 LIMIT 1000
 
--- name: untold
--- Settled rejects whose readers do not know it yet. What was not published is first.
+-- name: resolved
+-- Resolved rejects whose marker is not published. A reject is published before its marker.
 SELECT id, import_id, settled_by
 FROM ingest.rejects
 WHERE settled_by IS NOT NULL AND NOT settled_told AND published_at IS NOT NULL
@@ -19,7 +19,7 @@ WHERE settled_by IS NOT NULL AND NOT settled_told AND published_at IS NOT NULL
     )
 LIMIT 1000
 
--- name: told
+-- name: markers_published
 UPDATE ingest.rejects SET settled_told = true WHERE id = ANY(%(ids)s)
 
 -- name: published

@@ -1,6 +1,6 @@
 """One batch, one transaction: rows, rejects, progress and position, all or nothing.
 
-The order of its steps is what promises 1 to 3 of docs/guarantees.md stand on.
+Promises 1 to 3 of docs/guarantees.md rest on the order of its steps.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from processors.database.pool import Connection, Pool, transaction
 from processors.errors import BatchTooLargeError
 from processors.kafka.batch import Batch
 from processors.rows.accounting import positions, progress, rejects, resolution
-from processors.rows.accounting.cancellation import rejected_row, stopped
+from processors.rows.accounting.cancellation import reject_cancelled, rejected_row
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.row_counts import Outcomes
 from processors.rows.accounting.sqlstate import Blame, blame
@@ -22,49 +22,53 @@ from processors.rows.derived import public_pages, text_requests
 from processors.rows.merge.isolation import Merge, merge_all, merge_isolating
 from processors.rows.merge.merge import Merged, Origin, stage
 from processors.rows.merge.targets import Target
-from processors.rows.model import Judged, Reject, Row, Rows
+from processors.rows.model import Reject, Row, Rows, Validated
 from processors.rows.parking import parked_rows
-from processors.rows.parking.parked_rows import Released, Waiting
+from processors.rows.parking.parked_rows import ChildType, Released
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, SOUS_CATEGORIE, VILLE, ImportType
 
 
 @dataclass(frozen=True)
-class Kin:
-    """What rows have to do with rows of another type.
+class RelatedRows:
+    """Parent and child rows of the rows of a batch.
 
-    `parents` are ids of parents by key, as far as they are known: those that are not are looked up
-    by the merge. `children` wait for these rows.
+    `parent_ids` are the known ids of parent rows, by key: the merge looks up the others. `children`
+    is the type whose rows wait for these rows.
     """
 
-    parents: Mapping[str, str] = field(default_factory=dict)
-    children: Waiting | None = None
+    parent_ids: Mapping[str, str] = field(default_factory=dict)
+    children: ChildType | None = None
 
 
-ALONE = Kin()
+NO_RELATED_ROWS = RelatedRows()
 
 
 async def write(
-    pool: Pool, target: Target, batch: Batch, judged: Judged, limit: RejectLimit, kin: Kin = ALONE
+    pool: Pool,
+    target: Target,
+    batch: Batch,
+    validated: Validated,
+    limit: RejectLimit,
+    related: RelatedRows = NO_RELATED_ROWS,
 ) -> Written:
-    """Raises FencedError where the batch is not the next one, psycopg.Error for the server's faults,
-    RejectLimitError.
+    """Writes a batch. Raises FencedError if it is not the next one, psycopg.Error, RejectLimitError.
 
-    Batches are taken for good. One that PostgreSQL refuses is written again with savepoints, which
-    find its bad rows: two round trips that the others do not pay.
+    Rows are assumed to be valid. If PostgreSQL rejects a batch, it is written again with savepoints,
+    which find the rows at fault: two round trips that other batches do not need.
     """
     isolating = _isolating(pool)
     try:
-        return await _write(pool, target, batch, judged, limit, kin, merge_all)
+        return await _write(pool, target, batch, validated, limit, related, merge_all)
     except psycopg.errors.ForeignKeyViolation:
-        # A parent that was known is gone: the merge looks them up.
-        alone = Kin(children=kin.children)
-        written = await _write(pool, target, batch, judged, limit, alone, isolating)
-        return replace(written, misled=True)
+        # A parent whose id was known is gone: the merge looks all of them up.
+        unknown = RelatedRows(children=related.children)
+        written = await _write(pool, target, batch, validated, limit, unknown, isolating)
+        return replace(written, stale_parent_ids=True)
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
-    return await _write(pool, target, batch, judged, limit, kin, isolating)
+    return await _write(pool, target, batch, validated, limit, related, isolating)
 
 
 def _isolating(pool: Pool) -> Merge:
@@ -75,63 +79,68 @@ async def _write(
     pool: Pool,
     target: Target,
     batch: Batch,
-    judged: Judged,
+    validated: Validated,
     limit: RejectLimit,
-    kin: Kin,
+    related: RelatedRows,
     merge: Merge,
 ) -> Written:
     async with transaction(pool) as connection:
-        # Step 1. Take the partition's turn, or learn that the batch is not the next one.
-        if kin.children or target.import_type.parent:
-            await parked_rows.take_turn(connection, batch.partition)
+        # Step 1. Lock the partition, or find that the batch is not the next one.
+        if related.children or target.import_type.parent:
+            await parked_rows.lock_family(connection, batch.partition)
         topic_id = await positions.advance(connection, batch)
-        # Step 2. Leave out what an earlier run of a producer has already settled.
-        imports, asking = judged.imports(), set[str]()
+        # Step 2. Leave out replays: rows that already have an outcome.
+        imports, with_texts = validated.imports(), set[str]()
         if imports:
-            settled, cancelled, asking = await progress.watermarks(connection, batch, imports)
-            judged = judged.without_replays(settled)
+            watermarks, cancelled, with_texts = await progress.watermarks(
+                connection, batch, imports
+            )
+            validated = validated.without_replays(watermarks)
             if cancelled:
-                judged = stopped(batch, judged, cancelled)
-        # Step 3. Write the rows, what waited for them, and the pages that they bring about.
-        merged, freed = Merged(), None
-        if judged.rows:
-            origin = Origin(batch.topic, batch.partition, kin.parents)
-            merged = await merge(connection, target, origin, stage(judged.rows))
-            freed = await _release(connection, kin.children, batch.partition, judged.rows, merge)
+                validated = reject_cancelled(batch, validated, cancelled)
+        # Step 3. Write the rows, the parked rows that waited for them, and their pages.
+        merged, released = Merged(), None
+        if validated.rows:
+            origin = Origin(batch.topic, batch.partition, related.parent_ids)
+            merged = await merge(connection, target, origin, stage(validated.rows))
+            released = await _release(
+                connection, related.children, batch.partition, validated.rows, merge
+            )
             if target.import_type is ENTREPRISE:
-                await public_pages.of_batch(connection, batch, judged.rows.keys)
-            await _announce(connection, target.import_type, judged.rows)
-            if asking:
-                await text_requests.note(connection, target.import_type, asking, judged.rows.keys)
+                await public_pages.of_batch(connection, batch, validated.rows.keys)
+            await _note_arrivals(connection, target.import_type, validated.rows)
+            if with_texts:
+                keys = validated.rows.keys
+                await text_requests.note(connection, target.import_type, with_texts, keys)
         outcomes = merged.outcomes
-        # Step 4. Keep what cannot be written, or not yet.
-        rejected = [*judged.rejects, *_refused(batch, merged.refused)]
-        surprising = sum(not (reject.foreseen or reject.cancelled) for reject in rejected)
-        limit.check(len(batch.records), surprising)
-        await _keep(connection, topic_id, target, batch, rejected, merged)
-        # Step 5. Settle the rejects that written rows stand for.
-        moves = await _settled(connection, outcomes)
+        # Step 4. Store rejects and parked rows.
+        rejected = [*validated.rejects, *_rejected_rows(batch, merged.rejected)]
+        unexpected = sum(not (reject.found_by_reader or reject.cancelled) for reject in rejected)
+        limit.check(len(batch.records), unexpected)
+        await _store(connection, topic_id, target, batch, rejected, merged)
+        # Step 5. Resolve the rejects that written rows replace.
+        moves = await _resolve(connection, outcomes)
         # Step 6. Account for all of it.
-        if freed is not None:
-            _credit(outcomes, judged.rows, freed)
-        highest = judged.highest()
+        if released is not None:
+            _count_released(outcomes, validated.rows, released)
+        watermarks = validated.watermarks()
         moved = (
-            await progress.add(connection, batch.tp, highest, outcomes.by_import, moves)
-            if highest
+            await progress.add(connection, batch.tp, watermarks, outcomes.by_import, moves)
+            if watermarks
             else []
         )
-        released = None if freed is None else await _account(connection, freed)
-    # Step 7. Leaving the block has committed.
-    limit.count(len(batch.records), surprising)
-    return Written(outcomes, rejected, moved, released)
+        written = None if released is None else await _account(connection, released)
+    # Step 7. Leaving the block commits.
+    limit.count(len(batch.records), unexpected)
+    return Written(outcomes, rejected, moved, written)
 
 
-async def write_waiting(
-    pool: Pool, waiting: Waiting, partition: int, keys: Sequence[str]
+async def write_parked(
+    pool: Pool, children: ChildType, partition: int, keys: Sequence[str]
 ) -> Written | None:
-    """Writes rows of a partition that wait for these parents, which are there by now; None: no row.
+    """Writes parked rows of a partition whose parents exist now. Returns None if there are none.
 
-    As `write`, but that no position moves. `left`: call it again.
+    Like `write`, except that no position moves. If `more_parked` is set, call it again.
     """
     most = parked_rows.MOST_RELEASED
     merge: Merge = merge_all
@@ -139,9 +148,11 @@ async def write_waiting(
     while True:
         try:
             async with transaction(pool) as connection:
-                await parked_rows.take_turn(connection, partition)
-                freed = await parked_rows.release(connection, waiting, partition, keys, most, merge)
-                return freed and await _account(connection, freed)
+                await parked_rows.lock_family(connection, partition)
+                released = await parked_rows.release(
+                    connection, children, partition, keys, most, merge
+                )
+                return released and await _account(connection, released)
         except BatchTooLargeError:
             most //= 2
         except psycopg.Error as error:
@@ -153,8 +164,8 @@ async def write_waiting(
                 raise
 
 
-async def _announce(connection: Connection, import_type: ImportType, rows: Rows) -> None:
-    """Notes cities and sub-categories, which pages may wait for."""
+async def _note_arrivals(connection: Connection, import_type: ImportType, rows: Rows) -> None:
+    """Notes new cities and sub-categories, for which pages may wait."""
     if import_type is VILLE:
         await public_pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
     elif import_type is SOUS_CATEGORIE:
@@ -169,58 +180,58 @@ def _postal_codes(rows: Rows) -> Iterator[str]:
 
 async def _release(
     connection: Connection,
-    waiting: Waiting | None,
+    children: ChildType | None,
     partition: int,
     rows: Rows,
     merge: Merge,
 ) -> Released | None:
-    if waiting is None:
+    if children is None:
         return None
     try:
         async with connection.transaction():
             keys = set(rows.keys)
             return await parked_rows.release(
-                connection, waiting, partition, keys, parked_rows.MOST_RELEASED, merge
+                connection, children, partition, keys, parked_rows.MOST_RELEASED, merge
             )
     except BatchTooLargeError:
-        return None  # the parents are written, and the sweep finds who waits for them
+        return None  # the parents are written, and the sweep finds the rows that wait for them
 
 
-def _credit(outcomes: Outcomes, rows: Rows, freed: Released) -> None:
-    """Counts what waited with the import whose row it waited for."""
-    by_parent = freed.by_parent()
+def _count_released(outcomes: Outcomes, rows: Rows, released: Released) -> None:
+    """Counts released rows with the import of their parent row."""
+    by_parent = released.by_parent()
     for key, import_id in zip(rows.keys, rows.import_ids, strict=True):
         if count := by_parent.pop(key, 0):
             outcomes.by_import[import_id]["released"] += count
 
 
-async def _account(connection: Connection, freed: Released) -> Written:
-    """Keeps the rejects among rows that have waited, and counts them anew."""
-    rejected = [*freed.rejects, *_refused(freed.batch, freed.merged.refused)]
+async def _account(connection: Connection, released: Released) -> Written:
+    """Stores the rejects among released rows, and moves their counters from parked to their outcome."""
+    rejected = [*released.rejects, *_rejected_rows(released.batch, released.merged.rejected)]
     if rejected:
-        await rejects.store(connection, freed.topic_id, rejected)
+        await rejects.store(connection, released.topic_id, rejected)
     await public_pages.arrived(connection, "sous-categorie", [None])
-    imports = {row.import_id for row in freed.taken if row.import_id is not None}
-    if asking := await text_requests.asking(connection, imports):
-        await text_requests.note(connection, SOUS_CATEGORIE, asking, ())
-    outcomes = freed.merged.outcomes
-    _add(outcomes, "parked", freed.merged.parked)
+    imports = {row.import_id for row in released.taken if row.import_id is not None}
+    if with_texts := await text_requests.imports_with_texts(connection, imports):
+        await text_requests.note(connection, SOUS_CATEGORIE, with_texts, ())
+    outcomes = released.merged.outcomes
+    _add(outcomes, "parked", released.merged.parked)
     _add_rejects(outcomes, rejected)
-    highest: dict[str, int] = {}
-    for row in freed.taken:
+    watermarks: dict[str, int] = {}
+    for row in released.taken:
         outcomes.by_import[row.import_id]["parked"] -= 1
         if row.import_id is not None:
-            highest[row.import_id] = max(row.number, highest.get(row.import_id, 0))
-    moves = await _settled(connection, outcomes)
+            watermarks[row.import_id] = max(row.row_number, watermarks.get(row.import_id, 0))
+    moves = await _resolve(connection, outcomes)
     moved = (
-        await progress.add(connection, freed.batch.tp, highest, outcomes.by_import, moves)
-        if highest
+        await progress.add(connection, released.batch.tp, watermarks, outcomes.by_import, moves)
+        if watermarks
         else []
     )
-    return Written(outcomes, rejected, moved, left=freed.left)
+    return Written(outcomes, rejected, moved, more_parked=released.more_parked)
 
 
-async def _keep(
+async def _store(
     connection: Connection,
     topic_id: str,
     target: Target,
@@ -236,9 +247,9 @@ async def _keep(
     _add(merged.outcomes, "parked", merged.parked)
 
 
-async def _settled(connection: Connection, outcomes: Outcomes) -> resolution.Moves:
-    """What moves where rows of a retry or a correction were written."""
-    return await resolution.settle(connection, outcomes.by_row) if outcomes.by_row else {}
+async def _resolve(connection: Connection, outcomes: Outcomes) -> resolution.Moves:
+    """The moves of counters if rows of a retry or a correction were written."""
+    return await resolution.resolve(connection, outcomes.by_row) if outcomes.by_row else {}
 
 
 def _add_rejects(outcomes: Outcomes, rejected: Sequence[Reject]) -> None:
@@ -251,6 +262,6 @@ def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
         outcomes.by_import[row.import_id][name] += 1
 
 
-def _refused(batch: Batch, refused: Sequence[tuple[Row, Fault]]) -> list[Reject]:
-    records = {record.offset: record for record in batch.records} if refused else {}
-    return [rejected_row(records[row.offset], row, fault) for row, fault in refused]
+def _rejected_rows(batch: Batch, rejected: Sequence[tuple[Row, Fault]]) -> list[Reject]:
+    records = {record.offset: record for record in batch.records} if rejected else {}
+    return [rejected_row(records[row.offset], row, fault) for row, fault in rejected]

@@ -1,4 +1,4 @@
-"""What each record of a batch is: a row to write, or a reject with all that is wrong with it."""
+"""Turns each record of a batch into a row to write or a reject with all its faults."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from confluent_kafka import murmur2
 
-from processors.rows.model import NO_ROWS, Judged, Reject, Rows, Settles
+from processors.rows.model import NO_ROWS, Reject, RejectedLine, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
 from schemas.faults import Fault, fault
@@ -26,48 +26,48 @@ FUTURE_MS = 5 * 60 * 1000
 """How far an observation may lie ahead of the time at which Kafka appended its record."""
 
 APPENDED_AT = "ingest.appended_at"
-"""Header of a record that was sent again: when Kafka appended it first, ISO 8601."""
+"""Header of a record that was sent again: when Kafka first appended it, ISO 8601."""
 
 
-Tie = tuple[Any, ...]
-"""What ties a row to a line of a file, in the order of schemas/avro/import_line.avsc."""
+Lineage = tuple[Any, ...]
+"""What links a row to a line of a file, in the order of schemas/avro/import_line.avsc."""
 
 _FAULTS = 7
-_UPSTREAM: Tie = (None, 0, None, None, 1, "merge", None, (), None)
+_UPSTREAM: Lineage = (None, 0, None, None, 1, "merge", None, (), None)
 
 
-def judge(
+def validate(
     batch: "Batch",
     partitions: int,
     import_type: ImportType,
     decoder: RowDecoder,
     luhn: Luhn = "warning",
-) -> Judged:
+) -> Validated:
     """Decodes and checks a batch of a topic that has so many partitions.
 
-    Raises what the decoder's schema source raises where it cannot answer: nothing is judged then.
+    Raises what the decoder's schema source raises if it cannot respond: nothing is validated then.
     """
     records = batch.records
     values = decoder.decode_all([record.value for record in records])
     rejects: list[Reject] = []
     for record, result in zip(records, values, strict=True):
         if isinstance(result, DecodeError):
-            told = Fault(None, result.code, f"{_UNREADABLE[result.code]} ({result})")
-            rejects.append(_reject(record, _UPSTREAM, [told]))
+            unreadable = Fault(None, result.code, f"{_UNREADABLE[result.code]} ({result})")
+            rejects.append(_reject(record, _UPSTREAM, [unreadable]))
     if rejects:
         readable = [not isinstance(result, DecodeError) for result in values]
         records, values = list(compress(records, readable)), list(compress(values, readable))
     if not values:
-        return Judged(NO_ROWS, rejects)
+        return Validated(NO_ROWS, rejects)
     columns = dict(zip(decoder.fields, map(list, zip(*values, strict=True)), strict=True))
-    ties = [tie or _UPSTREAM for tie in columns.pop("import")]
+    lineages = [lineage or _UPSTREAM for lineage in columns.pop("import")]
     observed = columns.pop("observed_at")
-    stray = _stray(ties)
-    for i in stray:
-        ties[i] = _UPSTREAM
+    foreign = _foreign_imports(lineages)
+    for i in foreign:
+        lineages[i] = _UPSTREAM
     faults = {
-        **_faults(import_type, columns, ties, luhn),
-        **{i: [_FOREIGN_IMPORT] for i in stray},
+        **_faults(import_type, columns, lineages, luhn),
+        **{i: [_FOREIGN_IMPORT] for i in foreign},
     }
     keys = import_type.keys(columns)
     times = _times(observed, records)
@@ -75,9 +75,11 @@ def judge(
         faults.setdefault(i, [misplaced])
     for i, ahead in _ahead(observed, times, records):
         faults.setdefault(i, [ahead])
-    rejects += [_reject(records[i], ties[i], faults[i]) for i in sorted(faults)]
-    rows = _rows(records, keys, ties, times, {name: columns[name] for name in import_type.field})
-    return Judged(rows.take([i for i in range(len(rows)) if i not in faults]), rejects)
+    rejects += [_reject(records[i], lineages[i], faults[i]) for i in sorted(faults)]
+    rows = _rows(
+        records, keys, lineages, times, {name: columns[name] for name in import_type.field}
+    )
+    return Validated(rows.take([i for i in range(len(rows)) if i not in faults]), rejects)
 
 
 _UNREADABLE = {
@@ -86,27 +88,27 @@ _UNREADABLE = {
 }
 
 
-def _stray(ties: Sequence[Tie]) -> list[int]:
-    """Rows whose `import` cannot be one of ours. Whoever publishes may write what he likes there."""
-    ids, numbers, lines, sheets, _, _, _, _, settles = zip(*ties, strict=True)
+def _foreign_imports(lineages: Sequence[Lineage]) -> list[int]:
+    """Rows whose `import` no producer of ours wrote: a sender may write anything into that field."""
+    ids, numbers, lines, sheets, _, _, _, _, resolves = zip(*lineages, strict=True)
     known = {text for text in set(ids) if text is not None and _is_canonical(text)}
     if (
         known.issuperset(ids)
         and _are_counts(numbers)
         and _are_counts(lines)
         and not any(sheets)
-        and not any(settles)
+        and not any(resolves)
     ):
         return []
     return [
         i
-        for i, (id_, number, line, sheet, _, _, _, _, settled) in enumerate(ties)
+        for i, (id_, number, line, sheet, _, _, _, _, rejected_line) in enumerate(lineages)
         if id_ is not None
         and (
             id_ not in known
             or not _are_counts([number, line])
             or (sheet is not None and "\0" in sheet)
-            or (settled is not None and not _names_a_line(*settled))
+            or (rejected_line is not None and not _names_a_line(*rejected_line))
         )
     ]
 
@@ -119,7 +121,7 @@ def _names_a_line(import_id: str, line: int, sheet: str | None) -> bool:
     return _is_canonical(import_id) and _are_counts([line]) and "\0" not in (sheet or "")
 
 
-# Of Avro's int and PostgreSQL's integer; Avro readers take larger numbers without a word.
+# Of Avro's int and PostgreSQL's integer; Avro readers accept larger numbers silently.
 _INT_MAX = 2**31 - 1
 
 
@@ -138,19 +140,24 @@ _FOREIGN_IMPORT = Fault(
 
 
 def _faults(
-    import_type: ImportType, columns: Mapping[str, list[Any]], ties: Sequence[Tie], luhn: Luhn
+    import_type: ImportType,
+    columns: Mapping[str, list[Any]],
+    lineages: Sequence[Lineage],
+    luhn: Luhn,
 ) -> dict[int, list[Fault]]:
-    """What is wrong, by index. A value that is only worth a warning is taken out of its column."""
+    """Faults by index. A value that is only worth a warning is removed from its column."""
     faults = {
-        i: [Fault(*told) for told in tie[_FAULTS]] for i, tie in enumerate(ties) if tie[_FAULTS]
+        i: [Fault(*found) for found in lineage[_FAULTS]]
+        for i, lineage in enumerate(lineages)
+        if lineage[_FAULTS]
     }
-    told = set(faults)  # the reader has said it better, with the header's own names
-    # Here a warning reaches nobody: it is not looked for.
+    found_by_reader = set(faults)  # its faults are better: they have the header's own names
+    # Nobody would see a warning here: none is looked for.
     for problem in problems(import_type, columns, "error" if luhn == "error" else "off"):
         i, column = problem.row, columns[problem.field]
         if not problem.fatal:
             column[i] = None
-        elif i not in told:
+        elif i not in found_by_reader:
             field = import_type.field[problem.field]
             faults.setdefault(i, []).append(fault(field, problem.code, value=column[i]))
     return faults
@@ -162,7 +169,7 @@ def _misplaced(
     partitions: int,
     records: "Sequence[ConsumerRecord]",
 ) -> Iterator[tuple[int, Fault]]:
-    """What only a record's key and partition show."""
+    """Faults of the record's key and partition."""
     routing = import_type.routing
     for i, (key, record) in enumerate(zip(keys, records, strict=True)):
         if not key or record.key != routing(key).encode():
@@ -199,28 +206,30 @@ _FOREIGN_PARTITION = Fault(
 def _rows(
     records: "Sequence[ConsumerRecord]",
     keys: Sequence[str | None],
-    ties: Sequence[Tie],
+    lineages: Sequence[Lineage],
     times: Sequence[int],
     columns: Mapping[str, Sequence[Any]],
 ) -> Rows:
-    ids, numbers, lines, sheets, occurrences, policies, _, _, settles = zip(*ties, strict=True)
+    ids, row_numbers, lines, sheets, occurrences, policies, _, _, resolves = zip(
+        *lineages, strict=True
+    )
     return Rows(
         offsets=[record.offset for record in records],
         keys=[key or "" for key in keys],
         import_ids=ids,
-        numbers=numbers,
+        row_numbers=row_numbers,
         lines=lines,
         sheets=sheets,
         occurrences=occurrences,
         policies=policies,
         observed_ms=times,
         values=columns,
-        settles=[each and Settles(*each) for each in settles],
+        resolves=[each and RejectedLine(*each) for each in resolves],
     )
 
 
 def _times(observed: Sequence[datetime | None], records: "Sequence[ConsumerRecord]") -> list[int]:
-    """When each row was observed, Unix milliseconds; else when Kafka appended it first."""
+    """When each row was observed, in Unix milliseconds; else when Kafka first appended it."""
     return [
         (appended_ms(record.headers, record.timestamp) if record.headers else record.timestamp)
         if moment is None
@@ -230,30 +239,30 @@ def _times(observed: Sequence[datetime | None], records: "Sequence[ConsumerRecor
 
 
 def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> int:
-    """When Kafka appended a record first, of which this one of `timestamp` may be a replay.
+    """When Kafka first appended a record, which may have been sent again with this `timestamp`.
 
-    Anybody can write the header: only a moment before this record's own is believed.
+    Anybody can write the header: only a time before the record's own is accepted.
     """
     for name, value in headers:
         if name == APPENDED_AT:
             try:
                 first = (datetime.fromisoformat((value or b"").decode()) - EPOCH) // _MILLISECOND
-            except (ValueError, TypeError):  # no time, or none of a zone
+            except (ValueError, TypeError):  # not a time, or without a time zone
                 continue
             if 0 <= first <= timestamp:
                 return first
     return timestamp
 
 
-def _reject(record: "ConsumerRecord", tie: Tie, faults: Sequence[Fault]) -> Reject:
-    import_id, number, line, sheet, _, _, _, told, settles = tie
+def _reject(record: "ConsumerRecord", lineage: Lineage, faults: Sequence[Fault]) -> Reject:
+    import_id, row_number, line, sheet, _, _, _, found, resolves = lineage
     return Reject(
         record,
         import_id,
-        number,
+        row_number,
         line,
         sheet,
         faults,
-        foreseen=bool(told),
-        settles=settles and Settles(*settles),
+        found_by_reader=bool(found),
+        resolves=resolves and RejectedLine(*resolves),
     )

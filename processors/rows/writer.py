@@ -1,4 +1,4 @@
-"""Row topics to PostgreSQL: batch after batch, each in one transaction, partitions side by side."""
+"""Writes a row topic's batches to PostgreSQL, each in one transaction, partitions in parallel."""
 
 import asyncio
 from collections.abc import AsyncIterable
@@ -16,14 +16,14 @@ from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.written import Written
-from processors.rows.batch_loop import settle
+from processors.rows.batch_loop import process_batch
 from processors.rows.merge.targets import Target
-from processors.rows.model import Judged
+from processors.rows.model import Validated
 from processors.rows.outbox import Outbox
-from processors.rows.parking.category_table import Categories
-from processors.rows.parking.parked_rows import Waiting
-from processors.rows.transaction import ALONE, Kin, write
-from processors.rows.validation import judge
+from processors.rows.parking.category_table import CategoryTable
+from processors.rows.parking.parked_rows import ChildType
+from processors.rows.transaction import NO_RELATED_ROWS, RelatedRows, write
+from processors.rows.validation import validate
 from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
@@ -33,36 +33,36 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Judge:
-    """judging.judge for the rows of a topic that has so many partitions."""
+class Validator:
+    """validation.validate for the rows of a topic that has so many partitions."""
 
     import_type: ImportType
     decoder: RowDecoder
     partitions: int
     luhn: Luhn
 
-    async def __call__(self, batch: Batch) -> Judged:
+    async def __call__(self, batch: Batch) -> Validated:
         if self.decoder.knows(record.value for record in batch.records):
-            # In the loop: threads that want the interpreter at the same time cost a fifth more.
-            return self._judge(batch)
+            # In the event loop: threads that compete for the interpreter cost a fifth more.
+            return self._validate(batch)
         # The registry is asked, which may take a while.
-        return await asyncio.to_thread(self._judge, batch)
+        return await asyncio.to_thread(self._validate, batch)
 
-    def _judge(self, batch: Batch) -> Judged:
-        return judge(batch, self.partitions, self.import_type, self.decoder, self.luhn)
-
-
-@dataclass(frozen=True)
-class Family:
-    """What a type has to do with others: those whose rows wait for its rows, and the categories."""
-
-    children: Waiting | None = None
-    categories: Categories | None = None
+    def _validate(self, batch: Batch) -> Validated:
+        return validate(batch, self.partitions, self.import_type, self.decoder, self.luhn)
 
 
 @dataclass(frozen=True)
-class Means:
-    """What the writers of a process share."""
+class RelatedTypes:
+    """Types related to a type: the one whose rows wait for its rows, and the categories."""
+
+    children: ChildType | None = None
+    categories: CategoryTable | None = None
+
+
+@dataclass(frozen=True)
+class WriterResources:
+    """Resources that the writers of a process share."""
 
     pool: Pool
     outbox: Outbox
@@ -75,19 +75,19 @@ class RowWriter:
     def __init__(
         self,
         target: Target,
-        judge: Judge,
-        means: Means,
+        validate: Validator,
+        resources: WriterResources,
         batch_rows: int,
         limit: RejectLimit,
-        family: Family,
+        related: RelatedTypes,
     ) -> None:
         self._target = target
-        self._judge = judge
-        self._means = means
+        self._validate = validate
+        self._resources = resources
         self._batch_rows = batch_rows
         self._limit = limit
-        self._family = family
-        # From 0: what begins at its first row has no rate.
+        self._related = related
+        # From 0: a series that begins with its first row has no rate.
         for outcome in OUTCOMES:
             metrics.ROWS.labels(target.import_type.name, outcome)
         for histogram in (metrics.BATCH_SECONDS, metrics.BATCH_ROWS):
@@ -95,20 +95,20 @@ class RowWriter:
 
     async def run(self, events: AsyncIterable[Any], consumer: BatchConsumer) -> None:
         """Takes the events of the topic's stream, whose values are batches."""
-        lanes: dict[TP, asyncio.Queue[Batch]] = {}
+        queues: dict[TP, asyncio.Queue[Batch]] = {}
         async with asyncio.TaskGroup() as tasks:
             async for event in events:
                 batch: Batch = event.value
-                if batch.tp not in lanes:
-                    lanes[batch.tp] = asyncio.Queue()
-                    tasks.create_task(self._lane(lanes[batch.tp], consumer))
-                lanes[batch.tp].put_nowait(batch)
+                if batch.tp not in queues:
+                    queues[batch.tp] = asyncio.Queue()
+                    tasks.create_task(self._write_partition(queues[batch.tp], consumer))
+                queues[batch.tp].put_nowait(batch)
 
-    async def _lane(self, waiting: asyncio.Queue[Batch], consumer: BatchConsumer) -> None:
-        """Writes what waits of one partition, as much at once as a transaction may hold."""
-        batch = await waiting.get()
+    async def _write_partition(self, queue: asyncio.Queue[Batch], consumer: BatchConsumer) -> None:
+        """Writes one partition's batches, as many at once as a transaction may hold."""
+        batch = await queue.get()
         while True:
-            following = await waiting.get() if waiting.qsize() else None
+            following = await queue.get() if queue.qsize() else None
             if (
                 following is not None
                 and batch.precedes(following)
@@ -116,52 +116,57 @@ class RowWriter:
             ):
                 batch = batch.joined(following)
                 continue
-            await self._settle(batch, consumer)
-            batch = following or await waiting.get()
+            await self._process(batch, consumer)
+            batch = following or await queue.get()
 
-    async def _settle(self, batch: Batch, consumer: BatchConsumer) -> None:
+    async def _process(self, batch: Batch, consumer: BatchConsumer) -> None:
         began = perf_counter()
         headers = (record.headers for record in batch.records)
-        with self._means.spans.writing(batch.topic, batch.partition, batch.start, headers):
-            committed = await settle(batch, consumer, self._write, self._means.pool)
+        with self._resources.spans.writing(batch.topic, batch.partition, batch.start, headers):
+            committed = await process_batch(batch, consumer, self._write, self._resources.pool)
         if committed:
             seconds = metrics.BATCH_SECONDS.labels(self._target.import_type.name)
             seconds.observe(perf_counter() - began)
 
     async def _write(self, batch: Batch) -> Written:
-        judged = await self._judge(batch)
-        categories, keys, kin = self._family.categories, set[str](), ALONE
+        validated = await self._validate(batch)
+        categories, keys, related = self._related.categories, set[str](), NO_RELATED_ROWS
         if categories is not None:
-            keys = set(map(self._target.import_type.routing, set(judged.rows.keys)))
+            keys = set(map(self._target.import_type.routing, set(validated.rows.keys)))
             known = {} if self._target.import_type.parent is None else categories.ids(keys)
-            kin = Kin(known, self._family.children)
-        written = await write(self._means.pool, self._target, batch, judged, self._limit, kin)
+            related = RelatedRows(known, self._related.children)
+        written = await write(
+            self._resources.pool, self._target, batch, validated, self._limit, related
+        )
         self._committed(batch, written)
-        unknown = keys if written.misled else keys - kin.parents.keys()
+        unknown = keys if written.stale_parent_ids else keys - related.parent_ids.keys()
         if categories is not None and unknown:
             await categories.refresh(unknown)
         return written
 
     def _committed(self, batch: Batch, written: Written) -> None:
-        """Accounts for one transaction: a batch that was halved has several."""
+        """Counts and publishes one transaction: a batch that was halved has several."""
         kind = self._target.import_type.name
         metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
         count(kind, written)
-        self._means.outbox.tell(batch.topic, batch.partition, written)
-        if written.freed is not None and self._family.children is not None:
-            tell_freed(self._family.children, batch.partition, written.freed, self._means.outbox)
+        self._resources.outbox.add(batch.topic, batch.partition, written)
+        children, outbox = self._related.children, self._resources.outbox
+        if written.released is not None and children is not None:
+            publish_released(children, batch.partition, written.released, outbox)
 
 
-def tell_freed(waiting: Waiting, partition: int, freed: Written, outbox: Outbox) -> None:
-    """Counts and tells what became of rows that have waited."""
+def publish_released(
+    children: ChildType, partition: int, released: Written, outbox: Outbox
+) -> None:
+    """Counts and publishes the outcomes of released rows."""
     log.info(
-        "rows wait no longer", action="rows_released", topic=waiting.topic, partition=partition,
-        outcomes=dict(freed.outcomes.total()),
+        "rows are released", action="rows_released", topic=children.topic, partition=partition,
+        outcomes=dict(released.outcomes.total()),
     )  # fmt: skip
-    count(waiting.target.import_type.name, freed)
-    outbox.tell(waiting.topic, partition, freed)
-    if freed.left:
-        waiting.left.set()
+    count(children.target.import_type.name, released)
+    outbox.add(children.topic, partition, released)
+    if released.more_parked:
+        children.more_parked.set()
 
 
 def count(kind: str, written: Written) -> None:

@@ -9,7 +9,7 @@ import structlog
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
@@ -123,7 +123,7 @@ class Stage:
         try:
             await step()
         except Exception as error:  # the next look tries again; the other parts go on meanwhile
-            if passes(error):
+            if is_transient(error):
                 log.warning("the stage is late", action="stage_late", reason=repr(error))
             else:
                 log.exception("the stage failed", action="stage_failed")

@@ -22,9 +22,10 @@ from processors.imports.log_guard import Stragglers
 from processors.imports.tracker import Publish, Tracker
 from processors.jobs.scheduler import Scheduler
 from processors.kafka.broker_topics import Identity, identify
-from processors.kafka.consumer import BatchTransport, Tables
+from processors.kafka.consumer import BatchTransport
 from processors.kafka.credentials import credentials
 from processors.kafka.producer import Send, sender
+from processors.kafka.tables import Tables
 from processors.monitoring import gauges
 from processors.monitoring.health import Health
 from processors.monitoring.lag import Lag
@@ -34,11 +35,11 @@ from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.merge.naf_table import Naf
 from processors.rows.merge.targets import TARGETS, Target
 from processors.rows.outbox import Outbox
-from processors.rows.parking.category_table import Categories
-from processors.rows.parking.parked_rows import Waiting
-from processors.rows.sweeps.page_sweep import resolve
-from processors.rows.sweeps.parked_sweep import Sweep
-from processors.rows.writer import Family, Judge, Means, RowWriter
+from processors.rows.parking.category_table import CategoryTable
+from processors.rows.parking.parked_rows import ChildType
+from processors.rows.sweeps.page_sweep import resolve_pages
+from processors.rows.sweeps.parked_sweep import ParkedSweep
+from processors.rows.writer import RelatedTypes, RowWriter, Validator, WriterResources
 from processors.settings import Settings
 from processors.texts import stage_config
 from processors.texts.requests.intake import Requests, Results
@@ -117,47 +118,47 @@ def rows(world: World) -> faust.App:
         lambda: app.consumer.assignment(),
     )
     app.task(outbox.run)
-    judges = _judges(world)
-    categories = Categories(
+    validators = _validators(world)
+    categories = CategoryTable(
         app,
         world.name(CATEGORIES),
         world.identities[world.name(CATEGORIES)].partitions,
         world.pool,
         sender(app),
     )
-    waiting = Waiting(
+    waiting = ChildType(
         TARGETS[SOUS_CATEGORIE.name],
         world.name(SOUS_CATEGORIE.topic),
-        judges[SOUS_CATEGORIE.name],
+        validators[SOUS_CATEGORIE.name],
     )
     app.task(_sweep(world, waiting, outbox, lambda: app.consumer.assignment()).run)
     naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
     companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_labels)
-    app.task(partial(resolve, world.pool))
+    app.task(partial(resolve_pages, world.pool))
     types = {world.name(target.import_type.topic): name for name, target in TARGETS.items()}
     parked = partial(gauges.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
     app.task(partial(gauges.watch, parked))
-    families = {
-        CATEGORIE.name: Family(waiting, categories),
-        SOUS_CATEGORIE.name: Family(None, categories),
+    related_types = {
+        CATEGORIE.name: RelatedTypes(waiting, categories),
+        SOUS_CATEGORIE.name: RelatedTypes(None, categories),
     }
     for name, target in {**TARGETS, ENTREPRISE.name: companies}.items():
-        family = families.get(name, Family())
-        writer = _writer(world, target, judges[name], outbox, family)
+        related = related_types.get(name, RelatedTypes())
+        writer = _writer(world, target, validators[name], outbox, related)
         _drain(app, world.reads(target.import_type.topic), writer.run)
     return app
 
 
 def _sweep(
-    world: World, waiting: Waiting, outbox: Outbox, assignment: Callable[[], Iterable[TP]]
-) -> Sweep:
-    return Sweep(world.pool, waiting, outbox, assignment, world.settings.sweep_seconds)
+    world: World, waiting: ChildType, outbox: Outbox, assignment: Callable[[], Iterable[TP]]
+) -> ParkedSweep:
+    return ParkedSweep(world.pool, waiting, outbox, assignment, world.settings.sweep_seconds)
 
 
-def _judges(world: World) -> dict[str, Judge]:
+def _validators(world: World) -> dict[str, Validator]:
     """By import type."""
     return {
-        name: Judge(
+        name: Validator(
             target.import_type,
             RowDecoder(str(target.import_type.topic.record), world.registry),
             world.identities[world.name(target.import_type.topic)].partitions,
@@ -168,11 +169,11 @@ def _judges(world: World) -> dict[str, Judge]:
 
 
 def _writer(
-    world: World, target: Target, judge: Judge, outbox: Outbox, family: Family
+    world: World, target: Target, validate: Validator, outbox: Outbox, related: RelatedTypes
 ) -> RowWriter:
     limit = RejectLimit(world.settings.reject_limit)
-    means = Means(world.pool, outbox, world.spans)
-    return RowWriter(target, judge, means, world.settings.batch_rows, limit, family)
+    resources = WriterResources(world.pool, outbox, world.spans)
+    return RowWriter(target, validate, resources, world.settings.batch_rows, limit, related)
 
 
 def imports(world: World) -> faust.App:

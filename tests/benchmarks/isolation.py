@@ -26,7 +26,7 @@ from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.written import Written
 from processors.rows.merge.targets import TARGETS
 from processors.rows.transaction import write
-from processors.rows.validation import judge
+from processors.rows.validation import validate
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE
@@ -112,9 +112,9 @@ async def isolate(database: str, rows: int, bad: int) -> dict[str, Any]:
 
 async def write_all(pool: Pool, batch: Batch) -> list[Written]:
     """As processors.rows.batch_loop does: in halves where the search for bad rows takes too long."""
-    judged = judge(batch, 1, ENTREPRISE, RowDecoder("entreprise_row", OneSchema()))
+    validated = validate(batch, 1, ENTREPRISE, RowDecoder("entreprise_row", OneSchema()))
     try:
-        return [await write(pool, TARGETS[ENTREPRISE.name], batch, judged, RejectLimit(1))]
+        return [await write(pool, TARGETS[ENTREPRISE.name], batch, validated, RejectLimit(1))]
     except BatchTooLargeError:
         first, second = batch.halves()
         return [*await write_all(pool, first), *await write_all(pool, second)]

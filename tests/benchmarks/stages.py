@@ -22,7 +22,7 @@ from aiokafka import ConsumerRecord
 from processors.kafka.batch import Batch
 from processors.rows.merge.merge import Origin, _columns, _identifiers, stage
 from processors.rows.merge.targets import TARGETS
-from processors.rows.validation import judge
+from processors.rows.validation import validate
 from processors.worker.commands import GARBAGE_THRESHOLDS
 from producers.imports.occurrences import Occurrences
 from producers.reading import open_source
@@ -63,16 +63,16 @@ def main(rows: int) -> None:
     decoder = RowDecoder("entreprise_row", OneSchema())
     values = [record.value for record in batch.records]
     timed = Timer(rows)
-    judged = judge(batch, 1, ENTREPRISE, decoder)
-    staged = stage(judged.rows)
-    timed("decode and judge", lambda: judge(batch, 1, ENTREPRISE, decoder))
+    validated = validate(batch, 1, ENTREPRISE, decoder)
+    staged = stage(validated.rows)
+    timed("decode and validate", lambda: validate(batch, 1, ENTREPRISE, decoder))
     timed("— decode", lambda: decoder.decode_all(values))
-    timed("— rules", lambda: list(problems(ENTREPRISE, judged.rows.values)))
-    timed("leave out replays", lambda: judged.without_replays({}))
-    timed("stage", lambda: stage(judged.rows))
+    timed("— rules", lambda: list(problems(ENTREPRISE, validated.rows.values)))
+    timed("leave out replays", lambda: validated.without_replays({}))
+    timed("stage", lambda: stage(validated.rows))
     timed("columns for COPY", lambda: _columns(TARGET, Origin(TOPIC, 0), staged))
-    timed("— ids", lambda: _identifiers(TARGET, judged.rows.keys))
-    timed("— texts", lambda: TARGET.texts(judged.rows.values))
+    timed("— ids", lambda: _identifiers(TARGET, validated.rows.keys))
+    timed("— texts", lambda: TARGET.texts(validated.rows.values))
     parsed = fastavro.parse_schema(load("entreprise_row"))
     timed(
         "for comparison: fastavro's schemaless_reader",

@@ -394,7 +394,7 @@ def test_newer_writer(record: str) -> None:
 
 
 def test_batches_of_a_newer_writer_in_several_threads() -> None:
-    """Each thread reads its own: batches of several partitions are judged side by side."""
+    """Each thread reads its own: batches of several partitions are validated side by side."""
     newer = _grown("ville_row")
     source = Schemas({OURS: newer})
     batches = [

@@ -1,17 +1,18 @@
-"""How rows are judged and written, what is measured of it, and when jobs run."""
+"""How rows are validated and written, what is measured of it, and when jobs run."""
 
 import asyncio
 import socket
 from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from processors.imports.state import state_of
 from processors.kafka.batch import Batch
+from processors.kafka.consumer import BatchTransport
 from processors.monitoring.health import Health
 from processors.rows.merge.targets import TARGETS
-from processors.rows.writer import Family
+from processors.rows.writer import RelatedTypes
 from processors.settings import Settings
 from processors.worker import topology
 from processors.worker.process import _served
@@ -27,12 +28,12 @@ WRONG_DIGIT = "123456789"
 """As a SIREN it has a wrong check digit."""
 
 
-def _worker_judges(_: Place) -> str:
+def _worker_validates(_: Place) -> str:
     """What becomes of a row with a wrong check digit."""
     record = company(siren=WRONG_DIGIT)
     batch = Batch("fox.rows.entreprise", record.partition, 0, 1, [record], object())
-    judged = asyncio.run(topology._judges(world())[ENTREPRISE.name](batch))
-    return judged.rejects[0].faults[0].code if judged.rejects else "taken"
+    validated = asyncio.run(topology._validators(world())[ENTREPRISE.name](batch))
+    return validated.rejects[0].faults[0].code if validated.rejects else "taken"
 
 
 def _command_checks(place: Place) -> list[dict[str, int]]:
@@ -58,14 +59,16 @@ def _transactions(_: Place) -> list[int]:
 
     async def run() -> list[int]:
         nothing: Any = None
-        writer = topology._writer(world(), TARGETS[ENTREPRISE.name], nothing, nothing, Family())
-        gone, turn = _Gone(), object()
+        writer = topology._writer(
+            world(), TARGETS[ENTREPRISE.name], nothing, nothing, RelatedTypes()
+        )
+        gone, token = _Gone(), object()
         consumer: Any = gone
 
         async def events() -> Any:
             for start in (0, 2, 4):
                 records = [company(), company()]
-                yield SimpleNamespace(value=Batch("t", 0, start, start + 2, records, turn))
+                yield SimpleNamespace(value=Batch("t", 0, start, start + 2, records, token))
 
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -97,7 +100,7 @@ def _session(_: Place) -> list[float]:
     return [
         settings.broker_session_timeout,
         settings.broker_heartbeat_interval,
-        made.transport.seek_seconds,
+        cast(BatchTransport, made.transport).seek_seconds,
     ]
 
 
@@ -105,7 +108,7 @@ def _looks(_: Place) -> int:
     """How often parked rows were looked for after a second, at most 1."""
     nothing: Any = None
     looked = asyncio.Event()
-    waiting: Any = SimpleNamespace(left=asyncio.Event(), topic="")
+    waiting: Any = SimpleNamespace(more_parked=asyncio.Event(), topic="")
 
     def assignment() -> list[Any]:
         looked.set()
@@ -134,7 +137,7 @@ def _cancelled_alone(_: Place) -> list[str]:
 _JOBS = "tests/integration/test_jobs.py"
 
 CASES: list[Seen | Proven] = [
-    Seen("FOX_IMPORT_LUHN", WORKER, "error", _worker_judges, "taken", "checksum"),
+    Seen("FOX_IMPORT_LUHN", WORKER, "error", _worker_validates, "taken", "checksum"),
     Seen(
         "FOX_IMPORT_LUHN", COMMAND, "error", _command_checks,
         [{}, {"checksum": 1}], [{"checksum": 1}, {}],

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
 
-from confluent_kafka import Message
-
 from schemas.codec.framing import Decoder
 from schemas.runtime.registry import Registry
 from tests.faults import upstream
 from tests.faults.files import HEADERS, File, Kind
 from tests.faults.model import Outcome, Rows, imported, published
 from tests.faults.plan import Wave
-from tests.fix_stack import Site
+from tests.fix_stack import Received, Site, headers
 
 SHOWN = 10
 """So many differences of one sort are printed."""
@@ -233,6 +231,5 @@ def _off(expected: Counter[T], found: Counter[T]) -> Iterator[str]:
             yield f"{key} is there {found[key]} times, expected {expected[key]}"
 
 
-def _reject_id(message: Message) -> str:
-    headers: dict[str, bytes] = dict(message.headers())
-    return headers["ingest.reject_id"].decode()
+def _reject_id(message: Received) -> str:
+    return headers(message)["ingest.reject_id"].decode()

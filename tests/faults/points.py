@@ -183,7 +183,7 @@ POINTS: dict[str, Point] = {
     "rejects-kept": Point("worker", "processors.rows.accounting.rejects:store", after),
     "before-commit": Point("worker", f"{_TRANSACTION}:transaction", leaving),
     "committed": Point("worker", f"{_TRANSACTION}:transaction", left),
-    "before-ack": Point("worker", f"{_OUTBOX}.tell", before),
+    "before-ack": Point("worker", f"{_OUTBOX}.add", before),
     # What is told after a commit.
     "progress-told": Point("worker", f"{_OUTBOX}._publish_progress", after),
     "reject-sent": Point("worker", f"{_OUTBOX}._publish_reject", after),

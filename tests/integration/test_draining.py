@@ -21,7 +21,8 @@ import psycopg
 import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
@@ -33,7 +34,9 @@ from processors.errors import PositionLostError, UnreachableError
 from processors.kafka import consumer
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import create_topics, identify
-from processors.kafka.consumer import BatchConsumer, BatchTransport, Tables
+from processors.kafka.consumer import BatchConsumer, BatchTransport
+from processors.kafka.fetch_thread import FETCH_WAIT_MS
+from processors.kafka.tables import Tables
 from processors.settings import Settings
 from processors.worker import topology as wiring
 from tests.fix_stack import Site, eventually
@@ -179,7 +182,7 @@ class Reader:
                 continue
             if consumer.is_current(batch) and self.positions.stored[batch.tp] == batch.start:
                 self.positions.stored[batch.tp] = batch.end
-                consumer.wrote(batch)
+                consumer.mark_written(batch)
             if self.acknowledging:
                 event.ack()
 
@@ -262,7 +265,9 @@ async def test_no_batch_before_the_seek(topic: Topic) -> None:
         assert contiguous(reader.batches, 5, 10)
 
 
-async def test_a_fetch_while_the_seek_is_answered(topic: Topic) -> None:
+async def test_a_fetch_while_the_seek_is_answered(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was fetched after the seek, and before this side knew of it, is fetched again.
 
     No later record may be needed for it to come.
@@ -283,7 +288,7 @@ async def test_a_fetch_while_the_seek_is_answered(topic: Topic) -> None:
                 reader.consumer.resume_flow()
                 await _taken(reader, 10)
 
-        reader.consumer.seek_wait = answered_late
+        monkeypatch.setattr(reader.consumer, "seek_wait", answered_late)
         positions.opened.set()
         await until(lambda: len(reader.records) >= 5)
 
@@ -330,7 +335,7 @@ async def test_tables_that_are_there_before_the_start(topic: Topic) -> None:
     tables = []
 
     def with_table(app: faust.App) -> None:
-        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}  # fmt: skip
+        raw: Any = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}  # fmt: skip
         internal = app.topic(changelog, partitions=1, acks=False, internal=True, **raw)
         tables.append(
             app.Table(
@@ -633,7 +638,7 @@ async def test_halted_partition(wide: Topic) -> None:
 
     async with reading(wide) as reader:
         await until(lambda: reader.batches)
-        reader.consumer.void(reader.batches[0])
+        reader.consumer.halt(reader.batches[0])
         assert not reader.consumer.is_current(reader.batches[0])
         wide.put(10, 19, 0)
         for partition in (1, 2, 3):
@@ -659,7 +664,7 @@ async def test_partition_that_is_not_written(wide: Topic) -> None:
         assert sum(len(b.records) for b in left) < MOST_UNWRITTEN + wiring.FETCH_ROWS
         reader.leaving.clear()
         for batch in left:
-            reader.consumer.wrote(batch)
+            reader.consumer.mark_written(batch)
             reader.positions.stored[batch.tp] = batch.end
         await until(lambda: len(reader.records) >= 80_000)
 
@@ -670,8 +675,8 @@ async def test_idle_partitions_do_not_hold_up_others(topic: Topic) -> None:
 
     async with reading(topic) as reader:
         await until(lambda: reader.records)
-        thread = reader.consumer._thread
-        assert thread._consumer._fetcher._fetch_max_wait_ms == consumer.FETCH_WAIT_MS
+        fetcher = cast(Any, reader.consumer._thread._consumer)._fetcher
+        assert fetcher._fetch_max_wait_ms == FETCH_WAIT_MS
 
 
 async def test_what_a_consumer_waits_for(topic: Topic) -> None:
@@ -695,7 +700,7 @@ async def test_what_a_consumer_waits_for(topic: Topic) -> None:
         await until(lambda: reader.consumer.waits_for() is None)
 
         await until(lambda: reader.batches)
-        reader.consumer.void(reader.batches[0])
+        reader.consumer.halt(reader.batches[0])
         assert reader.consumer.waits_for() == f"an operator: {topic.name}[0] is halted"
 
 
@@ -735,8 +740,9 @@ def test_longest_seek(session: float) -> None:
     app = wiring._app(wiring.World(ours, cast(Any, None), cast(Any, None), {}), "rows")
 
     assert app.conf.broker_session_timeout == session
-    assert TRANSACTION_SHARE * session < session < app.transport.seek_seconds
-    assert app.transport.seek_seconds <= app.conf.broker_request_timeout * 3 / 4
+    seek_seconds = cast(BatchTransport, app.transport).seek_seconds
+    assert TRANSACTION_SHARE * session < session < seek_seconds
+    assert seek_seconds <= app.conf.broker_request_timeout * 3 / 4
 
 
 async def test_seek_again_that_fails(wide: Topic) -> None:

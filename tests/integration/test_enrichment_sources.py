@@ -23,7 +23,7 @@ from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI
 
 TELL = queries("processors.texts.requests", "store.sql")["tell_imports"]
-SEEN = queries("processors.rows.derived", "text_requests.sql")["seen"]
+SEEN = queries("processors.rows.derived", "text_requests.sql")["clear_moved"]
 FACTS = queries("processors.imports", "tracker.sql")["facts"]
 VALUES = {"topics": Jsonb({}), "reader_gone": timedelta(seconds=10)}
 

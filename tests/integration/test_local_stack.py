@@ -18,7 +18,8 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from deploy.local import stack_state
 from deploy.local.errors import DirectoryInUseError, JarError, LocalStackError, ServerError

@@ -114,16 +114,16 @@ async def test_a_settled_reject_is_told_before_that_is_noted(
     ours = outbox(log, topics)
     topics.refused = {refused}
     with pytest.raises(TimeoutError):
-        await ours._tell_settled()
+        await ours._publish_resolved()
     topics.sent.clear()
     topics.refused = set()
 
-    assert await ours._tell_settled()
+    assert await ours._publish_resolved()
 
     [(reject_id,)] = await log.query("SELECT id FROM ingest.rejects")
     assert topics.of(REJECTS) == [(None, {"ingest.settles": str(reject_id).encode()})]
     assert len(topics.of(EVENTS)) == 2
-    assert not await ours._tell_settled()
+    assert not await ours._publish_resolved()
 
 
 async def test_a_reject_is_published_before_it_is_told_that_it_is_settled(
@@ -134,6 +134,6 @@ async def test_a_reject_is_published_before_it_is_told_that_it_is_settled(
     await log.execute("UPDATE ingest.rejects SET published_at = NULL")
     ours = outbox(log, topics)
 
-    assert not await ours._tell_settled()
+    assert not await ours._publish_resolved()
     assert await ours._publish_rejects()
-    assert await ours._tell_settled()
+    assert await ours._publish_resolved()

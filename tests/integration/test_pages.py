@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from processors.database.pool import open_pool
 from processors.database.queries import load
 from processors.operator.naf_reference import publish, read, shipped
-from processors.rows.derived.public_pages import look_again, resolve_some
+from processors.rows.derived.public_pages import resolve_all, resolve_some
 from processors.rows.merge.merge import INDEXES_ONLY
 from processors.settings import Settings
 from schemas.runtime.registry import Registry
@@ -321,7 +321,7 @@ async def test_a_look_waits_for_the_company_that_moves(reference: Site, tmp_path
             moving.execute(
                 "UPDATE enterprise_entreprise SET code_postal = '75001', ville_nom = 'Paris'"
             )
-            look = asyncio.create_task(look_again(pool, None))
+            look = asyncio.create_task(resolve_all(pool, None))
             await asyncio.sleep(1)
             assert not look.done()
         await look

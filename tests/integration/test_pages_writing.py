@@ -8,7 +8,7 @@ import pytest
 
 from processors.database.pool import transaction
 from processors.rows.derived import public_pages
-from processors.rows.derived.public_pages import arrived, look_again, resolve_some
+from processors.rows.derived.public_pages import arrived, resolve_all, resolve_some
 from tests.integration.test_writing import Partition, _waits, company, database, opened
 
 __all__ = ["database"]  # fixtures
@@ -127,7 +127,7 @@ async def test_two_that_resolve_at_once(log: Partition) -> None:
     await log.execute("UPDATE ingest.pages_due SET at = at - interval '1 minute'")
 
     async with transaction(log.pool) as other:
-        await other.execute(public_pages._SQL["due"], {"settled": "30 seconds"})
+        await other.execute(public_pages._SQL["due"], {"grace": "30 seconds"})
         async with asyncio.timeout(5):
             assert await resolve_some(log.pool) is None
 
@@ -164,7 +164,7 @@ async def test_a_look_waits_for_a_company_that_moves(log: Partition) -> None:
         await moving.execute(
             "UPDATE enterprise_entreprise SET code_postal = '75001', ville_nom = 'Paris'"
         )
-        looking = asyncio.create_task(look_again(log.pool, None))
+        looking = asyncio.create_task(resolve_all(log.pool, None))
         while not await _waits(log):
             assert not looking.done()
     await looking

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.fix_companies import Companies
-from tests.fix_stack import Finished, Site, eventually
+from tests.fix_stack import Finished, Site, eventually, headers
 from tests.integration.test_strange_records import COMPANIES, Upstream, settled, siren, stored
 
 
@@ -59,8 +59,8 @@ def test_a_reject_is_sent_again_once_what_refused_it_is_mended(
 
     sent = [m for m in site.messages(COMPANIES) if m.key() == siren(7).encode()]
     assert [message.value() for message in sent] == [value] * 3
-    assert [dict(message.headers()).get("ingest.attempt") for message in sent] == [None, b"2", b"3"]
-    assert {dict(message.headers())["sender"] for message in sent} == {b"crm"}
+    assert [headers(message).get("ingest.attempt") for message in sent] == [None, b"2", b"3"]
+    assert {headers(message)["sender"] for message in sent} == {b"crm"}
     assert [found["faults"][0]["code"] for found in open_rejects(site)] == ["key-mismatch"]
     assert rejects(site, "replay", refused["id"]).code == 4
 

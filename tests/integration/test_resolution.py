@@ -121,9 +121,9 @@ async def early(log: Partition) -> None:
     await log.write_all(1)
 
 
-async def settle_late(log: Partition) -> Mapping[str, resolution.Moves]:
+async def resolve_late(log: Partition) -> Mapping[str, resolution.Moves]:
     async with transaction(log.pool) as connection:
-        return await resolution.settle_late(connection)
+        return await resolution.resolve_late(connection)
 
 
 async def test_a_row_before_its_reject(log: Partition) -> None:
@@ -133,7 +133,7 @@ async def test_a_row_before_its_reject(log: Partition) -> None:
 
     outbox = Outbox(log.pool, None, Encoder("import_event", 1), "fox.", list[TP])  # type: ignore[arg-type]
     for _ in range(2):
-        await outbox._settle_late()
+        await outbox._resolve_late()
 
     assert await settled_by(log) == [(IMPORT, 2, OTHER)]
     [(rejected, inserted)] = await log.query(
@@ -155,12 +155,12 @@ async def test_two_that_settle_what_was_early_at_once(log: Partition) -> None:
     await early(log)
 
     async with log.pool.connection() as earlier, earlier.transaction():
-        first = await resolution.settle_late(earlier)
-        second = await settle_late(log)
+        first = await resolution.resolve_late(earlier)
+        second = await resolve_late(log)
 
     assert first == {log.topic: {IMPORT: {"rejected": -1, "inserted": 1}, OTHER: {"settles": 1}}}
     assert second == {}
-    assert await settle_late(log) == {}
+    assert await resolve_late(log) == {}
     assert UUID(OTHER) in {
         each for (each,) in await log.query("SELECT settled_by FROM ingest.rejects")
     }

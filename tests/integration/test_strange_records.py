@@ -16,7 +16,7 @@ import fastavro
 import httpx
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition, murmur2
+from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.processes.ports import free_port
@@ -24,7 +24,7 @@ from processors.rows.accounting.reject_limit import LEAST_ROWS
 from schemas.codec.framing import Encoder, load
 from schemas.runtime.registry import Registry
 from schemas.values.slugs import slugify
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import Received, Site, eventually, headers
 
 COMPANIES, CITIES = "rows.entreprise", "rows.ville"
 PARTITIONS = 4
@@ -124,13 +124,9 @@ def everything_published(site: Site) -> bool:
     return site.query("SELECT count(*) FROM ingest.rejects WHERE published_at IS NULL") == [(0,)]
 
 
-def rejects(site: Site) -> list[Message]:
+def rejects(site: Site) -> list[Received]:
     """The rejects that are published."""
     return site.messages("rejects")
-
-
-def headers(message: Message) -> dict[str, bytes]:
-    return dict(message.headers())
 
 
 def stored(site: Site, number: int, columns: str = "nom") -> tuple[Any, ...]:

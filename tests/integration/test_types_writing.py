@@ -19,10 +19,10 @@ from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.written import Written
 from processors.rows.merge import merge
 from processors.rows.merge.targets import TARGETS
-from processors.rows.model import Judged
+from processors.rows.model import Validated
 from processors.rows.parking import parked_rows
-from processors.rows.parking.parked_rows import Waiting
-from processors.rows.transaction import Kin, write_waiting
+from processors.rows.parking.parked_rows import ChildType
+from processors.rows.transaction import RelatedRows, write_parked
 from schemas.import_types import CATEGORIE, DEPARTEMENT, SOUS_CATEGORIE
 from schemas.values.slugs import slugify
 from tests.integration.test_writing import (
@@ -48,8 +48,8 @@ class Family:
     trades: Partition
 
     @property
-    def waiting(self) -> Waiting:
-        children = self.categories.kin.children
+    def waiting(self) -> ChildType:
+        children = self.categories.related.children
         assert children is not None
         return children
 
@@ -85,9 +85,9 @@ class Family:
         """What the sweep of a worker does."""
         number = self.trades.number
         async with self.trades.pool.connection() as connection:
-            found = await parked_rows.freed(connection, self.waiting, [number])
+            found = await parked_rows.releasable(connection, self.waiting, [number])
         return [
-            await write_waiting(self.trades.pool, self.waiting, at, keys)
+            await write_parked(self.trades.pool, self.waiting, at, keys)
             for at, keys in found.items()
         ]
 
@@ -123,11 +123,11 @@ class Family:
         return [*counters, *[await self.trades.query(f"TABLE {table}") for table in tables]]
 
 
-def judging(log: Partition) -> Waiting:
-    async def judge(batch: Batch) -> Judged:
-        return log.judged(batch)
+def judging(log: Partition) -> ChildType:
+    async def validate(batch: Batch) -> Validated:
+        return log.validated(batch)
 
-    return Waiting(log.target, log.topic, judge)
+    return ChildType(log.target, log.topic, validate)
 
 
 @asynccontextmanager
@@ -138,7 +138,7 @@ async def families(database: str, count: int = 1) -> AsyncIterator[list[Family]]
             trades = Partition(pool, TARGETS[SOUS_CATEGORIE.name], number, count, topic=TRADES)
             categories = Partition(
                 pool, TARGETS[CATEGORIE.name], number, count, topic=CATEGORIES,
-                kin=Kin(children=judging(trades)),
+                related=RelatedRows(children=judging(trades)),
             )  # fmt: skip
             for log in (trades, categories):
                 await log.begin()
@@ -403,7 +403,7 @@ async def test_a_category_that_the_table_still_holds(family: Family) -> None:
     await family.trade("Autre", "A")
     [(old,)] = await family.categories.stored("id")
     await family.categories.execute("DELETE FROM category_categorie")
-    family.trades.kin = Kin(parents={"a": str(old)})
+    family.trades.related = RelatedRows(parent_ids={"a": str(old)})
 
     gone = await family.trade("Autre", "A")
     await family.category("A")
@@ -420,7 +420,7 @@ async def test_a_known_category_is_not_looked_up(family: Family) -> None:
     await family.categories.execute(
         "UPDATE category_categorie SET nom = 'Z', slug = 'z', ingest_key = 'z'"
     )
-    family.trades.kin = Kin(parents={"a": str(known)})
+    family.trades.related = RelatedRows(parent_ids={"a": str(known)})
 
     await family.trade("Autre", "A")
 
@@ -446,8 +446,8 @@ async def test_a_trade_waits_for_its_category(family: Family) -> None:
 
     written = await family.category("Bâtiment", **line(1, OTHER))
 
-    assert written.freed is not None
-    assert [(one.import_id, one.accounted) for one in written.freed.progress] == [(IMPORT, 4)]
+    assert written.released is not None
+    assert [(one.import_id, one.accounted) for one in written.released.progress] == [(IMPORT, 4)]
     assert await family.progress() == {"parked": 1, "inserted": 2, "duplicate": 1}
     assert await family.progress(OTHER) == {"inserted": 1, "released": 3}
     assert await family.stored("t.nom, t.ordre, t.ingest_line") == [
@@ -590,7 +590,7 @@ async def test_more_than_a_transaction_releases(
     )
 
     written = await family.category("A")
-    assert (written.freed is not None and written.freed.left) is True
+    assert (written.released is not None and written.released.more_parked) is True
     assert await family.progress() == {"inserted": 3, "parked": 4}
     late = await family.trade("T7", "A", ordre=9, **line(8, occurrence=2))
     assert late.outcomes.total() == {"parked": 1}
@@ -615,7 +615,7 @@ async def test_rows_of_one_key_that_are_too_many_for_a_transaction(
 
     written = await family.category("A")
 
-    assert (written.outcomes.total(), written.freed) == ({"inserted": 1}, None)
+    assert (written.outcomes.total(), written.released) == ({"inserted": 1}, None)
     while await family.sweep():
         pass
     assert await family.parked() == []
@@ -669,7 +669,7 @@ async def test_writers_of_a_family_take_turns(family: Family, writer: str) -> No
         "sweep": family.sweep,
     }
     async with family.trades.pool.connection() as other, other.transaction():
-        await parked_rows.take_turn(other, family.trades.number)
+        await parked_rows.lock_family(other, family.trades.number)
         writing = asyncio.ensure_future(work[writer]())
         while not await _waits(family.trades):
             assert not writing.done()
@@ -682,7 +682,7 @@ async def test_a_sweep_that_comes_too_late(family: Family) -> None:
     await family.trade("Plombier", "A", **line(1))
     before = await family.parked()
 
-    await write_waiting(family.trades.pool, family.waiting, family.trades.number, ["a"])
+    await write_parked(family.trades.pool, family.waiting, family.trades.number, ["a"])
 
     assert await family.parked() == before
     assert await family.progress() == {"parked": 1}

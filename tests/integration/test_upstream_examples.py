@@ -19,11 +19,11 @@ from confluent_kafka import murmur2
 from deploy.local.jars.cache import JarCache
 from deploy.local.local_settings import LocalSettings
 from processors.operator.upstream_rejects import ATTEMPT
-from processors.rows.outbox import headers
+from processors.rows.outbox import headers as reject_headers
 from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES
 from schemas.runtime.registry import Registry
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import Site, eventually, headers
 from tests.integration.test_strange_records import settled
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -126,7 +126,7 @@ def test_java(site: Site, tmp_path: Path) -> None:
     eventually(lambda: names(site) == {"732829320": "Crêperie", "552100554": "B"})
     for message in site.messages("rows.entreprise"):
         assert message.partition() == murmur2(message.key(), 4)
-        assert dict(message.headers())["sender"] == b"shop"
+        assert headers(message)["sender"] == b"shop"
 
 
 def test_the_python_example_needs_nothing_of_ours() -> None:
@@ -166,7 +166,7 @@ def test_the_document_names_what_there_is() -> None:
     words = {
         *(f"fox.{each.topic.name}" for each in IMPORT_TYPES.values()),
         *(f"schemas/avro/{each.topic.record}.avsc" for each in IMPORT_TYPES.values()),
-        *(name for name, _ in headers(reject)),
+        *(name for name, _ in reject_headers(reject)),
         ATTEMPT,
     } - {"__connect.errors.connector.name", "__connect.errors.stage"}
 

@@ -1,6 +1,7 @@
 """More partitions: only when no row can be overtaken, and never behind the workers' backs."""
 
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from producers.terminal.exits import PARTIAL
 from schemas.topics import CO_PARTITIONED, ROWS_ENTREPRISE

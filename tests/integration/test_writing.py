@@ -26,17 +26,17 @@ from processors.errors import BatchTooLargeError, ConfigurationError
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import Identity
 from processors.rows.accounting import reject_limit
-from processors.rows.accounting.positions import FencedError, StoredPositions, halt
+from processors.rows.accounting.positions import FencedError, StoredPositions, store_halt
 from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.reject_limit import RejectLimit
-from processors.rows.accounting.sqlstate import Blame, blame, passes
+from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 from processors.rows.accounting.written import Written
 from processors.rows.merge import isolation
 from processors.rows.merge.merge import MOST_ROUNDS
 from processors.rows.merge.targets import TARGETS, Target
-from processors.rows.model import Judged
-from processors.rows.transaction import ALONE, Kin, write
-from processors.rows.validation import judge
+from processors.rows.model import Validated
+from processors.rows.transaction import NO_RELATED_ROWS, RelatedRows, write
+from processors.rows.validation import validate
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
@@ -94,10 +94,10 @@ class Partition:
     number: int = 0
     partitions: int = 1
     records: list[ConsumerRecord] = field(default_factory=list)
-    turn: object = field(default_factory=object)
+    token: object = field(default_factory=object)
     limit: RejectLimit = field(default_factory=lambda: RejectLimit(1))
     topic: str = TOPIC
-    kin: Kin = ALONE
+    related: RelatedRows = NO_RELATED_ROWS
 
     @property
     def import_type(self) -> ImportType:
@@ -152,14 +152,16 @@ class Partition:
         return self.fetch(start, end, self.records[start:end])
 
     def fetch(self, start: int, end: int, records: Sequence[ConsumerRecord]) -> Batch:
-        return Batch(self.topic, self.number, start, end, records, self.turn)
+        return Batch(self.topic, self.number, start, end, records, self.token)
 
-    def judged(self, batch: Batch) -> Judged:
-        return judge(batch, self.partitions, self.import_type, DECODERS[self.import_type.name])
+    def validated(self, batch: Batch) -> Validated:
+        return validate(batch, self.partitions, self.import_type, DECODERS[self.import_type.name])
 
     async def write(self, batch: Batch) -> Written:
         """Judges a batch and writes it."""
-        return await write(self.pool, self.target, batch, self.judged(batch), self.limit, self.kin)
+        return await write(
+            self.pool, self.target, batch, self.validated(batch), self.limit, self.related
+        )
 
     async def write_all(self, *cuts: int) -> list[Written]:
         """Writes the whole log in batches that end at `cuts`."""
@@ -355,7 +357,7 @@ async def test_topic_made_anew_under_a_running_worker(log: Partition) -> None:
 async def test_a_halt_ends_with_the_next_batch(log: Partition) -> None:
     """Why a partition is not written is noted until it is, and moves no position."""
     log.append(company(1))
-    await halt(log.pool, log.batch(), "relation does not exist")
+    await store_halt(log.pool, log.batch(), "relation does not exist")
     halted = "SELECT next_offset, halted FROM ingest.positions"
     assert await log.query(halted) == [(0, "relation does not exist")]
 
@@ -839,7 +841,7 @@ async def test_key_inserted_meanwhile(log: Partition) -> None:
     try:
         await writing
     except psycopg.errors.UniqueViolation as error:
-        assert passes(error)  # noqa: PT017 - either is right: at once, or the next time
+        assert is_transient(error)  # noqa: PT017 - either is right: at once, or the next time
         await log.write(log.batch())
     assert await log.progress() == Counter(updated=1)
     assert await log.stored() == [(siren(1), "file")]

@@ -9,8 +9,8 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 
 from processors.kafka.batch import Batch
-from processors.rows.model import Judged, Reject, Row
-from processors.rows.validation import APPENDED_AT, FUTURE_MS, judge
+from processors.rows.model import Reject, Row, Validated
+from processors.rows.validation import APPENDED_AT, FUTURE_MS, validate
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
@@ -91,12 +91,12 @@ def line(number: int, import_id: str = IMPORT, **more: Any) -> dict[str, Any]:
     return {"id": import_id, "number": number, "line": number + 1, **more}
 
 
-def judged(*records: ConsumerRecord, of: ImportType = ENTREPRISE) -> Judged:
+def validated(*records: ConsumerRecord, of: ImportType = ENTREPRISE) -> Validated:
     """The judgement on records, which stand one after another from offset 0."""
     for offset, one in enumerate(records):
         one.offset = offset
     batch = Batch("fox.rows", records[0].partition, 0, len(records), records, object())
-    return judge(batch, PARTITIONS, of, DECODERS[of.name])
+    return validate(batch, PARTITIONS, of, DECODERS[of.name])
 
 
 def values(row: Row, of: ImportType = ENTREPRISE) -> dict[str, Any]:
@@ -115,14 +115,14 @@ def codes(rejects: Sequence[Reject]) -> list[tuple[int, list[tuple[str | None, s
 
 def test_row_of_an_upstream_system() -> None:
     """A row without an import is nobody's line: no number, no duplicate of any, merged."""
-    found = judged(company(nom="Boulangerie"))
+    found = validated(company(nom="Boulangerie"))
 
     assert list(found.rows) == [
         Row(
             offset=0,
             key=SIREN,
             import_id=None,
-            number=0,
+            row_number=0,
             line=None,
             sheet=None,
             occurrence=1,
@@ -139,15 +139,15 @@ def test_row_of_a_file() -> None:
     """A row of a file keeps all that ties it to its line."""
     tie = line(7, sheet="Rhône", occurrence=2, policy="overwrite")
 
-    [row] = judged(company(**{"import": tie})).rows
+    [row] = validated(company(**{"import": tie})).rows
 
-    assert (row.import_id, row.number, row.line, row.sheet) == (IMPORT, 7, 8, "Rhône")
+    assert (row.import_id, row.row_number, row.line, row.sheet) == (IMPORT, 7, 8, "Rhône")
     assert (row.occurrence, row.policy) == (2, "overwrite")
 
 
 def test_city() -> None:
     """The key of a city is the slug of its name and postal code."""
-    [row] = judged(city(lat=48.1, codes_postaux=["35000", "35200"]), of=VILLE).rows
+    [row] = validated(city(lat=48.1, codes_postaux=["35000", "35200"]), of=VILLE).rows
 
     assert row.key == "rennes-35000"
     assert values(row, VILLE) == {
@@ -163,7 +163,7 @@ def test_moment_of_observation(microseconds: int) -> None:
     """A time of observation is kept to the millisecond, the last one of a second included."""
     observed = datetime(2024, 2, 29, 23, 59, 59, microseconds, tzinfo=UTC)
 
-    [row] = judged(company(observed_at=observed)).rows
+    [row] = validated(company(observed_at=observed)).rows
 
     assert row.observed_ms == 1_709_251_199_000 + microseconds // 1000
 
@@ -185,7 +185,7 @@ def test_a_row_that_is_sent_again(headers: list[bytes | None], seconds: int) -> 
     again = company()
     again.headers = tuple((APPENDED_AT, value) for value in headers)
 
-    [row] = judged(again).rows
+    [row] = validated(again).rows
 
     assert row.observed_ms == APPENDED_MS + 1000 * seconds
 
@@ -195,7 +195,7 @@ def test_moments_of_long_ago(ms: int) -> None:
     """Times before 1970 are kept to the millisecond as well."""
     observed = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
-    assert judged(company(observed_at=observed)).rows[0].observed_ms == ms
+    assert validated(company(observed_at=observed)).rows[0].observed_ms == ms
 
 
 def test_every_millisecond() -> None:
@@ -203,7 +203,7 @@ def test_every_millisecond() -> None:
     first = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
     moments = [first + timedelta(milliseconds=ms) for ms in range(1000)]
 
-    rows = judged(*(company(observed_at=moment) for moment in moments)).rows
+    rows = validated(*(company(observed_at=moment) for moment in moments)).rows
 
     assert [row.observed_ms for row in rows] == [1_709_251_199_000 + ms for ms in range(1000)]
 
@@ -212,7 +212,7 @@ def test_observed_in_future() -> None:
     """An observation may lie five minutes ahead of its record's append, and not a millisecond more."""
     most = APPENDED + timedelta(milliseconds=FUTURE_MS)
 
-    found = judged(
+    found = validated(
         company(observed_at=most),
         company(observed_at=most + timedelta(milliseconds=1)),
         company(observed_at=datetime(9999, 12, 31, tzinfo=UTC)),
@@ -232,7 +232,7 @@ def test_foreign_key(key: bytes | None) -> None:
     """A record whose key is not its row's is rejected, be it no text at all; its neighbours are not."""
     stray = record(company().value, key, murmur2(SIREN.encode(), PARTITIONS))
 
-    found = judged(company(), stray, company())
+    found = validated(company(), stray, company())
 
     assert [row.offset for row in found.rows] == [0, 2]
     assert codes(found.rejects) == [(1, [(None, "key-mismatch")])]
@@ -240,7 +240,7 @@ def test_foreign_key(key: bytes | None) -> None:
 
 def test_key_that_is_no_text_of_a_faulty_row() -> None:
     """A row with faults is rejected for these, whatever bytes its key is."""
-    found = judged(record(company(siren=None).value, b"\xff"))
+    found = validated(record(company(siren=None).value, b"\xff"))
 
     assert codes(found.rejects) == [(0, [("siren", "missing-value")])]
 
@@ -251,7 +251,7 @@ def test_foreign_partition(away: int) -> None:
     good = company()
     stray = record(good.value, good.key, (good.partition + away) % PARTITIONS)
 
-    found = judged(stray)
+    found = validated(stray)
 
     assert codes(found.rejects) == [(0, [(None, "partition-mismatch")])]
 
@@ -260,7 +260,7 @@ def test_all_that_is_wrong() -> None:
     """A reject is told everything that the rules find, field by field."""
     faulty = company(siren="1", nom=None, siret="2", adresse="\0")
 
-    assert codes(judged(faulty).rejects) == [
+    assert codes(validated(faulty).rejects) == [
         (
             0,
             [
@@ -277,18 +277,18 @@ def test_reader_has_said_it() -> None:
     """Where the reader has told faults, in the header's own words, these and no others are told."""
     told = {"column": "N° SIREN", "code": "malformed", "message": "Non."}
 
-    found = judged(company(siren=None, nom=None, **{"import": line(3, faults=[told])}))
+    found = validated(company(siren=None, nom=None, **{"import": line(3, faults=[told])}))
 
     [reject] = found.rejects
     assert [fault._asdict() for fault in reject.faults] == [told]
-    assert (reject.import_id, reject.number, reject.line) == (IMPORT, 3, 4)
+    assert (reject.import_id, reject.row_number, reject.line) == (IMPORT, 3, 4)
 
 
 def test_reader_has_said_it_of_a_row_that_looks_well() -> None:
     """A row with faults of the reader is a reject, though the worker finds nothing wrong with it."""
     told = {"column": None, "code": "too-long", "message": "Non."}
 
-    found = judged(company(**{"import": line(3, occurrence=0, faults=[told])}))
+    found = validated(company(**{"import": line(3, occurrence=0, faults=[told])}))
 
     assert (list(found.rows), codes(found.rejects)) == ([], [(0, [(None, "too-long")])])
 
@@ -298,14 +298,14 @@ def test_faulty_line_keyed_by_its_import() -> None:
     told = {"column": "SIREN", "code": "missing-value", "message": "Non."}
     value = company(siren=None, **{"import": line(3, occurrence=0, faults=[told])}).value
 
-    found = judged(record(value, IMPORT.encode()))
+    found = validated(record(value, IMPORT.encode()))
 
     assert codes(found.rejects) == [(0, [("SIREN", "missing-value")])]
 
 
 def test_warnings() -> None:
     """A value that is only worth a warning is dropped, and the row is written without it."""
-    found = judged(
+    found = validated(
         company(code_postal="1000", telephone="no", email_contact="a@b", nom_commercial="B"),
         company(code_postal="01000", telephone="0102030405"),
     )
@@ -319,14 +319,14 @@ def test_warnings() -> None:
 
 def test_warning_and_fault() -> None:
     """A reject is not told what would only have been a warning."""
-    assert codes(judged(company(nom=None, telephone="no")).rejects) == [
+    assert codes(validated(company(nom=None, telephone="no")).rejects) == [
         (0, [("nom", "missing-value")])
     ]
 
 
 def test_city_beyond_its_bounds() -> None:
     """Numbers that PostgreSQL would refuse are dropped as any malformed value is."""
-    found = judged(city(lat=float("nan"), lng=float("-inf"), population=-1), of=VILLE)
+    found = validated(city(lat=float("nan"), lng=float("-inf"), population=-1), of=VILLE)
 
     assert [values(row, VILLE) for row in found.rows] == [
         {"nom": "Rennes", "code_postal_principal": "35000"}
@@ -336,11 +336,11 @@ def test_city_beyond_its_bounds() -> None:
 @pytest.mark.parametrize("value", [None, b"", b"\0\0\0\0\1\x02", b"not Avro"])
 def test_no_record(value: bytes | None) -> None:
     """A value that cannot be read is a reject of no import, between rows that are written."""
-    found = judged(company(), record(value), company())
+    found = validated(company(), record(value), company())
 
     assert [row.offset for row in found.rows] == [0, 2]
     assert codes(found.rejects) == [(1, [(None, "undecodable")])]
-    assert (found.rejects[0].import_id, found.rejects[0].number) == (None, 0)
+    assert (found.rejects[0].import_id, found.rejects[0].row_number) == (None, 0)
 
 
 def test_unknown_schema() -> None:
@@ -348,24 +348,24 @@ def test_unknown_schema() -> None:
     value = company().value
     assert value is not None
 
-    found = judged(record(value[:4] + b"\x09" + value[5:]))
+    found = validated(record(value[:4] + b"\x09" + value[5:]))
 
     assert codes(found.rejects) == [(0, [(None, "unknown-schema")])]
 
 
 def test_schema_of_another_type() -> None:
     """A city on the topic of companies is a reject."""
-    found = judged(record(city().value))
+    found = validated(record(city().value))
 
     assert codes(found.rejects) == [(0, [(None, "undecodable")])]
 
 
 def test_registry_that_is_down() -> None:
-    """Where the registry cannot be asked nothing is judged, and nothing rejected."""
+    """Where the registry cannot be asked nothing is validated, and nothing rejected."""
     batch = Batch("fox.rows", 0, 0, 1, [company()], object())
 
     with pytest.raises(RegistryUnavailableError):
-        judge(batch, PARTITIONS, ENTREPRISE, RowDecoder("entreprise_row", Down()))
+        validate(batch, PARTITIONS, ENTREPRISE, RowDecoder("entreprise_row", Down()))
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_registry_that_is_down() -> None:
 )
 def test_foreign_import(tie: Mapping[str, Any]) -> None:
     """A tie to an import that cannot be one is a fault of its row and counts for no import."""
-    found = judged(company(), company(**{"import": tie}), company())
+    found = validated(company(), company(**{"import": tie}), company())
 
     assert [row.offset for row in found.rows] == [0, 2]
     [reject] = found.rejects
@@ -408,20 +408,20 @@ def test_foreign_reject(import_id: str, number: int, sheet: str | None) -> None:
     """
     claim = {"id": import_id, "line": number, "sheet": sheet}
 
-    found = judged(company(), company(**{"import": line(1, settles=claim)}), company())
+    found = validated(company(), company(**{"import": line(1, settles=claim)}), company())
 
     assert [row.offset for row in found.rows] == [0, 2]
     [reject] = found.rejects
-    assert (reject.record.offset, reject.import_id, reject.settles) == (1, None, None)
+    assert (reject.record.offset, reject.import_id, reject.resolves) == (1, None, None)
 
 
 def test_a_reject_that_is_settled() -> None:
     """A row of a retry or of a correction keeps which line of which sheet it stands for."""
     claim = {"id": OTHER, "line": 5, "sheet": "Rhône"}
 
-    [row] = judged(company(**{"import": line(1, settles=claim)})).rows
+    [row] = validated(company(**{"import": line(1, settles=claim)})).rows
 
-    assert row.settles == (OTHER, 5, "Rhône")
+    assert row.resolves == (OTHER, 5, "Rhône")
 
 
 @pytest.mark.parametrize("number", [2**31, 2**40])
@@ -430,7 +430,7 @@ def test_settled_line_beyond_its_column(number: int) -> None:
     tie = line(1, settles={"id": OTHER, "line": 333, "sheet": None})
     narrow = ENCODERS["ENTREPRISE"].encode({"siren": SIREN, "nom": "A", "import": tie})
 
-    found = judged(record(narrow.replace(_varint(333), _varint(number))))
+    found = validated(record(narrow.replace(_varint(333), _varint(number))))
 
     assert (len(found.rows), len(found.rejects)) == (0, 1)
 
@@ -443,7 +443,7 @@ def test_number_beyond_its_column(field: str, number: int) -> None:
     narrow = ENCODERS["ENTREPRISE"].encode({"siren": SIREN, "nom": "A", "import": tie})
     wide = narrow.replace(_varint(tie[field]), _varint(number))
 
-    found = judged(record(wide))
+    found = validated(record(wide))
 
     assert (len(found.rows), len(found.rejects)) == (0, 1)
 
@@ -457,16 +457,16 @@ def _varint(number: int) -> bytes:
     return bytes([*encoded, zigzag])
 
 
-def numbers(found: Judged) -> tuple[list[int], list[int]]:
+def numbers(found: Validated) -> tuple[list[int], list[int]]:
     """The row numbers of what is left: rows and rejects."""
-    return [row.number for row in found.rows], [reject.number for reject in found.rejects]
+    return [row.row_number for row in found.rows], [reject.row_number for reject in found.rejects]
 
 
 def test_replays_by_watermark() -> None:
     """Rows and rejects at or below the watermark of their import are left out."""
     batch = [company(**{"import": line(n)}, nom=None if n % 2 else "A") for n in range(1, 7)]
 
-    found = judged(*batch)
+    found = validated(*batch)
 
     assert numbers(found.without_replays({IMPORT: 4})) == ([6], [5])
     assert numbers(found.without_replays({IMPORT: 6})) == ([], [])
@@ -478,7 +478,7 @@ def test_replays_within_a_batch() -> None:
     """A producer that died and began again repeats its numbers: the second time they are replays."""
     batch = [company(**{"import": line(n)}) for n in (1, 2, 3, 1, 2, 3, 4)]
 
-    kept = judged(*batch).without_replays({})
+    kept = validated(*batch).without_replays({})
 
     assert [row.offset for row in kept.rows] == [0, 1, 2, 6]
 
@@ -492,7 +492,7 @@ def test_highest_number() -> None:
         ]
     ]  # fmt: skip
 
-    assert judged(*batch).highest() == {IMPORT: 2, OTHER: 2}
+    assert validated(*batch).watermarks() == {IMPORT: 2, OTHER: 2}
 
 
 def test_replays_of_rejects_among_rows() -> None:
@@ -502,7 +502,7 @@ def test_replays_of_rejects_among_rows() -> None:
         for n, nom in [(1, "A"), (2, None), (3, "A"), (2, None), (3, "A"), (4, None)]
     ]
 
-    kept = judged(*batch).without_replays({})
+    kept = validated(*batch).without_replays({})
 
     assert numbers(kept) == ([1, 3], [2, 4])
 
@@ -514,7 +514,7 @@ def test_replays_of_each_import() -> None:
         for tie in (line(1), line(1, OTHER), None, line(2), None, line(1, OTHER), line(2, OTHER))
     ]
 
-    found = judged(*batch)
+    found = validated(*batch)
 
     assert found.imports() == {IMPORT, OTHER}
     assert [row.offset for row in found.without_replays({IMPORT: 1}).rows] == [1, 2, 3, 4, 6]
@@ -524,6 +524,6 @@ def test_undecodable_is_no_replay() -> None:
     """A record that cannot be read has no number, and is rejected wherever it stands."""
     batch = [company(**{"import": line(1)}), record(b""), company(**{"import": line(1)})]
 
-    kept = judged(*batch).without_replays({IMPORT: 9})
+    kept = validated(*batch).without_replays({IMPORT: 9})
 
     assert (list(kept.rows), codes(kept.rejects)) == ([], [(1, [(None, "undecodable")])])

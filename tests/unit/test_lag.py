@@ -41,13 +41,13 @@ class Consumer:
     def written(self, tp: TP) -> int:
         return self.committed.get(tp, 0)
 
-    def reached(self, tp: TP) -> int:
+    def fetch_position(self, tp: TP) -> int:
         return self.fetched.get(tp, 0)
 
     def unwritten_since(self, tp: TP, position: int) -> float | None:
         return self.oldest.get(tp)
 
-    async def follow_back(self, tp: TP) -> None:
+    async def seek_restored(self, tp: TP) -> None:
         self.taken_back.append(tp)
 
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:

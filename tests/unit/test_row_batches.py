@@ -17,7 +17,7 @@ from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.row_counts import Outcomes
 from processors.rows.accounting.written import Written
 from processors.rows.merge.targets import TARGETS
-from processors.rows.writer import Family, Means, RowWriter
+from processors.rows.writer import RelatedTypes, RowWriter, WriterResources
 from schemas.import_types import VILLE
 from schemas.runtime.traces import BatchSpans
 from tests.unit.test_judging import city
@@ -31,7 +31,7 @@ class Consumer:
     def is_current(self, _: Batch) -> bool:
         return True
 
-    def wrote(self, batch: Batch) -> None:
+    def mark_written(self, batch: Batch) -> None:
         """Nothing."""
 
     async def seek_again(self, batch: Batch) -> None:
@@ -44,7 +44,7 @@ class Outbox:
 
     told: list[Written] = field(default_factory=list)
 
-    def tell(self, _: str, __: int, written: Written) -> None:
+    def add(self, _: str, __: int, written: Written) -> None:
         self.told.append(written)
 
 
@@ -69,7 +69,7 @@ class Database:
         return Written(outcomes, [], [])
 
 
-async def judge(_: Batch) -> None:
+async def validate(_: Batch) -> None:
     """Nothing is wrong with any record."""
 
 
@@ -84,17 +84,17 @@ async def measured(database: Database, monkeypatch: pytest.MonkeyPatch) -> Mappi
     """What is measured of a batch of 1,000 records, and how often something is published."""
     monkeypatch.setattr(writer, "write", database.write)
     nothing: Any = None
-    fakes: Any = (judge, Consumer(), Outbox())
-    judged, consumer, outbox = fakes
-    means = Means(nothing, outbox, BatchSpans(None))
+    fakes: Any = (validate, Consumer(), Outbox())
+    validated, consumer, outbox = fakes
+    resources = WriterResources(nothing, outbox, BatchSpans(None))
     target = TARGETS[VILLE.name]
-    row_writer = RowWriter(target, judged, means, 5000, RejectLimit(1), Family())
+    row_writer = RowWriter(target, validated, resources, 5000, RejectLimit(1), RelatedTypes())
     records = [city() for _ in range(1000)]
     for offset, record in enumerate(records):
         record.offset = offset
     before = samples()
     with suppress(CancelledError):
-        await row_writer._settle(Batch("fox.rows.ville", 0, 0, 1000, records, object()), consumer)
+        await row_writer._process(Batch("fox.rows.ville", 0, 0, 1000, records, object()), consumer)
     return {
         **{name: value - before[name] for name, value in samples().items()},
         "published": len(outbox.told),

@@ -16,7 +16,7 @@ from processors.kafka.consumer import BatchConsumer
 from processors.rows import batch_loop
 from processors.rows.accounting.positions import FencedError
 from processors.rows.accounting.reject_limit import RejectLimitError
-from processors.rows.batch_loop import settle
+from processors.rows.batch_loop import process_batch
 
 
 @dataclass
@@ -32,13 +32,13 @@ class Consumer:
         self.current -= 1
         return self.current >= 0
 
-    def wrote(self, batch: Batch) -> None:
+    def mark_written(self, batch: Batch) -> None:
         self.wrote_to.append(batch.end)
 
     async def seek_again(self, batch: Batch) -> None:
         self.sought.append(batch.start)
 
-    def void(self, batch: Batch) -> None:
+    def halt(self, batch: Batch) -> None:
         self.voided.append(batch.start)
 
 
@@ -74,7 +74,9 @@ def batch(records: int) -> Batch:
 
 
 async def seen_through(work: Work, consumer: Consumer, records: int = 4) -> list[int]:
-    return await settle(batch(records), cast(BatchConsumer, consumer), work, cast(Pool, Nowhere()))
+    return await process_batch(
+        batch(records), cast(BatchConsumer, consumer), work, cast(Pool, Nowhere())
+    )
 
 
 @pytest.fixture(autouse=True)

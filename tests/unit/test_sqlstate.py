@@ -5,7 +5,7 @@ import pytest
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-from processors.rows.accounting.sqlstate import Blame, blame, passes
+from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 
 # Promise 4 of docs/guarantees.md, in the states that PostgreSQL really has for each class.
 AGAIN = [
@@ -46,39 +46,39 @@ def error(state: str) -> psycopg.Error:
 def test_server(state: str) -> None:
     """What passes by itself is tried again."""
     assert blame(error(state)) is Blame.SERVER
-    assert passes(error(state))
+    assert is_transient(error(state))
 
 
 @pytest.mark.parametrize("state", ROWS)
 def test_rows(state: str) -> None:
     """What a row brought about is looked for among the rows."""
     assert blame(error(state)) is Blame.ROWS
-    assert not passes(error(state))
+    assert not is_transient(error(state))
 
 
 @pytest.mark.parametrize("state", PEOPLE)
 def test_people(state: str) -> None:
     """What a person has to set right, and whatever is unknown, halts and rejects nothing."""
     assert blame(error(state)) is Blame.PEOPLE
-    assert not passes(error(state))
+    assert not is_transient(error(state))
 
 
 @pytest.mark.parametrize("state", ["25P03", "25P04"])
 def test_what_took_too_long(state: str) -> None:
     """A transaction that PostgreSQL ended for its time is tried again with less in it."""
     assert blame(error(state)) is Blame.SIZE
-    assert passes(error(state))
+    assert is_transient(error(state))
 
 
 def test_connections_that_fail() -> None:
     """A failure without a state, as a refused connection is, is tried again."""
-    assert passes(psycopg.OperationalError("connection refused"))
-    assert passes(PoolTimeout("couldn't get a connection after 10.00 sec"))
+    assert is_transient(psycopg.OperationalError("connection refused"))
+    assert is_transient(PoolTimeout("couldn't get a connection after 10.00 sec"))
 
 
 def test_a_silent_server() -> None:
     """One that does not answer in time (processors.database.pool.connected) is asked again."""
-    assert passes(TimeoutError())
+    assert is_transient(TimeoutError())
 
 
 def test_data_that_the_client_refuses() -> None:
@@ -94,7 +94,7 @@ def test_statements_that_the_client_refuses() -> None:
 
 def test_others() -> None:
     """An error that is none of the database's does not pass."""
-    assert not passes(ValueError("x"))
+    assert not is_transient(ValueError("x"))
 
 
 @pytest.mark.parametrize("state", ["55000", "55006", "55P02", "55P04"])

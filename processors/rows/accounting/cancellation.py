@@ -1,16 +1,16 @@
-"""Rows of cancelled imports: kept as rejects that nothing is wrong with, and not written."""
+"""Rows of cancelled imports: stored as rejects although they are valid, and not written."""
 
 from aiokafka import ConsumerRecord
 
 from processors.kafka.batch import Batch
-from processors.rows.model import Judged, Reject, Row
+from processors.rows.model import Reject, Row, Validated
 from schemas.faults import Fault
 
 
 def rejected_row(record: ConsumerRecord, row: Row, fault: Fault) -> Reject:
-    """A valid row that is not written all the same."""
+    """A valid row that is not written."""
     return Reject(
-        record, row.import_id, row.number, row.line, row.sheet, [fault], settles=row.settles
+        record, row.import_id, row.row_number, row.line, row.sheet, [fault], resolves=row.resolves
     )
 
 
@@ -21,16 +21,16 @@ CANCELLED = Fault(
 )
 
 
-def stopped(batch: Batch, judged: Judged, cancelled: set[str]) -> Judged:
-    """Rows of cancelled imports are kept, not written. What is wrong with a row is told before that."""
-    going = [import_id not in cancelled for import_id in judged.rows.import_ids]
-    if all(going):
-        return judged
+def reject_cancelled(batch: Batch, validated: Validated, cancelled: set[str]) -> Validated:
+    """Rows of cancelled imports become rejects. Rejects with faults keep their faults."""
+    kept = [import_id not in cancelled for import_id in validated.rows.import_ids]
+    if all(kept):
+        return validated
     records = {record.offset: record for record in batch.records}
-    left = [
+    cancelled_rows = [
         rejected_row(records[row.offset], row, CANCELLED)._replace(cancelled=True)
-        for row, goes in zip(judged.rows, going, strict=True)
-        if not goes
+        for row, is_kept in zip(validated.rows, kept, strict=True)
+        if not is_kept
     ]
-    rows = judged.rows.take([i for i, goes in enumerate(going) if goes])
-    return Judged(rows, [*judged.rejects, *left])
+    rows = validated.rows.take([i for i, is_kept in enumerate(kept) if is_kept])
+    return Validated(rows, [*validated.rejects, *cancelled_rows])

@@ -1,8 +1,8 @@
-"""The next offset to read of each partition, in PostgreSQL: what promise 1 stands on.
+"""The next offset to read of each partition, in PostgreSQL: the basis of promise 1.
 
 A batch is written only in the transaction that moves the position of its partition from the
-batch's start to its end, compare and set. So a batch that was skipped, repeated or belongs to
-somebody else by now cannot be written, whatever its worker believes.
+batch's start to its end, by compare and set. So a batch that was skipped, repeated or now belongs
+to another worker cannot be written.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import Identity
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +29,8 @@ _SQL = load("processors.rows.accounting", "positions.sql")
 class FencedError(Exception):
     """PostgreSQL's position is not this batch's start: nothing of it may be written.
 
-    `stored` is that position. Where it is the batch's own end the batch was applied, and only
-    the answer to its COMMIT was lost.
+    `stored` is that position. If it is the batch's own end, the batch was applied, and only the
+    response to its COMMIT was lost.
     """
 
     def __init__(self, batch: Batch, stored: int) -> None:
@@ -39,11 +39,12 @@ class FencedError(Exception):
 
 
 async def advance(connection: Connection, batch: Batch) -> str:
-    """Moves the position over the batch; the id of its topic.
+    """Moves the position past the batch; returns the id of its topic.
 
-    Raises FencedError where it does not stand at its start.
+    Raises FencedError if the position is not the batch's start.
 
-    It holds the position's row until the transaction ends: two writers of a partition take turns.
+    It locks the position's row until the transaction ends: writers of one partition wait for each
+    other.
     """
     moved = await connection.execute(
         _SQL["advance"],
@@ -63,10 +64,10 @@ async def advance(connection: Connection, batch: Batch) -> str:
 
 @dataclass(frozen=True)
 class StoredPositions:
-    """Positions with the identity of their topics, which `identify` asks the broker for.
+    """Positions with the identity of their topics, which `identify` gets from the broker.
 
-    It is asked at each seek: a topic may be deleted and created again, or be given more
-    partitions, under a running worker. `known` are the identities that this one started with.
+    It does so at each seek: a topic may be deleted and created again, or get more partitions, while
+    a worker runs. `known` are the identities with which this worker started.
     """
 
     pool: Pool
@@ -74,10 +75,10 @@ class StoredPositions:
     identify: Callable[[Iterable[str]], Mapping[str, Identity]]
 
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
-        """The stored position of each partition, which is its beginning where none was stored.
+        """The stored position of each partition, which is its beginning if none was stored.
 
-        Raises ConfigurationError where a topic is not the one of the stored position, or not the
-        one that this worker started with; UnreachableError where a server is not there.
+        Raises ConfigurationError if a topic is not the one of the stored position, or not the one
+        with which this worker started; UnreachableError if a server does not respond.
         """
         identities = await asyncio.to_thread(self.identify, {tp.topic for tp in beginnings})
         for topic, identity in identities.items():
@@ -90,39 +91,47 @@ class StoredPositions:
             async with connected(self.pool, CONNECT_SECONDS) as connection:
                 return await _begin(connection, beginnings, identities)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            if passes(error):
-                raise UnreachableError(f"PostgreSQL does not tell positions: {error!r}") from error
+            if is_transient(error):
+                raise UnreachableError(
+                    f"PostgreSQL does not return positions: {error!r}"
+                ) from error
             raise
 
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
-        """The positions now; not of partitions that have none."""
-        held = list(tps)
+        """The current positions; partitions without one are left out."""
+        assigned = list(tps)
         async with connected(self.pool) as connection:
             cursor = await connection.execute(
                 _SQL["all"],
-                {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+                {
+                    "topics": [tp.topic for tp in assigned],
+                    "partitions": [tp.partition for tp in assigned],
+                },
             )
-            return {TP(topic, number): at for topic, number, at in await cursor.fetchall()}
+            return {
+                TP(topic, number): next_offset
+                for topic, number, next_offset in await cursor.fetchall()
+            }
 
 
-async def halt(pool: Pool, batch: Batch, reason: str) -> None:
-    """Notes why the partition is not written any more; its next batch clears that.
+async def store_halt(pool: Pool, batch: Batch, reason: str) -> None:
+    """Stores why the partition is halted; its next batch clears the reason.
 
-    As far as PostgreSQL takes it: what halts a partition may refuse this as well.
+    A failure is logged: what halts a partition may also prevent this statement.
     """
-    told = {"topic": batch.topic, "partition": batch.partition, "reason": reason}
+    parameters = {"topic": batch.topic, "partition": batch.partition, "reason": reason}
     try:
         async with pool.connection() as connection:
-            await connection.execute(_SQL["halt"], told)
+            await connection.execute(_SQL["halt"], parameters)
     except (psycopg.Error, PoolTimeout):
-        log.exception("halt is not noted", action="halt_unnoted", topic=batch.topic)
+        log.exception("halt is not stored", action="halt_unnoted", topic=batch.topic)
 
 
 async def _begin(
     connection: Connection, beginnings: Mapping[TP, int], identities: Mapping[str, Identity]
 ) -> Mapping[TP, int]:
     own = [identities[tp.topic] for tp in beginnings]
-    told = {
+    parameters = {
         "topics": [tp.topic for tp in beginnings],
         "numbers": [tp.partition for tp in beginnings],
         "clusters": [identity.cluster for identity in own],
@@ -130,8 +139,8 @@ async def _begin(
         "partitions": [identity.partitions for identity in own],
         "beginnings": list(beginnings.values()),
     }
-    await connection.execute(_SQL["begin"], told)
-    cursor = await connection.execute(_SQL["begun"], told)
+    await connection.execute(_SQL["begin"], parameters)
+    cursor = await connection.execute(_SQL["begun"], parameters)
     positions: dict[TP, int] = {}
     for topic, number, cluster, topic_id, partitions, next_offset in await cursor.fetchall():
         stored, identity = Identity(cluster, topic_id, partitions), identities[topic]

@@ -1,4 +1,4 @@
-"""What became of each import's rows, per partition: counters and watermark, in PostgreSQL."""
+"""Outcomes of each import's rows by partition: counters and watermark, in PostgreSQL."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ OUTCOMES = (
 
 
 class Progress(NamedTuple):
-    """Where one import stands in one partition, as absolute figures. `accounted` are rows."""
+    """Progress of one import in one partition, in absolute numbers. `accounted`: rows with an outcome."""
 
     import_id: str
     revision: int
@@ -37,9 +37,8 @@ class Progress(NamedTuple):
 async def watermarks(
     connection: Connection, batch: Batch, imports: set[str]
 ) -> tuple[dict[str, int], set[str], set[str]]:
-    """The highest settled row number of each import in the batch's partition; which are cancelled.
-
-    Last, which ask for texts: one that the tracker has not told of yet may.
+    """Three results for imports of the batch's partition: their watermarks, those that are cancelled,
+    and those that request texts (which an import that the tracker has not stored yet may do).
     """
     cursor = await connection.execute(
         _SQL["watermarks"],
@@ -49,29 +48,29 @@ async def watermarks(
     return (
         {str(import_id): watermark for import_id, watermark, *_ in rows},
         {str(import_id) for import_id, _, cancelled, _ in rows if cancelled},
-        {str(import_id) for import_id, *_, asking in rows if asking},
+        {str(import_id) for import_id, *_, requests_texts in rows if requests_texts},
     )
 
 
 async def add(
     connection: Connection,
     tp: TP,
-    highest: Mapping[str, int],
+    watermarks: Mapping[str, int],
     outcomes: Mapping[str | None, Counter[str]],
     moves: Mapping[str, Counter[str]],
 ) -> list[Progress]:
-    """Adds the outcomes of a batch of the partition; `highest` are its highest row numbers, by import.
+    """Adds the outcomes of a batch of the partition; `watermarks` are its last row numbers, by import.
 
-    `released` among the outcomes are rows of other imports that waited for those of this one.
-    `moves` are changes besides, of other imports as well: counters of one partition may be negative.
+    `released` among the outcomes counts rows of other imports that waited for rows of this one.
+    `moves` are further changes, of other imports as well: counters of one partition may be negative.
     """
     changes = [
         {
             "import_id": import_id,
-            "watermark": highest.get(import_id, 0),
-            **_sum(outcomes.get(import_id, _NOTHING), moves.get(import_id, _NOTHING)),
+            "watermark": watermarks.get(import_id, 0),
+            **_sum(outcomes.get(import_id, _NONE), moves.get(import_id, _NONE)),
         }
-        for import_id in {**highest, **moves}
+        for import_id in {**watermarks, **moves}
     ]
     cursor = await connection.execute(
         _SQL["add"],
@@ -81,7 +80,7 @@ async def add(
     return [Progress(*row) for row in rows]
 
 
-_NOTHING: Counter[str] = Counter()
+_NONE: Counter[str] = Counter()
 
 
 def _sum(outcomes: Counter[str], moves: Counter[str]) -> dict[str, int]:

@@ -1,10 +1,10 @@
 -- name: watermarks
-SELECT asked.id, coalesce(p.watermark, 0), i.cancelled_at IS NOT NULL,
+SELECT wanted.id, coalesce(p.watermark, 0), i.cancelled_at IS NOT NULL,
     coalesce(i.generate_ai_content, true)
-FROM unnest(%(imports)s::uuid[]) AS asked (id)
+FROM unnest(%(imports)s::uuid[]) AS wanted (id)
 LEFT JOIN ingest.progress p
-    ON p.import_id = asked.id AND p.topic = %(topic)s AND p.partition = %(partition)s
-LEFT JOIN ingest.imports i ON i.id = asked.id
+    ON p.import_id = wanted.id AND p.topic = %(topic)s AND p.partition = %(partition)s
+LEFT JOIN ingest.imports i ON i.id = wanted.id
 
 -- name: add
 INSERT INTO ingest.progress AS stored (

@@ -1,10 +1,10 @@
-"""A stop where most rows would be rejected: then this version, or a sender, is wrong, not the rows."""
+"""Halts if most rows would be rejected: then this version or a sender is wrong, not the rows."""
 
 LEAST_ROWS = 1000
-"""No ratio is taken of fewer rows."""
+"""No ratio is computed for fewer rows."""
 
 WINDOW_ROWS = 10_000
-"""About so many of the latest rows count."""
+"""About how many of the latest rows count."""
 
 
 class RejectLimitError(Exception):
@@ -12,9 +12,9 @@ class RejectLimitError(Exception):
 
 
 class RejectLimit:
-    """The rows of one topic as this worker wrote them. `most` is a fraction; 1: no limit.
+    """Counts the rows of one topic that this worker wrote. `most` is a fraction; 1: no limit.
 
-    Rejects that the reader of a file announced do not count: its operator is told of them.
+    Rejects whose faults the reader of a file found do not count: its operator sees them.
     """
 
     def __init__(self, most: float) -> None:
@@ -23,9 +23,9 @@ class RejectLimit:
         self._rejected = 0
 
     def check(self, rows: int, rejected: int) -> None:
-        """Raises RejectLimitError where so many more rows, and rejects among them, are too many.
+        """Raises RejectLimitError if `rejected` of `rows` further rows exceed the limit.
 
-        Never for a batch that brings the ratio down.
+        Never for a batch that lowers the ratio.
         """
         if rejected <= self._most * rows:
             return
@@ -38,7 +38,7 @@ class RejectLimit:
             )
 
     def count(self, rows: int, rejected: int) -> None:
-        """Takes in what was committed."""
+        """Adds what was committed."""
         self._rows += rows
         self._rejected += rejected
         if self._rows > WINDOW_ROWS:

@@ -1,4 +1,4 @@
-"""Rejects in PostgreSQL: the record byte for byte, and what is wrong with it."""
+"""Rejects in PostgreSQL: the record byte for byte, and its faults."""
 
 import json
 from base64 import b64encode
@@ -12,7 +12,7 @@ from processors.rows.model import Reject
 
 _NAMESPACE = UUID("f3a0a1de-4c53-5b5e-8f0d-3f6f3b0d8a57")
 
-# Many in a statement: a cancelled import brings rows by the thousand.
+# Many rows in one statement: a cancelled import has thousands.
 _INSERT: LiteralString = """
 INSERT INTO ingest.rejects (
     id, topic, partition, "offset", appended_at, key, value, headers, import_id, line, sheet, faults,
@@ -29,9 +29,9 @@ ON CONFLICT (id) DO NOTHING
 
 
 async def store(connection: Connection, topic_id: str, rejects: Sequence[Reject]) -> None:
-    """Keeps what is not kept yet: a log that is read again gives the same rejects again."""
-    for some in _portions(rejects):
-        rows = [_columns(topic_id, reject) for reject in some]
+    """Stores rejects that are not stored yet: a log that is read again has the same rejects again."""
+    for portion in _portions(rejects):
+        rows = [_columns(topic_id, reject) for reject in portion]
         await connection.execute(_INSERT, list(map(list, zip(*rows, strict=True))))
 
 
@@ -40,16 +40,16 @@ _STATEMENT_BYTES = 8 << 20
 
 def _portions(rejects: Sequence[Reject]) -> Iterator[list[Reject]]:
     """As many as a statement may hold, most often all."""
-    some: list[Reject] = []
+    portion: list[Reject] = []
     size = 0
     for reject in rejects:
-        some.append(reject)
+        portion.append(reject)
         size += len(reject.record.value or b"")
         if size > _STATEMENT_BYTES:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
@@ -73,7 +73,7 @@ def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
         reject.sheet,
         json.dumps(faults, ensure_ascii=False),
         reject.cancelled,
-        reject.settles and UUID(reject.settles.import_id),
-        reject.settles and reject.settles.line,
-        reject.settles and reject.settles.sheet,
+        reject.resolves and UUID(reject.resolves.import_id),
+        reject.resolves and reject.resolves.line,
+        reject.resolves and reject.resolves.sheet,
     )

@@ -1,7 +1,7 @@
-"""What rows of a retry or a correction settle: rejects of the import that it is a child of.
+"""Rejects of a parent import that are resolved by the rows of a child import.
 
-A reject is settled once, by the first row that stands for it and is written. The parent's counters
-move in the same transaction: one rejected or cancelled row less, one more of what its row became.
+A reject is resolved once, by the first row that replaces it and is written. The parent's counters
+move in the same transaction: one rejected or cancelled row less, one more with the row's outcome.
 """
 
 from collections import Counter, defaultdict
@@ -17,41 +17,41 @@ from processors.rows.model import Row
 _SQL = load("processors.rows.accounting", "resolution.sql")
 
 Moves = Mapping[str, Counter[str]]
-"""Changes of counters, by import id; of the children, `settles`."""
+"""Changes of counters, by import id; those of child imports are `settles`."""
 
 
-async def settle(connection: Connection, by_row: Sequence[tuple[Row, str]]) -> Moves:
-    """Settles what written rows stand for; `by_row` has the outcome of each."""
-    return await _settle(
+async def resolve(connection: Connection, by_row: Sequence[tuple[Row, str]]) -> Moves:
+    """Resolves the rejects that written rows replace; `by_row` has the outcome of each row."""
+    return await _resolve(
         connection,
         [
-            {**row.settles._asdict(), "child": row.import_id, "outcome": outcome}
+            {**row.resolves._asdict(), "child": row.import_id, "outcome": outcome}
             for row, outcome in by_row
-            if row.settles is not None
+            if row.resolves is not None
         ],
     )
 
 
-async def settle_late(connection: Connection) -> dict[str, Moves]:
-    """Settles rejects that came after the rows that stand for them; what moves, by topic.
+async def resolve_late(connection: Connection) -> dict[str, Moves]:
+    """Resolves rejects that came after the rows that replace them; returns the moves by topic.
 
-    Partitions do not wait for each other where they are read again after a restore.
+    Partitions do not wait for each other when they are read again after a restore.
     """
     cursor = await connection.execute(_SQL["early"])
     names = ("import_id", "line", "sheet", "child", "outcome")
     written: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for topic, *row in await cursor.fetchall():
         written[topic].append(dict(zip(names, row, strict=True)))
-    return {topic: await _settle(connection, rows) for topic, rows in written.items()}
+    return {topic: await _resolve(connection, rows) for topic, rows in written.items()}
 
 
-async def _settle(connection: Connection, written: list[dict[str, Any]]) -> Moves:
-    named = {(row["import_id"], row["child"]) for row in written}
-    cursor = await connection.execute(_SQL["settle"], {"rows": Jsonb(written)})
+async def _resolve(connection: Connection, written: list[dict[str, Any]]) -> Moves:
+    direct = {(row["import_id"], row["child"]) for row in written}
+    cursor = await connection.execute(_SQL["resolve"], {"rows": Jsonb(written)})
     moves: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for import_id, child, outcome, cancelled, rows in await cursor.fetchall():
         moves[import_id]["cancelled" if cancelled else "rejected"] -= rows
         moves[import_id][outcome] += rows
-        if (import_id, child) in named:
+        if (import_id, child) in direct:
             moves[child]["settles"] += rows
     return moves

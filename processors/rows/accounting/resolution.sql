@@ -1,34 +1,34 @@
--- name: settle
--- A row that stands for a reject of a retry stands for what that one stood for as well.
+-- name: resolve
+-- A row that replaces a reject of a retry also replaces the reject that this one replaces.
 WITH RECURSIVE written AS (
     SELECT *
     FROM jsonb_to_recordset(%(rows)s) AS w (
         import_id uuid, line integer, sheet text, child uuid, outcome text
     )
-), standing AS (
+), replaced AS (
     SELECT r.id, r.settles_import, r.settles_line, r.settles_sheet, w.child, w.outcome
     FROM written w
     JOIN ingest.rejects r
         ON r.import_id = w.import_id AND r.line = w.line AND r.sheet IS NOT DISTINCT FROM w.sheet
     UNION
     SELECT r.id, r.settles_import, r.settles_line, r.settles_sheet, s.child, s.outcome
-    FROM standing s
+    FROM replaced s
     JOIN ingest.rejects r
         ON r.import_id = s.settles_import AND r.line = s.settles_line
         AND r.sheet IS NOT DISTINCT FROM s.settles_sheet
-), unsettled AS MATERIALIZED (
+), unresolved AS MATERIALIZED (
     SELECT id
     FROM ingest.rejects
-    WHERE id IN (SELECT id FROM standing) AND settled_by IS NULL
+    WHERE id IN (SELECT id FROM replaced) AND settled_by IS NULL
     ORDER BY id
     FOR UPDATE
-), settled AS (
+), resolved AS (
     UPDATE ingest.rejects r
     SET settled_by = s.child, settled_at = now()
     FROM (
         SELECT DISTINCT ON (id) id, child, outcome
-        FROM standing
-        JOIN unsettled USING (id)
+        FROM replaced
+        JOIN unresolved USING (id)
         ORDER BY id, child, outcome
     ) s
     WHERE r.id = s.id
@@ -43,12 +43,12 @@ WITH RECURSIVE written AS (
     )
 )
 SELECT import_id::text, child::text, outcome, cancelled, count(*)::integer
-FROM settled
+FROM resolved
 GROUP BY import_id, child, outcome, cancelled
 
 -- name: early
--- Rows whose rejects have come by now. Another worker may be at the same: each takes its own.
-WITH met AS (
+-- Rows whose rejects have come since. Another worker may run the same statement: each takes its own.
+WITH matched AS (
     SELECT e.ctid, r.topic
     FROM ingest.settled_early e
     JOIN ingest.rejects r
@@ -57,6 +57,6 @@ WITH met AS (
     FOR UPDATE OF e SKIP LOCKED
 )
 DELETE FROM ingest.settled_early e
-USING met
-WHERE e.ctid = met.ctid
-RETURNING met.topic, e.import_id::text, e.line, e.sheet, e.child::text, e.outcome
+USING matched
+WHERE e.ctid = matched.ctid
+RETURNING matched.topic, e.import_id::text, e.line, e.sheet, e.child::text, e.outcome

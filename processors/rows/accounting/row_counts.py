@@ -1,4 +1,4 @@
-"""What became of rows, counted by import."""
+"""Outcomes of rows, counted by import."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _NAMES = {"i": "inserted", "u": "updated", "=": "unchanged", "s": "stale"}
 class Outcomes:
     """Counters by import id (None: rows of upstream systems) and outcome.
 
-    `by_row`: the rows that stand for rejects of other imports, each with its outcome.
+    `by_row`: the rows that resolve rejects of other imports, each with its outcome.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Outcomes:
         self.by_row: list[tuple[Row, str]] = []
 
     def add(self, import_id: str | None, outcome: str, counted: int, repeated: int) -> None:
-        """`outcome` as the merge statements spell it; `repeated` are later rows of a key.
+        """`outcome` as the merge statements return it; `repeated` are later rows of a key.
 
         A later row of a key is a duplicate whatever it changed, but stale before that.
         """
@@ -27,12 +27,12 @@ class Outcomes:
         self.by_import[import_id][name] += counted
         self.by_import[import_id]["stale" if name == "stale" else "duplicate"] += repeated
 
-    def tell(self, rows: Sequence[Row], outcome: str) -> None:
-        """Takes up one by one the outcomes of rows that were written as one."""
+    def add_resolving(self, rows: Sequence[Row], outcome: str) -> None:
+        """Adds the outcome of each row of those that were written as one and resolve rejects."""
         name = _NAMES[outcome]
-        again = "stale" if name == "stale" else "duplicate"
+        repeated = "stale" if name == "stale" else "duplicate"
         self.by_row += [
-            (row, name if row.occurrence == 1 else again) for row in rows if row.settles
+            (row, name if row.occurrence == 1 else repeated) for row in rows if row.resolves
         ]
 
     def update(self, other: "Outcomes") -> None:
@@ -41,5 +41,5 @@ class Outcomes:
         self.by_row += other.by_row
 
     def total(self) -> Counter[str]:
-        """Over all imports."""
+        """Counters over all imports."""
         return sum(self.by_import.values(), Counter())

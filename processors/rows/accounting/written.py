@@ -10,15 +10,15 @@ from processors.rows.model import Reject
 
 @dataclass(frozen=True)
 class Written:
-    """What a transaction did: outcomes with the rejected rows in, and the imports' new progress.
+    """The outcomes of a transaction, rejected rows included, and the new progress of its imports.
 
-    `freed` is the same of rows of another topic that waited for these. `left`: there may be more.
-    `misled`: a parent that was known was not there.
+    `released` is the same for rows of another topic that waited for these. `more_parked`: more rows
+    may wait. `stale_parent_ids`: a parent whose id was known no longer exists.
     """
 
     outcomes: Outcomes
     rejects: Sequence[Reject]
     progress: Sequence[Progress]
-    freed: "Written | None" = None
-    left: bool = False
-    misled: bool = False
+    released: "Written | None" = None
+    more_parked: bool = False
+    stale_parent_ids: bool = False

@@ -1,9 +1,9 @@
-"""Public pages (pro-localisations): one of each company whose trade and city are known.
+"""Public pages (pro-localisations): one for each company whose trade and city are known.
 
-They are made in the transaction that writes the companies. What cannot be resolved is a state of its
-own and never a guess (docs/import-guide.md); it is looked at again when a city, a sub-category or
-the mapping arrives. A look waits until every transaction that did not see the arrival has ended,
-so none is missed whatever their order.
+They are created in the transaction that writes the companies. A company that cannot be resolved is
+stored as such and never guessed (docs/import-guide.md); it is resolved again when a city, a
+sub-category or the mapping arrives. Resolution waits until every transaction that did not see the
+arrival has ended, so that none is missed whatever their order.
 """
 
 from collections.abc import Sequence
@@ -27,16 +27,16 @@ REASONS = ("naf", "sous-categorie", "ville")
 
 
 class Made(NamedTuple):
-    """Pages made, and taken off the site; companies unresolved, and not unresolved any more."""
+    """Numbers of pages created and retired; of companies unresolved and no longer unresolved."""
 
     made: int
     retired: int
     unresolved: int
-    settled: int
+    resolved: int
 
 
 async def of_batch(connection: Connection, batch: "Batch", sirens: Sequence[str]) -> Made:
-    """Makes the pages of companies that the batch wrote; `sirens` are those of its rows."""
+    """Creates the pages of companies that the batch wrote; `sirens` are those of its rows."""
     cursor = await connection.execute(_SQL["resolvable"])
     if await cursor.fetchone() == (False,):
         return Made(0, 0, 0, 0)
@@ -47,7 +47,7 @@ async def of_batch(connection: Connection, batch: "Batch", sirens: Sequence[str]
             "sirens": " ".join(set(sirens)),
             "partition": batch.partition,
             "start": batch.start,
-            # What a row changed a later one of its company may have left as it was.
+            # A row's change may be followed by a later row of the company that changed nothing.
             "unchanged": len(set(sirens)) < len(sirens),
         },
     )
@@ -55,22 +55,22 @@ async def of_batch(connection: Connection, batch: "Batch", sirens: Sequence[str]
 
 
 async def arrived(connection: Connection, reason: str, keys: Sequence[str | None]) -> None:
-    """Notes that something came that pages may lack; `keys` are postal codes or activities."""
+    """Notes the arrival of something that pages may lack; `keys` are postal codes or activities."""
     await connection.execute(_SQL["arrived"], {"reason": reason, "keys": list(keys)})
 
 
 async def resolve_some(pool: Pool) -> Made | None:
-    """Looks at some of what has arrived, in one transaction; None where nothing is left to look at."""
+    """Resolves pages of some arrivals, in one transaction; returns None if no arrival is due."""
     async with transaction(pool) as connection:
-        # By then every transaction has ended that had begun before the arrival was committed.
-        settled = f"{2 * pool.silence_seconds + 6} seconds"
-        cursor = await connection.execute(_SQL["due"], {"settled": settled})
+        # By then every transaction that began before the arrival was committed has ended.
+        grace = f"{2 * pool.silence_seconds + 6} seconds"
+        cursor = await connection.execute(_SQL["due"], {"grace": grace})
         due: list[tuple[int, str, str | None, UUID | None]] = await cursor.fetchall()
         if not due:
             return None
         numbers, keys = [number for number, *_ in due], [key for _, _, key, _ in due]
         _, reason, _, after = due[0]
-        made, last = await _look(
+        made, last = await _resolve(
             connection,
             _SQL["of_activities" if reason == "naf" else "waiting"],
             {"reason": reason, "keys": None if None in keys else keys, "after": after},
@@ -82,16 +82,17 @@ async def resolve_some(pool: Pool) -> Made | None:
     return made
 
 
-async def look_again(pool: Pool, after: UUID | None) -> tuple[Made, UUID | None]:
-    """Looks at some companies, arrived or not; the id to go on after, None where no company is left.
+async def resolve_all(pool: Pool, after: UUID | None) -> tuple[Made, UUID | None]:
+    """Resolves some companies, whether something arrived or not.
 
-    What has arrived stays due: somebody may be writing a company that has not seen it.
+    Returns the id to go on after; None if no company is left. Arrivals stay due: a transaction that
+    has not seen them may be writing a company.
     """
     async with transaction(pool) as connection:
-        return await _look(connection, _SQL["of_activities"], {"keys": None, "after": after})
+        return await _resolve(connection, _SQL["of_activities"], {"keys": None, "after": after})
 
 
-async def _look(
+async def _resolve(
     connection: Connection, query: LiteralString, arguments: dict[str, object]
 ) -> tuple[Made, UUID | None]:
     cursor = await connection.execute(query, {**arguments, "limit": CHUNK})
@@ -99,7 +100,7 @@ async def _look(
     if not ids:
         return Made(0, 0, 0, 0), None
     await connection.execute(INDEXES_ONLY)
-    # A company that moves meanwhile is waited for, and then read as it is by a statement of its own.
+    # Waits for a company that is being changed; the next statement reads its current values.
     await connection.execute(_SQL["lock"], {"ids": ids})
     cursor = await connection.execute(_SQL["chosen"] + _SQL["make"], {"ids": ids})
     made = Made(*(await cursor.fetchone() or (0, 0, 0, 0)))

@@ -1,9 +1,9 @@
 -- name: resolvable
--- Without a reference no company has a page, and the statements below cost more to plan than this.
+-- Without a NAF reference no company has a page, and the statements below cost more to plan than this.
 SELECT EXISTS (SELECT FROM ingest.naf)
 
 -- name: of_batch
--- The companies that the batch at hand inserted or changed.
+-- The companies that the current batch inserted or changed.
 WITH companies AS MATERIALIZED (
     SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
@@ -23,8 +23,8 @@ WITH companies AS MATERIALIZED (
 SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO KEY UPDATE
 
 -- name: make
--- After one of the two lists above. Companies of one place go together and are taken apart again: a
--- join of two such lists would be quadratic here. Never a guess: one city that fits, or none.
+-- After one of the two lists above. Companies of one place are grouped and separated again: a join of
+-- two such lists would be quadratic here. Never a guess: exactly one matching city, or none.
 , given AS MATERIALIZED (
     SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key,
         array_agg(id) AS ids, array_agg(naf_code) AS codes
@@ -70,15 +70,15 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
         WHERE stored.ingest_retired
     RETURNING 1
 ), retired AS (
-    -- The company has moved, or does something else: the page that an import made of it goes, unless
-    -- it has a content of its own.
+    -- The company has moved, or changed its activity: the page that an import created for it is
+    -- retired, unless it has content of its own.
     UPDATE enterprise_prolocalisation p
     SET is_active = false, ingest_retired = true, updated_at = now()
     FROM (
         SELECT own.id
         FROM resolved r
         CROSS JOIN LATERAL (
-            -- By the company and nothing else: without statistics other indexes look as good.
+            -- Only by the company: without statistics the planner takes other indexes for as good.
             SELECT * FROM enterprise_prolocalisation WHERE entreprise_id = r.id OFFSET 0
         ) own
         WHERE r.missing IS NULL AND own.is_active AND own.ingest_made
@@ -101,7 +101,7 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
         SET reason = EXCLUDED.reason, naf_code = EXCLUDED.naf_code,
             code_postal = EXCLUDED.code_postal, ville_nom = EXCLUDED.ville_nom
     RETURNING 1
-), settled AS (
+), no_longer_unresolved AS (
     DELETE FROM ingest.unresolved_pages
     WHERE entreprise_id = ANY (ARRAY(
         SELECT id FROM resolved WHERE missing IS NULL
@@ -111,23 +111,23 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM retired),
-    (SELECT count(*) FROM unresolved), (SELECT count(*) FROM settled)
+    (SELECT count(*) FROM unresolved), (SELECT count(*) FROM no_longer_unresolved)
 
 -- name: arrived
 INSERT INTO ingest.pages_due (reason, key)
 SELECT %(reason)s, key FROM unnest(%(keys)s::text[]) AS given (key)
 
 -- name: due
--- Older than two transactions may take, one that noted it and one that began before that was
--- committed: nobody adds to what it is about any more.
+-- Older than two transactions may take, the one that noted the arrival and one that began before that
+-- was committed: no transaction that has not seen it is still running.
 WITH first AS (
     SELECT reason, after FROM ingest.pages_due
-    WHERE at < clock_timestamp() - %(settled)s::interval
+    WHERE at < clock_timestamp() - %(grace)s::interval
     ORDER BY id LIMIT 1
 )
 SELECT d.id, d.reason, d.key, d.after
 FROM ingest.pages_due d JOIN first f ON d.reason = f.reason AND d.after IS NOT DISTINCT FROM f.after
-WHERE d.at < clock_timestamp() - %(settled)s::interval
+WHERE d.at < clock_timestamp() - %(grace)s::interval
 ORDER BY d.id
 LIMIT 1000
 FOR UPDATE OF d SKIP LOCKED
@@ -141,7 +141,7 @@ ORDER BY entreprise_id
 LIMIT %(limit)s
 
 -- name: of_activities
--- With a page or without: what the activity is on the site has changed.
+-- With a page or without: the mapping of the activity has changed.
 SELECT id
 FROM enterprise_entreprise
 WHERE naf_code <> '' AND (%(keys)s::text[] IS NULL OR naf_code = ANY(%(keys)s))

@@ -1,7 +1,7 @@
-"""Requests for texts, noted in the transaction that writes the rows they are about.
+"""Text requests, stored in the transaction that writes their rows.
 
-Only rows that an import created or changed, and only where it asked for texts: other imports cost
-nothing. What is noted is published by the workers of processors/texts.
+Only for rows that an import created or changed, and only if it requests texts: other imports cost
+nothing. The workers of processors/texts publish the stored requests.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,9 +25,9 @@ _TOUCHED: Mapping[ImportType, str] = {
 async def note(
     connection: Connection, import_type: ImportType, imports: Iterable[str], keys: Iterable[str]
 ) -> None:
-    """Notes the rows with these natural keys that this transaction created or changed.
+    """Stores requests for the rows with these natural keys that this transaction created or changed.
 
-    `imports` are those that ask for texts, or of which nobody knows yet whether they do.
+    `imports` are those that request texts, or of which it is not known yet.
     """
     touched = _TOUCHED.get(import_type)
     if touched is not None:
@@ -35,14 +35,14 @@ async def note(
         await connection.execute(_noting(_SQL[touched]), values)
 
 
-async def asking(connection: Connection, imports: Iterable[str]) -> list[str]:
-    """Which of these imports ask for texts."""
-    cursor = await connection.execute(_SQL["asking"], {"ids": list(imports)})
+async def imports_with_texts(connection: Connection, imports: Iterable[str]) -> list[str]:
+    """The imports among these that request texts."""
+    cursor = await connection.execute(_SQL["imports_with_texts"], {"ids": list(imports)})
     return [import_id for (import_id,) in await cursor.fetchall()]
 
 
 async def note_pages(connection: Connection, ids: list[UUID]) -> None:
-    """Notes the pages that this transaction made of these companies."""
+    """Stores requests for the pages that this transaction created for these companies."""
     await connection.execute(_noting(_SQL["pages"]), {"ids": ids})
 
 
@@ -50,28 +50,28 @@ def _noting(touched: LiteralString) -> LiteralString:
     return "WITH touched AS (" + touched + "\n) " + _SQL["note"]
 
 
-async def ask(connection: Connection, import_id: str) -> None:
-    """Has the texts of an import asked for: see the query."""
-    await connection.execute(_SQL["asked"], {"id": import_id})
+async def request_again(connection: Connection, import_id: str) -> None:
+    """Requests the texts of an import anew: see the statement."""
+    await connection.execute(_SQL["request_again"], {"id": import_id})
 
 
 async def moved(connection: Connection, partitions: list[int]) -> set[UUID]:
-    """Imports of these partitions whose requests have come to something new."""
+    """Imports of these partitions whose requests have changed their state."""
     cursor = await connection.execute(_SQL["moved"], {"partitions": partitions})
     return {import_id for (import_id,) in await cursor.fetchall()}
 
 
-async def seen(connection: Connection, ids: Iterable[UUID]) -> None:
-    """Notes that the requests of these imports are about to be counted."""
-    await connection.execute(_SQL["seen"], {"ids": list(ids)})
+async def clear_moved(connection: Connection, ids: Iterable[UUID]) -> None:
+    """Clears the change mark of these imports, whose requests are counted next."""
+    await connection.execute(_SQL["clear_moved"], {"ids": list(ids)})
 
 
 async def note_some(
     connection: Connection, import_type: str, import_id: UUID, after: UUID, limit: int
 ) -> UUID | None:
-    """Notes rows that an import created or changed and nobody has since, among the next of its table.
+    """Stores requests for rows, among the next of the table, that this import changed last.
 
-    The id up to which the table was looked at; None: to its end.
+    Returns the id up to which the table was read; None: to its end.
     """
     name = import_type.lower()
     if f"some_{name}" not in _SQL:

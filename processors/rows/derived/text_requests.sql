@@ -24,7 +24,7 @@ CROSS JOIN (VALUES ('PROLOCALISATION'), ('AVIS')) AS k (kind)
 WHERE t.siren = ANY(%(keys)s) AND t.ingest_import_id = ANY(%(imports)s) AND t.updated_at = now()
     AND (k.kind = 'PROLOCALISATION' OR ingest.has_public_reviews(p.id))
 
--- name: asking
+-- name: imports_with_texts
 SELECT id::text FROM ingest.imports WHERE id = ANY(%(ids)s::uuid[]) AND generate_ai_content
 
 -- name: pages
@@ -40,7 +40,7 @@ WHERE t.id = ANY(%(ids)s)
     AND (k.kind = 'PROLOCALISATION' OR ingest.has_public_reviews(p.id))
 
 -- name: note
--- What was answered already is asked anew: the row is another one now. Where it is not, the answer
+-- What was answered already is requested anew: the row has changed. If it has not, the answer
 -- is known and costs nothing.
 INSERT INTO ingest.enrichment AS stored (id, kind, entity_id, import_id, reason, priority)
 SELECT ingest.request_id(import_id::text, entity_id, kind), kind, entity_id, import_id, 'import', priority
@@ -51,9 +51,9 @@ ON CONFLICT (id) DO UPDATE
         finished_at = NULL
     WHERE stored.state IN ('done', 'failed')
 
--- name: asked
--- Somebody asks for the texts of an import: what failed or was left is asked again, all of it where
--- none was asked for before.
+-- name: request_again
+-- A user requests the texts of an import: those that failed or were left are requested again; all of
+-- them if none were requested before.
 WITH before AS (
     SELECT id, generate_ai_content FROM ingest.imports WHERE id = %(id)s FOR UPDATE
 ), again AS (
@@ -75,9 +75,9 @@ WHERE i.id = b.id
 -- name: moved
 SELECT id FROM ingest.imports WHERE ai_moved AND partition = ANY(%(partitions)s)
 
--- name: seen
--- Before the requests are counted: what moves after the count is seen the next time. It waits for
--- those who move any (tell_imports of enrichment.sql), and counts what they have done.
+-- name: clear_moved
+-- Before the requests are counted: a change after the count is noticed the next time. It waits for
+-- transactions that change any (store.sql), and counts what they have done.
 UPDATE ingest.imports SET ai_moved = false WHERE id = ANY(%(ids)s) AND ai_moved
 
 -- name: some_ville

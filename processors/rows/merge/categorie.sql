@@ -2,9 +2,9 @@
 SELECT nom, description, meta_description, ordre FROM category_categorie
 
 -- name: merge
--- A row is of the category that has its key; else, where the site made it, of the one that has its
--- slug or its name. Two keys may so meet in one category: the earlier row has it, the other comes
--- again.
+-- A row belongs to the category with its key; else, if the site created it, to the one with its slug
+-- or its name. Two keys may so match one category: the earlier row gets it, the other goes to the next
+-- pass.
 WITH given AS MATERIALIZED (
     SELECT s.*, t.id AS found_id
     FROM staging s
@@ -16,7 +16,7 @@ WITH given AS MATERIALIZED (
         LIMIT 1
     ) t ON true
     WHERE s.round = %(round)s
-        AND (%(again)s::bigint[] IS NULL OR s.offset_ = ANY (%(again)s::bigint[]))
+        AND (%(offsets)s::bigint[] IS NULL OR s.offset_ = ANY (%(offsets)s::bigint[]))
 ), chosen AS MATERIALIZED (
     SELECT DISTINCT ON (found_id) *
     FROM given
@@ -35,7 +35,7 @@ WITH given AS MATERIALIZED (
     JOIN category_categorie t ON t.id = s.found_id
     ORDER BY t.id
     FOR NO KEY UPDATE OF t
-), judged AS (
+), compared AS (
     SELECT *, CASE
         WHEN stale THEN 's'
         WHEN ROW(nom, description, meta_description, ordre) IS DISTINCT FROM before THEN 'u'
@@ -50,7 +50,7 @@ WITH given AS MATERIALIZED (
         ingest_key = coalesce(t.ingest_key, j.key),
         ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
-    FROM judged j
+    FROM compared j
     WHERE t.id = j.id AND j.outcome <> 's'
 ), fresh AS MATERIALIZED (
     SELECT * FROM given WHERE found_id IS NULL ORDER BY key
@@ -64,22 +64,22 @@ WITH given AS MATERIALIZED (
         coalesce(ordre, 0), key, observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
--- Rows without an outcome come again. By groups, as joins of such lists would be quadratic here.
-SELECT import_id, outcome, sum(counted)::integer, sum(repeated)::integer, told,
+-- Rows without an outcome go to the next pass. By groups, as joins of such lists would be quadratic here.
+SELECT import_id, outcome, sum(counted)::integer, sum(repeated)::integer, resolving,
     CASE WHEN outcome IN ('~', 'p') THEN array_agg(offset_) END
 FROM (
     SELECT offset_, max(import_id) AS import_id, sum(counted) AS counted,
-        sum(repeated) AS repeated, max(told) AS told, coalesce(max(outcome), '~') AS outcome
+        sum(repeated) AS repeated, max(resolving) AS resolving, coalesce(max(outcome), '~') AS outcome
     FROM (
-        SELECT offset_, import_id::text, counted, repeated, told, NULL AS outcome FROM given
+        SELECT offset_, import_id::text, counted, repeated, resolving, NULL AS outcome FROM given
         UNION ALL
-        SELECT offset_, NULL, 0, 0, NULL, outcome::text FROM judged
+        SELECT offset_, NULL, 0, 0, NULL, outcome::text FROM compared
         UNION ALL
         SELECT offset_, NULL, 0, 0, NULL, 'i' FROM fresh
     ) parts
     GROUP BY offset_
-) settled
-GROUP BY import_id, outcome, told
+) outcomes
+GROUP BY import_id, outcome, resolving
 
 -- name: known
 -- The categories of these keys.

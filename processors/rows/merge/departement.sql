@@ -3,7 +3,7 @@ SELECT code, nom FROM location_departement
 
 -- name: merge
 WITH found AS (
-    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.told,
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
         coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
         t.nom AS before,
         ingest.pick(s.policy, s.nom, t.nom, '') AS nom
@@ -12,7 +12,7 @@ WITH found AS (
     WHERE s.round = %(round)s
     ORDER BY t.code
     FOR NO KEY UPDATE OF t
-), judged AS (
+), compared AS (
     SELECT *, CASE
         WHEN stale THEN 's'
         WHEN nom IS DISTINCT FROM before THEN 'u'
@@ -25,7 +25,7 @@ WITH found AS (
         updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
         ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
-    FROM judged j
+    FROM compared j
     WHERE t.code = j.key AND j.outcome <> 's'
 ), fresh AS MATERIALIZED (
     SELECT s.*
@@ -41,10 +41,10 @@ WITH found AS (
     SELECT id, now(), now(), code, nom, observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
-SELECT import_id, outcome, sum(counted), sum(repeated), told
+SELECT import_id, outcome, sum(counted), sum(repeated), resolving
 FROM (
-    SELECT import_id, outcome, counted, repeated, told FROM judged
+    SELECT import_id, outcome, counted, repeated, resolving FROM compared
     UNION ALL
-    SELECT import_id, 'i', counted, repeated, told FROM fresh
-) settled
-GROUP BY import_id, outcome, told
+    SELECT import_id, 'i', counted, repeated, resolving FROM fresh
+) outcomes
+GROUP BY import_id, outcome, resolving

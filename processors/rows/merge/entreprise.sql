@@ -7,7 +7,7 @@ FROM enterprise_entreprise
 -- name: merge
 -- The outcome is worked out where the values are: rows are wide, and of this type there are millions.
 WITH found AS (
-    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.told,
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
         given.*, CASE
             WHEN t.ingest_observed_at > s.observed_at THEN 's'
             WHEN ROW(given.nom, given.siret, given.nom_commercial, given.adresse, given.code_postal,
@@ -77,10 +77,10 @@ WITH found AS (
         observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
-SELECT import_id, outcome, sum(counted), sum(repeated), told
+SELECT import_id, outcome, sum(counted), sum(repeated), resolving
 FROM (
-    SELECT import_id, outcome, counted, repeated, told FROM found
+    SELECT import_id, outcome, counted, repeated, resolving FROM found
     UNION ALL
-    SELECT import_id, 'i', counted, repeated, told FROM fresh
-) settled
-GROUP BY import_id, outcome, told
+    SELECT import_id, 'i', counted, repeated, resolving FROM fresh
+) outcomes
+GROUP BY import_id, outcome, resolving

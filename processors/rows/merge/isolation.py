@@ -1,6 +1,6 @@
-"""Bad rows among good ones: halving at savepoints.
+"""Finds the rows that PostgreSQL rejects by halving at savepoints.
 
-Rows that PostgreSQL refuses cost O(k·log n) statements for k of n; the others are written.
+k rejected rows of n cost O(k·log n) statements; the others are written.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,8 +17,8 @@ from processors.rows.merge.targets import Target
 from schemas.faults import Fault
 
 ISOLATING_SHARE = 0.5
-"""Of a transaction's limit, the longest search. PostgreSQL's own transaction_timeout is lost once an
-error was rolled back to a savepoint (seen with 18.4)."""
+"""Longest search, as a share of the transaction's limit. PostgreSQL's own transaction_timeout is lost
+once an error was rolled back to a savepoint (observed with 18.4)."""
 
 Merge = Callable[[Connection, Target, Origin, Staged], Awaitable[Merged]]
 
@@ -38,12 +38,12 @@ async def merge_isolating(
     *,
     transaction_seconds: float,
 ) -> Merged:
-    """Writes all rows that PostgreSQL takes; `refused` are the others, each with its fault.
+    """Writes all rows that PostgreSQL accepts; `rejected` are the others, each with its fault.
 
-    `transaction_seconds` is the limit of the transaction that it is called in.
+    `transaction_seconds` is the limit of the transaction in which it is called.
 
-    Raises psycopg.Error where the rows are not to blame, BatchTooLargeError where there are so many
-    bad ones that it takes too long.
+    Raises psycopg.Error if the rows are not to blame, BatchTooLargeError if there are so many
+    rejected rows that it takes too long.
     """
     until = monotonic() + ISOLATING_SHARE * transaction_seconds
     return await _isolate(connection, target, origin, staged, until)
@@ -65,7 +65,7 @@ async def _isolate(
         _check_parent(target, error)
         parts = _parts(staged)
         if len(parts) == 1:
-            return Merged(refused=[(staged.rows[staged.places[0]], _fault(error))])
+            return Merged(rejected=[(staged.rows[staged.places[0]], _fault(error))])
     merged = Merged()
     for part in parts:
         merged.update(await _isolate(connection, target, origin, part, until))
@@ -73,13 +73,13 @@ async def _isolate(
 
 
 def _check_parent(target: Target, error: psycopg.Error) -> None:
-    """A row whose parent was deleted in this moment is not bad: tried again, it waits for another."""
+    """A row whose parent was deleted just now is not at fault: tried again, it is parked."""
     if isinstance(error, errors.ForeignKeyViolation) and target.import_type.parent is not None:
         raise errors.SerializationFailure("a parent was deleted while rows were written") from error
 
 
 def _parts(staged: Staged) -> list[Staged]:
-    """Two halves; or, of one that was folded, its rows one by one; or the one row itself."""
+    """Two halves; or the repetitions of one row, one by one; or the one row itself."""
     if len(staged) == 1:
         [place] = staged.places
         return [Staged(staged.rows, [i], [0]) for i in staged.group(place)]

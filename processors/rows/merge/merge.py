@@ -1,4 +1,4 @@
-"""Rows into their table: COPY to a staging table, then one statement of the type's .sql a round."""
+"""Rows into their table: COPY to a staging table, then one statement of the type's .sql per round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ _NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes
 _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 
 # Nested loops over the target's key cost the same whatever its size. The planner has no statistics
-# of the staging table, and would now and then read all of the target instead.
+# of the staging table, and would sometimes read the whole target instead.
 INDEXES_ONLY: LiteralString = (
     "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
     " set_config('enable_seqscan', 'off', true)"
@@ -34,49 +34,49 @@ CREATE TEMPORARY TABLE staging ON COMMIT DROP AS
 SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
     NULL::text AS policy, NULL::timestamptz AS observed_at, NULL::uuid AS import_id,
     NULL::integer AS line, NULL::bigint AS offset_, NULL::integer AS counted,
-    NULL::integer AS repeated, NULL::bigint AS told
+    NULL::integer AS repeated, NULL::bigint AS resolving
 FROM ({columns}) columns WITH NO DATA
 """)
 MOST_ROUNDS = 100
-"""In one transaction: each is a statement of a millisecond or more."""
+"""In one transaction: each round is a statement of a millisecond or more."""
 
 
 MOST_PASSES = 20
-"""Of one round, before rows that keep getting in each other's way are left to another try."""
+"""Of one round, before rows that keep conflicting are left to another try of the batch."""
 
-_AGAIN, _PARKED = "~", "p"
+_NEXT_PASS, _PARKED = "~", "p"
 
 
 class Origin(NamedTuple):
-    """Where rows come from. `parents` are ids of parents by key, as far as they are known.
+    """Where rows come from. `parent_ids` are the known ids of parent rows, by key.
 
-    `released`: the rows have waited, and their parent is there.
+    `released`: the rows were parked, and their parent exists.
     """
 
     topic: str
     partition: int
-    parents: Mapping[str, str] = {}
+    parent_ids: Mapping[str, str] = {}
     released: bool = False
 
 
 @dataclass
 class Merged:
-    """What became of rows. `parked` lack their parent; `refused` have what is wrong with them."""
+    """Outcomes of rows. `parked` rows lack their parent; `rejected` rows come with their fault."""
 
     outcomes: Outcomes = field(default_factory=Outcomes)
     parked: list[Row] = field(default_factory=list)
-    refused: list[tuple[Row, Fault]] = field(default_factory=list)
+    rejected: list[tuple[Row, Fault]] = field(default_factory=list)
 
     def update(self, other: "Merged") -> None:
         self.outcomes.update(other.outcomes)
         self.parked += other.parked
-        self.refused += other.refused
+        self.rejected += other.rejected
 
 
 @dataclass(frozen=True)
 class Staged:
     """Rows in rounds. `places` are those of rows that are applied, `rounds` the round of each;
-    `repeats` has the places of the repetitions that count with one. A key has at most one in a round.
+    `repeats` has the places of the repetitions that count with a row. A key occurs once in a round.
     """
 
     rows: Rows
@@ -88,7 +88,7 @@ class Staged:
         return len(self.places)
 
     def part(self, start: int, end: int) -> "Staged":
-        """From one of the applied rows up to another."""
+        """The applied rows from `start` up to `end`."""
         return replace(self, places=self.places[start:end], rounds=self.rounds[start:end])
 
     def group(self, place: int) -> Sequence[int]:
@@ -101,16 +101,16 @@ class Staged:
 
     @cached_property
     def by_offset(self) -> dict[int, list[Row]]:
-        """Rows with their repetitions by the last one's offset."""
+        """Rows with their repetitions, by the offset of the last one."""
         groups = map(self.group, self.places)
         return {self.rows.offsets[group[-1]]: [self.rows[i] for i in group] for group in groups}
 
 
 def stage(rows: Rows) -> Staged:
-    """Puts rows in rounds, so that each meets what the ones before it left.
+    """Puts rows in rounds, so that each row meets the result of those before it.
 
     Most batches have each key once, and one round. Rows that follow each other with the same
-    content count as one: applied again under its policy, a row changes nothing. Raises
+    content count as one: a row that is applied twice under its policy changes nothing. Raises
     BatchTooLargeError.
     """
     if len(set(rows.keys)) == len(rows):
@@ -133,7 +133,7 @@ def stage(rows: Rows) -> Staged:
 
 
 async def merge(connection: Connection, target: Target, origin: Origin, staged: Staged) -> Merged:
-    """Writes rows; psycopg.Error where PostgreSQL refuses them.
+    """Writes rows; raises psycopg.Error if PostgreSQL rejects them.
 
     The staging table stays until the caller's transaction or savepoint ends: once in each.
     """
@@ -149,59 +149,59 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:
             await copy.write(lines)
-        del lines  # which would stay while PostgreSQL merges them
+        del lines  # frees memory while PostgreSQL merges them
         for round_ in range(max(staged.rounds) + 1):
-            told = {"round": round_, "topic": origin.topic, "partition": origin.partition,
-                    "released": origin.released}  # fmt: skip
-            again: list[int] | None = None
+            parameters = {"round": round_, "topic": origin.topic, "partition": origin.partition,
+                          "released": origin.released}  # fmt: skip
+            offsets: list[int] | None = None
             for _ in range(MOST_PASSES):
-                await cursor.execute(queries["merge"], {**told, "again": again})
-                again = _take(await cursor.fetchall(), staged, merged)
-                if not again:
+                await cursor.execute(queries["merge"], {**parameters, "offsets": offsets})
+                offsets = _add_outcomes(await cursor.fetchall(), staged, merged)
+                if not offsets:
                     break
     if merged.outcomes.total().total() + len(merged.parked) != staged.size():
-        # Somebody else deleted a row of the site while it was looked at.
+        # Another session deleted a row of the site while it was merged.
         raise errors.SerializationFailure("not every row has an outcome")
     return merged
 
 
-def _take(answer: Sequence[tuple[Any, ...]], staged: Staged, merged: Merged) -> list[int]:
-    """Adds what a merge statement did; the offsets of the rows that it left for another pass."""
-    again: list[int] = []
-    for import_id, outcome, counted, repeated, told, *offsets in answer:
-        if outcome == _AGAIN:
-            again += offsets[0]
+def _add_outcomes(results: Sequence[tuple[Any, ...]], staged: Staged, merged: Merged) -> list[int]:
+    """Adds the result of a merge statement; returns the offsets that it left for the next pass."""
+    next_pass: list[int] = []
+    for import_id, outcome, counted, repeated, resolving, *offsets in results:
+        if outcome == _NEXT_PASS:
+            next_pass += offsets[0]
         elif outcome == _PARKED:
             for offset in offsets[0]:
                 merged.parked += staged.by_offset[offset]
         else:
-            known = None if import_id is None else str(import_id)
-            merged.outcomes.add(known, outcome, counted, repeated)
-            if told is not None:
-                merged.outcomes.tell(staged.by_offset[told], outcome)
-    return again
+            import_key = None if import_id is None else str(import_id)
+            merged.outcomes.add(import_key, outcome, counted, repeated)
+            if resolving is not None:
+                merged.outcomes.add_resolving(staged.by_offset[resolving], outcome)
+    return next_pass
 
 
 def _lines(target: Target, origin: Origin, staged: Staged) -> tuple[Sequence[str], str]:
-    """Names of columns, and their values as COPY's text format wants them."""
+    """Names of columns, and their values in COPY's text format."""
     columns = _columns(target, origin, staged)
     rows = map("\t".join, zip(*columns.values(), strict=True))
     return list(columns), "\n".join(rows) + "\n"
 
 
 def _columns(target: Target, origin: Origin, staged: Staged) -> dict[str, Sequence[str]]:
-    """Columns of the staging table that have anything in them, as COPY's text format wants them."""
+    """Columns of the staging table that have values, in COPY's text format."""
     rows = staged.rows.take(staged.places)
     offsets, lines = rows.offsets, rows.lines
     counted, sizes = [int(number == 1) for number in rows.occurrences], [1] * len(rows)
-    settle = list(map(bool, rows.settles))
+    resolves = list(map(bool, rows.resolves))
     if staged.repeats:
         groups = [staged.group(place) for place in staged.places]
         offsets = [staged.rows.offsets[group[-1]] for group in groups]
         lines = [staged.rows.lines[group[-1]] for group in groups]
         counted = [_counted(staged.rows, group) for group in groups]
         sizes = list(map(len, groups))
-        settle = [any(staged.rows.settles[i] for i in group) for group in groups]
+        resolves = [any(staged.rows.resolves[i] for i in group) for group in groups]
     at = list(map(str, offsets))
     columns: dict[str, Sequence[str]] = {
         **target.texts(rows.values),
@@ -216,19 +216,19 @@ def _columns(target: Target, origin: Origin, staged: Staged) -> dict[str, Sequen
         "counted": list(map(str, counted)),
         "repeated": [str(size - count) for size, count in zip(sizes, counted, strict=True)],
     }
-    if any(settle):
-        # Of a row that stands for a reject of another import the outcome is asked for.
-        columns["told"] = [
-            offset if asked else NULL for offset, asked in zip(at, settle, strict=True)
+    if any(resolves):
+        # The outcome of a row that resolves a reject of another import is returned by itself.
+        columns["resolving"] = [
+            offset if resolving else NULL for offset, resolving in zip(at, resolves, strict=True)
         ]
     if target.import_type.parent:
         routing = target.import_type.routing
-        columns["parent_id"] = [origin.parents.get(routing(key), NULL) for key in rows.keys]
+        columns["parent_id"] = [origin.parent_ids.get(routing(key), NULL) for key in rows.keys]
     return columns
 
 
 def _counted(rows: Rows, group: Sequence[int]) -> int:
-    """How many of these are no duplicates: the first of an import, and the first from upstream."""
+    """How many of these are not duplicates: the first of an import, and the first from upstream."""
     if rows.import_ids[group[0]] is None:
         return 1
     return sum(rows.occurrences[i] == 1 for i in group)
@@ -237,17 +237,17 @@ def _counted(rows: Rows, group: Sequence[int]) -> int:
 def _identifiers(target: Target, keys: Sequence[str]) -> list[str]:
     """UUIDs of version 5 (RFC 9562) of natural keys: the same in every run and after a restore."""
     names = sha1(_NAMESPACE + f"{target.import_type.table}:".encode(), usedforsecurity=False)
-    found = []
+    identifiers = []
     for key in keys:
         state = names.copy()
         state.update(key.encode())
         digest = state.hexdigest()
-        found.append(f"{digest[:12]}5{digest[13:16]}{_VARIANTS[digest[16]]}{digest[17:32]}")
-    return found
+        identifiers.append(f"{digest[:12]}5{digest[13:16]}{_VARIANTS[digest[16]]}{digest[17:32]}")
+    return identifiers
 
 
 def _times(milliseconds: Sequence[int]) -> list[str]:
-    # Kafka stamps all records of one produced batch alike: few are different.
+    # Kafka gives all records of one produced batch the same timestamp: few are different.
     texts = {
         ms: (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
         for ms in set(milliseconds)

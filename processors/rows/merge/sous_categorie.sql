@@ -4,11 +4,11 @@ SELECT t.nom, c.nom AS categorie, t.description, t.meta_description, t.mots_cles
 FROM subcategory_souscategorie t JOIN category_categorie c ON c.id = t.categorie_id
 
 -- name: merge
--- parent_id is the category where it is known; else it is looked up as categorie.sql finds it. A row
--- without one waits, and so does each that comes while others of its category still wait: they go
--- first. A row is of the sub-category that has its key; else, where the site made it, of the one
--- that has its slug or its name. Where two rows want the same sub-category, or the same new slug,
--- the earlier has it and the other comes again.
+-- parent_id is the id of the category if it is known; else it is looked up as in categorie.sql. A row
+-- without a category waits, and so does each that comes while others of its category still wait:
+-- they go first. A row belongs to the sub-category with its key; else, if the site created it, to
+-- the one with its slug or its name. If two rows match the same sub-category, or need the same new
+-- slug, the earlier gets it and the other goes to the next pass.
 WITH given AS MATERIALIZED (
     SELECT s.*, split_part(s.key, '/', 2) AS own_key,
         coalesce(s.parent_id, c.id) AS categorie_id,
@@ -30,7 +30,7 @@ WITH given AS MATERIALIZED (
         LIMIT 1
     ) c ON true
     WHERE s.round = %(round)s
-        AND (%(again)s::bigint[] IS NULL OR s.offset_ = ANY (%(again)s::bigint[]))
+        AND (%(offsets)s::bigint[] IS NULL OR s.offset_ = ANY (%(offsets)s::bigint[]))
 ), placed AS MATERIALIZED (
     SELECT g.*, t.id AS found_id
     FROM given g
@@ -63,7 +63,7 @@ WITH given AS MATERIALIZED (
     JOIN subcategory_souscategorie t ON t.id = s.found_id
     ORDER BY t.id
     FOR NO KEY UPDATE OF t
-), judged AS (
+), compared AS (
     SELECT *, CASE
         WHEN stale THEN 's'
         WHEN ROW(nom, description, meta_description, mots_cles, ordre) IS DISTINCT FROM before THEN 'u'
@@ -78,7 +78,7 @@ WITH given AS MATERIALIZED (
         ingest_key = coalesce(t.ingest_key, j.own_key),
         ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
-    FROM judged j
+    FROM compared j
     WHERE t.id = j.id AND j.outcome <> 's'
 ), fresh AS MATERIALIZED (
     SELECT DISTINCT ON (categorie_id, own_key) *
@@ -89,7 +89,7 @@ WITH given AS MATERIALIZED (
     SELECT f.*, CASE
         WHEN NOT EXISTS (SELECT FROM subcategory_souscategorie o WHERE o.slug = f.own_key)
             THEN f.own_key
-        -- Of a category that is gone there is no slug, and the foreign key says so.
+        -- A category that is gone has no slug: the foreign key then reports it.
         ELSE coalesce((
             WITH RECURSIVE tried (number, suffix, slug) AS (
                 SELECT 1, '-' || left(c.slug, 100),
@@ -129,27 +129,27 @@ WITH given AS MATERIALIZED (
     ON CONFLICT (slug) DO NOTHING
     RETURNING ingest_offset AS offset_
 )
--- Rows without an outcome come again. By groups, as joins of such lists would be quadratic here.
-SELECT import_id, outcome, sum(counted)::integer, sum(repeated)::integer, told,
+-- Rows without an outcome go to the next pass. By groups, as joins of such lists would be quadratic here.
+SELECT import_id, outcome, sum(counted)::integer, sum(repeated)::integer, resolving,
     CASE WHEN outcome IN ('~', 'p') THEN array_agg(offset_) END
 FROM (
     SELECT offset_, max(import_id) AS import_id, sum(counted) AS counted,
-        sum(repeated) AS repeated, max(told) AS told, coalesce(max(outcome), '~') AS outcome
+        sum(repeated) AS repeated, max(resolving) AS resolving, coalesce(max(outcome), '~') AS outcome
     FROM (
-        SELECT offset_, import_id::text, counted, repeated, told, NULL AS outcome FROM given
+        SELECT offset_, import_id::text, counted, repeated, resolving, NULL AS outcome FROM given
         UNION ALL
-        SELECT offset_, NULL, 0, 0, NULL, outcome::text FROM judged
+        SELECT offset_, NULL, 0, 0, NULL, outcome::text FROM compared
         UNION ALL
         SELECT offset_, NULL, 0, 0, NULL, 'i' FROM inserted
         UNION ALL
         SELECT offset_, NULL, 0, 0, NULL, 'p' FROM given WHERE waits
     ) parts
     GROUP BY offset_
-) settled
-GROUP BY import_id, outcome, told
+) outcomes
+GROUP BY import_id, outcome, resolving
 
--- name: freed
--- Categories for which rows wait although they are there, or although their import was cancelled.
+-- name: releasable
+-- Categories for which rows wait although they exist, or although the rows' import was cancelled.
 SELECT p.partition, p.parent_key
 FROM ingest.parked p
 WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (

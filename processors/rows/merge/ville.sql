@@ -5,7 +5,7 @@ FROM location_ville
 
 -- name: merge
 WITH found AS (
-    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.told,
+    SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
         coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
         ROW(t.nom, t.codes_postaux, t.departement, t.region, t.lat, t.lng, t.population) AS before,
         ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
@@ -29,7 +29,7 @@ WITH found AS (
     WHERE s.round = %(round)s
     ORDER BY t.slug
     FOR NO KEY UPDATE OF t
-), judged AS (
+), compared AS (
     SELECT *, CASE
         WHEN stale THEN 's'
         WHEN ROW(nom, codes_postaux, departement, region, lat, lng, population)
@@ -44,7 +44,7 @@ WITH found AS (
         updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
         ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
-    FROM judged j
+    FROM compared j
     WHERE t.slug = j.key AND j.outcome <> 's'
 ), fresh AS MATERIALIZED (
     SELECT s.*
@@ -65,10 +65,10 @@ WITH found AS (
         observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
-SELECT import_id, outcome, sum(counted), sum(repeated), told
+SELECT import_id, outcome, sum(counted), sum(repeated), resolving
 FROM (
-    SELECT import_id, outcome, counted, repeated, told FROM judged
+    SELECT import_id, outcome, counted, repeated, resolving FROM compared
     UNION ALL
-    SELECT import_id, 'i', counted, repeated, told FROM fresh
-) settled
-GROUP BY import_id, outcome, told
+    SELECT import_id, 'i', counted, repeated, resolving FROM fresh
+) outcomes
+GROUP BY import_id, outcome, resolving

@@ -1,12 +1,12 @@
-"""The categories by key, as a Faust table: what spares sub-categories the look-up of theirs.
+"""The categories by key, as a Faust table: it saves sub-categories the look-up of their category.
 
-It is co-partitioned with the row topics, so that the worker that writes a sub-category holds its
-category. A cache: entries are set after the commit that made them, a missing one costs the rows of a
-batch one look-up together, and one whose category is gone is found out by the foreign key. Faust
+It is co-partitioned with the row topics, so that the worker that writes a sub-category has its
+category. It is a cache: entries are set after the commit that created them, a missing entry costs one
+look-up for all rows of a batch, and the foreign key detects an entry whose category is gone. Faust
 recovers it from its changelog, the topic `categories`.
 
-Faust's own way of setting an entry buffers the record and crashes the worker where Kafka does not
-take it; here a record that fails is logged, and the entry is looked up again.
+Faust's own way of setting an entry buffers the record and crashes the worker if Kafka does not accept
+it; here a record that fails is logged, and the entry is looked up again.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from faust.types import TP
 from processors.database.pool import Pool, connected
 from processors.database.queries import load
 from processors.kafka.producer import Send
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 
 log = structlog.get_logger(__name__)
 
 _SQL = load("processors.rows.merge", "categorie.sql")
 
-Known = Mapping[str, Mapping[str, str]]
+CategoriesByKey = Mapping[str, Mapping[str, str]]
 """`id`, `slug` and `nom` of categories, by key."""
 
 
-class Categories:
+class CategoryTable:
     """The table of one worker; `app` must not have been started. `topic` is its changelog."""
 
     def __init__(self, app: Any, topic: str, partitions: int, pool: Pool, send: Send) -> None:
@@ -53,19 +53,21 @@ class Categories:
         self._table.on_recover(self._recovered)
 
     def ids(self, keys: Iterable[str]) -> dict[str, str]:
-        """The ids of those categories that it knows."""
+        """The ids of the categories that are in the table."""
         found = {key: self._table.data.get(key.encode()) for key in keys}
         return {key: json.loads(value)["id"] for key, value in found.items() if value}
 
     async def refresh(self, keys: Collection[str]) -> None:
         """Brings these entries up to date, by one look-up. A failure is logged."""
-        await self._bring(lambda: self._known(keys), keys)
+        await self._update(lambda: self._known(keys), keys)
 
     async def _recovered(self) -> None:
-        """Fills in what the site holds and the changelog does not, without keeping Faust waiting."""
-        self._app.add_future(self._bring(self._all, ()))
+        """Adds categories of the site that the changelog lacks, without making Faust wait."""
+        self._app.add_future(self._update(self._all, ()))
 
-    async def _bring(self, read: Callable[[], Awaitable[Known]], gone: Collection[str]) -> None:
+    async def _update(
+        self, read: Callable[[], Awaitable[CategoriesByKey]], gone: Collection[str]
+    ) -> None:
         try:
             known = await read()
             absent = {key: None for key in gone if key not in known}
@@ -73,7 +75,7 @@ class Categories:
                 *(self._put(key, value) for key, value in {**absent, **known}.items())
             )
         except Exception as error:  # must not take the writing of rows with it
-            if passes(error):
+            if is_transient(error):
                 log.warning(
                     "categories are not known yet", action="categories_late", reason=repr(error)
                 )
@@ -91,19 +93,19 @@ class Categories:
         else:
             store[name] = value
 
-    async def _known(self, keys: Collection[str]) -> Known:
+    async def _known(self, keys: Collection[str]) -> CategoriesByKey:
         return await self._read("known", {"keys": list(keys)})
 
-    async def _all(self) -> Known:
-        """Those of the partitions that this worker holds."""
-        held = self._app.consumer.assignment()
+    async def _all(self) -> CategoriesByKey:
+        """The categories of the partitions assigned to this worker."""
+        assigned = self._app.consumer.assignment()
         return {
             key: value
             for key, value in (await self._read("all", {})).items()
-            if TP(self._topic, murmur2(key.encode(), self._partitions)) in held
+            if TP(self._topic, murmur2(key.encode(), self._partitions)) in assigned
         }
 
-    async def _read(self, query: str, values: Mapping[str, object]) -> Known:
+    async def _read(self, query: str, values: Mapping[str, object]) -> CategoriesByKey:
         async with connected(self._pool) as connection:
             cursor = await connection.execute(_SQL[query], values)
             return {

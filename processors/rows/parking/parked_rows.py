@@ -1,8 +1,8 @@
-"""Rows that wait for the row that they belong to, as a sub-category for its category.
+"""Parked rows: they wait for the row that they belong to, as a sub-category for its category.
 
-They are kept as they came, counted as parked, and written in the transaction that brings their
+They are stored as they came, counted as parked, and written in the transaction that writes their
 parent, in the order in which they came. Rows of both types of one partition are written one
-transaction at a time, so that no row is parked while its parent comes.
+transaction at a time, so that no row is parked while its parent is written.
 """
 
 import asyncio
@@ -22,39 +22,40 @@ from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.kafka.batch import Batch
 from processors.rows.accounting import progress
-from processors.rows.accounting.cancellation import stopped
+from processors.rows.accounting.cancellation import reject_cancelled
 from processors.rows.merge.isolation import Merge
 from processors.rows.merge.merge import Merged, Origin, stage
 from processors.rows.merge.targets import Target
-from processors.rows.model import Judged, Reject, Row
+from processors.rows.model import Reject, Row, Validated
 from schemas.codec.avro_reader import EPOCH
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 _SQL = load("processors.rows.parking", "parked_rows.sql")
 
-_FAMILY = 0x666F78
-"""Of advisory locks of two numbers, the other being the partition."""
+_FAMILY_LOCK = 0x666F78
+"""First key of the family lock, an advisory lock; the second is the partition."""
 
 MOST_RELEASED = 2000
-"""Rows that one transaction writes of those that waited. The sweep goes on with the rest."""
+"""The most parked rows that one transaction releases. The sweep goes on with the rest."""
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """The type whose rows wait for rows of its parent: their topic, and how they are judged.
+class ChildType:
+    """The type whose rows wait for parent rows: their topic, and how they are validated.
 
-    Who leaves some of them behind sets `left`, and the sweep looks at once.
+    A transaction that leaves parked rows to be released sets `more_parked`, and the sweep runs at
+    once.
     """
 
     target: Target
     topic: str
-    judge: Callable[[Batch], Awaitable[Judged]]
-    left: asyncio.Event = field(default_factory=asyncio.Event)
+    validate: Callable[[Batch], Awaitable[Validated]]
+    more_parked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Taken(NamedTuple):
-    """A row that waited."""
+class ParkedRow(NamedTuple):
+    """A row of ingest.parked, and of the statement `take`."""
 
     topic_id: str
     offset: int
@@ -63,41 +64,41 @@ class Taken(NamedTuple):
     value: bytes
     headers: Sequence[tuple[str, str]]
     import_id: str | None
-    number: int
+    row_number: int
     line: int | None
     sheet: str | None
     parent_key: str
 
 
 class Released(NamedTuple):
-    """Rows that were taken to be written. Of `merged` some may have to wait on.
+    """Parked rows that were taken to be written. Some of `merged` may be parked again.
 
-    `left`: more may wait.
+    `more_parked`: more rows may wait.
     """
 
     topic_id: str
     batch: Batch
     merged: Merged
     rejects: Sequence[Reject]
-    taken: Sequence[Taken]
-    left: bool
+    taken: Sequence[ParkedRow]
+    more_parked: bool
 
     def by_parent(self) -> Counter[str]:
-        """How many wait no longer, by the key of their parent."""
-        still = {row.offset for row in self.merged.parked}
-        still |= {reject.record.offset for reject in self.rejects if reject.cancelled}
-        return Counter(row.parent_key for row in self.taken if row.offset not in still)
+        """How many rows are no longer parked, by the key of their parent."""
+        still_parked = {row.offset for row in self.merged.parked}
+        still_parked |= {reject.record.offset for reject in self.rejects if reject.cancelled}
+        return Counter(row.parent_key for row in self.taken if row.offset not in still_parked)
 
 
-async def take_turn(connection: Connection, partition: int) -> None:
-    """Waits until no other transaction writes parents or children of this partition."""
-    await connection.execute(_SQL["turn"], {"family": _FAMILY, "partition": partition})
+async def lock_family(connection: Connection, partition: int) -> None:
+    """Waits until no other transaction writes parent or child rows of this partition."""
+    await connection.execute(_SQL["lock_family"], {"lock": _FAMILY_LOCK, "partition": partition})
 
 
 async def park(
     connection: Connection, topic_id: str, target: Target, batch: Batch, rows: Sequence[Row]
 ) -> None:
-    """Keeps rows of a batch until their parent comes."""
+    """Stores rows of a batch until their parent is written."""
     by_offset = {record.offset: record for record in batch.records}
     records = [by_offset[row.offset] for row in rows]
     import_type = target.import_type
@@ -113,7 +114,7 @@ async def park(
             "values": [record.value for record in records],
             "headers": [_headers(record) for record in records],
             "imports": [row.import_id for row in rows],
-            "numbers": [row.number for row in rows],
+            "row_numbers": [row.row_number for row in rows],
             "lines": [row.line for row in rows],
             "sheets": [row.sheet for row in rows],
             "parent_keys": [import_type.routing(row.key) for row in rows],
@@ -128,59 +129,59 @@ def _headers(record: ConsumerRecord) -> str:
 
 async def release(
     connection: Connection,
-    waiting: Waiting,
+    children: ChildType,
     partition: int,
     keys: Collection[str],
     most: int,
     merge: Merge,
 ) -> Released | None:
-    """Writes `most` of the rows that wait for these parents, as far as these are there.
+    """Writes at most `most` of the rows that wait for these parents, if the parents exist.
 
-    None: no row waits. Those of an import that was cancelled meanwhile are rejects. Raises
-    BatchTooLargeError.
+    Returns None if no row waits. Rows of an import that was cancelled meanwhile become rejects.
+    Raises BatchTooLargeError.
     """
-    async with connection.cursor(row_factory=class_row(Taken)) as cursor:
+    async with connection.cursor(row_factory=class_row(ParkedRow)) as cursor:
         await cursor.execute(
             _SQL["take"],
-            {"topic": waiting.topic, "partition": partition, "keys": list(keys), "most": most},
+            {"topic": children.topic, "partition": partition, "keys": list(keys), "most": most},
         )  # fmt: skip
         taken = sorted(await cursor.fetchall(), key=attrgetter("offset"))
     if not taken:
         return None
-    records = [_record(waiting.topic, partition, row) for row in taken]
-    batch = Batch(waiting.topic, partition, taken[0].offset, taken[-1].offset + 1, records, None)
-    judged = await waiting.judge(batch)
-    if imports := judged.imports():
+    records = [_record(children.topic, partition, row) for row in taken]
+    batch = Batch(children.topic, partition, taken[0].offset, taken[-1].offset + 1, records, None)
+    validated = await children.validate(batch)
+    if imports := validated.imports():
         _, cancelled, _ = await progress.watermarks(connection, batch, imports)
-        judged = stopped(batch, judged, cancelled)
+        validated = reject_cancelled(batch, validated, cancelled)
     merged = Merged()
-    if judged.rows:
+    if validated.rows:
         await connection.execute("DROP TABLE IF EXISTS pg_temp.staging")
-        origin = Origin(waiting.topic, partition, released=True)
-        merged = await merge(connection, waiting.target, origin, stage(judged.rows))
+        origin = Origin(children.topic, partition, released=True)
+        merged = await merge(connection, children.target, origin, stage(validated.rows))
     topic_id = taken[0].topic_id
     if merged.parked:
-        await park(connection, topic_id, waiting.target, batch, merged.parked)
-    rejects = list(_tied(judged.rejects, taken))
-    return Released(topic_id, batch, merged, rejects, taken, left=len(taken) == most)
+        await park(connection, topic_id, children.target, batch, merged.parked)
+    rejects = list(_with_lineage(validated.rejects, taken))
+    return Released(topic_id, batch, merged, rejects, taken, more_parked=len(taken) == most)
 
 
-async def freed(
-    connection: Connection, waiting: Waiting, partitions: Collection[int]
+async def releasable(
+    connection: Connection, children: ChildType, partitions: Collection[int]
 ) -> dict[int, list[str]]:
-    """Keys of parents for which rows wait in vain, by partition: they are there, or an import of
-    those rows was cancelled."""
-    queries = load("processors.rows.merge", waiting.target.sql)
+    """Keys of parents whose parked rows can be released, by partition: the parent exists, or an import
+    of those rows was cancelled."""
+    queries = load("processors.rows.merge", children.target.sql)
     cursor = await connection.execute(
-        queries["freed"], {"topic": waiting.topic, "partitions": sorted(partitions)}
+        queries["releasable"], {"topic": children.topic, "partitions": sorted(partitions)}
     )
-    found: dict[int, list[str]] = {}
+    keys: dict[int, list[str]] = {}
     for partition, key in await cursor.fetchall():
-        found.setdefault(partition, []).append(key)
-    return found
+        keys.setdefault(partition, []).append(key)
+    return keys
 
 
-def _record(topic: str, partition: int, row: Taken) -> ConsumerRecord:
+def _record(topic: str, partition: int, row: ParkedRow) -> ConsumerRecord:
     return ConsumerRecord(
         topic=topic,
         partition=partition,
@@ -196,11 +197,11 @@ def _record(topic: str, partition: int, row: Taken) -> ConsumerRecord:
     )
 
 
-def _tied(rejects: Iterable[Reject], taken: Iterable[Taken]) -> Iterable[Reject]:
-    """Rejects with the imports that the rows are counted in, though nobody can read them now."""
+def _with_lineage(rejects: Iterable[Reject], taken: Iterable[ParkedRow]) -> Iterable[Reject]:
+    """Rejects with the lineage of their parked rows: an unreadable record has none of its own."""
     rows = {row.offset: row for row in taken}
     for reject in rejects:
         row = rows[reject.record.offset]
         yield reject._replace(
-            import_id=row.import_id, number=row.number, line=row.line, sheet=row.sheet
+            import_id=row.import_id, row_number=row.row_number, line=row.line, sheet=row.sheet
         )

@@ -1,5 +1,5 @@
--- name: turn
-SELECT pg_advisory_xact_lock(%(family)s, %(partition)s)
+-- name: lock_family
+SELECT pg_advisory_xact_lock(%(lock)s, %(partition)s)
 
 -- name: park
 INSERT INTO ingest.parked (
@@ -9,7 +9,7 @@ INSERT INTO ingest.parked (
 SELECT %(topic_id)s, %(topic)s, %(partition)s, *
 FROM unnest(
     %(offsets)s::bigint[], %(appended)s::timestamptz[], %(keys)s::bytea[], %(values)s::bytea[],
-    %(headers)s::json[], %(imports)s::uuid[], %(numbers)s::integer[], %(lines)s::integer[],
+    %(headers)s::json[], %(imports)s::uuid[], %(row_numbers)s::integer[], %(lines)s::integer[],
     %(sheets)s::text[], %(parent_keys)s::text[], %(parent_names)s::text[]
 )
 ON CONFLICT DO NOTHING
@@ -20,7 +20,7 @@ WHERE (topic_id, partition, "offset") IN (
     SELECT topic_id, partition, "offset"
     FROM ingest.parked
     WHERE topic = %(topic)s AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
-        AND topic_id = ( -- offsets of a topic that was made anew begin again
+        AND topic_id = ( -- offsets of a topic that was created anew begin again
             SELECT topic_id
             FROM ingest.parked
             WHERE topic = %(topic)s AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
@@ -31,7 +31,7 @@ WHERE (topic_id, partition, "offset") IN (
     LIMIT %(most)s
 )
 RETURNING topic_id, "offset", appended_at, key, value, headers,
-    import_id::text AS import_id, number, line, sheet, parent_key
+    import_id::text AS import_id, number AS row_number, line, sheet, parent_key
 
 -- name: listed
 SELECT import_id::text AS import_id, sheet, line, parent_name AS parent, topic, partition, "offset", parked_at

@@ -1,4 +1,4 @@
-"""Pages that could not be made when their company came, made when what they lacked has come."""
+"""Creates pages whose missing part has arrived since their company was written."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Pool
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from processors.rows.derived import public_pages
 
 log = structlog.get_logger(__name__)
@@ -15,8 +15,8 @@ LOOK_SECONDS = 5.0
 COUNT_SECONDS = 60.0
 
 
-async def resolve(pool: Pool) -> None:
-    """Resolves what is due until it is cancelled. Several workers share the work."""
+async def resolve_pages(pool: Pool) -> None:
+    """Resolves due pages until it is cancelled. Several workers share the work."""
     loop = asyncio.get_running_loop()
     count_at = loop.time()
     while True:
@@ -30,7 +30,7 @@ async def resolve(pool: Pool) -> None:
                 for reason in public_pages.REASONS:
                     metrics.PAGES_UNRESOLVED.labels(reason).set(counted.get(reason, 0))
         except Exception as error:  # must not take the writing of rows with it
-            if passes(error):
+            if is_transient(error):
                 log.warning("pages are late", action="pages_late", reason=repr(error))
             else:
                 log.exception("pages are not resolved", action="pages_failed")

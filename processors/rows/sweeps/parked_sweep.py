@@ -1,4 +1,4 @@
-"""Rows that wait although their parent is there: the site made it, or too many waited at once."""
+"""Finds parked rows whose parent exists: the site created it, or too many rows waited at once."""
 
 import asyncio
 import contextlib
@@ -8,54 +8,54 @@ import structlog
 from faust.types import TP
 
 from processors.database.pool import Pool, connected
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from processors.rows.outbox import Outbox
 from processors.rows.parking import parked_rows
-from processors.rows.parking.parked_rows import Waiting
-from processors.rows.transaction import write_waiting
-from processors.rows.writer import tell_freed
+from processors.rows.parking.parked_rows import ChildType
+from processors.rows.transaction import write_parked
+from processors.rows.writer import publish_released
 
 log = structlog.get_logger(__name__)
 
 
-class Sweep:
-    """Looks after the partitions that this worker holds."""
+class ParkedSweep:
+    """Sweeps the partitions assigned to this worker."""
 
     def __init__(
         self,
         pool: Pool,
-        waiting: Waiting,
+        children: ChildType,
         outbox: Outbox,
         assignment: Callable[[], Iterable[TP]],
         every_seconds: float,
     ) -> None:
         self._pool = pool
-        self._waiting = waiting
+        self._children = children
         self._outbox = outbox
         self._assignment = assignment
         self._every_seconds = every_seconds
 
     async def run(self) -> None:
-        """Looks until it is cancelled. What fails is tried again the next time."""
+        """Sweeps until it is cancelled. A failure is tried again with the next sweep."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every_seconds):
-                    await self._waiting.left.wait()
-            self._waiting.left.clear()
+                    await self._children.more_parked.wait()
+            self._children.more_parked.clear()
             try:
-                await self.look()
+                await self.sweep()
             except Exception as error:  # must not take the writing of rows with it
-                if passes(error):
+                if is_transient(error):
                     log.warning("the sweep is late", action="sweep_late", reason=repr(error))
                 else:
-                    log.exception("rows wait on", action="sweep_failed")
+                    log.exception("the sweep failed", action="sweep_failed")
 
-    async def look(self) -> None:
-        """One look, and the writing of what it found."""
-        partitions = {tp.partition for tp in self._assignment() if tp.topic == self._waiting.topic}
+    async def sweep(self) -> None:
+        """One sweep: finds and writes rows that can be released."""
+        partitions = {tp.partition for tp in self._assignment() if tp.topic == self._children.topic}
         async with connected(self._pool) as connection:
-            freed = await parked_rows.freed(connection, self._waiting, partitions)
-        for partition, keys in freed.items():
-            written = await write_waiting(self._pool, self._waiting, partition, keys)
+            releasable = await parked_rows.releasable(connection, self._children, partitions)
+        for partition, keys in releasable.items():
+            written = await write_parked(self._pool, self._children, partition, keys)
             if written is not None:
-                tell_freed(self._waiting, partition, written, self._outbox)
+                publish_released(self._children, partition, written, self._outbox)

@@ -14,7 +14,7 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Pool, transaction
-from processors.rows.accounting.sqlstate import passes
+from processors.rows.accounting.sqlstate import is_transient
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
 from processors.texts.model.call_limits import Permit, Refusal, Used
@@ -62,7 +62,7 @@ class Worker:
                 raise
             except Exception as error:  # the request is taken up again when its lease ends
                 worked = False
-                if passes(error):
+                if is_transient(error):
                     log.warning("texts are late", action="texts_late", reason=repr(error))
                 else:
                     log.exception("a text failed", action="text_failed")
@@ -185,7 +185,7 @@ class Worker:
                 async with handling(self._pool, self._terms) as handle:
                     return await handle.settle(asked, came)
             except Exception as error:
-                if not passes(error):
+                if not is_transient(error):
                     raise
                 log.warning("an answer waits", action="answer_waits", reason=repr(error))
                 await asyncio.sleep(pause)

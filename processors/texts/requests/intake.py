@@ -16,7 +16,7 @@ from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
 from processors.rows.accounting import positions, rejects
-from processors.rows.batch_loop import Settler
+from processors.rows.batch_loop import BatchLoop
 from processors.rows.model import Reject
 from processors.texts.kinds import KINDS
 from schemas.codec.framing import DecodeError, Record
@@ -33,7 +33,7 @@ REASONS = frozenset({"import", "asked", "upstream", "missing", "expired", "low-q
 PRIORITIES = range(10)
 
 
-class Requests(Settler):
+class Requests(BatchLoop):
     """Stores the requests of the partitions that this worker holds."""
 
     async def _write(self, batch: Batch) -> None:
@@ -92,7 +92,7 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-class Results(Settler):
+class Results(BatchLoop):
     """Stores the answers on the topic of results that PostgreSQL does not hold."""
 
     async def _write(self, batch: Batch) -> None:

@@ -45,7 +45,7 @@ companies = app.topic(
 )
 
 
-@app.agent(companies)  # type: ignore[untyped-decorator]
+@app.agent(companies)
 async def store(stream: Any) -> None:
     connection: psycopg.AsyncConnection[Any] | None = None
     async for batch in stream.take(BATCH_ROWS, within=WITHIN_SECONDS):

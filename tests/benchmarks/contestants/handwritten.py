@@ -39,8 +39,8 @@ def rows(messages: Sequence[Message]) -> Iterator[tuple[Any, ...]]:
     for number, message in enumerate(messages):
         if message.error():
             raise KafkaException(message.error())
-        value = message.value()
-        record = fastavro.schemaless_reader(
+        value = message.value() or b""
+        record: Any = fastavro.schemaless_reader(
             io.BytesIO(value[5:]), common.schema(int.from_bytes(value[1:5], "big"))
         )
         yield (number, *(record[name] for name in common.COLUMNS))

@@ -1,0 +1,75 @@
+"""The thread that owns aiokafka's consumer: it returns fetched records with their positions."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+FETCH_WAIT_MS = 250
+"""How long the broker may wait for records. Faust's default is 1.5 s, and partitions with records
+were not read for as long: while a request for idle ones waits, aiokafka sends that broker no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Records of one partition, and the positions before and after them."""
+
+    start: int | None
+    end: int
+    records: Sequence[ConsumerRecord]
+
+
+class FetchThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread, which returns a `Fetch` for each partition instead of its records."""
+
+    logger = logging.getLogger("faust")  # else mode logs under our module's name
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust reads committed records only in its exactly-once mode, which is not used.
+        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._starts: dict[Any, int | None] = {}
+        self._ends: dict[Any, int] = {}
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[TP, Any]:
+        """A `Fetch` by partition: Faust passes the values of its record map on unread."""
+        before = self._positions(consumer)
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        fetches: dict[TP, Fetch] = {}
+        for tp, end in self._positions(consumer).items():
+            # A call that met only markers or aborted records moved the position without a record:
+            # the next records were fetched from where that call began.
+            moved_here = before.get(tp) == self._ends.get(tp)
+            start = self._starts.get(tp) if moved_here else before.get(tp)
+            if tp in records:
+                fetches[TP(tp.topic, tp.partition)] = Fetch(start, end, records[tp])
+                start = end
+            self._starts[tp], self._ends[tp] = start, end
+        return fetches
+
+    def fetch_position(self, tp: TP) -> int:
+        """The position after the last fetch, or 0."""
+        return self._ends.get(tp, 0)
+
+    def _positions(self, consumer: Any) -> dict[Any, int]:
+        subscription = consumer._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if not assignment:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
+        return {tp: state.position for tp, state in states.items() if state.has_valid_position}

@@ -1,15 +1,17 @@
 """A connection to PostgreSQL for a command or a job, which has no pool."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg.rows import RowFactory, dict_row, tuple_row
+from psycopg.rows import RowFactory, kwargs_row, tuple_row
 from pydantic import SecretStr
 
 from processors.database.pool import OPTIONS, reason
 from processors.errors import UnreachableError
+
+Row = TypeVar("Row")
 
 
 @contextmanager
@@ -18,7 +20,7 @@ def connect(
 ) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose transaction is committed at the end of the block.
 
-    Raises UnreachableError, wherever in the block the server cannot go on.
+    Raises UnreachableError if the connection fails at any point of the block.
     """
     try:
         with psycopg.connect(
@@ -30,8 +32,14 @@ def connect(
 
 
 def query(
-    database_url: SecretStr, statement: LiteralString, values: Mapping[str, object] | None = None
-) -> list[dict[str, Any]]:
-    """The rows of one statement, committed. Raises UnreachableError."""
-    with connect(database_url.get_secret_value(), dict_row) as connection:
-        return connection.execute(statement, values).fetchall()
+    database_url: SecretStr,
+    row: Callable[..., Row],
+    statement: LiteralString,
+    parameters: Mapping[str, object] | None = None,
+) -> list[Row]:
+    """The rows of one statement, which is committed; `row` is called with the columns by name.
+
+    Raises UnreachableError.
+    """
+    with connect(database_url.get_secret_value(), kwargs_row(row)) as connection:
+        return connection.execute(statement, parameters).fetchall()

@@ -1,11 +1,12 @@
-"""States that come to the log after later ones.
+"""Guards the log against states that arrive after later ones.
 
-A tracker that was stopped in the middle of publishing wakes up when its successor has published a
-later state: the older one then stands last on the compacted topic, and only the last one is kept.
-If it lives it notices and mends that (processors/imports/tracker.py); if it dies, nobody would. So whoever
-holds the partition reads the log too, and has the import published again. So it is with a tombstone
-of an import that is there, and with a state of one that was removed. The position is moved with what
-was seen, as that of rows is: no state of the log goes unread.
+A tracker that was stopped while publishing may resume after its successor has published a later
+state: the older state is then the last on the compacted topic, which keeps only the last one. If that
+tracker lives, it notices and publishes the later state again (processors/imports/tracker.py); if it
+dies, nobody would. So the worker to which the partition is assigned reads the log as well, and has
+the import published again. The same applies to a tombstone of an import that exists, and to a state
+of one that was removed. The position moves in the transaction that marks them, as for rows: every
+state on the log is checked.
 """
 
 from uuid import UUID
@@ -27,30 +28,30 @@ TOMBSTONE = -1
 """As a version: older than any state."""
 
 
-class Stragglers(BatchLoop):
-    """Reads the partitions of the log that this worker holds."""
+class LogGuard(BatchLoop):
+    """Reads the partitions of the log that are assigned to this worker."""
 
     async def _write(self, batch: Batch) -> None:
-        """Notes the imports whose last state in the batch is older than what PostgreSQL holds."""
+        """Marks imports whose last state in the batch is older than the one in PostgreSQL."""
         last = self._last(batch)
         async with transaction(self._pool) as connection:
             await positions.advance(connection, batch)
             if not last:
                 return
-            seen = {
+            last_states = {
                 "ids": list(last),
                 "versions": [version for version, _ in last.values()],
                 "offsets": [offset for _, offset in last.values()],
             }
-            for query in ("strayed", "haunting"):
-                cursor = await connection.execute(_SQL[query], seen)
+            for query in ("overtaken", "reappeared"):
+                cursor = await connection.execute(_SQL[query], last_states)
                 for (import_id,) in await cursor.fetchall():
                     log.warning(
                         "older state on the log", action="state_strayed", import_id=str(import_id)
                     )
 
     def _last(self, batch: Batch) -> dict[UUID, tuple[int, int]]:
-        """Version and offset of the last state of each import. What is no state is nobody's."""
+        """Version and offset of the last state of each import. Unreadable records are skipped."""
         results = self._decoder.decode_all([record.value for record in batch.records])
         last: dict[UUID, tuple[int, int]] = {}
         for record, state in zip(batch.records, results, strict=True):

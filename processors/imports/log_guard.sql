@@ -1,12 +1,12 @@
--- name: strayed
+-- name: overtaken
 UPDATE ingest.imports i
 SET stray_offset = s.at
 FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[], %(offsets)s::bigint[]) AS s (id, version, at)
 WHERE i.id = s.id AND s.version < i.version AND s.at > greatest(i.published_offset, i.stray_offset)
 RETURNING i.id
 
--- name: haunting
--- A state of an import that was removed comes after its tombstone: it is told once more.
+-- name: reappeared
+-- A state of a removed import follows its tombstone: the tombstone is published again.
 UPDATE ingest.forgotten f
 SET published_at = NULL
 FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[], %(offsets)s::bigint[]) AS s (id, version, at)

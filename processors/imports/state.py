@@ -1,9 +1,9 @@
-"""The state of an import: what its events and its progress make of it."""
+"""Computes the state of an import from its facts."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from processors.imports.facts import ImportFacts
 from schemas.values.rates import success_rate
 
 State = dict[str, Any]
@@ -19,23 +19,23 @@ TERMINAL = ("SUCCESS", "PARTIAL", "ERROR", "CANCELLED")
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
 
 
-def state_of(facts: Mapping[str, Any]) -> State:
-    """The state that schemas/avro/import_state.avsc describes, of a row of the query `facts`.
+def state_of(facts: ImportFacts) -> State:
+    """The state that schemas/avro/import_state.avsc describes.
 
     An import is finished when each row that was read has an outcome, never before.
     """
-    counts: dict[str, int] = {name: facts[f"now_{name}"] for name in OUTCOMES}
+    counts = _outcome_counts(facts)
     success = sum(counts[name] for name in SUCCESSES)
     accounted = sum(counts.values())
     status = _status(facts, accounted, success)
-    ended = status not in _OPEN
-    completed_at = (facts["completed_at"] or facts["now"]) if ended else None
+    finished = status not in _UNFINISHED
+    completed_at = (facts["completed_at"] or facts["now"]) if finished else None
     started_at = facts["started_at"] or facts["began"]
     total = facts["total_rows"]
-    unread = ended and total is None
+    unread = finished and total is None
     if unread and status == "CANCELLED":
         total = accounted
-    # Settled by a child, an import moves long after it ended.
+    # Rows of a child import change the counters long after the import is finished.
     moved = min(filter(None, (facts["moved"], facts["completed_at"])), default=None)
     return {
         "id": str(facts["id"]),
@@ -57,9 +57,9 @@ def state_of(facts: Mapping[str, Any]) -> State:
         "warnings_by_code": facts["warnings_by_code"],
         "rows_per_second": _rate(accounted, started_at, moved),
         "released": facts["now_released"],
-        "waiting_for": _waiting_for(facts, ended=ended),
+        "waiting_for": _waiting_for(facts, finished=finished),
         "generate_ai_content": facts["generate_ai_content"],
-        **_ai(facts, ended=ended),
+        **_ai(facts, finished=finished),
         "created_at": facts["created_at"],
         "started_at": started_at,
         "completed_at": completed_at,
@@ -72,39 +72,57 @@ def state_of(facts: Mapping[str, Any]) -> State:
     }
 
 
-def _ai(facts: Mapping[str, Any], *, ended: bool) -> State:
-    """What became of the requests for texts. An import does not wait for them."""
+def _outcome_counts(facts: ImportFacts) -> dict[str, int]:
+    return {
+        "inserted": facts["now_inserted"],
+        "updated": facts["now_updated"],
+        "unchanged": facts["now_unchanged"],
+        "duplicate": facts["now_duplicate"],
+        "stale": facts["now_stale"],
+        "rejected": facts["now_rejected"],
+        "parked": facts["now_parked"],
+        "cancelled": facts["now_cancelled"],
+    }
+
+
+def _ai(facts: ImportFacts, *, finished: bool) -> State:
+    """Counters of the text requests. An import does not wait for them."""
     if not facts["generate_ai_content"]:
         return {
             **dict.fromkeys(AI_COUNTS, 0),
             "ai_generation_started": False,
             "ai_generation_completed": False,
         }
-    counts = {name: facts[f"now_{name}"] for name in AI_COUNTS}
-    settled = counts["ai_done"] + counts["ai_failed"] + counts["ai_left"]
+    counts = {
+        "ai_requested": facts["now_ai_requested"],
+        "ai_done": facts["now_ai_done"],
+        "ai_failed": facts["now_ai_failed"],
+        "ai_left": facts["now_ai_left"],
+    }
+    handled = counts["ai_done"] + counts["ai_failed"] + counts["ai_left"]
     return {
         **counts,
         "ai_generation_started": facts["now_ai_started"],
         "ai_generation_completed": (
-            ended and settled == counts["ai_requested"] and not facts["ai_scanning"]
+            finished and handled == counts["ai_requested"] and not facts["ai_scanning"]
         ),
     }
 
 
-_OPEN = ("PENDING", "PROCESSING", "PAUSED")
+_UNFINISHED = ("PENDING", "PROCESSING", "PAUSED")
 
 
-def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:
+def _status(facts: ImportFacts, accounted: int, success: int) -> str:
     if facts["error"] is not None:
         return "ERROR"
-    if _is_over(facts, accounted):
+    if _is_finished(facts, accounted):
         return "CANCELLED" if _is_cut(facts) else _result(facts, success)
     if facts["paused_at"] is not None and facts["cancelled_at"] is None:
         return "PAUSED"
     return "PROCESSING" if accounted else "PENDING"
 
 
-def _is_over(facts: Mapping[str, Any], accounted: int) -> bool:
+def _is_finished(facts: ImportFacts, accounted: int) -> bool:
     total = facts["total_rows"]
     if total is not None and accounted >= total:
         return True
@@ -116,7 +134,7 @@ def _is_over(facts: Mapping[str, Any], accounted: int) -> bool:
     return total is None and bool(facts["now"] - last >= facts["reader_gone"])
 
 
-def _is_cut(facts: Mapping[str, Any]) -> bool:
+def _is_cut(facts: ImportFacts) -> bool:
     """Whether a cancel left rows out: they wait for a retry, or were never published."""
     if facts["cancelled_at"] is None:
         return False
@@ -124,7 +142,7 @@ def _is_cut(facts: Mapping[str, Any]) -> bool:
     return unread or bool(facts["now_cancelled"])
 
 
-def _cut_short(facts: Mapping[str, Any]) -> dict[str, str]:
+def _cut_short(facts: ImportFacts) -> dict[str, str]:
     by = f" par {facts['cancelled_by']}" if facts["cancelled_by"] else ""
     if facts["stopped_after"] is not None:
         where = f" : la lecture s'est arrêtée après la ligne {facts['stopped_after']}"
@@ -135,16 +153,16 @@ def _cut_short(facts: Mapping[str, Any]) -> dict[str, str]:
     return {"code": "cancelled", "message": f"L'import a été annulé{by}{where}."}
 
 
-def _waiting_for(facts: Mapping[str, Any], *, ended: bool) -> str | None:
-    """An import that has ended says that its last rows wait; before, they are no reason to wait."""
-    if ended:
+def _waiting_for(facts: ImportFacts, *, finished: bool) -> str | None:
+    """Parked rows are a reason to wait only once the import is finished."""
+    if finished:
         return "parent" if facts["now_parked"] else None
     if facts["halted"]:
         return "operator"
     return "cancel" if facts["cancelled_at"] is not None else None
 
 
-def _result(facts: Mapping[str, Any], success: int) -> str:
+def _result(facts: ImportFacts, success: int) -> str:
     total = facts["total_rows"]
     if facts["now_parked"]:
         return "PARTIAL"

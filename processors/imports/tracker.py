@@ -1,8 +1,9 @@
 """The tracker: events of imports to their states, in PostgreSQL and on the compacted log topic.
 
 The only writer of `imports.log` and of the site's core_importlog. An import belongs to the worker
-that holds its partition of `imports.events`. Events and their position share a transaction, as
-rows do; what became of the rows is summed up from ingest.progress, where the row writers keep it.
+to which its partition of `imports.events` is assigned. Events and their position share a
+transaction, as rows do; the outcomes of rows are summed up from ingest.progress, which the row
+writers update.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ from uuid import UUID
 
 import structlog
 from faust.types import TP
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
+from processors.imports.facts import ImportFacts, read_facts
 from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 _SQL = load("processors.imports", "tracker.sql")
 
 SWEEP_SECONDS = 0.5
-"""How often unfinished imports are looked at without an event that says so."""
+"""Interval of updating unfinished imports without an event."""
 
 QUIET = timedelta(seconds=1)
 """A state is published at most this often, unless its status changes."""
@@ -49,10 +50,10 @@ Publish = Callable[[bytes, bytes | None], Awaitable[int]]
 
 
 class Tracker:
-    """Follows the imports of the partitions that `assignment` tells.
+    """Follows the imports of the partitions that `assignment` returns.
 
-    `topics` are the names of the row topics, by import type. After a cancel a reader that reports
-    nothing for `reader_gone_seconds` is taken for dead.
+    `topics` are the names of the row topics, by import type. After a cancel, a reader that reports
+    nothing for `reader_gone_seconds` is considered dead.
     """
 
     def __init__(
@@ -70,16 +71,16 @@ class Tracker:
         self._pool = pool
         self._publish = publish
         self._assignment = assignment
-        self._facts = {
+        self._parameters = {
             "topics": Jsonb(topics),
             "reader_gone": timedelta(seconds=reader_gone_seconds),
         }
-        # The states last published of imports that have not ended, by partition of their events.
-        self._open: dict[str, tuple[int, State]] = {}
-        # Versions sent of which PostgreSQL was not told: they may have come after later ones.
-        self._doubtful: dict[str, int] = {}
+        # The last published states of unfinished imports, with the partition of their events.
+        self._last_published: dict[str, tuple[int, State]] = {}
+        # Versions that were sent but not confirmed in PostgreSQL: they may follow later ones on the log.
+        self._unconfirmed: dict[str, int] = {}
         self._touched: set[UUID] = set()
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
         for import_type, status in product(
             topics, TERMINAL
         ):  # from 0, so that the first one counts
@@ -91,45 +92,45 @@ class Tracker:
         async for event in events:
             batch: Batch = event.value
             self._touched.update(*await process_batch(batch, consumer, self._write, self._pool))
-            self._news.set()
+            self._wake.set()
 
     async def follow(self) -> None:
-        """Brings states up to date and publishes them until it is cancelled."""
+        """Updates and publishes states until it is cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
-                    await self._news.wait()
-            self._news.clear()
+                    await self._wake.wait()
+            self._wake.clear()
             touched, self._touched = self._touched, set()
             try:
                 if loop.time() >= due:
                     due = loop.time() + SWEEP_SECONDS
                     touched |= await self._unfinished()
                     await self._forget()
-                await self._fold(touched)
+                await self._update(touched)
             except Exception as error:  # the next sweep tries again; events go on meanwhile
                 if is_transient(error):
                     log.warning("states are late", action="fold_failed", reason=repr(error))
-                    await self._tell_that_it_waits()
+                    await self._publish_waiting()
                 else:
                     log.exception("states are late", action="fold_failed")
 
     async def _write(self, batch: Batch) -> set[UUID]:
-        """Writes a batch of events; the ids of the imports that they are about."""
-        events, bad = await asyncio.to_thread(self._decode, batch)
+        """Writes a batch of events; returns the ids of their imports."""
+        events, rejected = await asyncio.to_thread(self._decode, batch)
         async with transaction(self._pool) as connection:
             topic_id = await positions.advance(connection, batch)
             for event in events:
                 await _apply(connection, batch.partition, event)
-            if bad:
-                await rejects.store(connection, topic_id, bad)
+            if rejected:
+                await rejects.store(connection, topic_id, rejected)
         return {UUID(event["import_id"]) for event in events}
 
     def _decode(self, batch: Batch) -> tuple[list[Record], list[Reject]]:
         events: list[Record] = []
-        bad: list[Reject] = []
+        rejected: list[Reject] = []
         results = self._decoder.decode_all([record.value for record in batch.records])
         for record, result in zip(batch.records, results, strict=True):
             try:
@@ -138,113 +139,119 @@ class Tracker:
                 events.append(_checked(result))
             except ValueError as error:  # DecodeError is one
                 code = getattr(error, "code", "malformed")
-                bad.append(Reject(record, None, 0, None, None, [Fault(None, code, str(error))]))
-        return events, bad
+                rejected.append(
+                    Reject(record, None, 0, None, None, [Fault(None, code, str(error))])
+                )
+        return events, rejected
 
     async def _unfinished(self) -> set[UUID]:
-        """Imports of this worker that have not ended, or whose last state is not all that there is."""
-        held = self._held()
-        self._open = {
-            import_id: known for import_id, known in self._open.items() if known[0] in held
+        """Imports of this worker that are unfinished, or whose last published state may be outdated."""
+        assigned = self._assigned()
+        self._last_published = {
+            import_id: last
+            for import_id, last in self._last_published.items()
+            if last[0] in assigned
         }
         async with connected(self._pool) as connection:
-            for import_id, version in list(self._doubtful.items()):
-                await connection.execute(_SQL["doubtful"], {"id": import_id, "version": version})
-                del self._doubtful[import_id]
-            unfinished = await _ids(connection, "unfinished", held)
-            unpublished = await _ids(connection, "unpublished", held)
-            moved_on = await _ids(connection, "moved_on", held)
-            lately = await _ids(connection, "lately_moved", held)
-            lately |= await text_requests.moved(connection, held)
+            for import_id, version in list(self._unconfirmed.items()):
+                await connection.execute(_SQL["unconfirmed"], {"id": import_id, "version": version})
+                del self._unconfirmed[import_id]
+            unfinished = await _ids(connection, "unfinished", assigned)
+            unpublished = await _ids(connection, "unpublished", assigned)
+            released = await _ids(connection, "with_released_rows", assigned)
+            changed = await _ids(connection, "recently_changed", assigned)
+            changed |= await text_requests.moved(connection, assigned)
         metrics.IMPORTS_UNFINISHED.set(len(unfinished))
-        return unfinished | unpublished | moved_on | lately
+        return unfinished | unpublished | released | changed
 
-    def _held(self) -> list[int]:
+    def _assigned(self) -> list[int]:
         return sorted({tp.partition for tp in self._assignment()})
 
-    async def _fold(self, ids: Iterable[UUID]) -> None:
-        """Writes the states that have changed, then publishes what has not been published."""
-        late: list[tuple[int, State]] = []
+    async def _update(self, ids: Iterable[UUID]) -> None:
+        """Writes the states that have changed, then publishes those that are not published."""
+        unpublished: list[tuple[int, State]] = []
         async with transaction(self._pool) as connection:
             await text_requests.clear_moved(connection, ids)
-            for facts in await _facts(connection, ids, self._facts):
+            for facts in await read_facts(connection, ids, self._parameters):
                 state = state_of(facts)
-                _, known = self._open.get(state["id"], (None, None))
-                if _is_news(facts, state, known):
-                    # By two, so that a state that only says that it waits has room below.
+                _, known = self._last_published.get(state["id"], (None, None))
+                if _has_changed(facts, state, known):
+                    # By two, which leaves a version below for a state that only says that it waits.
                     state["version"] = max(
                         facts["version"] + 2,
                         known["version"] + 1 if known else 0,
                         _milliseconds(facts["now"]),
                     )
-                    await _keep(connection, state)
+                    await _store(connection, state)
                     _count(facts, state)
                 if (
                     state["version"] > facts["published_version"]
                     or facts["stray_offset"] > facts["published_offset"]
                 ):
-                    late.append((facts["partition"], state))
+                    unpublished.append((facts["partition"], state))
         overtaken = []
-        for partition, state in late:
+        for partition, state in unpublished:
             if not await self._send(state):
                 overtaken.append(UUID(state["id"]))
             if state["completed_at"] is None:
-                self._open[state["id"]] = partition, state
+                self._last_published[state["id"]] = partition, state
             else:
-                self._open.pop(state["id"], None)
+                self._last_published.pop(state["id"], None)
         if overtaken:
-            await self._fold(overtaken)
+            await self._update(overtaken)
 
     async def _forget(self) -> None:
-        """Takes imports that were removed off the log.
+        """Publishes tombstones of imports that were removed.
 
-        In the task that publishes states: one that is imported anew comes after its tombstone.
+        In the task that publishes states, so that a new import of the file follows the tombstone.
         """
         async with connected(self._pool) as connection:
-            await connection.execute(_SQL["came_back"])
-            gone = sorted(await _ids(connection, "forgotten", self._held()))
-        if not gone:
+            await connection.execute(_SQL["imported_again"])
+            forgotten = sorted(await _ids(connection, "forgotten", self._assigned()))
+        if not forgotten:
             return
         offsets = await asyncio.gather(
-            *(self._publish(str(import_id).encode(), None) for import_id in gone)
+            *(self._publish(str(import_id).encode(), None) for import_id in forgotten)
         )
         async with connected(self._pool) as connection:
-            await connection.execute(_SQL["told"], {"ids": gone, "offsets": offsets})
-        log.info("imports are forgotten", action="imports_forgotten", imports=len(gone))
+            await connection.execute(
+                _SQL["tombstones_published"], {"ids": forgotten, "offsets": offsets}
+            )
+        log.info("imports are forgotten", action="imports_forgotten", imports=len(forgotten))
 
     async def _send(self, state: State) -> bool:
-        """Publishes a state. False where another worker was first with a later one.
+        """Publishes a state. Returns False if another worker has already published a later one.
 
-        It has this import by now. Its state must be the last on the topic: it is published again.
-        So it is where the answer of Kafka or PostgreSQL fails to come, as after a long sleep.
+        The import is assigned to that worker by now, and its state must be the last on the topic: it
+        is published again, also if Kafka or PostgreSQL does not respond, as after a long sleep.
         """
-        self._doubtful[state["id"]] = state["version"]
+        self._unconfirmed[state["id"]] = state["version"]
         offset = await self._publish(state["id"].encode(), self._encoder.encode(state))
-        noted = {"id": state["id"], "version": state["version"], "offset": offset}
+        published = {"id": state["id"], "version": state["version"], "offset": offset}
         async with connected(self._pool) as connection:
-            cursor = await connection.execute(_SQL["published"], noted)
+            cursor = await connection.execute(_SQL["published"], published)
             newest = await cursor.fetchone()
-        del self._doubtful[state["id"]]
+        del self._unconfirmed[state["id"]]
         return newest is None or bool(newest[0] <= state["version"])
 
-    async def _tell_that_it_waits(self) -> None:
-        """Publishes of each import that has not ended that it waits for the database."""
-        held = self._held()
-        for import_id, (partition, known) in self._open.items():
-            if partition not in held or known["waiting_for"] == "database":
+    async def _publish_waiting(self) -> None:
+        """Publishes a state of each unfinished import that says that it waits for the database."""
+        assigned = self._assigned()
+        for import_id, (partition, known) in self._last_published.items():
+            if partition not in assigned or known["waiting_for"] == "database":
                 continue
-            # Below the version of whatever was committed without our knowing: it must win.
+            # Below the version of a state that may have been committed without this worker knowing: it wins.
             state = {**known, "waiting_for": "database", "version": known["version"] + 1}
             try:
                 await self._publish(import_id.encode(), self._encoder.encode(state))
-            except Exception:  # Kafka is away as well: the next failure says it
+            except Exception:  # Kafka does not respond either
                 log.exception("states are late", action="publish_failed")
                 return
-            self._open[import_id] = partition, state
+            self._last_published[import_id] = partition, state
 
 
 def _milliseconds(at: datetime) -> int:
-    """Versions follow the clock, so that they rise even where a restore took the last ones away."""
+    """Versions follow the clock, so that they rise even if a restore removed the last ones."""
     return int(at.timestamp() * 1000)
 
 
@@ -253,16 +260,8 @@ async def _ids(connection: Connection, query: str, partitions: list[int]) -> set
     return {import_id for (import_id,) in await cursor.fetchall()}
 
 
-async def _facts(
-    connection: Connection, ids: Iterable[UUID], more: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["facts"], {**more, "ids": list(ids)})
-        return await cursor.fetchall()
-
-
 def _checked(event: Record) -> Record:
-    """The event as PostgreSQL can store it; raises ValueError for one that no producer of ours sends."""
+    """The event as PostgreSQL can store it. Raises ValueError if no producer of ours sends it."""
     import_id = UUID(event["import_id"])
     name, body = event["event"]
     if body.get("parent") is not None and UUID(body["parent"]) == import_id:
@@ -284,7 +283,7 @@ _INT_MAX = 2**31 - 1
 
 
 def _without_nul(value: Any) -> Any:
-    """PostgreSQL's texts and jsonb take no NUL, and a file's header may hold one."""
+    """PostgreSQL's texts and jsonb accept no NUL, and a file's header may have one."""
     if isinstance(value, str):
         return value.replace("\0", "␀")
     if isinstance(value, list):
@@ -309,27 +308,29 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
             await connection.execute(_SQL["reading_failed"], values)
         case "GenerateAi":
             await text_requests.request_again(connection, event["import_id"])
-        case "Cancel" | "Pause" | "Resume" | "Settled" as what:
-            await connection.execute(_SQL[what.lower()], values)
+        case "Cancel" | "Pause" | "Resume" | "Settled" as action:
+            await connection.execute(_SQL[action.lower()], values)
         case _:
-            pass  # Progress only wakes the tracker: the figures themselves stand in PostgreSQL
+            pass  # Progress only wakes the tracker: the counters are in PostgreSQL
 
 
-def _is_news(facts: dict[str, Any], state: State, known: State | None) -> bool:
-    """`known` is what this worker last published; another may have said that it waits."""
+def _has_changed(facts: ImportFacts, state: State, known: State | None) -> bool:
+    """`known` is the last published state; another worker may have published that it waits."""
     if facts["version"] == 0 or state["status"] != facts["status"]:
         return True
     if state["completed_at"] is None and (
         known is None or known["waiting_for"] != state["waiting_for"]
     ):
         return True
-    moved = facts["ai_completed"] != state["ai_generation_completed"] or any(
-        facts[name] != state[name] for name in (*OUTCOMES, "released", "settles", *AI_COUNTS)
+    stored: Mapping[str, object] = facts
+    changed = facts["ai_completed"] != state["ai_generation_completed"] or any(
+        stored[name] != state[name] for name in (*OUTCOMES, "released", "settles", *AI_COUNTS)
     )
-    return moved and (state["completed_at"] or facts["now"] - facts["changed_at"] >= QUIET)
+    quiet = facts["now"] - facts["changed_at"] >= QUIET
+    return changed and (state["completed_at"] is not None or quiet)
 
 
-async def _keep(connection: Connection, state: State) -> None:
+async def _store(connection: Connection, state: State) -> None:
     await connection.execute(_SQL["changed"], state)
     await connection.execute(
         _SQL["site"],
@@ -341,12 +342,12 @@ async def _keep(connection: Connection, state: State) -> None:
     )
 
 
-def _count(facts: dict[str, Any], state: State) -> None:
+def _count(facts: ImportFacts, state: State) -> None:
     if state["completed_at"] is not None and facts["completed_at"] is None:
-        how = state["import_type"], state["status"]
-        metrics.IMPORTS_FINISHED.labels(*how).inc()
-        # An import that failed as a whole may have had no row that was written.
-        metrics.IMPORT_SECONDS.labels(*how).observe(state["duration"] or 0.0)
+        labels = state["import_type"], state["status"]
+        metrics.IMPORTS_FINISHED.labels(*labels).inc()
+        # An import that failed as a whole may have no written row.
+        metrics.IMPORT_SECONDS.labels(*labels).observe(state["duration"] or 0.0)
         log.info(
             "import ended", action="import_ended", import_id=state["id"], status=state["status"]
         )

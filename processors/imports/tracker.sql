@@ -13,7 +13,7 @@ ON CONFLICT (id) DO NOTHING
 UPDATE ingest.imports
 SET total_rows = greatest(total_rows, %(total_rows)s), warnings_by_code = %(warnings_by_code)s,
     error = NULL,
-    -- A cancel stops two readers of one file at two places: the farther one counts.
+    -- A cancel stops two readers of one file at different lines: the later line counts.
     stopped_after = CASE WHEN total_rows >= %(total_rows)s THEN stopped_after
         ELSE %(stopped_after)s::integer END
 WHERE id = %(id)s
@@ -39,8 +39,8 @@ UPDATE ingest.imports SET paused_at = NULL WHERE id = %(id)s
 -- name: unfinished
 SELECT id FROM ingest.imports WHERE completed_at IS NULL AND partition = ANY(%(partitions)s)
 
--- name: moved_on
--- Imports that ended with rows that waited, of which some wait no longer.
+-- name: with_released_rows
+-- Finished imports with parked rows, some of which have been released.
 SELECT id
 FROM ingest.imports i
 WHERE parked > 0 AND completed_at IS NOT NULL AND partition = ANY(%(partitions)s) AND parked <> (
@@ -50,9 +50,9 @@ WHERE parked > 0 AND completed_at IS NOT NULL AND partition = ANY(%(partitions)s
 -- name: settled
 UPDATE ingest.imports SET settled_at = now() WHERE id = %(id)s
 
--- name: lately_moved
--- Imports that may have ended and move all the same: rows of a cancelled one still come, or a worker
--- that heard of settled rejects died before it said what that makes of the state.
+-- name: recently_changed
+-- Imports that may be finished and change nevertheless: rows of a cancelled one still come, or a worker
+-- that read an event of resolved rejects died before it updated the state.
 SELECT id FROM ingest.imports
 WHERE (cancelled_at > now() - interval '1 hour' OR settled_at > now() - interval '1 hour')
     AND partition = ANY(%(partitions)s)
@@ -142,20 +142,20 @@ WHERE (published_version < version OR stray_offset > published_offset)
 -- name: published
 WITH before AS (SELECT id, published_version FROM ingest.imports WHERE id = %(id)s FOR UPDATE)
 UPDATE ingest.imports i
--- Overtaken: what was just published hides a later state, so that one counts as unpublished again.
+-- Overtaken: what was just published hides a later state, which so counts as unpublished again.
 SET published_version = %(version)s, published_offset = %(offset)s
 FROM before
 WHERE i.id = before.id
 RETURNING before.published_version
 
--- name: doubtful
--- It stands on the topic, or not, before a later one or after it: the last one is to be sent again.
+-- name: unconfirmed
+-- It is on the topic or not, before a later state or after it: the last state has to be sent again.
 UPDATE ingest.imports
 SET published_version = least(published_version, %(version)s - 1)
 WHERE id = %(id)s
 
--- name: came_back
--- Removed, and imported again before the log was told.
+-- name: imported_again
+-- Removed, and imported again before its tombstone was published.
 DELETE FROM ingest.forgotten f USING ingest.imports i WHERE f.id = i.id AND f.published_at IS NULL
 
 -- name: forgotten
@@ -164,7 +164,7 @@ WHERE published_at IS NULL AND partition = ANY(%(partitions)s)
 ORDER BY forgotten_at
 LIMIT 1000
 
--- name: told
+-- name: tombstones_published
 UPDATE ingest.forgotten f
 SET published_at = now(), published_offset = greatest(f.published_offset, t.at)
 FROM unnest(%(ids)s::uuid[], %(offsets)s::bigint[]) AS t (id, at)

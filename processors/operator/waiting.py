@@ -1,5 +1,7 @@
-"""What waits for something that is not there yet, as operators see it."""
+"""Lists what waits for something that does not exist yet."""
 
+from datetime import datetime
+from typing import TypedDict
 from uuid import UUID
 
 from processors.database.connection import query
@@ -10,13 +12,38 @@ _PAGES = load("processors.rows.derived", "public_pages.sql")
 _PARKING = load("processors.rows.parking", "parked_rows.sql")
 
 
-def unresolved(settings: Settings, limit: int) -> list[dict[str, object]]:
-    """Companies that have no page, by what it lacks."""
-    return query(settings.database_url, _PAGES["unresolved"], {"limit": limit})
+class UnresolvedCompany(TypedDict):
+    """A row of the statement `unresolved`."""
+
+    siren: str
+    nom: str
+    reason: str
+    naf_code: str
+    code_postal: str
+    ville_nom: str
+    since: datetime
 
 
-def parked(settings: Settings, import_id: UUID | None, limit: int) -> list[dict[str, object]]:
-    """Rows that wait for the row that they belong to, of one import or of all and of upstream systems."""
-    return query(
-        settings.database_url, _PARKING["listed"], {"import_id": import_id, "limit": limit}
-    )
+class WaitingRow(TypedDict):
+    """A row of the statement `listed`. `import_id`, `line` and `sheet` are null for upstream rows."""
+
+    import_id: str | None
+    sheet: str | None
+    line: int | None
+    parent: str
+    topic: str
+    partition: int
+    offset: int
+    parked_at: datetime
+
+
+def unresolved(settings: Settings, limit: int) -> list[UnresolvedCompany]:
+    """Companies without a page, ordered by what the page lacks."""
+    statement = _PAGES["unresolved"]
+    return query(settings.database_url, UnresolvedCompany, statement, {"limit": limit})
+
+
+def parked(settings: Settings, import_id: UUID | None, limit: int) -> list[WaitingRow]:
+    """Parked rows of one import, or of all imports and of upstream systems."""
+    parameters = {"import_id": import_id, "limit": limit}
+    return query(settings.database_url, WaitingRow, _PARKING["listed"], parameters)

@@ -14,13 +14,13 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
-from psycopg.rows import dict_row
+from psycopg.rows import kwargs_row
 
 from processors.database.pool import Pool, connected, transaction
 from processors.database.queries import load
@@ -43,6 +43,23 @@ SHARE = 0.1
 
 SWEEP_SECONDS = 2.0
 """Interval of searching for rejects that an earlier worker left unpublished."""
+
+
+class UnpublishedReject(TypedDict):
+    """A row of the statement `unpublished`. Values of `headers` are base64."""
+
+    id: UUID
+    topic: str
+    partition: int
+    offset: int
+    appended_at: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, str]]
+    import_id: UUID | None
+    line: int | None
+    sheet: str | None
+    faults: list[dict[str, str | None]]
 
 
 class Outbox:
@@ -110,7 +127,7 @@ class Outbox:
         """Publishes some rejects; returns whether there were any."""
         assigned = list(self._assignment())
         async with connected(self._pool) as connection:
-            cursor = connection.cursor(row_factory=dict_row)
+            cursor = connection.cursor(row_factory=kwargs_row(UnpublishedReject))
             await cursor.execute(
                 _SQL["unpublished"],
                 {
@@ -178,22 +195,22 @@ class Outbox:
         value = self._events.encode(event)
         await self._send(self._prefix + IMPORT_EVENTS.name, import_id.encode(), value, [])
 
-    async def _publish_reject(self, row: Mapping[str, Any]) -> None:
+    async def _publish_reject(self, row: UnpublishedReject) -> None:
         topic, key, own = self._prefix + REJECTS.name, _key(row), list(headers(row))
         try:
             await self._send(topic, key, row["value"], own)
         except MessageSizeTooLargeError:
             # From a topic with larger records than this one accepts. The others must not wait for it.
             log.warning("reject without its value", action="reject_too_large", id=str(row["id"]))
-            size = str(len(row["value"])).encode()
+            size = str(len(row["value"] or b"")).encode()
             await self._send(topic, key, None, [*own, ("ingest.value_in_postgresql", size)])
 
 
-def _key(row: Mapping[str, Any]) -> bytes:
+def _key(row: UnpublishedReject) -> bytes:
     return str(row["import_id"] or row["topic"]).encode()
 
 
-def headers(row: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
+def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes]]:
     """Headers of a reject: the record's own, then why it was rejected.
 
     With the names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) if it has one, so
@@ -214,9 +231,10 @@ def headers(row: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
         "ingest.appended_at": row["appended_at"].isoformat(),
         "ingest.errors": json.dumps(faults, ensure_ascii=False),
     }
-    for name in ("import_id", "line", "sheet"):
-        if row[name] is not None:
-            reasons[f"ingest.{name}"] = row[name]
+    lineage = {"import_id": row["import_id"], "line": row["line"], "sheet": row["sheet"]}
+    for name, part in lineage.items():
+        if part is not None:
+            reasons[f"ingest.{name}"] = part
     for name, text in reasons.items():
         yield name, str(text).encode()
     if row["key"] is not None:

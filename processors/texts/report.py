@@ -1,4 +1,4 @@
-"""What operators see of the texts: what is asked, failed, spent and repeated."""
+"""Statistics of texts for operators: requests, failures, cost and repeated calls."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 def report(settings: Settings, days: int) -> Document:
-    """Requests, failures, the calls of so many days, budgets and breaker, as JSON takes it."""
+    """Requests, failures, the calls of the last `days`, budgets and breaker, as JSON values."""
     names = ("requests", "failures", "calls", "budgets", "models", "runs")
     found: Document = {name: _ask(settings, name, {"days": days}) for name in names}
     [found["repeated"]] = _ask(settings, "repeated", {})
@@ -27,33 +27,33 @@ def report(settings: Settings, days: int) -> Document:
 
 
 def failed(settings: Settings, limit: int) -> list[Document]:
-    """Requests that failed for good, the newest first."""
+    """Requests that failed permanently, the newest first."""
     return _ask(settings, "failed", {"limit": limit})
 
 
 def retry(settings: Settings, ids: Sequence[UUID] | None) -> int:
-    """Asks these again, or all that failed or were left; how many."""
+    """Requests these again, or all that failed or were left; returns how many."""
     return len(_ask(settings, "retry", {"ids": None if ids is None else list(ids)}))
 
 
 def lines(found: Document) -> list[str]:
     """The report for people."""
     repeated = found["repeated"]
-    told = [f"{r['kind']}: {r['requests']} {r['state']}" for r in found["requests"]]
-    told += [f"failed for {f['code']}: {f['requests']}" for f in found["failures"]]
-    told += [
+    report_lines = [f"{r['kind']}: {r['requests']} {r['state']}" for r in found["requests"]]
+    report_lines += [f"failed for {f['code']}: {f['requests']}" for f in found["failures"]]
+    report_lines += [
         f"calls {c['state']}: {c['calls']}, {c['tokens']} tokens, {c['cost']:.4f} USD"
         for c in found["calls"]
     ]
-    told += [f"spent, {b['scope']}: {b['spent']:.4f} USD" for b in found["budgets"]]
-    told.append(
+    report_lines += [f"spent, {b['scope']}: {b['spent']:.4f} USD" for b in found["budgets"]]
+    report_lines.append(
         f"calls of which nobody knows whether they are paid: {repeated['lost_calls']}; prompts asked "
         f"once more for that: {repeated['after_a_loss']}; answered twice: {repeated['answered_twice']}"
     )
-    return told + [line for model in found["models"] for line in _standing(model)]
+    return report_lines + [line for model in found["models"] for line in _breaker_lines(model)]
 
 
-def _standing(model: Document) -> list[str]:
+def _breaker_lines(model: Document) -> list[str]:
     if model["halted"]:
         return [f"{model['model']} is halted: {model['halted']}"]
     if model["open_until"]:
@@ -63,8 +63,8 @@ def _standing(model: Document) -> list[str]:
     return []
 
 
-def _ask(settings: Settings, name: str, values: Mapping[str, object]) -> list[Document]:
-    rows = query(settings.database_url, _SQL[name], values)
+def _ask(settings: Settings, name: str, parameters: Mapping[str, object]) -> list[Document]:
+    rows: list[Document] = query(settings.database_url, dict, _SQL[name], parameters)
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 

@@ -1,37 +1,31 @@
 """`foxstream-worker`: runs the agents and prepares what they need.
 
-Each command loads what it uses: Faust and its like take longer to load than most commands to run.
+Each command imports what it uses: Faust takes longer to import than most commands take to run.
 """
 
 import gc
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from processors.jobs.catalogue import BATCH, JOBS
 from processors.texts.text_commands import commands as enrichment_commands
+from processors.worker.operator_settings import operator_settings
+from processors.worker.reject_commands import rejects_app
 from schemas.import_types import IMPORT_TYPES
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-    from processors.settings import Settings
-
-# Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds a
-# third of the worker's time goes into looking for circles among them.
+# Rows come and go by the thousand and form no reference cycles: with Python's default thresholds the
+# collector takes a third of the worker's time.
 GARBAGE_THRESHOLDS = (200_000, 20, 50)
 gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 KINDS = ("rows", "imports", "enrichment")
-"""Of agents: processors.worker.topology.KINDS, which loads Faust."""
+"""The kinds of agents: those of processors.worker.topology.KINDS, whose module imports Faust."""
 
 app = typer.Typer(
     help="Workers of foxstream: Kafka to PostgreSQL.",
@@ -41,11 +35,6 @@ app = typer.Typer(
 )
 schemas_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(schemas_app, name="schemas")
-rejects_app = typer.Typer(
-    help="Rejects of upstream systems: look, send again, give up.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(rejects_app, name="rejects")
 reference_app = typer.Typer(
     help="Reference data of the workers.", no_args_is_help=True, rich_markup_mode=None
@@ -53,54 +42,6 @@ reference_app = typer.Typer(
 app.add_typer(reference_app, name="reference")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-
-
-@contextmanager
-def _settings() -> Iterator["Settings"]:
-    """The settings; an error that operators can act on becomes one line and its exit code."""
-    from processors.settings import Settings
-
-    try:
-        yield Settings()
-    except Exception as error:
-        told = _told(error)
-        if told is None:
-            raise
-        code, message = told
-        typer.echo(f"foxstream-worker: {message}", err=True)
-        raise typer.Exit(code) from None
-
-
-def _told(error: Exception) -> tuple[int, str] | None:
-    """The exit code, and what to say; None of an error of our own making."""
-    from pydantic import ValidationError
-
-    from processors.database.pool import NOT_MIGRATED
-    from processors.errors import WorkerError
-    from schemas.runtime.registry import RegistryDeniedError, RegistryUnavailableError
-    from schemas.runtime.server_settings import SecretFileError
-
-    if isinstance(error, NOT_MIGRATED):
-        return 2, f"{error.diag.message_primary}: run 'foxstream-worker migrate'"
-    match error:
-        case WorkerError():
-            return error.exit_code, str(error)
-        case RegistryUnavailableError():
-            return 2 if isinstance(error, RegistryDeniedError) else 5, str(error)
-        case ValidationError():
-            return 2, "; ".join(map(_wrong, error.errors()))
-        case UnicodeEncodeError() | SecretFileError():
-            return 2, _misread(error)
-    return None
-
-
-def _misread(error: ValueError) -> str:
-    return f"no UTF-8: {error.object!a}" if isinstance(error, UnicodeEncodeError) else str(error)
-
-
-def _wrong(problem: "ErrorDetails") -> str:
-    name = str(problem["loc"][0]).upper()
-    return f"{name if name.startswith('OPENAI_') else f'FOX_{name}'}: {problem['msg']}"
 
 
 @app.command()
@@ -120,7 +61,7 @@ def run(
     from processors.monitoring import logs
 
     logs.configure()
-    with _settings() as settings:
+    with operator_settings() as settings:
         from processors.worker.process import run as run_worker
 
         asyncio.run(run_worker(settings, kinds or list(KINDS)))
@@ -131,7 +72,7 @@ def migrate() -> None:
     """Bring the database up to this version."""
     from processors.database.migrator import migrate as apply_migrations
 
-    with _settings() as settings:
+    with operator_settings() as settings:
         applied = apply_migrations(settings.database_url.get_secret_value())
     typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
 
@@ -149,7 +90,7 @@ def topics(
     """Create the topics that are missing."""
     from processors.kafka import broker_topics
 
-    with _settings() as settings:
+    with operator_settings() as settings:
         created = broker_topics.create_topics(settings)
         widened = []
         if partitions is not None:
@@ -181,7 +122,7 @@ def register() -> None:
     from schemas.runtime.registry import IncompatibleSchemaError
     from schemas.topics import TOPICS
 
-    with _settings() as settings, settings.registry() as registry:
+    with operator_settings() as settings, settings.registry() as registry:
         for topic in TOPICS:
             if topic.record is None:
                 continue
@@ -206,7 +147,7 @@ def trace(
     import_type = type_ and type_.upper().replace("-", "_")
     if import_type not in (None, *IMPORT_TYPES):
         raise typer.BadParameter(f"unknown: {type_}; there are {', '.join(IMPORT_TYPES)}")
-    with _settings() as settings:
+    with operator_settings() as settings:
         found = row_trace.trace(settings, key, import_type)
     if not found:
         typer.echo(f"foxstream-worker: nothing is known by {key!r}", err=True)
@@ -215,114 +156,6 @@ def trace(
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         typer.echo("\n".join(line for each in found for line in row_trace.lines(each)))
-
-
-Topic = Annotated[str | None, typer.Option(help="Only of this topic.")]
-Code = Annotated[str | None, typer.Option(help="Only with this fault: docs/errors.md.")]
-Import = Annotated[str | None, typer.Option("--import", help="Of this import instead.")]
-Since = Annotated[datetime | None, typer.Option(help="Only rejected from then on, UTC.")]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Most rejects.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of rejects.")]
-
-
-@rejects_app.command("list")
-def list_rejects(
-    topic: Topic = None,
-    code: Code = None,
-    import_id: Import = None,
-    since: Since = None,
-    limit: Limit = 50,
-    as_json: Json = False,
-) -> None:
-    """List open rejects, the newest first."""
-    from processors.operator import upstream_rejects
-
-    with _settings() as settings:
-        of = upstream_rejects.identifiers([import_id])[0] if import_id else None
-        moment = since and since.replace(tzinfo=UTC)
-        found = upstream_rejects.listed(
-            settings, upstream_rejects.Wanted(topic, code, of, moment, limit)
-        )
-    if as_json:
-        typer.echo(json.dumps([reject.document() for reject in found], ensure_ascii=False))
-    else:
-        typer.echo("\n".join(map(upstream_rejects.told, found)) or "no open rejects")
-
-
-@rejects_app.command("show")
-def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Show all of one reject: its faults, headers, key and value, as one JSON document."""
-    from processors.operator import upstream_rejects
-
-    with _settings() as settings, settings.registry() as registry:
-        found = upstream_rejects.one(settings, upstream_rejects.identifiers([reject_id])[0])
-        record = upstream_rejects.decoded(found, settings.topic_prefix, registry)
-    document = {
-        **found.document(),
-        "headers": [[n, upstream_rejects.readable(v)] for n, v in found.own_headers],
-        "record": record,
-        "value": found.value and found.value.hex(),
-    }
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
-
-
-@rejects_app.command("replay")
-def replay_rejects(
-    ids: Ids = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="All that `list` shows with the same options.")
-    ] = False,
-    topic: Topic = None,
-    code: Code = None,
-    limit: Limit = 50,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also what came back three times.")
-    ] = False,
-    rate: Annotated[int, typer.Option(min=1, help="Most rejects a second.")] = 500,
-) -> None:
-    """Send rejects to their topic again as they were, once what refused them is mended."""
-    import threading
-
-    from processors.operator import upstream_rejects
-
-    if bool(ids) == every:
-        raise typer.BadParameter("name rejects, or --all")
-    if ids and (topic or code):
-        raise typer.BadParameter("--topic and --code go with --all")
-    with _settings() as settings:
-        chosen = upstream_rejects.identifiers(ids or [])
-        left = 0
-        if every:
-            wanted = upstream_rejects.Wanted(topic=topic, code=code, limit=limit)
-            found = upstream_rejects.listed(settings, wanted)
-            chosen = [r.id for r in found if force or r.attempt < upstream_rejects.MOST_ATTEMPTS]
-            left = len(found) - len(chosen)
-        pause = threading.Event().wait
-        sent = upstream_rejects.replay(settings, chosen, force=force, rate=rate, pause=pause)
-    typer.echo(f"{len(sent)} sent again")
-    if left:
-        typer.echo(f"{left} not: they came back {upstream_rejects.MOST_ATTEMPTS} times (--force)")
-
-
-@rejects_app.command("discard")
-def discard_rejects(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...")],
-    reason: Annotated[str, typer.Option(help="Why nobody will send them again.")],
-) -> None:
-    """Give rejects up; their bytes stay until the retention ends."""
-    from processors.operator import upstream_rejects
-
-    with _settings() as settings:
-        chosen = upstream_rejects.identifiers(ids)
-        upstream_rejects.discard(settings, chosen, by=_user(), why=reason)
-    typer.echo(f"{len(chosen)} discarded")
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return str(os.getuid())
 
 
 @reference_app.callback()
@@ -340,7 +173,7 @@ def load_reference(
     """Load the NAF nomenclature and the sub-category that each activity is."""
     from processors.operator import naf_reference
 
-    with _settings() as settings, settings.registry() as registry:
+    with operator_settings() as settings, settings.registry() as registry:
         activities = naf_reference.read(file or naf_reference.shipped())
         removed = naf_reference.publish(settings, registry, activities)
     typer.echo(f"{len(activities)} activities loaded, {removed} removed")
@@ -361,7 +194,7 @@ def job(
     if name not in JOBS:
         raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")
     logs.configure()
-    with _settings() as settings:
+    with operator_settings() as settings:
         counts = by_hand(settings, name, batch)
     if as_json:
         typer.echo(json.dumps(counts))
@@ -376,7 +209,7 @@ def list_jobs(as_json: Json = False) -> None:
 
     from processors.jobs import job_list
 
-    with _settings() as settings:
+    with operator_settings() as settings:
         found = job_list.listed(settings, datetime.now(UTC))
         zone = ZoneInfo(settings.jobs_time_zone)
     if as_json:
@@ -393,7 +226,7 @@ def pages(
     """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
     from processors.operator.waiting import unresolved
 
-    with _settings() as settings:
+    with operator_settings() as settings:
         found = unresolved(settings, limit)
     _list(found, "no company waits for its page", as_json=as_json)
 
@@ -407,12 +240,12 @@ def parked(
     """List rows that wait for the row that they belong to, of one import or of all."""
     from processors.operator.waiting import parked as waiting_rows
 
-    with _settings() as settings:
+    with operator_settings() as settings:
         found = waiting_rows(settings, import_id, limit)
     _list(found, "no row waits", as_json=as_json)
 
 
-def _list(found: list[dict[str, object]], nothing: str, *, as_json: bool) -> None:
+def _list(found: Sequence[Mapping[str, object]], nothing: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, default=str))
     else:
@@ -420,7 +253,7 @@ def _list(found: list[dict[str, object]], nothing: str, *, as_json: bool) -> Non
         typer.echo("\n".join(lines) or nothing)
 
 
-app.add_typer(enrichment_commands(_settings), name="enrichment")
+app.add_typer(enrichment_commands(operator_settings), name="enrichment")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from yarl import URL
 
 from processors import metrics
 from processors.database.pool import Pool
-from processors.imports.log_guard import Stragglers
+from processors.imports.log_guard import LogGuard
 from processors.imports.tracker import Publish, Tracker
 from processors.jobs.scheduler import Scheduler
 from processors.kafka.broker_topics import Identity, identify
@@ -201,7 +201,7 @@ def imports(world: World) -> faust.App:
         look = Scheduler(world.settings, partial(datetime.now, UTC)).look
         app.task(look)  # what was missed while nobody was there
         app.crontab(EVERY_MINUTE)(look)
-    _drain(app, world.reads(IMPORT_LOG), Stragglers(world.decoder(IMPORT_LOG), world.pool).run)
+    _drain(app, world.reads(IMPORT_LOG), LogGuard(world.decoder(IMPORT_LOG), world.pool).run)
     return app
 
 

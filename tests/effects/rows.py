@@ -128,7 +128,7 @@ def _looks(_: Place) -> int:
 def _cancelled_alone(_: Place) -> list[str]:
     """The status of an import whose reader has not answered a cancel for 3 s, and for 5 s."""
     nothing: Any = None
-    gone = topology._tracker(world(), nothing, nothing)._facts["reader_gone"]
+    gone = topology._tracker(world(), nothing, nothing)._parameters["reader_gone"]
     silent = [NOW - timedelta(seconds=seconds) for seconds in (3, 5)]
     found = [facts(cancelled_at=since, reader_gone=gone) for since in silent]
     return [state_of(each)["status"] for each in found]

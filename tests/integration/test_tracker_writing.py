@@ -12,7 +12,7 @@ from faust.types import TP
 from structlog.testing import capture_logs
 
 from processors.database.pool import open_pool
-from processors.imports.log_guard import Stragglers
+from processors.imports.log_guard import LogGuard
 from processors.imports.tracker import Tracker
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, Record, load
 from schemas.codec.schema import Schema
@@ -49,7 +49,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.tracker = self.another()
-        self.stragglers = Stragglers(Decoder("import_state", Registered()), self.log.pool)
+        self.stragglers = LogGuard(Decoder("import_state", Registered()), self.log.pool)
 
     def another(self) -> Tracker:
         """Another worker that has the same partition."""
@@ -90,7 +90,7 @@ class Desk:
     async def sweep(self) -> None:
         """What a tracker does every half second."""
         await self.tracker._forget()
-        await self.tracker._fold(await self.tracker._unfinished())
+        await self.tracker._update(await self.tracker._unfinished())
 
     async def read(self, end: int | None = None) -> None:
         """Whoever holds the partition of the log reads what is new on it, up to an offset."""
@@ -226,7 +226,7 @@ async def test_a_state_is_worked_out_of_what_others_have_committed(desk: Desk) -
     """Of two trackers that work on an import at once the later one sees what the earlier one wrote."""
     async with desk.events.pool.connection() as other, other.transaction():
         await other.execute(f"UPDATE ingest.imports SET version = {FAR}".encode())
-        folding = asyncio.create_task(desk.tracker._fold([UUID(IMPORT)]))
+        folding = asyncio.create_task(desk.tracker._update([UUID(IMPORT)]))
         while not await _waits(desk.events):
             assert not folding.done()
 

@@ -19,6 +19,7 @@ from confluent_kafka import murmur2
 from deploy.local.jars.cache import JarCache
 from deploy.local.local_settings import LocalSettings
 from processors.operator.upstream_rejects import ATTEMPT
+from processors.rows.outbox import UnpublishedReject
 from processors.rows.outbox import headers as reject_headers
 from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES
@@ -150,7 +151,7 @@ def test_the_python_example_needs_nothing_of_ours() -> None:
 def test_the_document_names_what_there_is() -> None:
     """Every row topic, its schema, and every header of a reject."""
     text = (DOCS / "upstream.md").read_text(encoding="utf-8")
-    reject: dict[str, Any] = {
+    reject: UnpublishedReject = {
         "headers": [],
         "faults": [{"column": None, "code": "c", "message": "m"}],
         "topic": "t",
@@ -162,6 +163,7 @@ def test_the_document_names_what_there_is() -> None:
         "id": uuid4(),
         "appended_at": datetime.now(UTC),
         "key": b"k",
+        "value": None,
     }
     words = {
         *(f"fox.{each.topic.name}" for each in IMPORT_TYPES.values()),

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.imports.facts import ImportFacts
 from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, state_of
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
@@ -26,9 +27,9 @@ class Registered:
         return load("import_state")
 
 
-def facts(**known: object) -> dict[str, Any]:
-    """A row of the query `facts`: of an import that was submitted, and of what is given."""
-    return {
+def facts(**known: object) -> ImportFacts:
+    """What a state is computed of: an import that was submitted, and what is given."""
+    row: Any = {
         "id": UUID("6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"),
         "import_type": "VILLE",
         "file_name": "villes.csv",
@@ -63,9 +64,10 @@ def facts(**known: object) -> dict[str, Any]:
         **{f"now_{name}": 0 for name in (*OUTCOMES, "released")},
         **known,
     }
+    return cast(ImportFacts, row)
 
 
-def begun(**known: object) -> dict[str, Any]:
+def begun(**known: object) -> ImportFacts:
     """The same of an import whose rows began to be written four seconds ago."""
     return facts(**{"began": NOW - timedelta(seconds=4), "moved": NOW, **known})
 
@@ -115,7 +117,7 @@ FAILED = {"code": "encoding", "message": "Le fichier ne se lit pas."}
         ("CANCELLED", begun(cancelled_at=NOW, completed_at=NOW, total_rows=9, now_cancelled=3)),
     ],
 )
-def test_status(status: str, known: Mapping[str, Any]) -> None:
+def test_status(status: str, known: ImportFacts) -> None:
     """The status follows from the rows that have an outcome, and from a failure of the file."""
     assert state_of(known)["status"] == status
 
@@ -267,9 +269,9 @@ def test_every_state(
     known = begun(**{f"now_{name}": count for name, count in counts.items()})
     known["total_rows"] = None if missing is None else sum(counts.values()) + missing
     known["error"] = FAILED if failed else None
-    known |= dict.fromkeys(asked, NOW)
+    requested: Any = dict.fromkeys(asked, NOW)
 
-    state = state_of(known)
+    state = state_of({**known, **requested})
 
     assert state["status"] in STATUSES
     assert SITE_STATUS.get(state["status"], state["status"]) in SITE_STATUSES

@@ -1,4 +1,4 @@
-"""The stage as a whole: its workers, what it publishes, and what has to be looked at now and then."""
+"""The stage of texts: its workers, its publisher, and its periodic checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,13 +15,13 @@ from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
 from processors.texts.model.call_worker import Worker
 from processors.texts.model.provider import Provider
-from processors.texts.requests.publisher import Telling
+from processors.texts.requests.publisher import StoredPublisher
 
 log = structlog.get_logger(__name__)
 
 _SQL = load("processors.texts.requests", "store.sql")
 
-TELL_SECONDS = 0.5
+PUBLISH_SECONDS = 0.5
 LOOK_SECONDS = 2.0
 
 Ends = Callable[[], Awaitable[Mapping[int, int]]]
@@ -29,9 +29,9 @@ Ends = Callable[[], Awaitable[Mapping[int, int]]]
 
 
 class CaughtUp:
-    """Whether PostgreSQL has read what this process knows to stand on the topic of results.
+    """Whether PostgreSQL has read the topic of results as far as this process knows it.
 
-    After a restore it has not, until what it lost is read again: nothing is asked before.
+    After a restore it has not until it has read again what it lost: the model is not called before.
     """
 
     def __init__(self, topic: str, ends: Ends) -> None:
@@ -40,12 +40,12 @@ class CaughtUp:
         self._ends: dict[int, int] | None = None
 
     def published(self, partition: int, end: int) -> None:
-        """Takes up that the topic reaches so far."""
+        """Notes the end of a partition after a record was published."""
         if self._ends is not None:
             self._ends[partition] = max(end, self._ends.get(partition, 0))
 
     async def look(self) -> None:
-        """Asks Kafka how far it reaches."""
+        """Reads the ends of the partitions from Kafka."""
         ends = await self._ask()
         if self._ends is None:
             self._ends = {}
@@ -61,15 +61,15 @@ class CaughtUp:
 
 
 class Parts(NamedTuple):
-    """What a stage is made of; without a provider it stores requests and asks nobody.
+    """Parts of a stage; without a provider it stores requests and calls no model.
 
-    `batches` are the terms of batches, which are asked after every `batch_seconds`.
+    `batches` are the terms of batches, whose status is read every `batch_seconds`.
     """
 
     pool: Pool
     provider: Provider | None
     terms: Terms
-    telling: Telling
+    publisher: StoredPublisher
     caught_up: CaughtUp
     batches: Terms
     batch_seconds: float
@@ -82,7 +82,7 @@ class Stage:
         self._pool = parts.pool
         self._provider = parts.provider
         self._terms = parts.terms
-        self._telling = parts.telling
+        self._publisher = parts.publisher
         self._caught_up = parts.caught_up
         self._batches = parts.batches
         self._batch_seconds = parts.batch_seconds
@@ -91,7 +91,7 @@ class Stage:
         """Works until it is cancelled."""
         await self._begin()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._steadily(self._tell, TELL_SECONDS))
+            tasks.create_task(self._steadily(self._publish, PUBLISH_SECONDS))
             tasks.create_task(self._steadily(self._look, LOOK_SECONDS))
             if self._provider is None:
                 log.warning("no model is configured: requests wait", action="ai_unconfigured")
@@ -99,7 +99,7 @@ class Stage:
             for _ in range(self._terms.limits.concurrency):
                 worker = Worker(self._pool, self._provider, self._terms, self._caught_up)
                 tasks.create_task(worker.run())
-            # Also where batches are off: one may be open.
+            # Also if batches are off: one may be open.
             batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
             tasks.create_task(self._steadily(batcher.step, self._batch_seconds))
 
@@ -107,7 +107,7 @@ class Stage:
         async def begin_all() -> None:
             async with transaction(self._pool) as connection:
                 await call_limits.begin(connection, self._terms.limits.model)
-                # Also where batches are off: one may be open, and what it met with may be mended.
+                # Also if batches are off: one may be open, and the cause of its failure may be fixed.
                 begin = call_limits.begin if self._terms.batched else call_limits.retire
                 await begin(connection, self._batches.limits.model)
 
@@ -130,8 +130,8 @@ class Stage:
             return False
         return True
 
-    async def _tell(self) -> None:
-        while await self._telling.tell():
+    async def _publish(self) -> None:
+        while await self._publisher.publish():
             pass
 
     async def _look(self) -> None:

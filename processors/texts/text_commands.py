@@ -31,7 +31,7 @@ def commands(settings: Open) -> typer.Typer:
 
         with settings() as known:
             found = report.report(known, days)
-        _tell(found, as_json=as_json, lines=report.lines(found))
+        _print(found, as_json=as_json, lines=report.lines(found))
 
     @app.command("failed")
     def failed(
@@ -44,7 +44,7 @@ def commands(settings: Open) -> typer.Typer:
         with settings() as known:
             found = report.failed(known, limit)
         lines = [f"{f['id']}  {f['kind']}  {f['entity_id']}  {f['code']}: {f['message']}" for f in found]  # fmt: skip
-        _tell(found, as_json=as_json, lines=lines or ["no failed requests"])
+        _print(found, as_json=as_json, lines=lines or ["no failed requests"])
 
     @app.command("retry")
     def retry(
@@ -63,5 +63,5 @@ def commands(settings: Open) -> typer.Typer:
     return app
 
 
-def _tell(document: object, *, as_json: bool, lines: list[str]) -> None:
+def _print(document: object, *, as_json: bool, lines: list[str]) -> None:
     typer.echo(json.dumps(document, ensure_ascii=False) if as_json else "\n".join(lines))

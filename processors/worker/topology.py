@@ -43,7 +43,7 @@ from processors.rows.writer import RelatedTypes, RowWriter, Validator, WriterRes
 from processors.settings import Settings
 from processors.texts import stage_config
 from processors.texts.requests.intake import Requests, Results
-from processors.texts.requests.publisher import Telling
+from processors.texts.requests.publisher import StoredPublisher
 from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
@@ -250,7 +250,7 @@ def enrichment(world: World) -> faust.App:
         return {tp.partition: end for tp, end in found.items()}
 
     caught_up = CaughtUp(results, ends)
-    telling = Telling(
+    publisher = StoredPublisher(
         world.pool,
         sender(app),
         (requests, world.encoder(ENRICHMENT)),
@@ -262,7 +262,7 @@ def enrichment(world: World) -> faust.App:
         world.pool,
         stage_config.provider(world.settings),
         stage_config.terms(world.settings),
-        telling,
+        publisher,
         caught_up,
         stage_config.batch_terms(world.settings),
         world.settings.ai_batch_seconds,

@@ -260,10 +260,10 @@ async def test_a_call_is_accounted_for_once(came: Got | CallError, texts: Texts)
     texts.ask(cities(texts.site, 1))
     call = await texts.call()
     async with handling(texts.pool, PATIENT) as handle:
-        await handle.settle(call, came)
+        await handle.finish(call, came)
     left, counts = rows(texts.site), counted()
     async with handling(texts.pool, PATIENT) as handle:
-        assert not await handle.settle(call, came)
+        assert not await handle.finish(call, came)
 
     assert rows(texts.site) == left
     assert counted() == counts
@@ -275,7 +275,7 @@ async def test_what_is_not_committed_is_not_counted(texts: Texts) -> None:
     call, counts = await texts.call(), counted()
     with suppress(ZeroDivisionError):
         async with handling(texts.pool, PATIENT) as handle:
-            await handle.settle(call, Got(str(POOR.content), None, "stop", 400, 100))
+            await handle.finish(call, Got(str(POOR.content), None, "stop", 400, 100))
             raise ZeroDivisionError
 
     assert counted() == counts

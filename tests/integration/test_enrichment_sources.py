@@ -22,7 +22,7 @@ from tests.fix_enrichment import cities, configure, empty, fresh, open_shop
 from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI
 
-TELL = queries("processors.texts.requests", "store.sql")["tell_imports"]
+TELL = queries("processors.texts.requests", "store.sql")["mark_imports"]
 SEEN = queries("processors.rows.derived", "text_requests.sql")["clear_moved"]
 FACTS = queries("processors.imports", "tracker.sql")["facts"]
 VALUES = {"topics": Jsonb({}), "reader_gone": timedelta(seconds=10)}

@@ -9,7 +9,7 @@ import pytest
 
 from processors.texts.kinds import KINDS
 from processors.texts.model import prompts
-from processors.texts.model.answer_handling import judge
+from processors.texts.model.answer_handling import check
 from processors.texts.model.answers import sent_schema
 from processors.texts.model.provider import (
     LONGEST_WAIT_SECONDS,
@@ -148,12 +148,12 @@ async def test_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         got = await provider.ask(prompts.prompt(KINDS["VILLE"], NAME, "m").body)
         await provider.close()
 
-    judged = judge(REQUEST, got, PRICE)
-    assert judged.known is not None
-    assert judged.known.content is not None
-    assert "Rennes" in judged.known.content["texte"]
+    checked = check(REQUEST, got, PRICE)
+    assert checked.known is not None
+    assert checked.known.content is not None
+    assert "Rennes" in checked.known.content["texte"]
     assert (got.tokens_in, got.tokens_out) == (400, 100)
-    assert judged.known.cost == PRICE.cost(400, 100)
+    assert checked.known.cost == PRICE.cost(400, 100)
 
 
 def reply(text: str, **others: Any) -> Got:
@@ -174,10 +174,10 @@ def reply(text: str, **others: Any) -> Got:
 )
 def test_answers_that_are_not_taken(got: Got, code: str, final: bool) -> None:
     """A schema violation, a bad text, a cut and a refusal are told apart, and none is stored."""
-    judged = judge(REQUEST, got, PRICE)
+    checked = check(REQUEST, got, PRICE)
 
-    assert (judged.known, judged.code, judged.final) == (None, code, final)
-    assert judged.reason
+    assert (checked.known, checked.code, checked.final) == (None, code, final)
+    assert checked.reason
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
@@ -185,7 +185,7 @@ def test_good_answers_pass_everywhere(kind: Any) -> None:
     """What the scripted server answers by default is good for every kind."""
     request = REQUEST._replace(kind=kind.name)
 
-    assert judge(request, reply(good(kind.name, NAME)), PRICE).known is not None
+    assert check(request, reply(good(kind.name, NAME)), PRICE).known is not None
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))

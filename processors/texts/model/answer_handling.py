@@ -1,7 +1,7 @@
-"""What becomes of a request when its call is over, made at once or in a batch: the only state machine.
+"""Handles an answer or a failure of a call, made at once or in a batch: the only state machine.
 
-The worker and the batcher differ in who asks, when, and by which account; an answer is judged, stored,
-refused, asked again, retried and counted here, in one transaction with the call that it came from.
+The worker and the batcher differ in who calls, when, and by which account; an answer is checked,
+stored, rejected, asked again, retried and counted here, in one transaction with its call.
 """
 
 import random
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.texts.model import call_limits, prompts
-from processors.texts.model.answers import told
+from processors.texts.model.answers import explained
 from processors.texts.model.call_limits import Call, Limits, Permit, Refusal, Used
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
@@ -29,14 +29,14 @@ from schemas.values.text_prices import Price
 log = structlog.get_logger(__name__)
 
 MOST_ASKS = 3
-"""A prompt, and twice again with what was wrong with the answer."""
+"""A prompt, and twice more with the faults of the answer."""
 
 ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """How requests are dealt with. Seconds; `retries` of a call that failed for what passes.
+    """How requests are handled. Times in seconds; `retries` of a call that failed transiently.
 
     `batched`: the night's requests are left to batches (processors/texts/model/batch_api.py).
     """
@@ -51,15 +51,15 @@ class Terms:
 
 
 class Asked(NamedTuple):
-    """A call that is over, and what it was made for."""
+    """A finished call and its request."""
 
     request: Request
     prompt: Prompt
     permit: Permit
 
 
-class _Judged(NamedTuple):
-    """What a reply is worth: an answer; or why not, `final` where asking again is no use."""
+class _Checked(NamedTuple):
+    """A checked reply: an answer, or why it is not accepted; `final` if asking again is useless."""
 
     known: Known | None
     code: str = ""
@@ -69,7 +69,7 @@ class _Judged(NamedTuple):
 
 @asynccontextmanager
 async def handling(pool: Pool, terms: Terms) -> AsyncIterator["AnswerHandling"]:
-    """A transaction; what it counts is in the metrics once it has committed, and not before."""
+    """A transaction whose counts are added to the metrics once it has committed."""
     async with transaction(pool) as connection:
         handle = AnswerHandling(connection, terms)
         yield handle
@@ -90,35 +90,35 @@ class AnswerHandling:
             counter.inc(amount)
 
     async def prompt(self, request: Request) -> Prompt | None:
-        """What is to be asked; None where there is nothing to ask about, and the request is over."""
-        given = await store.given(self.connection, request)
-        if given is None:
+        """The prompt; None if there is nothing to write about, which finishes the request."""
+        prompt_input = await store.prompt_input(self.connection, request)
+        if prompt_input is None:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
             return None
-        return prompts.prompt(request.what, given, self._terms.asked_model)
+        return prompts.prompt(request.what, prompt_input, self._terms.asked_model)
 
     def call(
         self, request: Request, prompt: Prompt, rejected: Sequence[Rejected]
     ) -> tuple[Input, Call]:
-        """What is sent after these answers, and the most that it may use."""
+        """The body to send after these answers, and the most that the call may use."""
         body = prompt.again([(r.answer, r.reason) for r in rejected])
         tokens, out = prompts.tokens(body), prompts.longest(body)
         cost = self._terms.price.cost(tokens - out, out)
         return body, Call(request.id, prompt.hash, len(rejected), request.import_id, tokens, cost)
 
     async def rest(self, request: Request, refusal: Refusal) -> None:
-        """Gives a request back that no money is there for: it goes on when there is."""
+        """Returns a request that its budget has no room for: it goes on when there is room."""
         why = (refusal.why, f"{refusal.why} {refusal.scope or ''}".strip())
         await store.again(self.connection, request, refusal.seconds, tries=request.tries, why=why)
         if refusal.why == "budget":
             await store.rest(self.connection, request, refusal.scope or "", refusal.seconds)
 
-    async def settle(self, asked: Asked, came: Reply | CallError) -> bool:
-        """Accounts for a call and uses what it came to; whether its prompt is to be asked once more.
+    async def finish(self, asked: Asked, came: Reply | CallError) -> bool:
+        """Accounts for a call and uses its answer; returns whether to ask its prompt once more.
 
-        Nothing is done for a call that is accounted for: it comes a second time where the answer to a
-        COMMIT was lost, or where another process has read the same line of a batch.
+        Does nothing for a call that is accounted for: it comes a second time if the response to a
+        COMMIT was lost, or if another process has read the same line of a batch.
         """
         if isinstance(came, CallError):
             await self._failed(asked, came)
@@ -130,7 +130,7 @@ class AnswerHandling:
         used = Used("failed", 0, ZERO, error.code)
         if error.unsure:
             used = Used("lost", None, None, error.code)
-        if not await call_limits.settle(self.connection, self._model, permit, used):
+        if not await call_limits.account(self.connection, self._model, permit, used):
             return
         log.info("call failed", action="ai_call_failed", code=error.code, kind=request.kind)
         self._add(metrics.AI_CALLS.labels("failed"))
@@ -151,26 +151,26 @@ class AnswerHandling:
     async def _answered(self, asked: Asked, reply: Reply) -> bool:
         request, prompt, permit = asked
         rejected = await store.rejected(self.connection, prompt)
-        judged = judge(request, reply, self._terms.price)
-        last = judged.final or len(rejected) + 1 >= MOST_ASKS
-        code = judged.code if judged.known is None and last else None
+        checked = check(request, reply, self._terms.price)
+        last = checked.final or len(rejected) + 1 >= MOST_ASKS
+        code = checked.code if checked.known is None and last else None
         if not await self._works(permit, reply, code):
             return False
-        if judged.known is not None:
-            await self._conclude(request, prompt, _whole(judged.known, rejected))
+        if checked.known is not None:
+            await self._conclude(request, prompt, _whole(checked.known, rejected))
             return False
         self._add(metrics.AI_REJECTED.labels(code or "asked-again"))
-        refused = _refused(reply, judged.reason, self._terms.price)
-        await store.reject(self.connection, request, prompt, refused)
+        answer = _rejected(reply, checked.reason, self._terms.price)
+        await store.reject(self.connection, request, prompt, answer)
         if last:
-            await self._conclude(request, prompt, _failed_answer(judged.code, judged.reason))
+            await self._conclude(request, prompt, _failed_answer(checked.code, checked.reason))
         return not last
 
     async def _works(self, permit: Permit, reply: Reply, code: str | None) -> bool:
-        """Accounts for a call that was answered; False where it is accounted for."""
+        """Accounts for a call that was answered; False if it is already accounted for."""
         cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
         used = Used("answered", reply.tokens_in + reply.tokens_out, cost, code)
-        if not await call_limits.settle(self.connection, self._model, permit, used):
+        if not await call_limits.account(self.connection, self._model, permit, used):
             return False
         await call_limits.works(self.connection, self._model)
         if reply.wait is not None:
@@ -181,21 +181,21 @@ class AnswerHandling:
         return True
 
     async def _conclude(self, request: Request, prompt: Prompt, known: Known) -> None:
-        """Keeps what a prompt came to, and uses it. Who was answered first is right."""
+        """Stores the result of a prompt and uses it. The first result counts."""
         stands = await store.answer(self.connection, prompt, known)
         await self.use(request, prompt, stands, "done" if stands is known else "cached")
 
     async def use(
         self, request: Request, prompt: Prompt, known: Known, outcome: str = "cached"
     ) -> None:
-        """Ends a request with what is known of its prompt; `outcome` is that of a text."""
+        """Finishes a request with the result of its prompt; `outcome` is that of a text."""
         if known.state == "failed":
             why = (known.code or "", known.message or "")
             await self.end(request, "failed", prompt.hash, why)
         elif await store.store(self.connection, request, prompt, known):
             await self.end(request, "done", prompt.hash, outcome=outcome)
         elif await store.again(self.connection, request, 0, tries=request.tries):
-            # Asked anew, of what the row is now.
+            # Requested anew, with the current values of the row.
             self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
 
     async def end(
@@ -206,7 +206,7 @@ class AnswerHandling:
         why: tuple[str, str] | None = None,
         outcome: str | None = None,
     ) -> None:
-        """Ends a request, where it is still this worker's; it counts as `outcome`, else as its state."""
+        """Finishes a request if its lease is not lost; it counts as `outcome`, else as its state."""
         if await store.over(self.connection, request, state, prompt_hash, why):
             self._add(metrics.ENRICHMENT_REQUESTS.labels(outcome or state))
 
@@ -215,18 +215,18 @@ class AnswerHandling:
 
 
 def _failed_answer(code: str, message: str) -> Known:
-    """That there is none, and why."""
+    """A failed result, and why."""
     return Known("failed", None, code, message, 0, 0, ZERO)
 
 
-def _refused(reply: Reply, reason: str, price: Price) -> Rejected:
-    """An answer that is not taken."""
+def _rejected(reply: Reply, reason: str, price: Price) -> Rejected:
+    """An answer that is not accepted."""
     cost = price.cost(reply.tokens_in, reply.tokens_out)
     return Rejected(reply.refusal or reply.text, reason, reply.tokens_in, reply.tokens_out, cost)
 
 
 def _whole(known: Known, rejected: Sequence[Rejected]) -> Known:
-    """An answer with all that it has cost, those before it included."""
+    """An answer with its total cost, earlier answers included."""
     return known._replace(
         tokens_in=known.tokens_in + sum(r.tokens_in for r in rejected),
         tokens_out=known.tokens_out + sum(r.tokens_out for r in rejected),
@@ -234,20 +234,20 @@ def _whole(known: Known, rejected: Sequence[Rejected]) -> Known:
     )
 
 
-def judge(request: Request, reply: Reply, price: Price) -> _Judged:
-    """What a reply is worth: by its end, its schema, then its texts."""
+def check(request: Request, reply: Reply, price: Price) -> _Checked:
+    """Checks a reply: its end, its schema, then its texts."""
     if reply.refusal is not None:
-        return _Judged(None, "refusal", reply.refusal[:500], final=True)
+        return _Checked(None, "refusal", reply.refusal[:500], final=True)
     if reply.finish == "content_filter":
-        return _Judged(None, "content-filter", "the provider's filter cut the answer", final=True)
+        return _Checked(None, "content-filter", "the provider's filter cut the answer", final=True)
     if reply.finish == "length":
-        return _Judged(None, "length", "la réponse est trop longue et a été coupée")
+        return _Checked(None, "length", "la réponse est trop longue et a été coupée")
     try:
         answer = request.what.answer.model_validate_json(reply.text)
     except ValidationError as error:
-        return _Judged(None, "schema", told(error)[:1000])
+        return _Checked(None, "schema", explained(error)[:1000])
     content = answer.model_dump()
     if faults := request.what.faults(content):
-        return _Judged(None, "quality", "; ".join(faults)[:1000])
+        return _Checked(None, "quality", "; ".join(faults)[:1000])
     cost = price.cost(reply.tokens_in, reply.tokens_out)
-    return _Judged(Known("done", content, None, None, reply.tokens_in, reply.tokens_out, cost))
+    return _Checked(Known("done", content, None, None, reply.tokens_in, reply.tokens_out, cost))

@@ -61,8 +61,8 @@ def _bare(kind: Schema) -> Schema:
     return {**bare, "items": _bare(bare["items"])} if "items" in bare else bare
 
 
-def told(error: ValidationError) -> str:
-    """What is wrong with an answer, for the model to mend."""
+def explained(error: ValidationError) -> str:
+    """The faults of an answer, for the model to correct."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'réponse'} : {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False)

@@ -45,11 +45,11 @@ LEASE_SECONDS = 300.0
 """Of a batch that a process works on."""
 
 AGAIN_SECONDS = 60.0
-"""Until a request is looked at again whose prompt somebody else asks."""
+"""Until a request is tried again whose prompt another worker has claimed."""
 
 
-class Batch(NamedTuple):
-    """A batch that this process has the lease of. `provider_id` None: it was not sent, or nobody knows."""
+class ProviderBatch(NamedTuple):
+    """A batch leased by this process. `provider_id` is None if it was not sent, or that is unknown."""
 
     id: UUID
     provider_id: str | None
@@ -97,15 +97,15 @@ class Batcher:
             async with transaction(self._pool) as connection:
                 await connection.execute(_SQL["release"], {"lease": lease})
 
-    async def _lease(self, connection: Connection, lease: UUID) -> Batch | None:
+    async def _lease(self, connection: Connection, lease: UUID) -> ProviderBatch | None:
         values = {"lease": lease, "seconds": LEASE_SECONDS, "model": self._model}
-        async with connection.cursor(row_factory=class_row(Batch)) as cursor:
+        async with connection.cursor(row_factory=class_row(ProviderBatch)) as cursor:
             await cursor.execute(_SQL["lease"], values)
             return await cursor.fetchone()
 
-    async def _make(self, lease: UUID) -> Batch | None:
+    async def _make(self, lease: UUID) -> ProviderBatch | None:
         """A new batch of what waits; None where nothing does."""
-        batch = Batch(uuid4(), None)
+        batch = ProviderBatch(uuid4(), None)
         values = {
             "id": batch.id, "model": self._model, "lease": lease, "seconds": LEASE_SECONDS,
         }  # fmt: skip
@@ -121,7 +121,7 @@ class Batcher:
             await connection.execute(_SQL["filled" if size else "drop"], values)
         return batch if size else None
 
-    async def _add(self, handle: AnswerHandling, batch: Batch) -> tuple[int, bool]:
+    async def _add(self, handle: AnswerHandling, batch: ProviderBatch) -> tuple[int, bool]:
         """Adds some requests; how many, and whether there may be more."""
         values = {"lease": batch.id, "seconds": REQUEST_SECONDS, "limit": CHUNK}
         async with handle.connection.cursor(row_factory=class_row(Request)) as cursor:
@@ -138,7 +138,7 @@ class Batcher:
         return added, len(requests) == CHUNK
 
     async def _add_one(
-        self, handle: AnswerHandling, batch: Batch, request: Request
+        self, handle: AnswerHandling, batch: ProviderBatch, request: Request
     ) -> int | Refusal:
         """1 where the request is in the batch now, 0 where it is over or somebody asks the same."""
         connection = handle.connection
@@ -164,7 +164,7 @@ class Batcher:
     async def _reserve(
         self,
         handle: AnswerHandling,
-        batch: Batch,
+        batch: ProviderBatch,
         request: Request,
         prompt: Prompt,
         claim: Claimed,
@@ -188,7 +188,7 @@ class Batcher:
         )
         return None
 
-    async def _advance(self, batch: Batch, lease: UUID) -> None:
+    async def _advance(self, batch: ProviderBatch, lease: UUID) -> None:
         """Sends a batch that was not, reads one that is answered."""
         provider_id = batch.provider_id or await self._send(batch)
         found = await self._provider.batch(provider_id)
@@ -205,18 +205,18 @@ class Batcher:
             await self._finish(batch, lease, by_request, found.status)
 
     async def _finish(
-        self, batch: Batch, lease: UUID, by_request: Mapping[str, Any], outcome: str
+        self, batch: ProviderBatch, lease: UUID, by_request: Mapping[str, Any], outcome: str
     ) -> None:
-        """Settles all that the batch asked, answered or not."""
+        """Accounts for all calls of the batch, answered or not."""
         while items := await self._items(batch, lease):
             for item in items:
                 async with handling(self._pool, self._terms) as handle:
                     line = by_request.get(str(item.request_id))
-                    await self._settle(handle, batch, item, _came(line))
+                    await self._finish_call(handle, batch, item, _came(line))
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["over"], {"id": batch.id, "outcome": outcome})
 
-    async def _send(self, batch: Batch) -> str:
+    async def _send(self, batch: ProviderBatch) -> str:
         """The provider's id of the batch. It may have it already: the answer did not come."""
         provider_id = await self._provider.find_batch(str(batch.id))
         if provider_id is None:
@@ -230,13 +230,13 @@ class Batcher:
             metrics.AI_CALLS.labels(outcome).inc(calls[0])
         return provider_id
 
-    async def _lines(self, batch: Batch) -> list[bytes]:
+    async def _lines(self, batch: ProviderBatch) -> list[bytes]:
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(_SQL["bodies"], {"id": batch.id})
             return [_line(request_id, body) for request_id, body in await cursor.fetchall()]
 
-    async def _items(self, batch: Batch, lease: UUID) -> list[_Item]:
-        """Some that are not settled yet, and more time for them."""
+    async def _items(self, batch: ProviderBatch, lease: UUID) -> list[_Item]:
+        """Some calls that are not accounted for, with a renewed lease."""
         async with transaction(self._pool) as connection:
             values = {"id": batch.id, "lease": lease, "seconds": LEASE_SECONDS, "limit": CHUNK}
             await connection.execute(_SQL["keep"], values)
@@ -244,10 +244,10 @@ class Batcher:
                 await cursor.execute(_SQL["items"], values)
                 return await cursor.fetchall()
 
-    async def _settle(
-        self, handle: AnswerHandling, batch: Batch, item: _Item, came: Reply | CallError
+    async def _finish_call(
+        self, handle: AnswerHandling, batch: ProviderBatch, item: _Item, came: Reply | CallError
     ) -> None:
-        """What one request came to, in one transaction with its leaving the batch."""
+        """Accounts for one call, in one transaction with its removal from the batch."""
         connection = handle.connection
         values = {"batch": batch.id, "request": item.request_id}
         await connection.execute(_SQL["leave"], values)
@@ -257,7 +257,7 @@ class Batcher:
         if request is None:
             return
         prompt = _prompt(request, item)
-        if await handle.settle(Asked(request, prompt, Permit(item.call_id, inf)), came):
+        if await handle.finish(Asked(request, prompt, Permit(item.call_id, inf)), came):
             # In the next batch.
             await store.again(connection, request, 0, tries=request.tries)
             await store.unclaim(connection, request, prompt)
@@ -295,8 +295,8 @@ def _answer(line: Mapping[str, Any] | None) -> Any:
     status = response.get("status_code")
     body = response.get("body") or {}
     if status is None:
-        told = line.get("error") or {}
-        raise CallError(Trouble.PASSES, "batch", str(told.get("message") or told)[:500])
+        error = line.get("error") or {}
+        raise CallError(Trouble.PASSES, "batch", str(error.get("message") or error)[:500])
     if status != 200:
         raise of_status(status, body.get("error"), {})
     return body

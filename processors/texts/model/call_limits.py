@@ -234,7 +234,7 @@ async def used(connection: Connection, limits: Limits) -> dict[str, float]:
 
 
 class Used(NamedTuple):
-    """What a call came to. `state`: answered, failed (nothing is paid), void (never sent) or lost
+    """What a call used. `state`: answered, failed (nothing is paid), void (never sent) or lost
     (it may have been paid). None of `tokens` and `cost`: what was reserved stays."""
 
     state: str
@@ -243,11 +243,11 @@ class Used(NamedTuple):
     code: str | None = None
 
 
-async def settle(connection: Connection, model: str, permit: Permit, used: Used) -> bool:
-    """Puts what was used in the place of what was reserved. False where that was done before."""
+async def account(connection: Connection, model: str, permit: Permit, used: Used) -> bool:
+    """Replaces the reservation by what was used. False if that was done before."""
     # As take does: the model's row before the budgets'.
     await connection.execute(_SQL["lock"], {"model": model})
-    cursor = await connection.execute(_SQL["settle"], {"id": permit.id, **used._asdict()})
+    cursor = await connection.execute(_SQL["account"], {"id": permit.id, **used._asdict()})
     row = await cursor.fetchone()
     if row is None:
         return False
@@ -263,15 +263,15 @@ async def works(connection: Connection, model: str) -> None:
 
 
 async def block(connection: Connection, model: str, seconds: float) -> None:
-    """Lets nobody call for so long: the provider has no room."""
+    """Blocks calls for so many seconds: the provider has no room."""
     await connection.execute(_SQL["block"], {"model": model, "seconds": seconds})
 
 
 async def failed(connection: Connection, limits: Limits, error: CallError) -> bool:
-    """Takes a failed call up; whether the request is to blame, and has one try less.
+    """Records a failed call; returns whether the request is to blame, and has one try less.
 
-    It is not where everybody waits: where the breaker is open now, the provider wants to be left
-    alone or a person has to act.
+    It is not to blame if all calls have to wait: if the breaker is open now, the provider limits
+    calls or an operator has to act.
     """
     model = await _locked(connection, limits.model)
     wait = error.wait
@@ -304,7 +304,7 @@ async def _halt(connection: Connection, limits: Limits, model: _Model, error: Ca
 async def _open(
     connection: Connection, limits: Limits, model: _Model, error: CallError, *, at_once: bool
 ) -> bool:
-    """Opens the breaker where it is time to; whether it is open now."""
+    """Opens the breaker if it is time to; returns whether it is open now."""
     if model.shut:
         return True  # the call was under way when another opened it: it is no probe
     probed = model.open_until is not None
@@ -320,13 +320,13 @@ async def _open(
 
 
 async def lost(connection: Connection, model: str) -> int:
-    """Notes the calls of workers that died; how many."""
+    """Marks the calls of workers that died as lost; returns how many."""
     cursor = await connection.execute(_SQL["lost"], {"model": model})
     return len(await cursor.fetchall())
 
 
 async def standing(connection: Connection, model: str) -> dict[str, Any]:
-    """Whether the breaker is open, what halted the stage, and whether nobody is to call now."""
+    """Whether the breaker is open, what halted the stage, and whether no call may be made now."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["standing"], {"model": model})
         return await cursor.fetchone() or {"open": False, "halted": None, "shut": False}

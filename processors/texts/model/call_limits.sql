@@ -66,7 +66,7 @@ UPDATE ingest.ai_models
 SET probe_until = statement_timestamp() + %(seconds)s * interval '1 second'
 WHERE model = %(model)s
 
--- name: settle
+-- name: account
 -- Once. A call that its worker was too late with is lost already, without a code: what it used is
 -- known all the same.
 WITH before AS (

@@ -1,8 +1,9 @@
-"""The workers that ask the model, one call for each request.
+"""The workers that call the model, one call for each request.
 
-A worker leases a request, looks whether its prompt was answered before, waits for a permit, and asks.
-Waiting holds nothing but the lease. A worker that is killed leaves its request to the others; of a
-call that was under way nobody knows whether it is paid: it is noted as lost and made again.
+A worker leases a request, looks up whether its prompt was answered before, waits for a permit, and
+calls the model. While it waits it holds only the lease. A worker that is killed leaves its request to
+the others; it is unknown whether a call that was under way is paid: it is recorded as lost and made
+again.
 """
 
 import asyncio
@@ -70,7 +71,7 @@ class Worker:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def _next(self) -> bool:
-        """Deals with one request; False where there is none."""
+        """Handles one request; False if there is none."""
         async with handling(self._pool, self._terms) as handle:
             connection = handle.connection
             standing = await call_limits.standing(connection, self._limits.model)
@@ -101,24 +102,24 @@ class Worker:
     async def _take_known(
         self, handle: AnswerHandling, request: Request, prompt: Prompt, known: Known
     ) -> None:
-        """Uses what was answered before; nothing is paid."""
-        if known.state == "asking":  # by somebody else, at this moment
+        """Uses an earlier answer; nothing is paid."""
+        if known.state == "asking":  # by another worker, at this moment
             await store.again(handle.connection, request, IDLE_SECONDS, tries=request.tries)
         else:
             await handle.use(request, prompt, known)
 
     async def _ask(self, request: Request, prompt: Prompt) -> bool:
-        """Asks once; whether to ask again, with what was wrong with the answer."""
+        """Calls the model once; returns whether to call it again, with the faults of the answer."""
         permit, body = await self._permit(request, prompt)
         came: Reply | CallError
         try:
             came = await self._provider.ask(body)
         except CallError as error:
             came = error
-        return await self._settle(Asked(request, prompt, permit), came)
+        return await self._finish_call(Asked(request, prompt, permit), came)
 
     async def _permit(self, request: Request, prompt: Prompt) -> tuple[Permit, Input]:
-        """Waits for a permit, and what it is for. Raises _Stop where the request is not to be waited with."""
+        """Waits for a permit; returns it with the body. Raises _Stop if the request is not to wait."""
         while True:
             async with handling(self._pool, self._terms) as handle:
                 got = await self._take(handle, request, prompt)
@@ -128,9 +129,9 @@ class Worker:
                 pause = min(max(got.seconds, 0.01), WAIT_SECONDS)
                 await asyncio.sleep(pause * random.uniform(1, 1.1))  # noqa: S311 - no secret
             elif got[0].expired:
-                void = Used("void", 0, ZERO)
+                unsent = Used("void", 0, ZERO)
                 async with transaction(self._pool) as connection:
-                    await call_limits.settle(connection, self._limits.model, got[0], void)
+                    await call_limits.account(connection, self._limits.model, got[0], unsent)
             else:
                 metrics.AI_CALLS.labels("made").inc()
                 return got
@@ -138,7 +139,7 @@ class Worker:
     async def _take(
         self, handle: AnswerHandling, request: Request, prompt: Prompt
     ) -> tuple[Permit, Input] | Refusal | None:
-        """A permit or why there is none; None where the request is not to be waited with."""
+        """A permit or why there is none; None if the request is not to wait."""
         connection = handle.connection
         claimed = await self._hold(handle, request, prompt)
         if claimed is None:
@@ -160,7 +161,7 @@ class Worker:
     async def _hold(
         self, handle: AnswerHandling, request: Request, prompt: Prompt
     ) -> Claimed | None:
-        """Renews both leases. None where they are lost or the import's time is over."""
+        """Renews both leases. None if they are lost or the import's time is over."""
         connection = handle.connection
         late = await store.keep(connection, request, LEASE_SECONDS)
         if late is None:
@@ -172,18 +173,18 @@ class Worker:
             return None
         found = await store.claim(connection, request, prompt, LEASE_SECONDS)
         if isinstance(found, Known):
-            # Somebody else has it, or the topic had the answer.
+            # Another worker has it, or the topic had the answer.
             await store.again(connection, request, 0, tries=request.tries)
             return None
         return found
 
-    async def _settle(self, asked: Asked, came: Reply | CallError) -> bool:
-        """Writes what a call has come to, for as long as it takes: it may have been paid."""
+    async def _finish_call(self, asked: Asked, came: Reply | CallError) -> bool:
+        """Writes the result of a call, for as long as it takes: it may have been paid."""
         pause = IDLE_SECONDS
         while True:
             try:
                 async with handling(self._pool, self._terms) as handle:
-                    return await handle.settle(asked, came)
+                    return await handle.finish(asked, came)
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -193,7 +194,7 @@ class Worker:
 
 
 async def _finish(work: asyncio.Task[bool]) -> None:
-    """Waits a little for what may be paid already, then gives it up."""
+    """Waits a short time for a call that may be paid already, then gives it up."""
     await asyncio.wait([work], timeout=STOP_SECONDS)
     work.cancel()
     with suppress(asyncio.CancelledError, Exception):

@@ -197,9 +197,9 @@ def reply_of(found: Any) -> Reply:
 
 def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallError:
     """What an HTTP status means; by the error's own code first (OpenAI, "Error codes")."""
-    told = body if isinstance(body, Mapping) else {}
-    codes = {str(told.get("code")), str(told.get("type"))}
-    message = _SECRET.sub("…", str(told.get("message") or f"HTTP {status}"))[:500]
+    fields = body if isinstance(body, Mapping) else {}
+    codes = {str(fields.get("code")), str(fields.get("type"))}
+    message = _SECRET.sub("…", str(fields.get("message") or f"HTTP {status}"))[:500]
     wait = retry_after(headers, datetime.now(UTC))
     if codes & _QUOTA_CODES:
         return CallError(Trouble.QUOTA, "quota", message, wait)
@@ -221,10 +221,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     if seconds is not None:
         seconds /= 1000
     else:
-        told = headers.get("retry-after")
-        seconds = _number(told)
-        if seconds is None and told is not None:
-            seconds = _until(told, now)
+        retry_after = headers.get("retry-after")
+        seconds = _number(retry_after)
+        if seconds is None and retry_after is not None:
+            seconds = _until(retry_after, now)
     if seconds is None or not seconds > 0:
         return None
     return min(seconds, LONGEST_WAIT_SECONDS)

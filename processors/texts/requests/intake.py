@@ -1,7 +1,7 @@
-"""The topics of enrichment into PostgreSQL: requests, and answers that a database may have lost.
+"""Stores requests, and answers that a restored database may lack, from the topics of enrichment.
 
-Both move their position in the transaction that stores them. So the partitions never wait for the
-model, and however many requests wait, they wait in a table.
+Both move their position in the transaction that stores them. So partitions never wait for the model:
+requests wait in a table.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PRIORITIES = range(10)
 
 
 class Requests(BatchLoop):
-    """Stores the requests of the partitions that this worker holds."""
+    """Stores the requests of the partitions assigned to this worker."""
 
     async def _write(self, batch: Batch) -> None:
         decoded = await asyncio.to_thread(
@@ -42,22 +42,22 @@ class Requests(BatchLoop):
         )
         async with transaction(self._pool) as connection:
             topic_id = await positions.advance(connection, batch)
-            good: list[dict[str, Any]] = []
-            bad: list[Reject] = []
+            valid: list[dict[str, Any]] = []
+            rejected: list[Reject] = []
             for place, (record, request) in enumerate(zip(batch.records, decoded, strict=True)):
                 try:
-                    good.append(_checked(request, f"{topic_id} {batch.partition} {record.offset}"))
-                    good[-1]["place"] = place
+                    valid.append(_checked(request, f"{topic_id} {batch.partition} {record.offset}"))
+                    valid[-1]["place"] = place
                 except ValueError as error:  # DecodeError is one
                     code = getattr(error, "code", "malformed")
-                    bad.append(_reject(record, code, str(error)))
-            cursor = await connection.execute(_SQL["receive"], {"requests": Jsonb(good)})
-            bad += [
+                    rejected.append(_reject(record, code, str(error)))
+            cursor = await connection.execute(_SQL["receive"], {"requests": Jsonb(valid)})
+            rejected += [
                 _reject(batch.records[place], "unknown-entity", "the site has no such row")
                 for (place,) in await cursor.fetchall()
             ]
-            if bad:
-                await rejects.store(connection, topic_id, bad)
+            if rejected:
+                await rejects.store(connection, topic_id, rejected)
 
 
 def _reject(record: Any, code: str, message: str) -> Reject:
@@ -65,7 +65,7 @@ def _reject(record: Any, code: str, message: str) -> Reject:
 
 
 def _checked(request: Record | DecodeError, place: str) -> dict[str, Any]:
-    """The request as PostgreSQL takes it. Raises ValueError for one that makes no sense."""
+    """The request as PostgreSQL stores it. Raises ValueError if it is malformed."""
     if isinstance(request, DecodeError):
         raise request
     if request["kind"] not in KINDS:
@@ -75,11 +75,11 @@ def _checked(request: Record | DecodeError, place: str) -> dict[str, Any]:
     if "\0" in request["entity"]:
         raise ValueError("an entity holds no NUL")
     entity_id = _uuid(request["entity"])
-    given = request["id"]
+    request_id = request["id"]
     import_id = request["import_id"]
     return {
         **request,
-        "id": str(UUID(given) if given is not None else uuid5(_PLACES, place)),
+        "id": str(UUID(request_id) if request_id is not None else uuid5(_PLACES, place)),
         "entity_id": entity_id and str(entity_id),
         "import_id": import_id and str(UUID(import_id)),
     }
@@ -93,7 +93,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 class Results(BatchLoop):
-    """Stores the answers on the topic of results that PostgreSQL does not hold."""
+    """Stores answers of the topic of results that PostgreSQL lacks."""
 
     async def _write(self, batch: Batch) -> None:
         last = {result["prompt_hash"]: result for result in self._good(batch)}
@@ -105,7 +105,7 @@ class Results(BatchLoop):
                 )
 
     def _good(self, batch: Batch) -> Iterator[Record]:
-        """What is no result is nobody's: the topic is ours alone."""
+        """The results of a batch. Malformed ones are logged: no other system publishes on the topic."""
         for result in self._decoder.decode_all([record.value for record in batch.records]):
             if isinstance(result, DecodeError) or result["kind"] not in KINDS:
                 log.warning("no result", action="result_malformed", partition=batch.partition)

@@ -1,6 +1,6 @@
-"""What is published after a commit: noted requests on their topic, answers on theirs.
+"""Publishes stored requests and answers on their topics, after the commit that stored them.
 
-Both stand in PostgreSQL until Kafka has them; one may be published twice, and is the same twice.
+Both stay in PostgreSQL until Kafka has acknowledged them. A record may be published twice, unchanged.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ _SQL = load("processors.texts.requests", "store.sql")
 SCAN_ROWS = 2000
 
 
-class Telling:
-    """Publishes what any worker has noted. `requests` and `results` are topics and their encoders."""
+class StoredPublisher:
+    """Publishes what any worker has stored. `requests` and `results` are topics with their encoders."""
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class Telling:
         self._published = published
         self._partitions = partitions
 
-    async def tell(self) -> bool:
-        """Publishes some; whether there may be more."""
+    async def publish(self) -> bool:
+        """Publishes some; returns whether there may be more."""
         more = [
             await self._transact(step)
             for step in (self._scan, self._send_requests, self._send_results)
@@ -58,7 +58,7 @@ class Telling:
             return await step(connection)
 
     async def _scan(self, connection: Connection) -> bool:
-        """Notes rows of an import that is asked for afterwards, some at a time."""
+        """Stores requests for some rows of an import whose texts were requested after it."""
         await connection.execute(_SQL["unwanted"])
         cursor = await connection.execute(_SQL["scan_next"])
         row: tuple[UUID, UUID, str] | None = await cursor.fetchone()
@@ -70,7 +70,7 @@ class Telling:
             await connection.execute(_SQL["scan_done"], {"import_id": import_id})
         else:
             await connection.execute(_SQL["scanned"], {"import_id": import_id, "after": last})
-        await connection.execute(_SQL["tell_imports"], {"ids": [import_id]})
+        await connection.execute(_SQL["mark_imports"], {"ids": [import_id]})
         return True
 
     async def _send_requests(self, connection: Connection) -> bool:
@@ -80,7 +80,7 @@ class Telling:
         await asyncio.gather(*map(self._send_request, noted))
         await connection.execute(_SQL["sent"], {"ids": [row["id"] for row in noted]})
         imports = {row["import_id"] for row in noted if row["import_id"] is not None}
-        await connection.execute(_SQL["tell_imports"], {"ids": sorted(imports)})
+        await connection.execute(_SQL["mark_imports"], {"ids": sorted(imports)})
         return True
 
     async def _send_request(self, row: dict[str, Any]) -> None:

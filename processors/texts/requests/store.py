@@ -1,7 +1,7 @@
-"""Requests and answers in PostgreSQL: who has one, what it was answered, where the text goes.
+"""Requests and answers in PostgreSQL: their leases, their results, and the columns that texts fill.
 
-A text is stored with everything that it changes in one transaction: the site's row, the record of
-the text, the request, the answer by its hash, the call and what it cost.
+A text is stored in one transaction with everything that it changes: the site's row, the record of
+the text, the request, the answer by its hash, the call and its cost.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,11 +26,11 @@ ALWAYS_OURS = "texte_description_ia"
 """The column of the site that only a model writes."""
 
 Caught = Callable[[Connection], Awaitable[bool]]
-"""Whether PostgreSQL holds every answer that is known to stand on the topic of results."""
+"""Whether PostgreSQL has every answer that is known to be on the topic of results."""
 
 
 class Request(NamedTuple):
-    """A request that this worker has the lease of."""
+    """A request leased by this worker."""
 
     id: UUID
     kind: str
@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """An answer that was paid and not taken."""
+    """An answer that was paid but not accepted."""
 
     answer: str
     reason: str
@@ -56,7 +56,7 @@ class Rejected(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of a prompt. `state`: asking, done or failed."""
+    """The result of a prompt. `state`: asking, done or failed."""
 
     state: str
     content: Content | None
@@ -68,7 +68,7 @@ class Known(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """The prompt is this worker's to ask; what it was answered before, and refused."""
+    """The prompt is claimed by this worker; `rejected` are earlier answers that were not accepted."""
 
     rejected: Sequence[Rejected]
 
@@ -76,7 +76,7 @@ class Claimed(NamedTuple):
 async def lease(
     connection: Connection, token: UUID, seconds: float, import_seconds: float, *, batched: bool
 ) -> Request | None:
-    """The most urgent request that nobody has; none of the night's where those go in batches."""
+    """The most urgent request without a lease; not one of the night's if those go in batches."""
     values = {
         "lease": token,
         "seconds": seconds,
@@ -89,7 +89,7 @@ async def lease(
 
 
 async def keep(connection: Connection, request: Request, seconds: float) -> bool | None:
-    """Goes on with a request. True where the time of its import is over; None: it is lost."""
+    """Renews the lease. True if the time of the import is over; None if the lease is lost."""
     cursor = await connection.execute(
         _SQL["keep"], {"id": request.id, "lease": request.lease, "seconds": seconds}
     )
@@ -105,7 +105,7 @@ async def again(
     tries: int,
     why: tuple[str, str] | None = None,
 ) -> bool:
-    """Leaves a request to whoever comes after so many seconds. False where it is not ours any more."""
+    """Returns a request, to be leased after `seconds`. False if the lease is lost."""
     code, message = why or (None, None)
     cursor = await connection.execute(
         _SQL["again"],
@@ -128,7 +128,7 @@ async def over(
     prompt_hash: str | None,
     why: tuple[str, str] | None = None,
 ) -> bool:
-    """Ends a request: done, failed or left. False where it is not this worker's any more."""
+    """Finishes a request: done, failed or left. False if the lease is lost."""
     code, message = why or (None, None)
     cursor = await connection.execute(
         _SQL["over"],
@@ -143,12 +143,12 @@ async def over(
     )
     row = await cursor.fetchone()
     if row is not None and row[0] is not None:
-        await connection.execute(_SQL["tell_imports"], {"ids": [row[0]]})
+        await connection.execute(_SQL["mark_imports"], {"ids": [row[0]]})
     return row is not None
 
 
 async def rest(connection: Connection, request: Request, scope: str, seconds: float) -> None:
-    """Lets what a budget has no room for wait: the requests of an import, or the time of all."""
+    """Postpones what a budget has no room for: the requests of an import, or the time of all."""
     if scope == "import":
         values = {"import_id": request.import_id, "seconds": seconds}
         await connection.execute(_SQL["rest"], values)
@@ -156,8 +156,8 @@ async def rest(connection: Connection, request: Request, scope: str, seconds: fl
         await connection.execute(_SQL["stop_clocks"])
 
 
-async def given(connection: Connection, request: Request) -> Input | None:
-    """What the model is to be told of the entity; None: it is gone, or there is nothing to tell."""
+async def prompt_input(connection: Connection, request: Request) -> Input | None:
+    """The prompt's input about the entity; None if it is gone or has nothing to write about."""
     cursor = await connection.execute(_SQL[request.what.input], {"id": request.entity_id})
     row = await cursor.fetchone()
     return None if row is None else row[0]
@@ -166,7 +166,7 @@ async def given(connection: Connection, request: Request) -> Input | None:
 async def claim(
     connection: Connection, request: Request, prompt: Prompt, seconds: float
 ) -> Known | Claimed:
-    """Claims a prompt, or tells what is known of it. A person who asks again gets a new answer."""
+    """Claims a prompt, or returns its result. A user who requests it again gets a new answer."""
     values = {
         "hash": prompt.hash,
         "kind": request.kind,
@@ -186,7 +186,7 @@ async def claim(
 
 
 async def rejected(connection: Connection, prompt: Prompt) -> Sequence[Rejected]:
-    """What a prompt was answered and refused since it was claimed, in order."""
+    """The answers to a prompt that were not accepted since it was claimed, in order."""
     async with connection.cursor(row_factory=class_row(Rejected)) as cursor:
         await cursor.execute(_SQL["rejected"], {"hash": prompt.hash})
         return await cursor.fetchall()
@@ -199,19 +199,19 @@ async def _known(connection: Connection, prompt: Prompt) -> Known | None:
 
 
 async def unclaim(connection: Connection, request: Request, prompt: Prompt) -> None:
-    """Leaves a prompt to whoever asks next."""
+    """Releases the claim of a prompt."""
     await connection.execute(_SQL["unclaim"], {"hash": prompt.hash, "lease": request.lease})
 
 
 async def reject(
-    connection: Connection, request: Request, prompt: Prompt, refused: Rejected
+    connection: Connection, request: Request, prompt: Prompt, answer: Rejected
 ) -> None:
-    """Keeps an answer that is not taken apart from those that are."""
+    """Stores an answer that is not accepted, apart from those that are."""
     await connection.execute(
         _SQL["reject"],
         {
-            **refused._asdict(),
-            "answer": refused.answer.replace("\0", "␀"),
+            **answer._asdict(),
+            "answer": answer.answer.replace("\0", "␀"),
             "hash": prompt.hash,
             "kind": request.kind,
             "entity_id": request.entity_id,
@@ -220,7 +220,7 @@ async def reject(
 
 
 async def answer(connection: Connection, prompt: Prompt, known: Known) -> Known:
-    """Keeps what a prompt came to, for whoever asks the same. What stands already stays, and is returned."""
+    """Stores the result of a prompt for the same prompt later. An earlier result stays, and is returned."""
     content = None if known.content is None else Jsonb(known.content)
     cursor = await connection.execute(
         _SQL["answered"], {**known._asdict(), "content": content, "hash": prompt.hash}
@@ -229,16 +229,16 @@ async def answer(connection: Connection, prompt: Prompt, known: Known) -> Known:
 
 
 async def store(connection: Connection, request: Request, prompt: Prompt, known: Known) -> bool:
-    """Puts a text where it belongs. False: the entity has changed since it was asked for, or is gone.
+    """Writes a text into its columns. False if the entity has changed since the request, or is gone.
 
-    The entity's row is locked first: what it says now is what the text must be about.
+    The entity's row is locked first: the text must be about its current values.
     """
     kind, model = request.what, str(prompt.body["model"])
     lock = sql.SQL("SELECT FROM {} WHERE id = %s FOR NO KEY UPDATE").format(
         sql.Identifier(kind.table)
     )
     await connection.execute(lock, [request.entity_id])
-    now = await given(connection, request)
+    now = await prompt_input(connection, request)
     if now is None or prompts.prompt(kind, now, model).hash != prompt.hash:
         return False
     content = known.content or {}
@@ -265,9 +265,9 @@ async def store(connection: Connection, request: Request, prompt: Prompt, known:
 
 
 async def _fill(connection: Connection, request: Request, texts: dict[str, str]) -> None:
-    """Writes columns that are empty or hold a text of the model's: what people wrote stays.
+    """Writes columns that are empty or have a text of the model: what people wrote stays.
 
-    Unless it is what the request is about: a text that would not be taken today.
+    Unless the request is about a text of low quality.
     """
     cursor = await connection.execute(
         _SQL["last_text"], {"entity_id": request.entity_id, "kind": request.kind}

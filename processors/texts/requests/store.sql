@@ -69,7 +69,7 @@ FOR UPDATE OF e SKIP LOCKED
 -- name: sent
 UPDATE ingest.enrichment SET sent_at = now() WHERE id = ANY(%(ids)s)
 
--- name: tell_imports
+-- name: mark_imports
 -- Even where it is true already: whoever counts waits for the row, and so for what is to be counted.
 UPDATE ingest.imports i SET ai_moved = true
 FROM (

@@ -47,7 +47,7 @@ def migrate(database_url: str) -> list[str]:
 
 
 def check_migrated(database_url: str) -> None:
-    """Raises ConfigurationError where a migration of this version is missing."""
+    """Raises ConfigurationError if a migration of this version is missing."""
     with connect(database_url) as connection:
         known = connection.execute(
             "SELECT to_regclass('public.foxstream_migrations') IS NOT NULL"

@@ -16,18 +16,18 @@ from processors.settings import DEFAULT_SESSION_SECONDS
 Connection = AsyncConnection[tuple[Any, ...]]
 
 TRANSACTION_SHARE = 0.8
-"""Of the session timeout, after which a worker is taken for dead: a process that stops in the middle
-of a transaction must not hold the rows that its successor needs."""
+"""Share of the session timeout, after which a worker is considered dead: a process that stops in the
+middle of a transaction must not lock the rows that its successor needs."""
 
 CONNECT_SECONDS = 5.0
-"""Longest wait for a connection, then a try has failed (psycopg_pool.PoolTimeout)."""
+"""Longest wait for a connection, after which psycopg_pool.PoolTimeout is raised."""
 
 OPTIONS: Mapping[str, Any] = {
     "connect_timeout": int(CONNECT_SECONDS),
     # pgBouncer in transaction mode keeps no prepared statements before its version 1.21.
     "prepare_threshold": None,
 }
-"""What every connection is opened with."""
+"""Options of every connection."""
 
 AWAY = (OperationalError, PoolTimeout)
 """Errors of a server that cannot be reached."""
@@ -43,7 +43,7 @@ class Pool(AsyncConnectionPool[Connection]):
 
     @property
     def silence_seconds(self) -> float:
-        """A transaction that takes longer than this has a server that does not answer any more."""
+        """If a transaction takes longer than this, the server does not respond any more."""
         return self.transaction_seconds + 4
 
 
@@ -61,7 +61,7 @@ async def open_pool(
         max_size=size,
         open=False,
         timeout=CONNECT_SECONDS,
-        # Else its pauses grow to minutes, and it would find a server that is back only after them.
+        # Else its pauses grow to minutes, which delays reconnecting to a server that is back.
         reconnect_timeout=CONNECT_SECONDS,
         kwargs={**OPTIONS, **_KEEPALIVE},
     )
@@ -78,9 +78,9 @@ async def open_pool(
 
 
 async def answers(database_url: str) -> None:
-    """Returns where PostgreSQL lets a new connection in and answers it. Raises psycopg.Error.
+    """Returns if PostgreSQL accepts a new connection and responds. Raises psycopg.Error.
 
-    Not one of the pool's: those may all be busy, and an old one says nothing of new ones.
+    Not a connection of the pool: all may be busy, and an old one proves nothing about new ones.
     """
     async with await AsyncConnection.connect(
         database_url, autocommit=True, **OPTIONS
@@ -101,7 +101,7 @@ async def _reason(database_url: str) -> str:
         return reason(error)
 
 
-# A server that vanished without a word: the system's own limits are hours.
+# For a server that vanished without closing connections: the system's own limits are hours.
 _KEEPALIVE = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,

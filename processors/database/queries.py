@@ -10,7 +10,7 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 @cache
 def load(package: str, file: str) -> dict[str, LiteralString]:
-    """The queries of `file` in `package`, by name. What is in a file of ours is literal."""
+    """The queries of `file` in `package`, by name. Files of the package count as literals."""
     text = (resources.files(package) / file).read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return dict(

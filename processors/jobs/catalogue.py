@@ -1,14 +1,14 @@
-"""The jobs there are, and when each is due."""
+"""All jobs and their due times."""
 
 from collections.abc import Mapping
 
 from processors.jobs.schedule import Clock
 
 BATCH = 100
-"""Rows, or imports, in a transaction of a job that nobody said otherwise of."""
+"""Default number of rows, or imports, in a transaction of a job."""
 
 AFTER_IMPORTS = "after large imports"
-"""Due when an import that wrote much has ended."""
+"""Due when an import that wrote many rows is finished."""
 
 JOBS: Mapping[str, Clock | str | None] = {
     "analyze": AFTER_IMPORTS,

@@ -1,4 +1,4 @@
-"""One run of a job: under its lease, with a record of what became of it."""
+"""One run of a job: under its lease, with a record of its outcome."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,7 +29,7 @@ WORK: Mapping[str, Work] = {
 
 
 def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:
-    """What the job did, as counts. Raises BusyError where it runs somewhere else."""
+    """Runs a job and returns its counts. Raises BusyError if another process runs it."""
     counts = run(settings, job, None, Event(), batch)
     if counts is None:
         raise BusyError(f"{job} runs somewhere else")
@@ -39,32 +39,32 @@ def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:
 def run(
     settings: Settings, job: str, due_at: datetime | None, stop: Event, batch: int = BATCH
 ) -> Counts | None:
-    """Runs a job; None where it runs somewhere else or what was due then is done.
+    """Runs a job; returns None if another process runs it or the run of `due_at` is done.
 
     It ends with StoppedError, at its next transaction, when `stop` is set.
     """
     with connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
-        held = lease.begin(connection, job, due_at, stop)
-        return None if held is None else _work(settings, held, connection, batch)
+        leased = lease.begin(connection, job, due_at, stop)
+        return None if leased is None else _work(settings, leased, connection, batch)
 
 
-def _work(settings: Settings, held: Run, connection: Connection, batch: int) -> Counts:
+def _work(settings: Settings, leased: Run, connection: Connection, batch: int) -> Counts:
     try:
-        counts = WORK[held.job](settings, held, connection, batch)
+        counts = WORK[leased.job](settings, leased, connection, batch)
     except LostError:
-        raise  # the record is of whoever gave it up
+        raise  # another process has recorded the run as died
     except BaseException as error:
-        held.message = str(error) or type(error).__name__
-        # Where the record cannot be written either, the lease ends.
+        leased.message = str(error) or type(error).__name__
+        # If the record cannot be written either, the lease ends.
         with suppress(psycopg.OperationalError):
-            held.end(connection, _outcome(error), None)
+            leased.end(connection, _outcome(error), None)
         raise
-    held.end(connection, "done", counts)
+    leased.end(connection, "done", counts)
     return counts
 
 
 def _outcome(error: BaseException) -> str:
-    """What passes by itself is tried again, as after a death; for the rest somebody has to look."""
+    """A transient failure is retried, as after a death; others need an operator."""
     if isinstance(error, StoppedError | KeyboardInterrupt):
         return "stopped"
     return "died" if is_transient(error) else "failed"

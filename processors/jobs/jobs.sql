@@ -2,9 +2,9 @@
 -- Jobs that are new begin with the next time that they are due.
 INSERT INTO ingest.jobs (name) SELECT unnest(%(jobs)s::text[]) ON CONFLICT DO NOTHING
 
--- name: standing
--- By job: since when it is known, what became of its last run, when one ended well last, and the latest
--- time that was due and dealt with.
+-- name: status
+-- By job: since when it is known, the outcome of its last run, the end of the last successful one, and
+-- the latest due time that has a run.
 SELECT j.name, j.since,
     (
         SELECT outcome FROM ingest.job_runs r WHERE r.job = j.name AND r.ended_at IS NOT NULL

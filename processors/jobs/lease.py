@@ -1,7 +1,7 @@
-"""The lease of a job, which is the record of its run: one run of a job at a time, whoever starts it.
+"""The lease of a job, which is the record of its run: one run of a job at a time.
 
-A run holds its lease in each of its transactions: one that lost it writes nothing more. A run whose
-lease ends before it does is recorded as died by whoever looks next.
+A run renews its lease in each of its transactions: one that lost it writes nothing more. A run whose
+lease ends before it does is recorded as died by the next worker that checks.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class StoppedError(WorkerError):
 class Run:
     """A run of a job that holds its lease.
 
-    `message` says what ended the work before all of it was done, None where nothing did.
+    `message` says what ended the work before it was complete; None if nothing did.
     """
 
     def __init__(self, job: str, run_id: UUID, stop: Event) -> None:
@@ -69,7 +69,7 @@ class Run:
             raise LostError(f"this run of {self.job} was given up by another")
 
     def end(self, connection: Connection, outcome: str, counts: Counts | None) -> None:
-        """Records what became of the run; counts None: what was noted last."""
+        """Records the outcome of the run; if `counts` is None, those recorded last stay."""
         connection.execute(
             _SQL["end"],
             {
@@ -82,9 +82,9 @@ class Run:
 
 
 def begin(connection: Connection, job: str, due_at: datetime | None, stop: Event) -> Run | None:
-    """Takes the lease of a job; None where it runs, or where what was due then is done.
+    """Takes the lease of a job; None if it runs already, or if the run of `due_at` is done.
 
-    `due_at` None: by hand. To be called outside of a transaction.
+    `due_at` is None for a run by hand. Must be called outside of a transaction.
     """
     bury(connection, job)
     run = Run(job, uuid4(), stop)

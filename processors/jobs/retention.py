@@ -1,7 +1,7 @@
-"""Removes what is older than the retention: imports with all that hangs on them, rejects, history.
+"""Removes data older than the retention period: imports with their rows, rejects, history.
 
-An import is as old as its end. The trackers tell the log of imports which are gone
-(processors/imports/tracker.py). Texts stay, and the answers that they came from: they are not paid again.
+The age of an import counts from its end. The trackers publish tombstones of removed imports
+(processors/imports/tracker.py). Texts and their answers stay: they are not paid again.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ OF_IMPORTS = (
     "forget",
     "imports_of",
 )
-"""What hangs on imports, and they themselves last."""
+"""Data of imports, and the imports themselves last."""
 
 BY_AGE = (
     "rejects",
@@ -42,14 +42,14 @@ BY_AGE = (
     "forgotten",
     "job_runs",
 )
-"""What is old by itself, or left by imports that nobody knows."""
+"""Data with an age of its own, or of unknown imports."""
 
 
 def clean(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
-    """Removes in short transactions; what was removed, by table. `batch`: imports in one of them."""
+    """Removes in short transactions of `batch` imports; returns what was removed, by table."""
     total = Counter[str]()
     before = datetime.now(UTC) - timedelta(days=settings.retention_days)
-    # The many rejects of a large import first: what is left of them goes with it.
+    # The many rejects of a large import first: the remaining ones are removed with it.
     _remove_old(run, connection, "rejects", before, total)
     while _remove_imports(run, connection, before, batch, total):
         pass
@@ -61,7 +61,7 @@ def clean(settings: Settings, run: Run, connection: Connection, batch: int) -> C
 def _remove_imports(
     run: Run, connection: Connection, before: datetime, batch: int, total: Counter[str]
 ) -> int:
-    """Removes some imports; how many."""
+    """Removes some imports; returns how many."""
     with connection.transaction():
         rows = connection.execute(_SQL["ended"], {"before": before, "limit": batch}).fetchall()
         ids = [import_id for (import_id,) in rows]

@@ -1,5 +1,5 @@
 -- name: ended
--- An import whose retry is kept is kept as well: the retry still settles its rows. One that somebody
+-- An import whose retry is kept is kept as well: the retry still resolves its rejects. One that somebody
 -- writes at this moment is left for the next time.
 SELECT i.id FROM ingest.imports i
 WHERE i.completed_at < %(before)s

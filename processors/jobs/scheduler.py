@@ -1,7 +1,7 @@
-"""Which jobs are due, and running them: each worker may, the lease decides.
+"""Runs due jobs: each worker may run them, the lease decides.
 
-A time that nobody ran at is caught up when somebody looks again: once, however many were missed.
-What died or was stopped with its worker is due again.
+Missed times are made up for by one run, however many were missed. A run that died or was stopped with
+its worker is due again.
 """
 
 import asyncio
@@ -30,21 +30,21 @@ _SQL = load("processors.jobs", "jobs.sql")
 
 
 class Due(NamedTuple):
-    """A job, and the time that it was due at."""
+    """A job, and its due time."""
 
     at: datetime
     job: str
 
 
 def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
-    """What is due, the longest first; runs whose lease has ended are recorded as died."""
+    """Due jobs, the earliest due time first; runs whose lease has ended are recorded as died."""
     with connection.transaction():
         connection.execute(_SQL["known"], {"jobs": list(JOBS)})
     for job in JOBS:
         lease.bury(connection, job)
     found = []
     large = (connection.execute(_SQL["large_import"]).fetchone() or (None,))[0]
-    for name, since, last, done_at, dealt_with in connection.execute(_SQL["standing"]).fetchall():
+    for name, since, last, done_at, dealt_with in connection.execute(_SQL["status"]).fetchall():
         metrics.JOB_FAILED.labels(name).set(last in ("failed", "died"))
         if done_at is not None:
             metrics.JOB_DONE.labels(name).set(done_at.timestamp())
@@ -57,14 +57,14 @@ def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
 def _last(
     job: str, now: datetime, zone: ZoneInfo, large_import: datetime | None
 ) -> datetime | None:
-    when = JOBS.get(job)  # none of a job of another version
+    when = JOBS.get(job)  # None for a job of another version
     if isinstance(when, Clock):
         return when.last(now, zone)
     return None if when is None else large_import
 
 
 class Scheduler:
-    """Looks, and runs what is due, one job after another. `clock` tells the time."""
+    """Runs due jobs one after another. `clock` returns the current time."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class Scheduler:
         self._zone = ZoneInfo(settings.jobs_time_zone)
 
     async def look(self) -> None:
-        """Runs what is due. What fails is logged and recorded; it must not take the worker with it."""
+        """Runs due jobs. A failure is logged and recorded; it must not end the worker."""
         stop = Event()
         try:
             await asyncio.to_thread(self._run_due, stop)
@@ -81,7 +81,7 @@ class Scheduler:
         except Exception:
             log.exception("jobs are late", action="jobs_late")
         finally:
-            stop.set()  # where it is cancelled the thread goes on until its next transaction
+            stop.set()  # if it is cancelled, the thread goes on until its next transaction
 
     def _run_due(self, stop: Event) -> None:
         for at, job in self._due():

@@ -1,7 +1,7 @@
 """The nightly plan: texts that are missing, then those that have expired, then poor ones.
 
-It asks, in short transactions and by keyset; the workers write. It is a job (processors/jobs): one
-runs at a time, and it stops where the budgets would be used up.
+It requests them in short transactions and by keyset; the workers write them. It is a job
+(processors/jobs): one runs at a time, and it stops when the budgets would be used up.
 """
 
 from collections import Counter
@@ -27,12 +27,12 @@ FIRST = UUID(int=0)
 ZERO = Decimal(0)
 
 
-class _Full(Exception):  # noqa: N818 - no error: the plan ends here
+class _Full(Exception):  # noqa: N818 - not an error: the plan ends here
     """There is no room for more."""
 
 
 def plan(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
-    """Asks for texts; how many, by reason. What stopped it is the run's message: budget or count."""
+    """Requests texts; returns how many, by reason. The run's message is what stopped it: budget or count."""
     planning = _Planning(connection, run, batch, *_room(connection, settings))
     run.message = planning.plan()
     return planning.counts
@@ -41,8 +41,8 @@ def plan(settings: Settings, run: Run, connection: Connection, batch: int) -> Co
 def _room(connection: Connection, settings: Settings) -> tuple[int, str]:
     """How many texts there is room for, and what would end that.
 
-    What earlier nights asked for and nobody has written yet takes room too: without a model, or with
-    a slow one, requests do not pile up.
+    Pending requests of earlier nights take room as well: without a model, or with a slow one,
+    requests do not pile up.
     """
     now = datetime.now(UTC)
     scopes = {"day": f"day {now:%Y-%m-%d}", "month": f"month {now:%Y-%m}"}
@@ -104,7 +104,7 @@ class _Planning:
 
 
 def _pages(connection: Connection, reason: str, kind: Kind, size: int) -> Iterator[Sequence[UUID]]:
-    """Ids of entities page by page, by keyset: rows that are mended meanwhile shift nothing."""
+    """Ids of entities page by page, by keyset: rows that change meanwhile do not shift pages."""
     query, wanted = _LOOKS[reason]
     after = FIRST
     while True:

@@ -32,7 +32,7 @@ ANALYZED = (
     "subcategory_souscategorie",
     "location_departement",
 )
-"""Tables whose statistics imports make old."""
+"""Tables whose statistics become outdated by imports."""
 
 
 class DriftError(WorkerError):
@@ -40,7 +40,7 @@ class DriftError(WorkerError):
 
 
 def resolve_pages(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
-    """Looks at every company with an activity again."""
+    """Resolves the page of every company with an activity again."""
     total = Counter[str]()
 
     async def resolve() -> Mapping[str, int]:
@@ -59,11 +59,11 @@ def resolve_pages(settings: Settings, run: Run, connection: Connection, batch: i
 
 
 def check_accounts(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
-    """Compares the rows of each import that has ended with what became of them."""
+    """Compares the rows of each finished import with their outcomes."""
     drifts = connection.execute(_SQL["drift"]).fetchall()
     if drifts:
-        told = ", ".join(f"{import_id} ({drift})" for import_id, drift in drifts)
-        raise DriftError(f"rows without an outcome, or with two: {told}")
+        listed = ", ".join(f"{import_id} ({drift})" for import_id, drift in drifts)
+        raise DriftError(f"rows without an outcome, or with two: {listed}")
     return {"drift_rows": 0}
 
 
@@ -103,19 +103,19 @@ def analyze(settings: Settings, run: Run, connection: Connection, batch: int) ->
 
     PostgreSQL only warns of a table that the role may not analyze: the run says which.
     """
-    refused: list[str] = []
+    skipped: list[str] = []
 
     def warned(diagnostic: Diagnostic) -> None:
         if diagnostic.severity_nonlocalized == "WARNING":
-            refused.append(diagnostic.message_primary or "")
+            skipped.append(diagnostic.message_primary or "")
 
     connection.add_notice_handler(warned)
     try:
         for number, table in enumerate(ANALYZED):
             with connection.transaction():
-                run.hold(connection, {"tables": number - len(refused)})
+                run.hold(connection, {"tables": number - len(skipped)})
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
     finally:
         connection.remove_notice_handler(warned)
-    run.message = "; ".join(refused) or None
-    return {"tables": len(ANALYZED) - len(refused), "refused": len(refused)}
+    run.message = "; ".join(skipped) or None
+    return {"tables": len(ANALYZED) - len(skipped), "refused": len(skipped)}

@@ -1,7 +1,7 @@
-"""When the certificates of the servers end, as they show them to whoever connects.
+"""Expiry of the certificates that servers show to clients.
 
-They are read and not judged: one that is not trusted, or has ended, tells its end as well. The clients
-of the servers do the judging.
+They are read and not verified: the expiry of an untrusted or expired certificate is reported as well.
+The clients of the servers verify them.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def ask_postgresql(connection: socket.socket) -> None:
 
 
 class Endpoint(NamedTuple):
-    """A server; `ask` is what has to be said before TLS begins."""
+    """A server; `ask` sends what its protocol requires before TLS."""
 
     host: str
     port: int
@@ -44,7 +44,7 @@ class Endpoint(NamedTuple):
 
 
 async def watch(endpoints: Mapping[str, Endpoint]) -> None:
-    """Looks at all of them, now and then, until it is cancelled."""
+    """Reads all certificates every LOOK_SECONDS until it is cancelled."""
     while True:
         for server, endpoint in endpoints.items():
             try:
@@ -52,7 +52,7 @@ async def watch(endpoints: Mapping[str, Endpoint]) -> None:
                 metrics.CERTIFICATE_EXPIRY.labels(server).set(ends.timestamp())
             except NoTlsError:
                 pass
-            except (OSError, ValueError) as error:  # whether it is there, others find out
+            except (OSError, ValueError) as error:  # server_checks reports servers that are away
                 log.warning(
                     "certificate is not known", action="certificate_unknown", server=server,
                     reason=repr(error),
@@ -61,7 +61,7 @@ async def watch(endpoints: Mapping[str, Endpoint]) -> None:
 
 
 def expiry(endpoint: Endpoint) -> datetime:
-    """The end of the certificate. Raises NoTlsError, OSError, and ValueError where it is none."""
+    """The end of the certificate. Raises NoTlsError, OSError, and ValueError if it is malformed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,6 +1,6 @@
-"""What the metrics say of imports and of rows that wait, as PostgreSQL has it.
+"""Gauges of unfinished imports and parked rows, from PostgreSQL.
 
-Each worker tells of the partitions that it holds: together they tell of each import once.
+Each worker reports the partitions assigned to it: together they report each import once.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Look = Callable[[], Awaitable[None]]
 
 
 async def watch(look: Look) -> None:
-    """Looks until it is cancelled. A server that is away is asked again."""
+    """Updates gauges until it is cancelled. A failure is logged."""
     while True:
         try:
             await look()
@@ -37,12 +37,12 @@ async def watch(look: Look) -> None:
 
 
 async def look_at_imports(pool: Pool, assignment: Callable[[], Iterable[TP]]) -> None:
-    """The oldest unfinished import, and whether all rows are accounted for."""
-    held = sorted({tp.partition for tp in assignment()})
+    """Sets the age of the oldest unfinished import, and the drift of accounting."""
+    assigned = sorted({tp.partition for tp in assignment()})
     async with connected(pool) as connection:
-        cursor = await connection.execute(_SQL["oldest"], {"partitions": held})
+        cursor = await connection.execute(_SQL["oldest"], {"partitions": assigned})
         (oldest,) = await cursor.fetchone() or (0.0,)
-        cursor = await connection.execute(_SQL["drift"], {"partitions": held})
+        cursor = await connection.execute(_SQL["drift"], {"partitions": assigned})
         (drift,) = await cursor.fetchone() or (0,)
     metrics.IMPORT_OLDEST.set(oldest)
     metrics.ACCOUNTING_DRIFT.set(drift)
@@ -51,12 +51,15 @@ async def look_at_imports(pool: Pool, assignment: Callable[[], Iterable[TP]]) ->
 async def look_at_parked(
     pool: Pool, assignment: Callable[[], Iterable[TP]], types: Mapping[str, str]
 ) -> None:
-    """Rows that wait. `types` are the import types, by the names of their topics."""
-    held = [tp for tp in assignment() if tp.topic in types]
+    """Sets the number of parked rows. `types` are the import types, by the names of their topics."""
+    assigned = [tp for tp in assignment() if tp.topic in types]
     async with connected(pool) as connection:
         cursor = await connection.execute(
             _SQL["parked"],
-            {"topics": [tp.topic for tp in held], "partitions": [tp.partition for tp in held]},
+            {
+                "topics": [tp.topic for tp in assigned],
+                "partitions": [tp.partition for tp in assigned],
+            },
         )
         parked: dict[str, int] = dict(await cursor.fetchall())
     for topic, import_type in types.items():

@@ -1,8 +1,8 @@
-"""What /livez and /readyz answer.
+"""Liveness and readiness of a worker, for /livez and /readyz.
 
-Alive: the event loop turns. Ready: every kind of agent has a place in its group, its tables and
-positions, rows that wait are written, and the servers answer. A worker without a partition is
-ready: it waits to take one over. The loop writes what the thread that serves HTTP reads.
+Live: the event loop runs. Ready: every kind of agent has joined its group and has its tables and
+positions, rows that wait are written, and the servers respond. A worker without a partition is
+ready: it waits to take one over. The event loop writes what the thread that serves HTTP reads.
 """
 
 import asyncio
@@ -15,35 +15,35 @@ from faust.types import TP
 BEAT_SECONDS = 1.0
 
 SILENCE_SECONDS = 30.0
-"""An event loop that stands still for so long does not come back: above the longest batch."""
+"""An event loop that is blocked for longer does not recover: above the longest batch."""
 
 STUCK_SECONDS = 300.0
-"""Rows that wait while none is written for so long: something is wrong with this worker."""
+"""If rows wait and none is written for longer, something is wrong with this worker."""
 
 
 _STARTING = ["the worker starts"]
 
 
-class Reading(Protocol):
-    """What is asked of processors.kafka.consumer.BatchConsumer."""
+class Consuming(Protocol):
+    """The part of processors.kafka.consumer.BatchConsumer that Health uses."""
 
     def waits_for(self) -> str | None: ...
 
 
 class Writing(Protocol):
-    """What is asked of processors.monitoring.lag.Lag."""
+    """The part of processors.monitoring.lag.Lag that Health uses."""
 
     def stuck(self, seconds: float) -> Sequence[TP]: ...
 
 
 class _Watched(NamedTuple):
     kind: str
-    consumer: Callable[[], Reading]
+    consumer: Callable[[], Consuming]
     lag: Writing
 
 
 class Health:
-    """Of one process. `watch` registers a kind of agent; `servers` names those that are away."""
+    """Health of one process. `watch` registers a kind of agent; `servers` returns those that are away."""
 
     def __init__(self, servers: Callable[[], Sequence[str]] = lambda: ()) -> None:
         self._servers = servers
@@ -52,8 +52,8 @@ class Health:
         self._begun = False
         self._obstacles = _STARTING
 
-    def watch(self, kind: str, consumer: Callable[[], Reading], lag: Writing) -> None:
-        """From now on the kind counts."""
+    def watch(self, kind: str, consumer: Callable[[], Consuming], lag: Writing) -> None:
+        """Registers a kind of agent."""
         self._watched.append(_Watched(kind, consumer, lag))
 
     def begin(self) -> None:
@@ -67,7 +67,7 @@ class Health:
             await asyncio.sleep(BEAT_SECONDS)
 
     def beat(self) -> None:
-        """Takes up how everything stands."""
+        """Stores the current obstacles."""
         self._obstacles = self._found() if self._begun else _STARTING
         self._beat = monotonic()
 
@@ -84,11 +84,11 @@ class Health:
         return found
 
     def silence(self) -> str | None:
-        """Why the process has to be started anew; None where it lives."""
+        """Why the process has to be restarted; None if it is live."""
         since = monotonic() - self._beat
         return f"the event loop stands still for {since:.0f} s" if since > SILENCE_SECONDS else None
 
     def obstacles(self) -> list[str]:
-        """Why the worker is not ready; empty where it is."""
+        """Why the worker is not ready; empty if it is."""
         silence = self.silence()
         return self._obstacles if silence is None else [silence]

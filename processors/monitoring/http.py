@@ -1,6 +1,6 @@
 """The worker's HTTP server: /metrics, /livez and /readyz, in threads of its own.
 
-It answers whatever the event loop does: an orchestrator has to hear of one that stands still.
+It responds even if the event loop is blocked: an orchestrator has to notice that.
 """
 
 import json
@@ -19,15 +19,15 @@ from processors.monitoring.health import Health
 CLIENT_SECONDS = 10.0
 
 
-class Answer(NamedTuple):
-    """What an address answers."""
+class Response(NamedTuple):
+    """The response of a route."""
 
     status: int
     content_type: str
     body: bytes
 
 
-Routes = Mapping[str, Callable[[], Answer]]
+Routes = Mapping[str, Callable[[], Response]]
 
 
 class _Server(ThreadingHTTPServer):
@@ -56,12 +56,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what asks here asks every few seconds."""
+        """Nothing is logged: clients poll every few seconds."""
 
 
 @contextmanager
 def served(address: str, port: int, health: Health) -> Iterator[int]:
-    """Answers for as long as the block lasts; gives the port, which is any free one for 0."""
+    """Serves for as long as the block lasts; yields the port, which is any free one for 0."""
     server = _Server(address, port, _routes(health))
     thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
     thread.start()
@@ -74,18 +74,18 @@ def served(address: str, port: int, health: Health) -> Iterator[int]:
 
 
 def _routes(health: Health) -> Routes:
-    def livez() -> Answer:
+    def livez() -> Response:
         silence = health.silence()
         text = f"{silence or 'ok'}\n".encode()
-        return Answer(503 if silence else 200, "text/plain; charset=utf-8", text)
+        return Response(503 if silence else 200, "text/plain; charset=utf-8", text)
 
-    def readyz() -> Answer:
+    def readyz() -> Response:
         why = health.obstacles()
         text = json.dumps({"ready": not why, "waiting_for": why}).encode()
-        return Answer(503 if why else 200, "application/json", text)
+        return Response(503 if why else 200, "application/json", text)
 
-    def prometheus() -> Answer:
+    def prometheus() -> Response:
         metrics.READY.set(not health.obstacles())
-        return Answer(200, CONTENT_TYPE_LATEST, generate_latest())
+        return Response(200, CONTENT_TYPE_LATEST, generate_latest())
 
     return {"/livez": livez, "/readyz": readyz, "/metrics": prometheus}

@@ -1,6 +1,6 @@
-"""How far writing is behind, for the metrics; and whether the database has gone back in time.
+"""Consumer lag for the metrics, and detection of a restored database.
 
-Both are seen in the same look: the stored positions beside the ends of the log.
+Both come from one comparison: the stored positions with the ends of the log.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 5.0
 
 
-class Reading(Protocol):
-    """What is asked of processors.kafka.consumer.BatchConsumer."""
+class LagSource(Protocol):
+    """The part of processors.kafka.consumer.BatchConsumer that Lag uses."""
 
     halted: set[TP]
 
@@ -48,12 +48,12 @@ class _Standing(NamedTuple):
 
 
 class Lag:
-    """Looks at the partitions of one consumer. `stored` answers their positions in PostgreSQL."""
+    """Measures the partitions of one consumer. `stored` returns their positions in PostgreSQL."""
 
     def __init__(
         self,
         stored: Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]],
-        consumer: Callable[[], Reading],
+        consumer: Callable[[], LagSource],
     ) -> None:
         self._stored = stored
         self._consumer = consumer
@@ -61,12 +61,12 @@ class Lag:
         self._waiting: set[TP] = set()
 
     def stuck(self, seconds: float) -> list[TP]:
-        """Partitions of which rows wait and none was written for so long."""
+        """Partitions whose rows wait and of which none was written for `seconds`."""
         until = time() - seconds
         return [tp for tp in sorted(self._waiting) if self._standing[tp].since < until]
 
     async def watch(self) -> None:
-        """Looks every LOOK_SECONDS until the consumer ends. A server that is away is asked again."""
+        """Measures every LOOK_SECONDS until the consumer ends. A failure is logged."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -80,11 +80,13 @@ class Lag:
                     log.exception("lag is not known", action="lag_unknown")
 
     async def look(self) -> None:
-        """Sets the metrics, and takes partitions back whose stored position is lower than before."""
+        """Sets the metrics, and seeks partitions whose stored position is lower than before."""
         consumer = self._consumer()
-        held = list(consumer.assignment())
-        written = {tp: consumer.written(tp) for tp in held}  # before: a batch may commit meanwhile
-        positions = await self._stored(held)
+        assigned = list(consumer.assignment())
+        written = {
+            tp: consumer.written(tp) for tp in assigned
+        }  # before: a batch may commit meanwhile
+        positions = await self._stored(assigned)
         beginnings = await consumer.earliest_offsets(*positions)
         ends = await consumer.highwaters(*positions)
         for tp in self._standing.keys() - positions.keys():
@@ -99,7 +101,7 @@ class Lag:
             known = self._standing.get(tp)
             if known is None or known.position != position:
                 self._standing[tp] = _Standing(position, time())
-            self._tell(consumer, tp, ends[tp])
+            self._set_lag(consumer, tp, ends[tp])
             gap = max(beginnings[tp] - position, position - ends[tp], 0)
             metrics.POSITION_GAP.labels(tp.topic, tp.partition).set(gap)
             if position < written[tp]:
@@ -109,13 +111,13 @@ class Lag:
                 )  # fmt: skip
                 await consumer.seek_restored(tp)
 
-    def _tell(self, consumer: Reading, tp: TP, end: int) -> None:
-        """Seconds: of the oldest row not written, or of the standstill where nobody read it yet."""
+    def _set_lag(self, consumer: LagSource, tp: TP, end: int) -> None:
+        """Seconds: age of the oldest unwritten row, or time since the position moved if none was read."""
         standing = self._standing[tp]
         read = consumer.unwritten_since(tp, standing.position)
         rows = end - standing.position
         if read is None and consumer.fetch_position(tp) >= end and tp not in consumer.halted:
-            rows = 0  # what is left are markers of transactions
+            rows = 0  # only markers of transactions are left
         if rows > 0:
             self._waiting.add(tp)
         else:

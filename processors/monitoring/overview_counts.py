@@ -1,8 +1,8 @@
-"""Counts of everything, for the overview of people who have no account of the database.
+"""Counts for the overview of users who have no account of the database.
 
-One worker publishes them: the one that holds the first partition of `imports.events`. Two of them
-in the middle of a rebalance tell the same. No look reads more than SAMPLE_BYTES of a table: beyond
-that the count is an estimate, and says so. One that takes long is made less often.
+One worker publishes them: the one to which the first partition of `imports.events` is assigned. If
+two do so during a rebalance, they publish the same. No count reads more than SAMPLE_BYTES of a table:
+of larger tables the count is an estimate, and is marked as such. A slow count is made less often.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ log = structlog.get_logger(__name__)
 _SQL = load("processors.monitoring", "overview_counts.sql")
 
 LOOK_SECONDS = 5.0
-"""How often each subject is looked at, unless that takes long."""
+"""Interval between counts of a subject, unless a count takes long."""
 
 PATIENCE = 20
-"""A look is made again after so many times what it took, TELL_SECONDS at most."""
+"""A count is repeated after this multiple of its duration, REPEAT_SECONDS at most."""
 
-TELL_SECONDS = 60.0
-"""How often what has not changed is told again: who reads it sees that somebody still counts."""
+REPEAT_SECONDS = 60.0
+"""Interval of publishing unchanged counts again: readers see that counting goes on."""
 
 SAMPLE_BYTES = 128 << 20
 
@@ -57,7 +57,7 @@ class Counts:
 
 
 class Topics(NamedTuple):
-    """The row topics: their names by import type, how many partitions they have, and where they end."""
+    """The row topics: their names by import type, their numbers of partitions, and their ends."""
 
     names: Mapping[str, str]
     partitions: Mapping[str, int]
@@ -65,7 +65,7 @@ class Topics(NamedTuple):
 
 
 class Counting:
-    """Counts while `mine` says so. `limits` of the budgets are told beside what was spent."""
+    """Counts while `mine` returns true. `limits` of the budgets are published with what was spent."""
 
     def __init__(
         self,
@@ -82,15 +82,15 @@ class Counting:
         self._publish = publish
         self._mine = mine
         self._limits = {name: float(limit) for name, limit in limits.items() if limit is not None}
-        self._told: dict[str, tuple[Counts, float]] = {}
+        self._published: dict[str, tuple[Counts, float]] = {}
         self._due: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Looks until it is cancelled. What fails is tried again the next time."""
+        """Counts until it is cancelled. A failure is tried again the next time."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if not self._mine():
-                self._told.clear()
+                self._published.clear()
                 continue
             try:
                 await self.look()
@@ -101,7 +101,7 @@ class Counting:
                     log.exception("counts are late", action="counts_late")
 
     async def look(self) -> None:
-        """Counts what is due, and publishes what is new."""
+        """Counts what is due, and publishes what has changed."""
         looks = {
             "site": self._site,
             "categories": self._categories,
@@ -114,12 +114,12 @@ class Counting:
             if begun < self._due.get(name, begun):
                 continue
             found = await count()
-            self._due[name] = begun + min(PATIENCE * (monotonic() - begun), TELL_SECONDS)
-            known, told_at = self._told.get(name, (None, 0.0))
-            if found != known or begun - told_at >= TELL_SECONDS:
+            self._due[name] = begun + min(PATIENCE * (monotonic() - begun), REPEAT_SECONDS)
+            known, published_at = self._published.get(name, (None, 0.0))
+            if found != known or begun - published_at >= REPEAT_SECONDS:
                 record = {"name": name, "at": datetime.now(UTC), **asdict(found)}
                 await self._publish(name.encode(), self._encoder.encode(record))
-                self._told[name] = found, begun
+                self._published[name] = found, begun
 
     async def _site(self) -> Counts:
         found = Counts()
@@ -130,7 +130,7 @@ class Counting:
         return found
 
     async def _categories(self) -> Counts:
-        return Counts(dict(await self._ask(_SQL["top_categories"])))
+        return Counts(dict(await self._query(_SQL["top_categories"])))
 
     async def _rejects(self) -> Counts:
         found = Counts()
@@ -140,18 +140,18 @@ class Counting:
         return found
 
     async def _ai(self) -> Counts:
-        [(waiting, running)] = await self._ask(_SQL["requests"])
-        spent: dict[str, float] = dict(await self._ask(_SQL["spent"]))
-        [(trouble,)] = await self._ask(_SQL["trouble"])
+        [(waiting, running)] = await self._query(_SQL["requests"])
+        spent: dict[str, float] = dict(await self._query(_SQL["spent"]))
+        [(trouble,)] = await self._query(_SQL["trouble"])
         amounts = {"day": 0.0, "month": 0.0} | spent | self._limits
         return Counts({"waiting": waiting, "running": running}, amounts, trouble=trouble)
 
     async def _lag(self) -> Counts:
         topics = self._topics
-        found = await self._ask(_SQL["positions"], topics=list(topics.names.values()))
+        found = await self._query(_SQL["positions"], topics=list(topics.names.values()))
         positions = {TP(topic, partition): offset for topic, partition, offset in found}
         tps = [TP(topic, n) for topic, count in topics.partitions.items() for n in range(count)]
-        # After the positions: else a row that is written meanwhile would count below nothing.
+        # After the positions: else a row that is written meanwhile would make a lag negative.
         ends = await topics.ends(*tps)
         return Counts(
             {
@@ -161,14 +161,14 @@ class Counting:
         )
 
     async def _sampled(self, name: str) -> tuple[list[tuple[Any, ...]], float]:
-        """The rows of the query `name`, and by what its counts are to be multiplied."""
-        [(size,)] = await self._ask(_SQL["size"], table=_TABLES[name])
+        """The rows of the statement `name`, and the factor of its counts."""
+        [(size,)] = await self._query(_SQL["size"], table=_TABLES[name])
         percent = min(100.0, 100.0 * SAMPLE_BYTES / size) if size else 100.0
-        return await self._ask(_SQL[name], percent=percent), 100.0 / percent
+        return await self._query(_SQL[name], percent=percent), 100.0 / percent
 
-    async def _ask(self, sql: LiteralString, **values: object) -> list[tuple[Any, ...]]:
+    async def _query(self, sql: LiteralString, **parameters: object) -> list[tuple[Any, ...]]:
         async with transaction(self._pool) as connection:
-            cursor = await connection.execute(sql, values)
+            cursor = await connection.execute(sql, parameters)
             return await cursor.fetchall()
 
 

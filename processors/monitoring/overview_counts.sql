@@ -1,8 +1,8 @@
 -- name: size
 SELECT pg_relation_size(%(table)s::regclass)
 
--- Of a sample of blocks, always the same ones: the figure moves only where the table does, and the
--- blocks stay in memory. 100 is all of them.
+-- From a sample of blocks, always the same ones: a count changes only if the table does, and the
+-- blocks stay in memory. 100 is all blocks.
 
 -- name: entreprises
 SELECT count(*) FROM enterprise_entreprise TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
@@ -21,7 +21,7 @@ SELECT count(*) FILTER (WHERE is_active)
 FROM enterprise_prolocalisation TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
 
 -- name: rejects
--- Those that nobody has corrected, sent again or given up.
+-- Those that are not resolved, sent again or discarded.
 SELECT faults -> 0 ->> 'code', count(*)
 FROM ingest.rejects TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
 WHERE settled_by IS NULL AND replayed_at IS NULL AND discarded_at IS NULL AND NOT cancelled

@@ -1,4 +1,4 @@
-"""Whether the servers that a worker needs answer it: for the metrics, and for its readiness."""
+"""Checks that the servers of a worker respond, for the metrics and for its readiness."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,31 +12,31 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 5.0
 
 ANSWER_SECONDS = 6.0
-"""Longest answer. A server that takes longer counts as away."""
+"""Longest response. A server that takes longer counts as away."""
 
 Ask = Callable[[], Awaitable[None]]
-"""Returns where the server answered; raises whatever it likes where it did not."""
+"""Returns if the server responded; else raises any exception."""
 
 
 class Servers:
-    """Asks each server now and then, all of them side by side."""
+    """Checks all servers concurrently every LOOK_SECONDS."""
 
     def __init__(self, asks: Mapping[str, Ask]) -> None:
         self._asks = asks
         self._reached: dict[str, bool] = {}
 
     def away(self) -> list[str]:
-        """Servers that did not answer when they were last asked, or were not asked yet."""
+        """Servers that did not respond to the last check, or are not checked yet."""
         return [name for name in self._asks if not self._reached.get(name)]
 
     async def watch(self) -> None:
-        """Asks until it is cancelled."""
+        """Checks until it is cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Asks each server once."""
+        """Checks each server once."""
         await asyncio.gather(*(self._look(name, ask) for name, ask in self._asks.items()))
 
     async def _look(self, name: str, ask: Ask) -> None:
@@ -44,7 +44,7 @@ class Servers:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await ask()
             reached = True
-        except Exception as error:  # noqa: BLE001 - whatever its client raises: it did not answer
+        except Exception as error:  # noqa: BLE001 - any exception of a client means no response
             reached = False
             if self._reached.get(name, True):
                 log.warning("server is away", action="server_away", server=name, reason=repr(error))

@@ -1,4 +1,4 @@
-"""The reference of activities: from a file that an operator can edit to PostgreSQL and to the workers."""
+"""The NAF file: from a file that an operator can edit to PostgreSQL and to the workers."""
 
 import csv
 import re
@@ -28,7 +28,7 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Activity(NamedTuple):
-    """An activity's label, and the slug of the sub-category that it is on the site."""
+    """An activity's label, and the slug of its sub-category on the site."""
 
     label: str
     slug: str
@@ -40,7 +40,7 @@ def shipped() -> Path:
 
 
 def read(path: Path) -> Mapping[str, Activity]:
-    """Activities by code. Raises ConfigurationError that names the line of what is wrong."""
+    """Activities by code. Raises ConfigurationError, with the line that is wrong."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
@@ -74,10 +74,10 @@ def _checked(where: str, row: list[str]) -> tuple[str, Activity]:
 
 
 def publish(settings: Settings, registry: Registry, activities: Mapping[str, Activity]) -> int:
-    """Has PostgreSQL and the topic hold these and no others; how many were removed.
+    """Makes PostgreSQL and the topic contain exactly these; returns how many were removed.
 
-    The topic first: whoever is interrupted in between does it again. One at a time, so that the
-    topic and the table end with the same file.
+    The topic first: an interrupted run has to be repeated. One at a time, so that the topic and the
+    table end with the same file.
     """
     with connect(settings.database_url.get_secret_value()) as connection:
         connection.execute(_SQL["alone"])

@@ -29,10 +29,10 @@ Positions = Mapping[tuple[str, int], int]
 
 
 def widen(settings: Settings, partitions: int) -> list[str]:
-    """Gives all row topics, and the tables beside them, so many partitions; which had fewer.
+    """Gives all row topics and co-partitioned tables so many partitions; returns those that had fewer.
 
-    Raises ConfigurationError, with nothing changed, while workers run, imports have not ended, rows
-    are not written, or where a topic has more already. A run that died is done again.
+    Raises ConfigurationError, with nothing changed, if workers run, imports are unfinished, rows are
+    not written, or a topic has more partitions already. A run that died can be repeated.
     """
     names = [settings.topic_prefix + topic.name for topic in CO_PARTITIONED]
     rows = [settings.topic_prefix + each.topic.name for each in IMPORT_TYPES.values()]
@@ -44,7 +44,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
             if count > partitions:
                 raise ConfigurationError(f"{name} has {count} partitions: Kafka takes none away")
         with connect(settings.database_url.get_secret_value()) as connection:
-            # Whoever starts a worker now waits at its first position.
+            # A worker that starts now waits at its first position.
             connection.execute("LOCK TABLE ingest.positions IN EXCLUSIVE MODE")
             _check_imports_ended(connection)
             of_rows = {name: counts[name] for name in rows}
@@ -64,7 +64,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
 
 def _check_no_worker(admin: AdminClient, prefix: str) -> None:
     with warnings.catch_warnings():
-        # What replaces list_groups aborts the process where no broker answers: librdkafka #4605.
+        # The replacement of list_groups aborts the process if no broker responds: librdkafka #4605.
         warnings.simplefilter("ignore", DeprecationWarning)
         if any(group.members for group in admin.list_groups(f"{prefix}rows", TIMEOUT_SECONDS)):
             raise ConfigurationError("workers run: stop them all first")
@@ -89,7 +89,7 @@ def _stored(connection: psycopg.Connection, names: Iterable[str]) -> Positions:
 
 
 def _check_rows_written(settings: Settings, counts: Mapping[str, int], stored: Positions) -> None:
-    """Reads on from the positions: ends of logs would count the markers of transactions too."""
+    """Reads from the positions: ends of logs would count the markers of transactions as well."""
     consumer = Consumer(
         {
             **configuration(settings),

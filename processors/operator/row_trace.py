@@ -1,4 +1,4 @@
-"""The way of one row, from the line of a file or an upstream system to what the table holds."""
+"""Traces one row, from the line of a file or an upstream system to the table."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -18,7 +18,7 @@ _SQL = load("processors.operator", "row_trace.sql")
 
 _OUTCOMES = {"i": "inserted", "u": "updated", "=": "unchanged"}
 
-# The columns by which people know a row.
+# The columns by which users identify a row.
 _NAMES: Mapping[str, tuple[LiteralString, ...]] = {
     "ENTREPRISE": ("siren", "siret"),
     "VILLE": ("slug",),
@@ -34,9 +34,9 @@ outcome, observed_at, topic, partition, offset, line, import), `rejects`, `parke
 
 
 def trace(settings: Settings, key: str, import_type: str | None = None) -> list[Trace]:
-    """What is known by this SIREN, SIRET, slug, name or code, of one type or of all.
+    """Traces of this SIREN, SIRET, slug, name or code, of one type or of all.
 
-    A key of which only rejects or waiting rows are known gives a trace whose `row` is None.
+    A key with only rejects or parked rows gives a trace whose `row` is None.
     """
     types = [each for each in IMPORT_TYPES.values() if import_type in (None, each.name)]
     with connect(settings.database_url.get_secret_value(), dict_row) as connection:
@@ -107,7 +107,7 @@ def _last(
     connection: psycopg.Connection[dict[str, Any]], topic: str, row: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     if row["ingest_offset"] is None:
-        return None  # the site made it, and no row of ours has met it
+        return None  # the site created it, and no row of an import or of upstream has matched it
     found = connection.execute(_SQL["import"], {"id": row["ingest_import_id"]}).fetchone()
     return {
         "outcome": _OUTCOMES.get(row["ingest_outcome"], row["ingest_outcome"]),
@@ -126,10 +126,10 @@ def _around(
     key: str,
     place: tuple[str | None, int | None] = (None, None),
 ) -> dict[str, list[dict[str, Any]]]:
-    """What is not in the table: records of this key, or of this line of this import."""
+    """Rejects and parked rows of this key, or of this line of this import."""
     import_id, line = place
-    told = {"topic": topic, "key": key.encode(), "import": import_id, "line": line}
-    rejects = connection.execute(_SQL["rejects"], told)
+    parameters = {"topic": topic, "key": key.encode(), "import": import_id, "line": line}
+    rejects = connection.execute(_SQL["rejects"], parameters)
     around = {"rejects": list(map(_plain, rejects.fetchall())), "parked": []}
     if _is_there(connection, "ingest.parked"):
         parked = connection.execute(_SQL["parked"], {"topic": topic, "key": slugify(key)})
@@ -155,7 +155,7 @@ def _is_there(connection: psycopg.Connection[dict[str, Any]], table: str) -> boo
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON takes it."""
+    """Values as JSON."""
     return {
         name: value
         if value is None or isinstance(value, int | list | dict)
@@ -167,7 +167,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lines(found: Trace) -> Iterator[str]:
-    """A trace for a terminal, which characters of a row do not steer."""
+    """A trace for a terminal, without control characters."""
     for line in _lines(found):
         yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
@@ -184,10 +184,10 @@ def _lines(found: Trace) -> Iterator[str]:
             f"  written last from {last['topic']}[{last['partition']}]@{last['offset']}: "
             f"{last['outcome']}, observed {last['observed_at']}"
         )
-        if told := last["import"]:
+        if origin := last["import"]:
             yield (
-                f"  line {last['line']} of {told['file_name']} (import {told['id']}, "
-                f"{told['status']}, {told['created_at']}, by {told['uploaded_by'] or 'nobody named'})"
+                f"  line {last['line']} of {origin['file_name']} (import {origin['id']}, "
+                f"{origin['status']}, {origin['created_at']}, by {origin['uploaded_by'] or 'nobody named'})"
             )
         else:
             yield "  of an upstream system"

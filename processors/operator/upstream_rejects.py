@@ -1,7 +1,7 @@
-"""Rejects of upstream systems, for a person: what they are, sent again as they were, or given up.
+"""Rejects of upstream systems for operators: lists, shows, sends again, discards.
 
-Rejects of an import's lines are its operator's: `foxstream errors` and `foxstream retry`. Sent again
-here they would be dropped, since their numbers are settled.
+For rejects of an import's lines there are `foxstream errors` and `foxstream retry`. If they were sent
+again here they would be dropped as replays.
 """
 
 import json
@@ -32,10 +32,10 @@ from schemas.topics import TOPICS
 _SQL = load("processors.operator", "upstream_rejects.sql")
 
 MOST_ATTEMPTS = 3
-"""A record that was rejected so often comes back for ever: somebody has to say so to go on."""
+"""A record that was rejected so often will be rejected again: --force is required to go on."""
 
 PORTION = 100
-"""Rejects that are sent and noted at once: a record may be of a mebibyte."""
+"""Rejects that are sent and marked at once: a record may have a mebibyte."""
 
 Pause = Callable[[float], object]
 """Waits for so many seconds."""
@@ -43,19 +43,19 @@ Pause = Callable[[float], object]
 ATTEMPT = "ingest.attempt"
 REJECT_ID = "ingest.reject_id"
 
-# A record of the size that a broker takes, and its headers; the topic itself has the last word.
+# The largest record that a broker accepts, and its headers; the limit of the topic applies as well.
 _MESSAGE_BYTES = 2 * 1024 * 1024
 
 
 class RefusedReplayError(WorkerError):
-    """A reject that is not to be sent again, or given up, like this; the message says why."""
+    """A reject that must not be sent again or discarded in this way; the message says why."""
 
     exit_code = 4
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A reject as PostgreSQL keeps it (processors/database/migrations); lists leave `value` out."""
+class StoredReject:
+    """A row of the statements `listed`, `chosen` and `locked`; lists leave `value` out."""
 
     id: UUID
     topic: str
@@ -83,14 +83,14 @@ class Stored:
     @property
     def attempt(self) -> int:
         """How often this record has been rejected, by the header that a replay gives it."""
-        told = dict(self.own_headers).get(ATTEMPT, b"1")
-        return int(told) if told.isdigit() and len(told) < 6 else 1
+        attempt = dict(self.own_headers).get(ATTEMPT, b"1")
+        return int(attempt) if attempt.isdigit() and len(attempt) < 6 else 1
 
     @property
     def predecessor(self) -> str | None:
         """Id of the reject that was sent again as this one."""
-        told = dict(self.own_headers).get(REJECT_ID)
-        return readable(told) if told else None
+        reject_id = dict(self.own_headers).get(REJECT_ID)
+        return readable(reject_id) if reject_id else None
 
     def document(self) -> dict[str, Any]:
         """For JSON, without the value: `show` decodes that."""
@@ -121,7 +121,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rejects; None: any. Only open ones of upstream systems, unless an import is named."""
+    """A filter of rejects; None: any. Only open ones of upstream systems, unless an import is given."""
 
     topic: str | None = None
     code: str | None = None
@@ -130,14 +130,14 @@ class Wanted:
     limit: int = 50
 
 
-def listed(settings: Settings, wanted: Wanted) -> list[Stored]:
+def listed(settings: Settings, wanted: Wanted) -> list[StoredReject]:
     """The newest first."""
     with _connect(settings) as connection:
         return _find(connection, wanted)
 
 
-def one(settings: Settings, reject_id: UUID) -> Stored:
-    """Raises RefusedReplayError where there is none."""
+def one(settings: Settings, reject_id: UUID) -> StoredReject:
+    """Raises RefusedReplayError if the reject does not exist."""
     with _connect(settings) as connection:
         found = _query(connection, "listed", {**_ANY, "id": reject_id})
     if not found:
@@ -145,8 +145,8 @@ def one(settings: Settings, reject_id: UUID) -> Stored:
     return found[0]
 
 
-def decoded(reject: Stored, prefix: str, schemas: SchemaSource) -> Any:
-    """The value as a record; None where it is none of its topic's, or the registry does not answer."""
+def decoded(reject: StoredReject, prefix: str, schemas: SchemaSource) -> Any:
+    """The value as a record; None if it is not readable, or if the registry does not respond."""
     record = next((t.record for t in TOPICS if prefix + t.name == reject.topic), None)
     if record is None:
         return None
@@ -163,9 +163,9 @@ def replay(
 
     In the order of their offsets, at most `rate` a second. Their headers are those of the sender,
     `ingest.attempt`, `ingest.reject_id`, and `ingest.appended_at`, so that a row without
-    `observed_at` stays as old as it was. Each is noted when Kafka has acknowledged it: one whose
-    note is lost may be sent twice, which the stale-write guard makes harmless, and none is lost.
-    Raises RefusedReplayError, with nothing sent, where one of them must not be.
+    `observed_at` stays as old as it was. Each is marked when Kafka has acknowledged it: one whose
+    mark is lost may be sent twice, which the stale-write guard makes harmless, and none is lost.
+    Raises RefusedReplayError, with nothing sent, if one of them must not be sent.
     """
     sent: list[UUID] = []
     with _connect(settings) as connection:
@@ -190,16 +190,16 @@ def replay(
 
 
 def discard(settings: Settings, ids: Sequence[UUID], *, by: str, why: str) -> None:
-    """Notes that nobody will send these again. The bytes stay until the retention ends.
+    """Marks rejects as discarded. The bytes stay until the retention ends.
 
-    Raises RefusedReplayError, with nothing noted, where one of them must not be.
+    Raises RefusedReplayError, with nothing marked, if one of them must not be discarded.
     """
     with _connect(settings) as connection, connection.transaction():
         _check(ids, _query(connection, "locked", {"ids": ids}))
         connection.execute(_SQL["discarded"], {"ids": ids, "by": by, "why": why})
 
 
-def _check(ids: Sequence[UUID], rejects: Sequence[Stored]) -> None:
+def _check(ids: Sequence[UUID], rejects: Sequence[StoredReject]) -> None:
     for missing in set(ids) - {reject.id for reject in rejects}:
         raise RefusedReplayError(f"there is no reject {missing}")
     for reject in rejects:
@@ -213,7 +213,7 @@ def _check(ids: Sequence[UUID], rejects: Sequence[Stored]) -> None:
             raise RefusedReplayError(f"{reject.id} was discarded at {reject.discarded_at:%F %T}")
 
 
-def _check_attempts(rejects: Iterable[Stored], *, force: bool) -> None:
+def _check_attempts(rejects: Iterable[StoredReject], *, force: bool) -> None:
     for reject in rejects:
         if reject.attempt >= MOST_ATTEMPTS and not force:
             raise RefusedReplayError(
@@ -229,14 +229,14 @@ def _producer(settings: Settings) -> Producer:
             "partitioner": "murmur2_random",
             "message.max.bytes": _MESSAGE_BYTES,
             "delivery.timeout.ms": int(3 * TIMEOUT_SECONDS * 1000),
-            # The topic is there, or is gone for good: librdkafka would wait for it for 30 s.
+            # The topic exists, or is gone for good: librdkafka would wait for it for 30 s.
             "topic.metadata.propagation.max.ms": 1000,
         }
     )
 
 
-def _send(producer: Producer, rejects: Sequence[Stored]) -> dict[UUID, KafkaError]:
-    """Those that Kafka has not acknowledged, and why."""
+def _send(producer: Producer, rejects: Sequence[StoredReject]) -> dict[UUID, KafkaError]:
+    """The rejects that Kafka has not acknowledged, and why."""
     failures = {reject.id: KafkaError(KafkaError._MSG_TIMED_OUT, "no answer") for reject in rejects}
 
     def delivered(error: KafkaError | None, _: Message, reject_id: UUID) -> None:
@@ -260,7 +260,7 @@ def _send(producer: Producer, rejects: Sequence[Stored]) -> dict[UUID, KafkaErro
     return failures
 
 
-def _headers(reject: Stored) -> list[tuple[str, str | bytes | None]]:
+def _headers(reject: StoredReject) -> list[tuple[str, str | bytes | None]]:
     appended = (reject.appended_at - EPOCH) // timedelta(milliseconds=1)
     first = EPOCH + timedelta(milliseconds=appended_ms(reject.own_headers, appended))
     ours = {
@@ -292,7 +292,7 @@ _ANY: Mapping[str, Any] = {
 }
 
 
-def _find(connection: psycopg.Connection, wanted: Wanted) -> list[Stored]:
+def _find(connection: psycopg.Connection, wanted: Wanted) -> list[StoredReject]:
     return _query(
         connection,
         "listed",
@@ -308,8 +308,10 @@ def _find(connection: psycopg.Connection, wanted: Wanted) -> list[Stored]:
     )
 
 
-def _query(connection: psycopg.Connection, name: str, values: Mapping[str, Any]) -> list[Stored]:
-    with connection.cursor(row_factory=class_row(Stored)) as cursor:
+def _query(
+    connection: psycopg.Connection, name: str, values: Mapping[str, Any]
+) -> list[StoredReject]:
+    with connection.cursor(row_factory=class_row(StoredReject)) as cursor:
         return cursor.execute(_SQL[name], values).fetchall()
 
 
@@ -330,7 +332,7 @@ def readable(value: bytes) -> str:
     return value.decode(errors="backslashreplace")
 
 
-def told(reject: Stored) -> str:
+def line(reject: StoredReject) -> str:
     """One line of a list."""
     codes = json.dumps([fault["code"] for fault in reject.faults])
     key = readable(reject.key or b"")

@@ -34,24 +34,24 @@ from schemas.topics import TOPICS
 log = structlog.get_logger(__name__)
 
 CONNECTIONS = 8
-"""Most connections of one worker to PostgreSQL: a few partitions at a time, and what it tells."""
+"""Most connections of one worker to PostgreSQL: a few partitions at a time, and the outbox."""
 
 
 STOP_SECONDS = 9.0
 """Longest orderly end. aiokafka's consumer does not stop while Kafka is away: its fetcher's close
-raises CancelledError, and Faust then waits for its thread for ever. Nothing is lost by leaving it:
-what is not committed is the successor's."""
+raises CancelledError, and Faust then waits for its thread forever. Nothing is lost by leaving it:
+the successor processes what is not committed."""
 
 
-# Against gaps in a worker's memory: glibc learns to keep the megabytes that a batch is as one
-# text, small pieces settle in between, and each thread has a heap of its own (mallopt(3)).
+# Against fragmentation of a worker's memory: glibc raises its mmap threshold to the megabytes of a
+# batch, small allocations end up in between, and each thread has a heap of its own (mallopt(3)).
 MALLOC_OPTIONS = {"M_MMAP_THRESHOLD": (-3, 256 * 1024), "M_ARENA_MAX": (-8, 1)}
 
 
 async def run(settings: Settings, kinds: Sequence[str]) -> None:
-    """Runs agents of these kinds until SIGTERM or SIGINT. Raises WorkerError where it cannot go on."""
+    """Runs agents of these kinds until SIGTERM or SIGINT. Raises WorkerError if it cannot go on."""
     _keep_memory_whole()
-    _tell_sentry(settings)
+    _configure_sentry(settings)
     database_url = settings.database_url.get_secret_value()
     check_migrated(database_url)
     names = [settings.topic_prefix + topic.name for topic in TOPICS]
@@ -76,7 +76,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                     try:
                         await asyncio.gather(*(app.start() for app in apps))
                     except KafkaConnectionError as error:
-                        raise _told(error) from error
+                        raise _worker_error(error) from error
                     health.begin()
                     log.info("worker started", action="worker_started", kinds=list(kinds))
                     while not stop.is_set() and not any(app.should_stop for app in apps):
@@ -86,7 +86,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                 await asyncio.gather(*(app.stop() for app in apps))
     for app in apps:
         if app.crash_reason is not None:
-            raise _told(app.crash_reason) from app.crash_reason
+            raise _worker_error(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
 
 
@@ -100,7 +100,7 @@ def _served(settings: Settings, health: Health) -> AbstractContextManager[int]:
     return served(settings.metrics_address, settings.metrics_port, health)
 
 
-def _tell_sentry(settings: Settings) -> None:
+def _configure_sentry(settings: Settings) -> None:
     try:
         error_reports.begin(settings.sentry_dsn, "worker")
     except ValueError as error:
@@ -108,7 +108,7 @@ def _tell_sentry(settings: Settings) -> None:
 
 
 def _asks(settings: Settings) -> Mapping[str, Ask]:
-    """How each server is asked whether it is there, by clients that nothing else uses."""
+    """A check of each server, by clients that nothing else uses."""
     admin = broker_topics.admin_client(settings)
     registry = settings.registry()
     return {
@@ -119,7 +119,7 @@ def _asks(settings: Settings) -> Mapping[str, Ask]:
 
 
 def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
-    """Where certificates are shown, by the server's name in the metrics."""
+    """Endpoints that show certificates, by the server's name in the metrics."""
     registry = urlsplit(settings.schema_registry_url)
     found: dict[str, Endpoint] = {}
     if settings.kafka_security_protocol.endswith("SSL"):
@@ -134,7 +134,7 @@ def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
 
 @asynccontextmanager
 async def _meanwhile(*watches: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs what has no end for as long as the block lasts."""
+    """Runs endless tasks for as long as the block lasts."""
     tasks = [asyncio.create_task(watch) for watch in watches]
     try:
         yield
@@ -161,7 +161,7 @@ def _end_in_time(apps: Sequence[Any]) -> None:
     def end() -> None:
         crashes = [app.crash_reason for app in apps if app.crash_reason is not None]
         log.error("worker ends without its consumers", action="stop_abandoned")
-        os._exit(_told(crashes[0]).exit_code if crashes else 0)
+        os._exit(_worker_error(crashes[0]).exit_code if crashes else 0)
 
     last_resort = threading.Timer(STOP_SECONDS, end)
     last_resort.daemon = True
@@ -171,8 +171,8 @@ def _end_in_time(apps: Sequence[Any]) -> None:
 _AWAY = (*AWAY, TimeoutError, KafkaConnectionError, KafkaTimeoutError)
 
 
-def _told(reason: BaseException) -> WorkerError:
-    """What a crash is to whoever started the worker."""
+def _worker_error(reason: BaseException) -> WorkerError:
+    """The error with which a crashed worker ends."""
     if isinstance(reason, WorkerError):
         return reason
     if isinstance(reason, _AWAY):

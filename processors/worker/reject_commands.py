@@ -45,7 +45,7 @@ def list_rejects(
     if as_json:
         typer.echo(json.dumps([reject.document() for reject in found], ensure_ascii=False))
     else:
-        typer.echo("\n".join(map(upstream_rejects.told, found)) or "no open rejects")
+        typer.echo("\n".join(map(upstream_rejects.line, found)) or "no open rejects")
 
 
 @rejects_app.command("show")

@@ -1,7 +1,7 @@
-"""The topology: which agents there are, what they read, and what they write with.
+"""The topology: all agents, the topics that they read, and their resources.
 
-Each kind of agent is a Faust app, and a consumer group, of its own: trouble in one never takes the
-partitions of another. One process may run several.
+Each kind of agent is a Faust app with a consumer group of its own: a failure of one never revokes the
+partitions of another. One process may run several kinds.
 """
 
 import tempfile
@@ -62,22 +62,22 @@ from schemas.topics import (
 )
 
 SEEK_SESSIONS = 2
-"""Longest seek, in session timeouts: what a dead worker holds is free before."""
+"""Longest seek, in session timeouts: locks of a dead worker are released before."""
 
 METADATA_SECONDS = 5
-"""How often the topics' partitions are asked for. A worker that started while the broker did may know
-none; as leader of its group it would assign none to anybody until it asks again."""
+"""Interval of refreshing the topics' metadata. A worker that started together with the broker may know no
+partitions; as leader of its group it would assign none until the next refresh."""
 
 FETCH_ROWS = 2000
-"""Most records in one batch from Kafka: what is in memory is counted in batches."""
+"""The most records of one fetch: memory is limited by the number of batches."""
 
 EVERY_MINUTE = "* * * * *"
-"""In cron's words. Who runs a job is not Faust's leader but the lease: docs/decisions/0010."""
+"""A cron expression. The lease decides who runs a job, not Faust's leader: docs/decisions/0010."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What the agents of one process share."""
+    """Resources that the agents of one process share."""
 
     settings: Settings
     pool: Pool
@@ -90,7 +90,7 @@ class World:
         return self.settings.topic_prefix + topic.name
 
     def reads(self, topic: Topic) -> str:
-        """The name of a topic that an agent of this worker reads; the metrics are told so."""
+        """The name of a topic that an agent of this worker reads; creates its metrics."""
         name = self.name(topic)
         metrics.LAST_COMMIT.labels(name).set_to_current_time()
         metrics.TOPIC_PARTITIONS.labels(name).set(self.identities[name].partitions)
@@ -126,12 +126,12 @@ def rows(world: World) -> faust.App:
         world.pool,
         sender(app),
     )
-    waiting = ChildType(
+    children = ChildType(
         TARGETS[SOUS_CATEGORIE.name],
         world.name(SOUS_CATEGORIE.topic),
         validators[SOUS_CATEGORIE.name],
     )
-    app.task(_sweep(world, waiting, outbox, lambda: app.consumer.assignment()).run)
+    app.task(_sweep(world, children, outbox, lambda: app.consumer.assignment()).run)
     naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
     companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_labels)
     app.task(partial(resolve_pages, world.pool))
@@ -139,7 +139,7 @@ def rows(world: World) -> faust.App:
     parked = partial(gauges.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
     app.task(partial(gauges.watch, parked))
     related_types = {
-        CATEGORIE.name: RelatedTypes(waiting, categories),
+        CATEGORIE.name: RelatedTypes(children, categories),
         SOUS_CATEGORIE.name: RelatedTypes(None, categories),
     }
     for name, target in {**TARGETS, ENTREPRISE.name: companies}.items():
@@ -150,9 +150,9 @@ def rows(world: World) -> faust.App:
 
 
 def _sweep(
-    world: World, waiting: ChildType, outbox: Outbox, assignment: Callable[[], Iterable[TP]]
+    world: World, children: ChildType, outbox: Outbox, assignment: Callable[[], Iterable[TP]]
 ) -> ParkedSweep:
-    return ParkedSweep(world.pool, waiting, outbox, assignment, world.settings.sweep_seconds)
+    return ParkedSweep(world.pool, children, outbox, assignment, world.settings.sweep_seconds)
 
 
 def _validators(world: World) -> dict[str, Validator]:
@@ -189,39 +189,39 @@ def imports(world: World) -> faust.App:
     async def publish(key: bytes, value: bytes | None) -> int:
         return await send(world.name(IMPORT_LOG), key, value, [])
 
-    def held() -> list[TP]:
+    def assigned() -> list[TP]:
         return [tp for tp in app.consumer.assignment() if tp.topic == events]
 
-    tracker = _tracker(world, publish, held)
+    tracker = _tracker(world, publish, assigned)
     app.task(tracker.follow)
-    app.task(partial(gauges.watch, partial(gauges.look_at_imports, world.pool, held)))
+    app.task(partial(gauges.watch, partial(gauges.look_at_imports, world.pool, assigned)))
     _drain(app, events, tracker.run)
     app.task(_counting(world, app, send).run)
     if world.settings.jobs_scheduled:
         look = Scheduler(world.settings, partial(datetime.now, UTC)).look
-        app.task(look)  # what was missed while nobody was there
+        app.task(look)  # for times that were missed while no worker ran
         app.crontab(EVERY_MINUTE)(look)
     _drain(app, world.reads(IMPORT_LOG), LogGuard(world.decoder(IMPORT_LOG), world.pool).run)
     return app
 
 
-def _tracker(world: World, publish: Publish, held: Callable[[], Iterable[TP]]) -> Tracker:
+def _tracker(world: World, publish: Publish, assigned: Callable[[], Iterable[TP]]) -> Tracker:
     return Tracker(
         world.decoder(IMPORT_EVENTS),
         world.encoder(IMPORT_LOG),
         world.pool,
         publish,
-        held,
+        assigned,
         {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
         world.settings.reader_gone_seconds,
     )
 
 
 def _counting(world: World, app: faust.App, send: Send) -> Counting:
-    """Of the worker that holds the first partition of the events."""
+    """Counts by the worker to which the first partition of the events is assigned."""
     first = TP(world.name(IMPORT_EVENTS), 0)
 
-    async def tell(key: bytes, value: bytes) -> None:
+    async def publish(key: bytes, value: bytes) -> None:
         await send(world.name(STATS), key, value, [])
 
     names = {name: world.name(target.import_type.topic) for name, target in TARGETS.items()}
@@ -233,7 +233,7 @@ def _counting(world: World, app: faust.App, send: Send) -> Counting:
             lambda *tps: app.consumer.highwaters(*tps),
         ),
         world.encoder(STATS),
-        tell,
+        publish,
         lambda: first in app.consumer.assignment(),
         {"day_limit": world.settings.ai_budget_day, "month_limit": world.settings.ai_budget_month},
     )
@@ -318,7 +318,7 @@ def _app(world: World, kind: str) -> faust.App:
 
 
 def _drain(app: faust.App, topic: str, run: Callable[..., Awaitable[None]]) -> None:
-    """An agent that hands the batches of `topic` to `run`."""
+    """An agent that passes the batches of `topic` to `run`."""
     channel = app.topic(
         topic,
         acks=False,

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from processors.database.queries import load
 from processors.imports.facts import ImportFacts
 from processors.jobs.job_list import LatestRun
-from processors.operator.upstream_rejects import Stored
+from processors.operator.upstream_rejects import StoredReject
 from processors.operator.waiting import UnresolvedCompany, WaitingRow
 from processors.rows.outbox import UnpublishedReject
 from processors.rows.parking.parked_rows import ParkedRow
@@ -65,14 +65,14 @@ STATEMENTS: Mapping[str, tuple[type, str, str, str, Mapping[str, object]]] = {
         NO_PARTITIONS,
     ),
     "listed-rejects": (
-        Stored,
+        StoredReject,
         "processors.operator",
         "upstream_rejects.sql",
         "listed",
         ANY_REJECT,
     ),
-    "chosen": (Stored, "processors.operator", "upstream_rejects.sql", "chosen", NO_IDS),
-    "locked": (Stored, "processors.operator", "upstream_rejects.sql", "locked", NO_IDS),
+    "chosen": (StoredReject, "processors.operator", "upstream_rejects.sql", "chosen", NO_IDS),
+    "locked": (StoredReject, "processors.operator", "upstream_rejects.sql", "locked", NO_IDS),
 }
 
 

@@ -59,7 +59,7 @@ def test_connections_prepare_nothing() -> None:
     connects = {
         name: found for name, text in texts.items() if (found := re.findall(CONNECTS, text))
     }
-    assert connects.keys() == {"database/connecting.py", "database/pool.py"}
+    assert connects.keys() == {"database/connection.py", "database/pool.py"}
     every = [found for some in connects.values() for found in some]
     assert [found for found in every if "**OPTIONS" not in found] == []
     assert [name for name, text in texts.items() if re.search(IMPORTS, text)] == []

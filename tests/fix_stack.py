@@ -212,11 +212,13 @@ def _run_preloaded(
 
 @cache
 def _template(server: str) -> str:
-    """A migrated database that others are copied from, 0.4 s faster than migrating each."""
+    """A database with the site's own tables, migrated: others are copied from it."""
     name = "migrated"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    migrate(f"{server.rsplit('/', 1)[0]}/{name}")
+    url = f"{server.rsplit('/', 1)[0]}/{name}"
+    subprocess.run([sys.executable, "-m", "tests.django_site", url], check=True)
+    migrate(url)
     return name
 
 

@@ -3,11 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
+from psycopg.errors import (
+    InvalidSchemaName,
+    TransactionTimeout,
+    UndefinedColumn,
+    UndefinedTable,
+)
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.errors import UnreachableError
@@ -127,25 +133,36 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """A transaction that PostgreSQL itself ends after the pool's `transaction_seconds`.
 
     Before PostgreSQL 17 there is no limit for the whole transaction, only for a statement and for
-    a pause between two. Raises TimeoutError if the server falls silent.
+    a pause between two. Raises TimeoutError if the server falls silent, and TransactionTimeout if
+    the connection was lost at the limit: during COPY and in a pipeline psycopg loses its SQLSTATE.
 
     JIT compilation is off: with sequential scans disabled the planner's costs reach its threshold,
-    and PostgreSQL 15 with its defaults compiles for seconds to merge one row.
+    and PostgreSQL 15 with its defaults compiles for seconds to merge one row. Constraints are not
+    deferred: Django defers foreign keys, and an error at COMMIT would name no row.
     """
     limit = f"{pool.transaction_seconds * 1000:.0f}ms"
-    async with connected(pool) as connection, connection.transaction():
-        async with connection.pipeline():
-            await connection.execute(
-                """
-                SELECT set_config('jit', 'off', true),
-                    set_config('statement_timeout', %(limit)s, true),
-                    set_config('idle_in_transaction_session_timeout', %(limit)s, true),
-                    CASE WHEN current_setting('server_version_num')::int >= 170000
-                        THEN set_config('transaction_timeout', %(limit)s, true) END
-                """,
-                {"limit": limit},
-            )
-        yield connection
+    started = monotonic()
+    try:
+        async with connected(pool) as connection, connection.transaction():
+            async with connection.pipeline():
+                await connection.execute(
+                    """
+                    SELECT set_config('jit', 'off', true),
+                        set_config('statement_timeout', %(limit)s, true),
+                        set_config('idle_in_transaction_session_timeout', %(limit)s, true),
+                        CASE WHEN current_setting('server_version_num')::int >= 170000
+                            THEN set_config('transaction_timeout', %(limit)s, true) END
+                    """,
+                    {"limit": limit},
+                )
+                await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            yield connection
+    except OperationalError as error:
+        if error.sqlstate is None and monotonic() - started >= pool.transaction_seconds:
+            raise TransactionTimeout(
+                "the connection was lost at the transaction's limit"
+            ) from error
+        raise
 
 
 def address(database_url: str) -> tuple[str, int] | None:

@@ -91,8 +91,16 @@ class Subscription:
 class Newest(LogReader):
     """The newest record of every key of a compacted topic, by that field of the record."""
 
-    def __init__(self, settings: Settings, registry: Registry, topic: Topic, field: str) -> None:
-        super().__init__(settings, topic)
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        topic: Topic,
+        field: str,
+        *,
+        follows: bool = False,
+    ) -> None:
+        super().__init__(settings, topic, follows=follows)
         self._decoder = Decoder(str(topic.record), registry)
         self._field = field
         self.records: dict[str, dict[str, Any]] = {}
@@ -124,16 +132,16 @@ class Newest(LogReader):
         return record
 
 
-def tokens(settings: Settings, registry: Registry) -> Newest:
+def tokens(settings: Settings, registry: Registry, *, follows: bool = False) -> Newest:
     """The tokens, by id."""
-    return Newest(settings, registry, GATEWAY_TOKENS, "id")
+    return Newest(settings, registry, GATEWAY_TOKENS, "id", follows=follows)
 
 
 class _Submissions(LogReader):
     """Imports that are submitted from now on."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
-        super().__init__(settings, IMPORT_EVENTS)
+        super().__init__(settings, IMPORT_EVENTS, follows=True)
         self._decoder = Decoder("import_event", registry)
 
     def changed(self, timeout_seconds: float) -> list[State]:
@@ -211,7 +219,7 @@ def follow_states(
     """Followers that keep `states` up to date."""
 
     def imports(follower: Follower, registry: Registry) -> None:
-        with ImportLog(settings, registry) as log:
+        with ImportLog(settings, registry, follows=True) as log:
             log.start(timeout_seconds=_KAFKA_SECONDS)
             _post(loop, states.replace, dict(log.read()))
             follower.ready()
@@ -237,12 +245,14 @@ Take = Callable[[dict[str, dict[str, Any]]], None]
 
 def follow_tokens(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the tokens that change."""
-    return Follower("tokens", _following(partial(tokens, settings), take, loop), settings)
+    return Follower(
+        "tokens", _following(partial(tokens, settings, follows=True), take, loop), settings
+    )
 
 
 def follow_stats(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the counts that change, by subject."""
-    stats = partial(Newest, settings, topic=STATS, field="name")
+    stats = partial(Newest, settings, topic=STATS, field="name", follows=True)
     return Follower("stats", _following(stats, take, loop), settings, needed=False)
 
 

@@ -18,8 +18,8 @@ _LOGGER = logging.getLogger(__name__)
 class ImportLog(LogReader):
     """The states of imports. Of two states of one import the higher version holds."""
 
-    def __init__(self, settings: Settings, schemas: SchemaSource) -> None:
-        super().__init__(settings, IMPORT_LOG)
+    def __init__(self, settings: Settings, schemas: SchemaSource, *, follows: bool = False) -> None:
+        super().__init__(settings, IMPORT_LOG, follows=follows)
         self._decoder = Decoder("import_state", schemas)
         self._states: dict[str, State] = {}
 

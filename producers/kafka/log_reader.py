@@ -27,11 +27,18 @@ from schemas.topics import Topic
 _LOGGER = logging.getLogger(__name__)
 _SILENCE_SECONDS = 10.0
 
+_READ_WAIT_MS, _FOLLOW_WAIT_MS = 20, 250
+"""How long the broker may hold a fetch while nothing is new. The end of a topic is reported after
+one such fetch, and an idle reader sends one fetch after the other."""
+
 
 class LogReader:
-    """All partitions of a topic, or one of them, from the beginning."""
+    """All partitions of a topic, or one of them, from the beginning.
 
-    def __init__(self, settings: Settings, topic: Topic) -> None:
+    `follows`: the reader stays for hours. It then sends fewer fetches, and is up to date later.
+    """
+
+    def __init__(self, settings: Settings, topic: Topic, *, follows: bool = False) -> None:
         self._settings = settings
         self._topic = topic
         self._partitions: set[int] = set()
@@ -45,8 +52,7 @@ class LogReader:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                # How long the end of the log takes to be told, and to be told again.
-                "fetch.wait.max.ms": 20,
+                "fetch.wait.max.ms": _FOLLOW_WAIT_MS if follows else _READ_WAIT_MS,
             }
         )
 

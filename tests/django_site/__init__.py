@@ -1,0 +1,1 @@
+"""The site's own models and tables, as Django makes them (domain: companies, trades, cities, reviews)."""

@@ -1,0 +1,1 @@
+"""PostgreSQL servers that others built: Debian's, and one of each supported major version."""

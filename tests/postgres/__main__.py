@@ -1,0 +1,46 @@
+"""`make test-postgres`: the tests that write to the site's tables, on every supported server.
+
+Names of servers choose among them: debian-15, 15, 16, 17, 18.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.postgres.servers import OtherPostgres, debian, fetched, pinned
+
+TESTS = (
+    "tests/integration/test_writing.py",
+    "tests/integration/test_types_writing.py",
+    "tests/integration/test_tracker_writing.py",
+    "tests/integration/test_site_tables.py",
+)
+
+
+def run(name: str, programs: Path) -> int:
+    """The exit code of pytest on this server."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = OtherPostgres(Path(folder), programs)
+        server.start()
+        try:
+            print(f"PostgreSQL {name}", flush=True)
+            return subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", *TESTS],
+                env={**os.environ, server.variable: server.url},
+                check=False,
+            ).returncode
+        finally:
+            server.stop()
+
+
+def main(names: list[str]) -> int:
+    """Servers that cannot be fetched fail the run: what was not tried is not supported."""
+    found = debian()
+    chosen = names or [*found, *pinned()]
+    codes = [run(name, found.get(name) or fetched(pinned()[name])) for name in chosen]
+    return max(codes, default=2)
+
+
+sys.exit(main(sys.argv[1:]))

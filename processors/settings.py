@@ -69,6 +69,14 @@ class Settings(CommonSettings):
             "created by itself.",
         ),
     ] = 30.0
+    halt_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="How long a halted partition waits before it is tried again: its cause may "
+            "be gone. One that the reject limit halts is not tried again.",
+        ),
+    ] = 60.0
     reader_gone_seconds: Annotated[
         float,
         Field(

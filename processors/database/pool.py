@@ -10,16 +10,24 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import (
     InvalidSchemaName,
+    NotNullViolation,
+    SerializationFailure,
     TransactionTimeout,
     UndefinedColumn,
     UndefinedTable,
 )
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from processors.database.site_tables import SiteTables
 from processors.errors import UnreachableError
 from processors.settings import DEFAULT_SESSION_SECONDS
 
-Connection = AsyncConnection[tuple[Any, ...]]
+
+class Connection(AsyncConnection[tuple[Any, ...]]):
+    """A connection of a pool; `site` completes the statements that insert into the site's tables."""
+
+    site: SiteTables = SiteTables()
+
 
 TRANSACTION_SHARE = 0.8
 """Share of the session timeout, after which a worker is considered dead: a process that stops in the
@@ -46,6 +54,7 @@ class Pool(AsyncConnectionPool[Connection]):
     """Connections for transactions of at most `transaction_seconds`."""
 
     transaction_seconds: float
+    site: SiteTables
 
     @property
     def silence_seconds(self) -> float:
@@ -61,17 +70,25 @@ async def open_pool(
 
     `session_seconds` is the session timeout of the worker that they belong to.
     """
+    site = SiteTables()
+
+    async def configure(connection: Connection) -> None:
+        connection.site = site
+
     pool = Pool(
         database_url,
         min_size=1,
         max_size=size,
         open=False,
+        connection_class=Connection,
+        configure=configure,
         timeout=CONNECT_SECONDS,
         # Else its pauses grow to minutes, which delays reconnecting to a server that is back.
         reconnect_timeout=CONNECT_SECONDS,
         kwargs={**OPTIONS, **_KEEPALIVE},
     )
     pool.transaction_seconds = TRANSACTION_SHARE * session_seconds
+    pool.site = site
     try:
         await pool.open(wait=True, timeout=10)
     except PoolTimeout as error:
@@ -80,6 +97,8 @@ async def open_pool(
             f"PostgreSQL (FOX_DATABASE_URL): {await _reason(database_url)}"
         ) from error
     async with pool:
+        async with pool.connection() as connection:
+            await site.look(connection)
         yield pool
 
 
@@ -138,7 +157,8 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
     JIT compilation is off: with sequential scans disabled the planner's costs reach its threshold,
     and PostgreSQL 15 with its defaults compiles for seconds to merge one row. Constraints are not
-    deferred: Django defers foreign keys, and an error at COMMIT would name no row.
+    deferred: Django defers foreign keys, and an error at COMMIT would name no row. Raises
+    SerializationFailure if a column that the site has just added must have a value.
     """
     limit = f"{pool.transaction_seconds * 1000:.0f}ms"
     started = monotonic()
@@ -157,6 +177,13 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                 )
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             yield connection
+    except NotNullViolation as error:
+        if not pool.site.is_violated(error):
+            raise
+        table, column = error.diag.table_name, error.diag.column_name
+        async with connected(pool) as connection:
+            await pool.site.look(connection)
+        raise SerializationFailure(f"the site has added the column {table}.{column}") from error
     except OperationalError as error:
         if error.sqlstate is None and monotonic() - started >= pool.transaction_seconds:
             raise TransactionTimeout(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, LiteralString, NamedTuple
 
+import psycopg
 import structlog
 from psycopg import AsyncConnection, Connection, sql
 
@@ -156,7 +157,7 @@ class SiteTables:
         self._logged: set[tuple[str, str]] = set()
 
     async def look(self, connection: "AsyncConnection[Any]") -> None:
-        """Reads the catalogue. Call it at the start, and if `is_missing` says so."""
+        """Reads the catalogue. Call it at the start, and after `is_violated`."""
         cursor = await connection.execute(_REQUIRED, {"tables": list(TABLES)})
         self._columns, self._completed = {}, {}
         for column in required(await cursor.fetchall()):
@@ -169,12 +170,17 @@ class SiteTables:
             known = self._completed[statement] = self._complete(statement)
         return known
 
-    def is_missing(self, table: str | None, column: str | None) -> bool:
-        """Whether a violated NOT NULL is of a column that no completed statement named.
+    def is_violated(self, error: psycopg.Error) -> bool:
+        """Whether NOT NULL is violated by a column that the completed statement does not name.
 
         No row is at fault then: the site has added the column since `look`.
         """
-        return table in self._named and column not in self._named[table]
+        table = error.diag.table_name
+        return (
+            isinstance(error, psycopg.errors.NotNullViolation)
+            and table in self._named
+            and error.diag.column_name not in self._named[table]
+        )
 
     def _complete(self, statement: LiteralString) -> LiteralString:
         found = inserted(statement)

@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 from faust.types import TP
 from psycopg.types.json import Jsonb
@@ -21,6 +22,7 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
+from processors.database.site_tables import UnfilledColumnError
 from processors.imports.facts import ImportFacts, read_facts
 from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
 from processors.kafka.batch import Batch
@@ -332,14 +334,24 @@ def _has_changed(facts: ImportFacts, state: State, known: State | None) -> bool:
 
 async def _store(connection: Connection, state: State) -> None:
     await connection.execute(_SQL["changed"], state)
-    await connection.execute(
-        _SQL["site"],
-        {
-            **state,
-            "site_status": SITE_STATUS.get(state["status"], state["status"]),
-            "site_total": state["total_rows"] or 0,
-        },
-    )
+    parameters = {
+        **state,
+        "site_status": SITE_STATUS.get(state["status"], state["status"]),
+        "site_total": state["total_rows"] or 0,
+    }
+    try:
+        async with connection.transaction():
+            await connection.execute(connection.site.complete(_SQL["site"]), parameters)
+    except (psycopg.Error, UnfilledColumnError) as error:
+        # What the site's own log refuses must not hold up the imports themselves.
+        if isinstance(error, psycopg.Error) and (
+            is_transient(error) or connection.site.is_violated(error)
+        ):
+            raise
+        log.warning(
+            "the site's import log refuses an import", action="site_log_refuses",
+            import_id=state["id"], reason=str(error),
+        )  # fmt: skip
 
 
 def _count(facts: ImportFacts, state: State) -> None:

@@ -112,7 +112,7 @@ WHERE id = %(id)s
 INSERT INTO core_importlog (
     id, import_type, status, file_name, generate_ai_content, ai_generation_started,
     ai_generation_completed, total_rows, success_rows, error_rows, errors, created_at,
-    started_at, completed_at
+    started_at, completed_at /* filled columns */
 )
 VALUES (
     %(id)s, %(import_type)s, %(site_status)s, left(%(file_name)s, 255), %(generate_ai_content)s,
@@ -124,7 +124,7 @@ VALUES (
             SELECT line, faults FROM ingest.rejects WHERE import_id = %(id)s AND settled_by IS NULL ORDER BY line LIMIT 50
         ) firsts
     ),
-    %(created_at)s, %(started_at)s, %(completed_at)s
+    %(created_at)s, %(started_at)s, %(completed_at)s /* filled values */
 )
 ON CONFLICT (id) DO UPDATE SET
     status = EXCLUDED.status, generate_ai_content = EXCLUDED.generate_ai_content,

@@ -80,6 +80,7 @@ class BatchConsumer(driver.Consumer):
         self.halted: set[TP] = set()
         self._most_unwritten = self.transport.most_unwritten
         self._seek_seconds = self.transport.seek_seconds
+        self._halt_seconds = self.transport.halt_seconds
         self._delivered: dict[TP, deque[_Delivered]] = defaultdict(deque)
 
     def _new_consumer_thread(self) -> FetchThread:
@@ -139,11 +140,24 @@ class BatchConsumer(driver.Consumer):
         if tp in self._assignment_tokens:
             await self._seek_or_crash({tp})
 
-    def halt(self, batch: Batch) -> None:
-        """Delivers nothing more of the batch's partition until the next rebalance."""
+    def halt(self, batch: Batch, *, again: bool) -> None:
+        """Delivers nothing more of the batch's partition until the next rebalance.
+
+        `again`: or for `halt_seconds`, because the cause may be gone by then.
+        """
         self._forget({batch.tp})
         self.halted.add(batch.tp)
         self.pause_partitions({batch.tp})
+        if again:
+            self.add_future(self._seek_halted(batch.tp, self.app.consumer_generation_id))
+
+    async def _seek_halted(self, tp: TP, generation: int) -> None:
+        await self.sleep(self._halt_seconds)
+        if self.should_stop or self.app.consumer_generation_id != generation:
+            return  # the rebalance has sought it
+        self.halted.discard(tp)
+        if await self._seek_or_crash({tp}) and self.app.consumer_generation_id == generation:
+            self.resume_partitions({tp})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         # A rebalance seeks every partition anew, those that stay assigned as well.
@@ -328,9 +342,11 @@ class BatchTransport(driver.Transport):
         positions: Positions,
         most_unwritten: int,
         seek_seconds: float,
+        halt_seconds: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.positions = positions
         self.most_unwritten = most_unwritten
         self.seek_seconds = seek_seconds
+        self.halt_seconds = halt_seconds

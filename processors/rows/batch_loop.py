@@ -11,6 +11,7 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Pool
+from processors.database.site_tables import UnfilledColumnError
 from processors.errors import BatchTooLargeError
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
@@ -57,8 +58,8 @@ async def process_batch(
     One result, or several if the batch was too large for a transaction. An empty list if this call
     did not write it: it was applied before (only the response to a COMMIT was lost), its partition
     was revoked, or it is fenced and the partition was sought anew. If neither a server nor a row is
-    to blame, the partition is halted until an operator acts, and the reason is stored by `pool`; the
-    other partitions go on.
+    to blame, the partition is halted, and the reason is stored by `pool`; the other partitions go on.
+    A halt is retried every minute, because its cause is outside; one by the reject limit is not.
     """
     batch_log = log.bind(topic=batch.topic, partition=batch.partition, start=batch.start)
     try:
@@ -79,9 +80,9 @@ async def process_batch(
                 "batch is not the next one", action="batch_fenced", stored=error.stored
             )
             await consumer.seek_again(batch)
-    except (psycopg.Error, RejectLimitError) as error:
+    except (psycopg.Error, UnfilledColumnError, RejectLimitError) as error:
         batch_log.exception("partition halted", action="partition_halted")
-        consumer.halt(batch)
+        consumer.halt(batch, again=not isinstance(error, RejectLimitError))
         await store_halt(pool, batch, str(error))
     return []
 

@@ -310,6 +310,7 @@ def _app(world: World, kind: str) -> faust.App:
         positions=positions,
         most_unwritten=3 * settings.batch_rows,  # what is written, what goes next, what comes
         seek_seconds=SEEK_SESSIONS * settings.session_seconds,
+        halt_seconds=settings.halt_seconds,
     )
     lag = Lag(positions.read, lambda: app.consumer)
     app.task(lag.watch)

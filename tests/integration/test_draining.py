@@ -202,6 +202,7 @@ async def reading(
     stored: Mapping[TP, int] | None = None,
     positions: Positions | None = None,
     seek_seconds: float = 20.0,
+    halt_seconds: float = 60.0,
     prepare: Callable[[faust.App], None] = lambda _: None,
     **settings: object,
 ) -> AsyncIterator[Reader]:
@@ -219,6 +220,7 @@ async def reading(
         positions=found.positions,
         most_unwritten=MOST_UNWRITTEN,
         seek_seconds=seek_seconds,
+        halt_seconds=halt_seconds,
     )
     wiring._drain(app, topic.name, found.run)
     prepare(app)
@@ -638,7 +640,7 @@ async def test_halted_partition(wide: Topic) -> None:
 
     async with reading(wide) as reader:
         await until(lambda: reader.batches)
-        reader.consumer.halt(reader.batches[0])
+        reader.consumer.halt(reader.batches[0], again=False)
         assert not reader.consumer.is_current(reader.batches[0])
         wide.put(10, 19, 0)
         for partition in (1, 2, 3):
@@ -700,7 +702,7 @@ async def test_what_a_consumer_waits_for(topic: Topic) -> None:
         await until(lambda: reader.consumer.waits_for() is None)
 
         await until(lambda: reader.batches)
-        reader.consumer.halt(reader.batches[0])
+        reader.consumer.halt(reader.batches[0], again=False)
         assert reader.consumer.waits_for() == f"an operator: {topic.name}[0] is halted"
 
 

@@ -18,7 +18,7 @@ class Blame(Enum):
 _SERVER_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 # A fail-over made it read-only, a lock is taken, the database is being created anew.
 _SERVER_STATES = frozenset({"25006", "55P03", "3D000"})
-_ROW_CLASSES = frozenset({"22", "23", "54"})
+_ROW_CLASSES = frozenset({"22", "23", "54", "P0"})  # P0: a trigger of the site raises
 
 _TIMEOUTS = frozenset({"57014", "25P03", "25P04"})  # of a statement, a pause, a transaction
 

@@ -59,9 +59,10 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
 ), made AS (
     INSERT INTO enterprise_prolocalisation AS stored (
         id, created_at, updated_at, entreprise_id, sous_categorie_id, ville_id, ingest_made
+        /* filled columns */
     )
     SELECT md5(id::text || sous_categorie_id || ville_id)::uuid, now(), now(), id,
-        sous_categorie_id, ville_id, true
+        sous_categorie_id, ville_id, true /* filled values */
     FROM resolved
     WHERE missing IS NULL
     ORDER BY id

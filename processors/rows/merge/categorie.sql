@@ -58,10 +58,10 @@ WITH given AS MATERIALIZED (
     INSERT INTO category_categorie (
         id, created_at, updated_at, nom, slug, description, meta_description, ordre, ingest_key,
         ingest_observed_at, ingest_import_id, ingest_line, ingest_partition, ingest_offset,
-        ingest_outcome
+        ingest_outcome /* filled columns */
     )
     SELECT id, now(), now(), nom, key, coalesce(description, ''), coalesce(meta_description, ''),
-        coalesce(ordre, 0), key, observed_at, import_id, line, %(partition)s, offset_, 'i'
+        coalesce(ordre, 0), key, observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
     FROM fresh
 )
 -- Rows without an outcome go to the next pass. By groups, as joins of such lists would be quadratic here.

@@ -68,13 +68,13 @@ WITH found AS (
         id, created_at, updated_at, siren, nom, siret, nom_commercial, adresse, code_postal,
         ville_nom, naf_code, naf_libelle, telephone, email_contact, site_web, is_active,
         ingest_observed_at, ingest_import_id, ingest_line, ingest_partition, ingest_offset,
-        ingest_outcome
+        ingest_outcome /* filled columns */
     )
     SELECT id, now(), now(), siren, nom, siret, coalesce(nom_commercial, ''),
         coalesce(adresse, ''), coalesce(code_postal, ''), coalesce(ville_nom, ''),
         coalesce(naf_code, ''), coalesce(naf_libelle, own_libelle, ''), coalesce(telephone, ''),
         coalesce(email_contact, ''), coalesce(site_web, ''), coalesce(is_active, true),
-        observed_at, import_id, line, %(partition)s, offset_, 'i'
+        observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
     FROM fresh
 )
 SELECT import_id, outcome, sum(counted), sum(repeated), resolving

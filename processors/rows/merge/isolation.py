@@ -60,7 +60,7 @@ async def _isolate(
             await connection.execute("DROP TABLE staging")
             return merged
     except psycopg.Error as error:
-        if blame(error) is not Blame.ROWS:
+        if blame(error) is not Blame.ROWS or connection.site.is_violated(error):
             raise
         _check_parent(target, error)
         parts = _parts(staged)

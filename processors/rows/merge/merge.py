@@ -150,12 +150,13 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
         async with cursor.copy(into) as copy:
             await copy.write(lines)
         del lines  # frees memory while PostgreSQL merges them
+        statement = connection.site.complete(queries["merge"])
         for round_ in range(max(staged.rounds) + 1):
             parameters = {"round": round_, "topic": origin.topic, "partition": origin.partition,
                           "released": origin.released}  # fmt: skip
             offsets: list[int] | None = None
             for _ in range(MOST_PASSES):
-                await cursor.execute(queries["merge"], {**parameters, "offsets": offsets})
+                await cursor.execute(statement, {**parameters, "offsets": offsets})
                 offsets = _add_outcomes(await cursor.fetchall(), staged, merged)
                 if not offsets:
                     break

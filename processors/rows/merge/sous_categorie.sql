@@ -112,7 +112,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO subcategory_souscategorie (
         id, created_at, updated_at, categorie_id, nom, slug, description, meta_description,
         mots_cles, ordre, ingest_key, ingest_observed_at, ingest_import_id, ingest_line,
-        ingest_partition, ingest_offset, ingest_outcome
+        ingest_partition, ingest_offset, ingest_outcome /* filled columns */
     )
     SELECT
         -- The site may have given the one that had this id to another category.
@@ -123,7 +123,7 @@ WITH given AS MATERIALIZED (
         END,
         now(), now(), categorie_id, nom, slug, coalesce(description, ''),
         coalesce(meta_description, ''), coalesce(mots_cles, ''), coalesce(ordre, 0), own_key,
-        observed_at, import_id, line, %(partition)s, offset_, 'i'
+        observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
     FROM addressed a
     ORDER BY slug, offset_
     ON CONFLICT (slug) DO NOTHING

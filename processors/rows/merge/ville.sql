@@ -56,13 +56,13 @@ WITH found AS (
     INSERT INTO location_ville (
         id, created_at, updated_at, slug, nom, code_postal_principal, codes_postaux, departement,
         region, lat, lng, population, ingest_observed_at, ingest_import_id, ingest_line,
-        ingest_partition, ingest_offset, ingest_outcome
+        ingest_partition, ingest_offset, ingest_outcome /* filled columns */
     )
     SELECT id, now(), now(), key, nom, code_postal_principal,
         coalesce(codes_postaux, jsonb_build_array(code_postal_principal)),
         coalesce(departement, own_departement), coalesce(region, own_region),
         coalesce(lat, 0), coalesce(lng, 0), coalesce(population, 0),
-        observed_at, import_id, line, %(partition)s, offset_, 'i'
+        observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
     FROM fresh
 )
 SELECT import_id, outcome, sum(counted), sum(repeated), resolving

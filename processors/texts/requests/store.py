@@ -305,7 +305,7 @@ async def _fill(connection: Connection, request: Request, texts: dict[str, str])
 async def _synthesis(connection: Connection, request: Request, content: Content) -> None:
     """Writes the synthesis of a page's public reviews, and what they come to, on its page."""
     cursor = await connection.execute(
-        _SQL["synthesis"],
+        connection.site.complete(_SQL["synthesis"]),
         {
             "entity_id": request.entity_id,
             "job_id": str(request.id),

@@ -277,12 +277,12 @@ INSERT INTO reviews_avisdecrypte (
     id, created_at, updated_at, entreprise_id, pro_localisation_id, texte_brut, texte_decrypte,
     source, has_reviews, review_source, review_rating, review_count, job_id, ai_payload,
     date_generation, date_expiration, needs_regeneration, avis_decryptes_json,
-    synthese_points_forts, tendance_recente, bilan_synthetique
+    synthese_points_forts, tendance_recente, bilan_synthetique /* filled columns */
 )
 SELECT ingest.request_id('synthesis', p.id, 'AVIS'), now(), now(), p.entreprise_id, p.id,
     r.texts, %(texte)s, 'ai_generated', true, r.sources, r.rating, r.reviews, %(job_id)s,
     %(payload)s, now(), now() + interval '90 days', false, r.list, %(points)s, %(tendance)s,
-    %(bilan)s
+    %(bilan)s /* filled values */
 FROM enterprise_prolocalisation p
 CROSS JOIN LATERAL (
     SELECT string_agg(texte, E'\n\n' ORDER BY date_avis DESC, id) AS texts,

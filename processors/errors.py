@@ -1,28 +1,28 @@
-"""What can stop a worker, or a part of it.
+"""Errors that stop a worker, or a partition.
 
 WorkerError
-├── ConfigurationError    somebody has to change something; exit code 2
-│   └── PositionLostError Kafka no longer holds what PostgreSQL asks for
+├── ConfigurationError    the configuration has to be changed; exit code 2
+│   └── PositionLostError Kafka no longer retains the position in PostgreSQL
 └── UnreachableError      a server cannot be reached; exit code 5
 
-BatchTooLargeError        a batch is written in halves; no worker ends for it
+BatchTooLargeError        a batch is written in halves; the worker goes on
 """
 
 
 class WorkerError(Exception):
-    """The worker cannot go on; the message says who has to do what."""
+    """The worker cannot go on; the message says what has to be done."""
 
     exit_code = 1
 
 
 class ConfigurationError(WorkerError):
-    """Something outside of foxstream is not as it has to be."""
+    """Something outside of foxstream is configured wrongly."""
 
     exit_code = 2
 
 
 class PositionLostError(ConfigurationError):
-    """Reading on would skip records: Kafka does not hold the position stored in PostgreSQL."""
+    """Reading on would skip records: Kafka does not retain the position stored in PostgreSQL."""
 
 
 class UnreachableError(WorkerError):

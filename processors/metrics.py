@@ -1,6 +1,6 @@
-"""What the worker counts: the catalogue, docs/metrics.md is made of it. Served on /metrics.
+"""Catalogue of the worker's metrics; docs/metrics.md is generated from it. Served on /metrics.
 
-Each says how it adds up over several workers, where it is not a plain sum.
+A help text says how to aggregate over several workers if that is not a plain sum.
 """
 
 import platform
@@ -10,15 +10,15 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 
 BUILD = Info("fox_build", "What runs here.")
 BUILD.info({"version": version("foxstream"), "python": platform.python_version()})
-READY = Gauge("fox_worker_ready", "1 while /readyz answers 200: this worker does its part.")
+READY = Gauge("fox_worker_ready", "1 while /readyz returns 200: this worker is ready.")
 SERVER_REACHABLE = Gauge(
     "fox_server_reachable",
-    "1 while kafka, postgresql or the registry answers this process. 0: nothing is lost, rows wait.",
+    "1 while kafka, postgresql or the registry responds to this process. 0: nothing is lost, rows wait.",
     ("server",),
 )
 CERTIFICATE_EXPIRY = Gauge(
     "fox_certificate_expiry_timestamp_seconds",
-    "Unix time at which the certificate that a server shows ends. No series: no TLS.",
+    "Unix time at which the certificate of a server expires. No series: no TLS.",
     ("server",),
 )
 
@@ -29,12 +29,12 @@ ROWS = Counter(
 )
 REJECTS = Counter(
     "fox_rejects_total",
-    "Rejected rows by the first thing wrong with them. Rising: look at 'foxstream errors'.",
+    "Rejected rows by their first fault. Rising: look at 'foxstream errors'.",
     ("type", "code"),
 )
 BATCH_SECONDS = Histogram(
     "fox_batch_seconds",
-    "From a batch being taken up to its commit, retries included.",
+    "From the start of a batch to its commit, retries included.",
     ("type",),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
@@ -46,12 +46,12 @@ BATCH_ROWS = Histogram(
 )
 RETRIES = Counter(
     "fox_batch_retries_total",
-    "Transactions tried again, because a server failed. Rising: look at PostgreSQL.",
+    "Transactions retried because a server failed. Rising: look at PostgreSQL.",
     ("topic",),
 )
 PARTITIONS_HALTED = Gauge(
     "fox_partitions_halted",
-    "Partitions that this worker stopped writing until somebody mends what its log names.",
+    "Partitions that this worker does not write until the cause named in its log is fixed.",
     ("topic",),
 )
 LAST_COMMIT = Gauge(
@@ -62,8 +62,8 @@ LAST_COMMIT = Gauge(
 )
 TOPIC_PARTITIONS = Gauge(
     "fox_topic_partitions",
-    "Partitions of a topic that this worker reads or shares. More than those whose lag is told: "
-    "some are read by nobody.",
+    "Partitions of a topic that this worker reads or shares. More than those with a lag: some are "
+    "not read by any worker.",
     ("topic",),
 )
 LAG_ROWS = Gauge(
@@ -78,7 +78,7 @@ LAG_SECONDS = Gauge(
 )
 POSITION_GAP = Gauge(
     "fox_position_gap_rows",
-    "Offsets between the position in PostgreSQL and what Kafka holds, where it does not hold the "
+    "Offsets between the position in PostgreSQL and what Kafka retains, if Kafka does not retain the "
     "position any more (or not yet). Above 0: rows may be lost at the next restart.",
     ("topic", "partition"),
 )
@@ -90,54 +90,54 @@ ROWS_PARKED = Gauge(
 )
 PAGES_UNRESOLVED = Gauge(
     "fox_pages_unresolved",
-    "Companies without a page for want of a mapping, a sub-category or a city. Every worker of rows "
-    "tells all of them. Rising: load what is missing.",
+    "Companies without a page because a mapping, a sub-category or a city is missing. Every worker of "
+    "rows reports all of them. Rising: load what is missing.",
     ("reason",),
 )
-IMPORTS_FINISHED = Counter("fox_imports_total", "Imports that ended.", ("type", "status"))
+IMPORTS_FINISHED = Counter("fox_imports_total", "Finished imports.", ("type", "status"))
 IMPORT_SECONDS = Histogram(
     "fox_import_seconds",
-    "From the first row of an import being written to its end.",
+    "From the first written row of an import to its end.",
     ("type", "status"),
     buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21_600),
 )
 IMPORTS_UNFINISHED = Gauge(
-    "fox_imports_unfinished", "Imports that have not ended, of the partitions of this worker."
+    "fox_imports_unfinished", "Unfinished imports of the partitions of this worker."
 )
 IMPORT_OLDEST = Gauge(
     "fox_import_oldest_unfinished_seconds",
-    "Age of the oldest import of this worker's partitions that has not ended, those that somebody "
-    "paused left out. The highest of all workers counts; 0: there is none.",
+    "Age of the oldest unfinished import of this worker's partitions, paused ones left out. The "
+    "highest of all workers counts; 0: there is none.",
 )
 ACCOUNTING_DRIFT = Gauge(
     "fox_accounting_drift_rows",
-    "Rows of this worker's imports that have no outcome although the import ended (within a day), "
-    "or more than one. Anything but 0 is a fault of foxstream.",
+    "Rows of this worker's imports that have no outcome although the import is finished (within a "
+    "day), or more than one. Anything but 0 is a fault of foxstream.",
 )
 JOB_RUNS = Counter(
     "fox_job_runs_total",
-    "Runs of jobs by the clock, by what became of them: done, failed, stopped (with its worker).",
+    "Scheduled runs of jobs by outcome: done, failed, stopped (with its worker).",
     ("name", "outcome"),
 )
 JOB_DONE = Gauge(
     "fox_job_last_success_timestamp_seconds",
-    "When the last run of a job ended well, by hand or by the clock. All workers say the same.",
+    "End of the last successful run of a job, by hand or scheduled. All workers report the same.",
     ("name",),
 )
 JOB_FAILED = Gauge(
     "fox_job_last_run_failed",
-    "1 where the last run of a job that ended failed or died: 'foxstream-worker jobs' says why.",
+    "1 if the last ended run of a job failed or died: 'foxstream-worker jobs' says why.",
     ("name",),
 )
 ENRICHMENT_REQUESTS = Counter(
     "fox_enrichment_requests_total",
-    "Requests for texts by what became of them: done, cached (answered before), failed, left (the "
-    "time of its import was over), retried, changed (the row changed meanwhile: asked anew).",
+    "Requests for texts by outcome: done, cached (answered before), failed, left (the "
+    "time of its import was over), retried, changed (the row changed meanwhile: requested anew).",
     ("outcome",),
 )
 ENRICHMENT_PENDING = Gauge(
     "fox_enrichment_pending",
-    "Requests for texts that wait or are worked on. Every worker of texts tells all of them.",
+    "Requests for texts that wait or are in progress. Every worker of texts reports all of them.",
 )
 AI_CALLS = Counter(
     "fox_ai_calls_total",
@@ -147,7 +147,7 @@ AI_CALLS = Counter(
 )
 AI_REJECTED = Counter(
     "fox_ai_rejected_total",
-    "Answers that were not taken, by why: asked-again, schema, quality, length, refusal, "
+    "Answers that were not accepted, by reason: asked-again, schema, quality, length, refusal, "
     "content-filter.",
     ("reason",),
 )
@@ -155,12 +155,12 @@ AI_TOKENS = Counter("fox_ai_tokens_total", "Tokens used.", ("direction", "model"
 AI_COST = Counter("fox_ai_cost_total", "US dollars spent, by the configured prices.", ("model",))
 AI_BREAKER = Gauge(
     "fox_ai_breaker_open",
-    "1 while the model is not asked, by call or by batch: it fails, its quota is used up, or its key "
+    "1 while the model is not called, by call or by batch: it fails, its quota is used up, or its key "
     "is refused. Page.",
 )
 AI_BUDGET_USED = Gauge(
     "fox_ai_budget_used_ratio",
-    "Share of a budget that is spent or reserved. Every worker of texts tells all of it. No series: "
+    "Share of a budget that is spent or reserved. Every worker of texts reports all of it. No series: "
     "no limit is set.",
     ("period",),
 )

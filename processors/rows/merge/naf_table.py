@@ -1,7 +1,7 @@
-"""The activities of the NAF nomenclature, as a Faust table that every worker holds whole.
+"""The activities of the NAF nomenclature, as a Faust table of which every worker has a full copy.
 
-Its changelog is the topic `reference.naf` itself, which `foxstream-worker reference load` fills: what
-is loaded reaches running workers by itself, and rows need no look-up in PostgreSQL.
+Its changelog is the topic `reference.naf`, which `foxstream-worker reference load` fills: what is
+loaded reaches running workers, and rows need no look-up in PostgreSQL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +26,13 @@ class Naf:
                 topic, partitions=1, acks=False, internal=True, compacting=True, **raw
             ),
         )
-        # The assignor of Faust 0.15.3 asks for the changelog by the name that it would have itself.
+        # The assignor of Faust 0.15.3 looks up the changelog by Faust's default name.
         self._table._changelog_topic_name = lambda: topic
         self._decoder = decoder
         self._label_in = lru_cache(maxsize=4096)(self._read)
 
     def own_labels(self, columns: Mapping[str, Sequence[Any]]) -> Iterable[Sequence[str | None]]:
-        """The label of each company's activity where its row gives the code only."""
+        """The label of each company's activity if its row has only the code."""
         given = zip(columns["naf_code"], columns["naf_libelle"], strict=True)
         return ([self._own_label(code) if label is None else None for code, label in given],)
 
@@ -44,5 +44,5 @@ class Naf:
         try:
             label: str = self._decoder.decode(value)["libelle"]
         except DecodeError:
-            return None  # of somebody else's making
+            return None  # not a record of ours
         return label

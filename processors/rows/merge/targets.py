@@ -1,4 +1,4 @@
-"""Where the rows of each import type go: its .sql and how its columns are written for COPY."""
+"""Table and columns of each import type: its .sql, and its columns in COPY's format."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Target:
     derive: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
 
     def texts(self, columns: Mapping[str, Column]) -> dict[str, list[str]]:
-        """Columns as COPY's text format wants them; without those in which nothing is given.
+        """Columns in COPY's text format, without those that have only NULL.
 
         `columns` are of all fields.
         """
@@ -79,7 +79,7 @@ _FORMATS: Mapping[Kind, Callable[[Sequence[Any]], list[str]]] = {
 
 
 def _of_postal_code(columns: Mapping[str, Column]) -> Iterable[Column]:
-    """Département and region of cities, for where their rows do not give them."""
+    """Département and region of cities, for rows that lack them."""
     own = list(map(departement_of, columns["code_postal_principal"]))
     given = zip(columns["departement"], own, strict=True)
     return own, [region_of(departement or derived) for departement, derived in given]

@@ -53,7 +53,7 @@ def _refusals() -> str:
 def problems() -> dict[str, set[int]]:
     """The statuses of each code of the API."""
     found: dict[str, set[int]] = defaultdict(set)
-    for path in (ROOT / "producers" / "gateway").glob("*.py"):
+    for path in (ROOT / "producers" / "gateway").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         numbers = _numbers(tree)
         for call in _calls(tree, {"Problem", "_BeyondError"}):

@@ -32,10 +32,11 @@ from schemas.import_types import IMPORT_TYPES, ImportType
 if TYPE_CHECKING:
     from producers.imports.connections import Connections
     from producers.imports.order import Order, Reading
-    from producers.kafka.import_state import State
     from producers.kafka.reject_log import Reject
     from producers.reading import Options
     from producers.terminal.follow_view import ReadingView
+    from schemas.outcomes import ActionName
+    from schemas.records import ImportState
 
 _FIRST_REJECTS = 5
 _SHOWN_REJECTS = 20
@@ -241,19 +242,19 @@ def retry(
 @app.command()
 def cancel(import_id: Id, as_json: Json = False) -> None:
     """Annule un import : les lignes qui ne sont pas encore écrites ne le seront pas."""
-    _ask("Cancel", import_id, as_json=as_json)
+    _act("cancel", import_id, as_json=as_json)
 
 
 @app.command()
 def pause(import_id: Id, as_json: Json = False) -> None:
     """Suspend un import : la suite de son fichier attend."""
-    _ask("Pause", import_id, as_json=as_json)
+    _act("pause", import_id, as_json=as_json)
 
 
 @app.command()
 def resume(import_id: Id, as_json: Json = False) -> None:
     """Reprend un import suspendu."""
-    _ask("Resume", import_id, as_json=as_json)
+    _act("resume", import_id, as_json=as_json)
 
 
 @app.command()
@@ -433,11 +434,11 @@ def _publish(
     publish: "Callable[[Connections, ReadingView], Reading]", *, follow: bool, as_json: bool
 ) -> NoReturn:
     from producers.imports.connections import Connections
-    from producers.kafka.import_state import TERMINAL
     from producers.settings import settings
     from producers.terminal.follow_view import ReadingView
     from producers.terminal.follow_view import follow as follow_import
     from producers.terminal.screen import screen, summary
+    from schemas.outcomes import TERMINAL
 
     reading = None
     with screen() as shown:
@@ -478,21 +479,21 @@ def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
 # --- cancel, pause, resume
 
 
-def _ask(what: str, import_id: str, *, as_json: bool) -> None:
+def _act(action: "ActionName", import_id: str, *, as_json: bool) -> None:
     from producers.imports.connections import Connections
     from producers.imports.control import ask, is_published_on
     from producers.settings import settings
     from producers.terminal.screen import summary
 
     with explained(as_json=as_json), Connections(settings()) as connections:
-        state = ask(what, import_id, connections, _user())
+        state = ask(action, import_id, connections, _user())
         _show(state, summary(state), as_json=as_json)
-        if what == "Cancel" and state["waiting_for"] == "cancel":
+        if action == "cancel" and state["waiting_for"] == "cancel":
             tell(
                 "L'annulation est demandée ; des lignes déjà confiées à Kafka attendent un worker. "
                 f"Suite : foxstream status {import_id}"
             )
-        if what == "Resume" and not is_published_on(connections, state, _MOVES_SECONDS):
+        if action == "resume" and not is_published_on(connections, state, _MOVES_SECONDS):
             path = state["options"].get("path", state["file_name"])
             tell(
                 "Aucune commande ne lit plus le fichier de cet import : relancez « foxstream "
@@ -511,11 +512,11 @@ def _user() -> str | None:
 # --- states and rejects
 
 
-def _parent(state: "State") -> str:
+def _parent(state: "ImportState") -> str:
     return f"  (reprise de {state['parent']})" if state["parent"] else ""
 
 
-def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
+def _states(wanted: Iterable[str] | None) -> "dict[str, ImportState]":
     from producers.kafka.import_log import ImportLog
     from producers.settings import settings
 
@@ -527,7 +528,7 @@ def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
         return log.read(None if wanted is None else set(wanted))
 
 
-def _state(import_id: str) -> "State":
+def _state(import_id: str) -> "ImportState":
     state = _states([import_id]).get(import_id)
     if state is None:
         fail(REFUSED, "unknown-import", f"Aucun import n'a l'identifiant {import_id}.")
@@ -535,7 +536,7 @@ def _state(import_id: str) -> "State":
 
 
 @contextmanager
-def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
+def _rejects(state: "ImportState", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
     from producers.kafka.reject_log import RejectLog
     from producers.settings import settings
 
@@ -544,7 +545,7 @@ def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[R
 
 
 def _write_report(
-    path: Path, state: "State", rejects: "Iterator[Reject]", file: Path | None
+    path: Path, state: "ImportState", rejects: "Iterator[Reject]", file: Path | None
 ) -> int:
     from producers.imports.retry import Rest, unread_rows
     from producers.reports.error_report import report, write
@@ -564,7 +565,7 @@ def _write_report(
     return count
 
 
-def _show_first_rejects(state: "State") -> None:
+def _show_first_rejects(state: "ImportState") -> None:
     with _rejects(state, patience_seconds=2.0) as rejects:
         first = sorted(islice(rejects, 200), key=lambda reject: reject.line or 0)
     _show_rejects(first[:_FIRST_REJECTS])
@@ -579,7 +580,7 @@ def _show_rejects(rejects: "list[Reject]") -> None:
             print(f"  {where}ligne {reject.line}{column} : {error['message']}")
 
 
-def _show(state: "State", text: str, *, as_json: bool) -> None:
+def _show(state: "ImportState", text: str, *, as_json: bool) -> None:
     from producers.kafka.import_state import document
 
     print(json.dumps(document(state), ensure_ascii=False) if as_json else text)

@@ -4,16 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from schemas.outcomes import AI_COUNTS, ERRORS, OUTCOMES, SUCCESSES, UNFINISHED
 from schemas.values.rates import success_rate
 
 State = dict[str, Any]
-
-SUCCESSES = ("inserted", "updated", "unchanged", "duplicate", "stale")
-ERRORS = ("rejected", "parked")
-OUTCOMES = (*SUCCESSES, *ERRORS, "cancelled")
-AI_COUNTS = ("ai_requested", "ai_done", "ai_failed", "ai_left")
-
-TERMINAL = ("SUCCESS", "PARTIAL", "ERROR", "CANCELLED")
 
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
@@ -28,7 +22,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
     success = sum(counts[name] for name in SUCCESSES)
     accounted = sum(counts.values())
     status = _status(facts, accounted, success)
-    ended = status not in _OPEN
+    ended = status not in UNFINISHED
     completed_at = (facts["completed_at"] or facts["now"]) if ended else None
     started_at = facts["started_at"] or facts["began"]
     total = facts["total_rows"]
@@ -80,7 +74,7 @@ def _ai(facts: Mapping[str, Any], *, ended: bool) -> State:
             "ai_generation_started": False,
             "ai_generation_completed": False,
         }
-    counts = {name: facts[f"now_{name}"] for name in AI_COUNTS}
+    counts: dict[str, int] = {name: facts[f"now_{name}"] for name in AI_COUNTS}
     settled = counts["ai_done"] + counts["ai_failed"] + counts["ai_left"]
     return {
         **counts,
@@ -89,9 +83,6 @@ def _ai(facts: Mapping[str, Any], *, ended: bool) -> State:
             ended and settled == counts["ai_requested"] and not facts["ai_scanning"]
         ),
     }
-
-
-_OPEN = ("PENDING", "PROCESSING", "PAUSED")
 
 
 def _status(facts: Mapping[str, Any], accounted: int, success: int) -> str:

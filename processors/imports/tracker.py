@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
-from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
+from processors.imports.state import SITE_STATUS, State, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting import positions, rejects
@@ -32,6 +32,8 @@ from processors.rows.model import Reject
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
+from schemas.outcomes import AI_COUNTS, OUTCOMES, TERMINAL
+from schemas.values.stored import without_nul
 
 log = structlog.get_logger(__name__)
 
@@ -286,7 +288,7 @@ _INT_MAX = 2**31 - 1
 def _without_nul(value: Any) -> Any:
     """PostgreSQL's texts and jsonb take no NUL, and a file's header may hold one."""
     if isinstance(value, str):
-        return value.replace("\0", "␀")
+        return without_nul(value)
     if isinstance(value, list):
         return [_without_nul(item) for item in value]
     if isinstance(value, dict):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 from producers.imports.order import Order
-from producers.kafka.import_state import State
 from producers.reading import READER_VERSION, Correction, Options, Source
 from schemas.import_types import ImportType
+from schemas.records import ImportState
 
 _NAMESPACE = UUID("3f9f7f56-2d3c-5d0a-9a35-6d2f0c1c7b4e")
 
@@ -43,14 +43,14 @@ def upload_ids(
         yield str(uuid5(_NAMESPACE, json.dumps(["upload", *told, columns, policy, number])))
 
 
-def earlier(states: dict[str, State], ids: list[str]) -> State | None:
+def earlier(states: dict[str, ImportState], ids: list[str]) -> ImportState | None:
     """The latest import of these ids, None if there is none."""
     return next((states[import_id] for import_id in reversed(ids) if import_id in states), None)
 
 
 def known_import(
-    states: dict[str, State], ids: list[str], source: Source, policy: str
-) -> State | None:
+    states: dict[str, ImportState], ids: list[str], source: Source, policy: str
+) -> ImportState | None:
     """The latest import of this file in this way: of `ids`, or uploaded to a gateway.
 
     There, a file that failed as a whole may come again.

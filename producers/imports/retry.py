@@ -22,7 +22,7 @@ from producers.imports.identity import earlier, pinned
 from producers.imports.order import Order, Reading
 from producers.imports.publication import Outlet
 from producers.imports.start import begin
-from producers.kafka.import_state import TERMINAL, State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
@@ -31,6 +31,8 @@ from producers.reading.table import CHUNK, Block
 from producers.settings import settings
 from schemas.codec.framing import DecodeError, Decoder, Record
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
+from schemas.outcomes import TERMINAL
+from schemas.records import ImportState
 
 _NAMESPACE = UUID("5d0c1c3e-7b56-5f0e-a0a6-0e6c5c1c9d11")
 _ATTEMPTS = 100
@@ -77,7 +79,7 @@ def publish_rest(
     return reading
 
 
-def _retriable(parent: State | None, import_id: str) -> State:
+def _retriable(parent: ImportState | None, import_id: str) -> ImportState:
     if parent is None:
         raise RefusedError(
             "unknown-import", f"Aucun import n'a l'identifiant {import_id} : rien à reprendre."
@@ -97,7 +99,7 @@ def _retriable(parent: State | None, import_id: str) -> State:
     return parent
 
 
-def _nothing(parent: State) -> str:
+def _nothing(parent: ImportState) -> str:
     if parent["parked"]:
         return (
             f"Rien à reprendre dans l'import {parent['id']} : ses lignes restantes attendent leur "
@@ -106,7 +108,7 @@ def _nothing(parent: State) -> str:
     return f"Rien à reprendre dans l'import {parent['id']} : aucune ligne n'y reste à écrire."
 
 
-def _readable(parent: State, rejects: list[Reject], tell: Tell) -> list[Reject]:
+def _readable(parent: ImportState, rejects: list[Reject], tell: Tell) -> list[Reject]:
     late = parent["rejected"] + parent["cancelled"] - len(rejects)
     if late > 0:
         tell(
@@ -121,17 +123,20 @@ def _readable(parent: State, rejects: list[Reject], tell: Tell) -> list[Reject]:
     return sorted(readable, key=lambda reject: (reject.sheet or "", reject.line or 0))
 
 
-def _ids(parent: State, rejects: list[Reject], rest: "Rest") -> list[str]:
+def _ids(parent: ImportState, rejects: list[Reject], rest: "Rest") -> list[str]:
     """Ids of the attempts to retry just these lines: two at once are the same import."""
     places = [(reject.sheet, reject.line) for reject in rejects]
     what = json.dumps([parent["id"], places, rest.source is not None])
     return [str(uuid5(_NAMESPACE, f"{what}{number}")) for number in range(_ATTEMPTS)]
 
 
-def _submission(parent: State, partitions: int) -> State:
-    kept = ("import_type", "file_name", "file_sha256", "generate_ai_content", "header")
+def _submission(parent: ImportState, partitions: int) -> ImportState:
     return new_state(
-        **{name: parent[name] for name in kept},
+        import_type=parent["import_type"],
+        file_name=parent["file_name"],
+        file_sha256=parent["file_sha256"],
+        generate_ai_content=parent["generate_ai_content"],
+        header=parent["header"],
         options={**parent["options"], "partitions": str(partitions)},
         parent=parent["id"],
         created_at=datetime.now(UTC),
@@ -142,7 +147,7 @@ def _submission(parent: State, partitions: int) -> State:
 
 
 def _again(
-    parent: State, import_type: ImportType, rejects: list[Reject], decoder: Decoder
+    parent: ImportState, import_type: ImportType, rejects: list[Reject], decoder: Decoder
 ) -> Iterator[list[Row]]:
     header = header_of(parent, import_type)
     remaining = iter(rejects)
@@ -187,7 +192,7 @@ def _as_it_was(import_type: ImportType, record: Record) -> Row:
     return Row(0, None, [], fields, import_type.key_of(fields), [], [])
 
 
-def header_of(state: State, import_type: ImportType) -> Header:
+def header_of(state: ImportState, import_type: ImportType) -> Header:
     """How the columns of an import's file were understood. Raises RefusedError."""
     options = state["options"]
     mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
@@ -228,12 +233,12 @@ class Rest:
     `source` is the file, None where no such lines are or it is not at hand; then `trouble` says so.
     """
 
-    state: State
+    state: ImportState
     source: Source | None = None
     trouble: str | None = None
 
     @classmethod
-    def of(cls, state: State, file: Path | None = None) -> "Rest":
+    def of(cls, state: ImportState, file: Path | None = None) -> "Rest":
         """Of the file that the import was read from, or another copy of it."""
         if not _is_unread(state):
             return cls(state)
@@ -263,14 +268,14 @@ class Rest:
         """The highest row number that was published where this row goes."""
         marks: Mapping[str, int] = self.state["watermarks"]
         if self.state["stopped_after"] is not None:
-            return int(self.state["total_rows"])
+            return self.state["total_rows"] or 0
         routing = IMPORT_TYPES[self.state["import_type"]].routing
         key = routing(row.key) if row.key else self.state["id"]
         partition = murmur2(key.encode(), int(self.state["options"]["partitions"]))
         return marks.get(str(partition), 0)
 
 
-def _is_unread(state: State) -> bool:
+def _is_unread(state: ImportState) -> bool:
     if state["status"] not in TERMINAL:
         return False
     return (
@@ -278,13 +283,13 @@ def _is_unread(state: State) -> bool:
     )
 
 
-def _left_out(state: State) -> str:
+def _left_out(state: ImportState) -> str:
     if state["stopped_after"] is not None:
         return f"Les lignes après la ligne {state['stopped_after']} sont laissées de côté"
     return "Les lignes qui n'avaient pas été lues sont laissées de côté"
 
 
-def _same(state: State, path: Path) -> Source:
+def _same(state: ImportState, path: Path) -> Source:
     """The file, if it is read as it was. Raises RefusedError, OSError."""
     import_type = IMPORT_TYPES[state["import_type"]]
     told: dict[str, Any] = json.loads(state["options"].get("told") or "{}")

@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Self
 
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State, accounted
+from producers.kafka.import_state import accounted
 from producers.kafka.progress_log import ProgressLog
+from schemas.records import ImportState
 
 WINDOW_ROWS = 50_000
 """Published rows that may wait to be written, of one import. Smaller imports never wait."""
@@ -31,7 +32,7 @@ class Window:
     """
 
     def __init__(
-        self, progress: ProgressLog, log: ImportLog, state: State, *, follows: bool
+        self, progress: ProgressLog, log: ImportLog, state: ImportState, *, follows: bool
     ) -> None:
         self._progress = progress
         self._log = log

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from producers.kafka.import_state import State
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
+from schemas.records import ImportState
 from schemas.topics import REJECTS
 
 _START_SECONDS = 8.0
@@ -37,7 +37,7 @@ class RejectLog(LogReader):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, REJECTS)
 
-    def read(self, state: State, patience_seconds: float) -> Iterator[Reject]:
+    def read(self, state: ImportState, patience_seconds: float) -> Iterator[Reject]:
         """The rejects of an import that no other import has settled, each once.
 
         Workers publish them a moment after they count them: at the end of the topic this waits for
@@ -62,7 +62,11 @@ class RejectLog(LogReader):
         for message in chain(self.up_to_now(), late):
             if message.key() != key:
                 continue
-            headers = dict(message.headers() or ())
+            headers = {
+                name: value
+                for name, value in dict(message.headers() or ()).items()
+                if isinstance(value, bytes)
+            }
             if "ingest.settles" in headers:
                 settled.add(headers["ingest.settles"])
                 open_.pop(headers["ingest.settles"], None)
@@ -81,9 +85,9 @@ class RejectLog(LogReader):
                 yield message
 
 
-def _reject(headers: dict[str, bytes | None], value: bytes | None) -> Reject:
+def _reject(headers: dict[str, bytes], value: bytes | None) -> Reject:
     def text(name: str) -> str:
-        return (headers.get(f"ingest.{name}") or b"").decode()
+        return headers.get(f"ingest.{name}", b"").decode()
 
     line = text("line")
     return Reject(

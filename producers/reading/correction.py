@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from producers.reading import source
 from producers.reading.formula_guard import original
@@ -26,6 +25,7 @@ from producers.reading.source import Source
 from producers.reading.table import CHUNK, Block, Part
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.values.stored import is_uuid
 
 UNREAD = "unread"
 """What a report says in `_code` of a line that was never published: nothing was rejected."""
@@ -173,20 +173,13 @@ def _named(found: Source, column: int) -> str:
             "Les lignes de ce rapport viennent de plusieurs imports (colonne _import) : corrigez "
             "chaque rapport dans son propre fichier.",
         )
-    if not named or not _is_id(*named):
+    if not named or not is_uuid(*named):
         raise RefusedError(
             "unknown-import",
             "La colonne _import de ce rapport ne nomme aucun import : reprenez le fichier que "
             "« foxstream errors » a écrit.",
         )
     return named.pop()
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
 
 
 # --- .jsonl

@@ -246,7 +246,7 @@ def _fastavro_reader(writer: Any, reader: Any = None) -> Reader:
         buffer = BytesIO(data)  # which copies nothing; several threads read at once
         buffer.seek(start)
         # A union of records reads as (name, record); one of a record and null as the record.
-        record = fastavro.schemaless_reader(
+        record: Any = fastavro.schemaless_reader(
             buffer, writer, reader, return_record_name=True, return_record_name_override=True
         )
         return record, buffer.tell()

@@ -20,7 +20,6 @@ from producers.imports.publication import publish_refusal, read_file
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError
-from producers.kafka.import_state import State
 from producers.kafka.reject_log import RejectLog
 from producers.reading import Options, RefusedError
 from producers.reading.row.row import filled
@@ -29,6 +28,8 @@ from producers.settings import Settings
 from producers.terminal.screen import number
 from schemas.codec.framing import Decoder
 from schemas.import_types import IMPORT_TYPES
+from schemas.outcomes import ActionName
+from schemas.records import ImportState
 from schemas.runtime.registry import RegistryUnavailableError
 
 Tell = Callable[[Any], None]
@@ -115,17 +116,17 @@ def give_up(
         return "refused"
 
 
-def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> State:
-    """Asks for "Cancel", "Pause" or "Resume"; the state then. Raises AwayError, RefusedError.
+def ask(tell: Tell, settings: Settings, import_id: str, action: ActionName, by: str) -> ImportState:
+    """Requests any action but "retry" and returns the state. Raises AwayError, RefusedError.
 
-    An upload is known here before it is in the log of imports: that is waited for.
+    The gateway lists an upload before it is in the import log: this waits for it.
     """
     until = monotonic() + _KNOWN_SECONDS
     try:
         while True:
             try:
                 with Connections(settings) as connections:
-                    return control.ask(what, import_id, connections, by, seconds=0.0)
+                    return control.ask(action, import_id, connections, by, seconds=0.0)
             except RefusedError as refusal:
                 if refusal.code != "unknown-import" or monotonic() > until:
                     raise
@@ -236,7 +237,9 @@ def _unlike(found: Mapping[str, Any]) -> int:
     return codes.index(code) if code in codes else len(codes)
 
 
-def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path: Path) -> int:
+def errors_file(
+    tell: Tell, settings: Settings, folder: Path, state: ImportState, path: Path
+) -> int:
     """Writes the rejected lines of an import, and those never read; how many. Raises AwayError.
 
     The latter where the spool still holds the file.
@@ -258,7 +261,7 @@ def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path
         raise AwayError(str(error)) from error
 
 
-def first_errors(tell: Tell, settings: Settings, state: State) -> dict[str, Any]:
+def first_errors(tell: Tell, settings: Settings, state: ImportState) -> dict[str, Any]:
     """The first rejected lines of an import, and how many have which code. Raises AwayError."""
     codes: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []

@@ -4,13 +4,11 @@ What takes time to load is loaded where it is used: an import of a small file is
 and openpyxl would be there.
 """
 
-import gc
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from getpass import getuser
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -28,6 +26,8 @@ from producers.terminal.exits import (
     tell,
 )
 from schemas.import_types import IMPORT_TYPES, ImportType
+from schemas.runtime.garbage import collect_rarely
+from schemas.runtime.login import login_name
 
 if TYPE_CHECKING:
     from producers.imports.connections import Connections
@@ -43,9 +43,7 @@ _SHOWN_REJECTS = 20
 _KAFKA_SECONDS = 8.0
 _MOVES_SECONDS = 5.0
 
-# Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds
-# a fifth of the time of a large import goes into looking for circles among them.
-gc.set_threshold(200_000, 20, 50)
+collect_rarely()
 
 app = typer.Typer(
     name="foxstream",
@@ -486,7 +484,7 @@ def _act(action: "ActionName", import_id: str, *, as_json: bool) -> None:
     from producers.terminal.screen import summary
 
     with explained(as_json=as_json), Connections(settings()) as connections:
-        state = ask(action, import_id, connections, _user())
+        state = ask(action, import_id, connections, login_name())
         _show(state, summary(state), as_json=as_json)
         if action == "cancel" and state["waiting_for"] == "cancel":
             tell(
@@ -500,13 +498,6 @@ def _act(action: "ActionName", import_id: str, *, as_json: bool) -> None:
                 f"import {path} --type {state['import_type'].lower()} » avec les mêmes options, "
                 "l'import continuera où il en était."
             )
-
-
-def _user() -> str | None:
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return None
 
 
 # --- states and rejects

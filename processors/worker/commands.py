@@ -3,13 +3,11 @@
 Each command loads what it uses: Faust and its like take longer to load than most commands to run.
 """
 
-import gc
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -19,16 +17,15 @@ import typer
 from processors.jobs.catalogue import BATCH, JOBS
 from processors.texts.text_commands import commands as enrichment_commands
 from schemas.import_types import IMPORT_TYPES
+from schemas.runtime.garbage import collect_rarely
+from schemas.runtime.login import login_name
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from processors.settings import Settings
 
-# Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds a
-# third of the worker's time goes into looking for circles among them.
-GARBAGE_THRESHOLDS = (200_000, 20, 50)
-gc.set_threshold(*GARBAGE_THRESHOLDS)
+collect_rarely()
 
 KINDS = ("rows", "imports", "enrichment")
 """Of agents: processors.worker.topology.KINDS, which loads Faust."""
@@ -319,10 +316,7 @@ def discard_rejects(
 
 
 def _user() -> str:
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return str(os.getuid())
+    return login_name() or str(os.getuid())
 
 
 @reference_app.callback()

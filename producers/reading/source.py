@@ -14,7 +14,7 @@ from producers.reading.archive import ZIP, Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
 from producers.reading.options import Options
-from producers.reading.refusals import RefusedError, quoted, refusal
+from producers.reading.refusals import FOREIGN_SIGNATURES, RefusedError, quoted, refusal
 from producers.reading.row.row import Row, filled, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
@@ -237,13 +237,8 @@ def _raise(reason: RefusedError) -> Part:
 
 
 _SIGNATURES = {
-    b"%PDF": "un document PDF",
+    **FOREIGN_SIGNATURES,
     b"\xfd7zXZ": "une archive xz",
-    b"Rar!": "une archive RAR",
-    b"7z\xbc\xaf": "une archive 7-Zip",
-    b"\x89PNG": "une image",
-    b"\xff\xd8\xff": "une image",
-    b"GIF8": "une image",
     b"{\\rtf": "un document RTF",
     b"<!DOCTYPE": "une page HTML",
     b"<html": "une page HTML",

@@ -3,7 +3,6 @@
 Each task takes `tell`, by which it says how it goes, and returns something that can be pickled.
 """
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -30,6 +29,7 @@ from schemas.codec.framing import Decoder
 from schemas.import_types import IMPORT_TYPES
 from schemas.outcomes import ActionName
 from schemas.records import ImportState
+from schemas.runtime.garbage import collect_rarely
 from schemas.runtime.registry import RegistryUnavailableError
 
 Tell = Callable[[Any], None]
@@ -66,7 +66,7 @@ def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit:
 
     Raises AwayError, after which it is to be tried again.
     """
-    gc.set_threshold(200_000, 20, 50)  # as producers.cli
+    collect_rarely()
     spool = Spool(folder)
     with spool.lease(import_id) as mine:
         job = spool.job(import_id) if mine and spool.is_pending(import_id) else None

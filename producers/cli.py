@@ -22,8 +22,8 @@ from producers.terminal.exits import (
     USAGE,
     explained,
     fail,
+    notify,
     of_status,
-    tell,
 )
 from schemas.import_types import IMPORT_TYPES, ImportType
 from schemas.runtime.garbage import collect_rarely
@@ -206,13 +206,13 @@ def errors(
             else:
                 count = _write_report(output, state, rejects, file)
         if state["parked"]:
-            tell(
+            notify(
                 f"{state['parked']} autres lignes attendent leur ligne parente ; elles seront écrites "
                 f"quand elle arrivera. Pour les voir : foxstream-worker parked {import_id}"
             )
         late = state["rejected"] + state["cancelled"] - count
         if late > 0:
-            tell(
+            notify(
                 f"{late} lignes rejetées ne sont pas encore publiées : recommencez dans un instant."
             )
 
@@ -231,7 +231,9 @@ def retry(
         from producers.imports.retry import publish_rest
 
         _publish(
-            lambda connections, view: publish_rest(import_id, file, connections, view.watch, tell),
+            lambda connections, view: publish_rest(
+                import_id, file, connections, view.watch, notify
+            ),
             follow=follow,
             as_json=as_json,
         )
@@ -456,7 +458,7 @@ def _publish(
     if state["rejected"] and not as_json:
         _show_first_rejects(state)
     if state["status"] not in TERMINAL:
-        tell(f"Suite : foxstream status {state['id']}")
+        notify(f"Suite : foxstream status {state['id']}")
     raise typer.Exit(of_status(state["status"]))
 
 
@@ -487,13 +489,13 @@ def _act(action: "ActionName", import_id: str, *, as_json: bool) -> None:
         state = ask(action, import_id, connections, login_name())
         _show(state, summary(state), as_json=as_json)
         if action == "cancel" and state["waiting_for"] == "cancel":
-            tell(
+            notify(
                 "L'annulation est demandée ; des lignes déjà confiées à Kafka attendent un worker. "
                 f"Suite : foxstream status {import_id}"
             )
         if action == "resume" and not is_published_on(connections, state, _MOVES_SECONDS):
             path = state["options"].get("path", state["file_name"])
-            tell(
+            notify(
                 "Aucune commande ne lit plus le fichier de cet import : relancez « foxstream "
                 f"import {path} --type {state['import_type'].lower()} » avec les mêmes options, "
                 "l'import continuera où il en était."
@@ -546,7 +548,7 @@ def _write_report(
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     rest = Rest.of(state, file)
     if rest.trouble:
-        tell(rest.trouble)
+        notify(rest.trouble)
     with settings().registry() as registry:
         content = report(
             state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)

@@ -39,7 +39,7 @@ FORMS = {
 
 
 def fault(field: Field, code: str, column: str | None = None, value: object = None) -> Fault:
-    """The fault `code` of a field, told of the column as the file's header spells it."""
+    """The fault `code` of a field, with the column as the header of the file spells it."""
     name = column if column is not None else field.name
     # On one line, and without what PostgreSQL does not store.
     text = "" if value is None else " ".join(without_nul(str(value)).split())

@@ -58,7 +58,7 @@ class Connections:
         return Window(progress, self.log, state, follows=follows)
 
     def rejects(self, state: ImportState, patience_seconds: float) -> list[Reject]:
-        """The lines of an import that were not written and that no other import has settled."""
+        """The lines of an import that were not written and that no child import has resolved."""
         with RejectLog(self._settings) as log:
             return list(log.read(state, patience_seconds))
 

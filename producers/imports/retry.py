@@ -39,7 +39,7 @@ _ATTEMPTS = 100
 _KAFKA_SECONDS = 8.0
 _PATIENCE_SECONDS = 5.0
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def publish_rest(
@@ -47,9 +47,9 @@ def publish_rest(
     file: Path | None,
     connections: Connections,
     watch: Callable[[Reading], None],
-    tell: Tell,
+    notify: Notify,
 ) -> Reading:
-    """Publishes what is left of an import as its child; `tell` takes what cannot be had again.
+    """Publishes what is left of an import as its child; `notify` takes what cannot be had again.
 
     Raises RefusedError where there is nothing to retry, and as producers.imports.publication.read_file.
     """
@@ -59,10 +59,10 @@ def publish_rest(
     import_type = IMPORT_TYPES[parent["import_type"]]
     outlet = Outlet(connections, import_type)
 
-    rejects = _readable(parent, connections.rejects(parent, _PATIENCE_SECONDS), tell)
+    rejects = _readable(parent, connections.rejects(parent, _PATIENCE_SECONDS), notify)
     rest = Rest.of(parent, file)
     if rest.trouble:
-        tell(rest.trouble)
+        notify(rest.trouble)
     if not rejects and rest.source is None:
         raise RefusedError("nothing-to-retry", _nothing(parent))
     ids = _ids(parent, rejects, rest)
@@ -108,10 +108,10 @@ def _nothing(parent: ImportState) -> str:
     return f"Rien à reprendre dans l'import {parent['id']} : aucune ligne n'y reste à écrire."
 
 
-def _readable(parent: ImportState, rejects: list[Reject], tell: Tell) -> list[Reject]:
+def _readable(parent: ImportState, rejects: list[Reject], notify: Notify) -> list[Reject]:
     late = parent["rejected"] + parent["cancelled"] - len(rejects)
     if late > 0:
-        tell(
+        notify(
             f"{late} lignes à reprendre ne sont pas, ou plus, publiées : elles restent de côté. "
             "Recommencez dans un instant."
         )
@@ -119,7 +119,7 @@ def _readable(parent: ImportState, rejects: list[Reject], tell: Tell) -> list[Re
         reject for reject in rejects if reject.value is not None and reject.line is not None
     ]
     if len(readable) < len(rejects):
-        tell(f"{len(rejects) - len(readable)} lignes sont trop grandes pour être reprises.")
+        notify(f"{len(rejects) - len(readable)} lignes sont trop grandes pour être reprises.")
     return sorted(readable, key=lambda reject: (reject.sheet or "", reject.line or 0))
 
 
@@ -196,9 +196,9 @@ def header_of(state: ImportState, import_type: ImportType) -> Header:
     """How the columns of an import's file were understood. Raises RefusedError."""
     options = state["options"]
     mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
-    told = json.loads(options.get("told") or "{}").get("columns") or {}
+    requested = json.loads(options.get("told") or "{}").get("columns") or {}
     # A column may have been taken for what it holds, whatever its name.
-    told |= {
+    requested |= {
         name: field
         for name, field in mapping.items()
         if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
@@ -206,7 +206,7 @@ def header_of(state: ImportState, import_type: ImportType) -> Header:
     listed = None
     if import_type is VILLE and "code_postal_principal" not in mapping.values():
         listed = next((at for at, name in enumerate(state["header"]) if name in mapping), None)
-    return recognise(import_type, state["header"], told, city_list=listed)
+    return recognise(import_type, state["header"], requested, city_list=listed)
 
 
 def _restored(header: Header, records: list[Record]) -> Mapping[int, list[int]]:
@@ -292,8 +292,8 @@ def _left_out(state: ImportState) -> str:
 def _same(state: ImportState, path: Path) -> Source:
     """The file, if it is read as it was. Raises RefusedError, OSError."""
     import_type = IMPORT_TYPES[state["import_type"]]
-    told: dict[str, Any] = json.loads(state["options"].get("told") or "{}")
-    options = Options(**told)
+    requested: dict[str, Any] = json.loads(state["options"].get("told") or "{}")
+    options = Options(**requested)
     source = open_source(path, import_type, options)
     if source.sha256 != state["file_sha256"]:
         raise RefusedError("file-changed", "son contenu n'est plus le même")

@@ -25,7 +25,7 @@ _LOG_SECONDS = 1.0
 
 
 class Window:
-    """The window of one import. What the writers tell counts, and the import log behind it.
+    """The window of one import. It follows what the writers publish and, behind it, the import log.
 
     `follows`: the progress log is started. A file that is published in a moment needs no window,
     and leaves no time to cancel or pause it.
@@ -39,7 +39,7 @@ class Window:
         self._import_id: str = state["id"]
         self._version: int = state["version"]
         self._follows = follows
-        # What a resumed import had written before: nobody tells it again.
+        # What a resumed import had written before: it is not published again.
         self._accounted = accounted(state)
         self._was_paused = state["status"] == "PAUSED"
 
@@ -91,7 +91,7 @@ class Window:
             return
         self._version = state["version"]
         self._accounted = max(self._accounted, accounted(state))
-        # For what was asked before the progress log was started.
+        # For what was requested before the progress log was started.
         self._was_paused = state["status"] == "PAUSED"
         self._progress.cancelled |= (
             state["waiting_for"] == "cancel" or state["status"] == "CANCELLED"

@@ -45,7 +45,7 @@ class LogReader:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                # How long the end of the log takes to be told, and to be told again.
+                # How long a fetch at the end of the log waits before it reports that end.
                 "fetch.wait.max.ms": 20,
             }
         )
@@ -132,15 +132,15 @@ class LogReader:
 
     def up_to_now(self) -> Iterator[Message]:
         """What the topic holds. Raises UnreachableError after 10 seconds of silence."""
-        heard = monotonic()
+        last_record = monotonic()
         while self._at_end != self._partitions:
             at_end = len(self._at_end)
             message = self.poll(0.1)
             if message is not None:
                 yield message
             if message is not None or len(self._at_end) > at_end:
-                heard = monotonic()
-            elif monotonic() - heard > _SILENCE_SECONDS:
+                last_record = monotonic()
+            elif monotonic() - last_record > _SILENCE_SECONDS:
                 raise UnreachableError(
                     f"Kafka ne répond plus à l'adresse {self._settings.kafka_bootstrap}."
                 )

@@ -81,15 +81,15 @@ class Correction(Source):
         return replace(block, rows=rows, broken=broken, numeric=numeric), origins
 
     def _trace(self, cells: list[str], line: int, origins: dict[int, Origin]) -> Fault | None:
-        told = self._told(cells, "_line")
-        if not told or self._told(cells, "_code") == UNREAD:
+        line_number = self._cell(cells, "_line")
+        if not line_number or self._cell(cells, "_code") == UNREAD:
             return None
-        if not (told.isascii() and told.isdigit() and 0 < int(told) < 2**31):
+        if not (line_number.isascii() and line_number.isdigit() and 0 < int(line_number) < 2**31):
             return _NO_LINE
-        origins[line] = Origin(self.corrects, int(told), self._told(cells, "_sheet") or None)
+        origins[line] = Origin(self.corrects, int(line_number), self._cell(cells, "_sheet") or None)
         return None
 
-    def _told(self, cells: list[str], name: str) -> str:
+    def _cell(self, cells: list[str], name: str) -> str:
         return cells[self.places[name]].strip() if name in self.places else ""
 
     def _beyond(self, cells: list[str]) -> list[str]:

@@ -183,20 +183,20 @@ def _chosen(
 ) -> Iterator[_Candidate]:
     """What the file may be read as: the sheet that the operator named, or everything."""
     names: list[str] = []
-    told = options.sheet
+    requested = options.sheet
     chosen = False
     for candidate in chain.from_iterable(_candidates(one, import_type, options) for one in members):
-        if candidate.name is None or told is None:
+        if candidate.name is None or requested is None:
             chosen = True
             yield candidate
-        elif told in (candidate.name, candidate.member):
+        elif requested in (candidate.name, candidate.member):
             chosen = True
             yield candidate._replace(visible=True)
         else:
             names.append(candidate.name)
             yield candidate._replace(visible=False)
-    if told is not None and not chosen and names:
-        raise refusal("unknown-sheet", sheet=told, sheets=quoted(names))
+    if requested is not None and not chosen and names:
+        raise refusal("unknown-sheet", sheet=requested, sheets=quoted(names))
 
 
 def _candidates(

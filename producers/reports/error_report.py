@@ -51,8 +51,8 @@ def report(
     # A line may have more cells than the header has names.
     width = max(map(len, chain([header], originals, (row.cells for row in unread()))))
     header = [*header, *(f"_cell_{number + 1}" for number in range(len(header), width))]
-    told = json.loads(state["options"].get("told") or "{}").get("columns")
-    columns = [json.dumps(told, ensure_ascii=False)] if told else []
+    requested = json.loads(state["options"].get("told") or "{}").get("columns")
+    columns = [json.dumps(requested, ensure_ascii=False)] if requested else []
     with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
 
     def line(cells: Sequence[str], place: Reject | Row, why: Iterable[str]) -> list[str]:

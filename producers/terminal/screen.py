@@ -167,9 +167,9 @@ def summary(state: ImportState) -> str:
             "été traitées"
         )
     if state["warnings_by_code"]:
-        told = ", ".join(
+        warnings = ", ".join(
             f"{number(count)} {WARNINGS[code].phrase if code in WARNINGS else code}"
             for code, count in state["warnings_by_code"].items()
         )
-        lines.append(f"  avertissements : {told}")
+        lines.append(f"  avertissements : {warnings}")
     return "\n".join(lines)

@@ -111,7 +111,7 @@ class Encoder:
 class _Decoder(ABC, Generic[Decoded]):
     """Values of one schema, whichever compatible schema they were written with.
 
-    The source is asked once per schema id, and passes its own errors on (a registry that is down
+    The source is queried once per schema id, and its own errors are raised (a registry that is down
     says nothing about the bytes).
     """
 
@@ -166,8 +166,8 @@ class _Decoder(ABC, Generic[Decoded]):
                 # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
                 # UnicodeDecodeError, OverflowError, MemoryError and more.
                 # Some of their messages hold whole schemas.
-                told = repr(error)[:200]
-                results.append(DecodeError("undecodable", f"the value cannot be read: {told}"))
+                reason = repr(error)[:200]
+                results.append(DecodeError("undecodable", f"the value cannot be read: {reason}"))
                 continue
             results.append(record if reached == end else _OVERRUN)
         return results

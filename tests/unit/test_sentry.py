@@ -17,7 +17,7 @@ SECRET = "552100554"
 
 WORKER = """
 import structlog
-from processors import logs
+from processors.monitoring import logs
 from processors.worker.process import _tell_sentry
 from processors.settings import Settings
 

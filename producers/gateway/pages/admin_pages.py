@@ -293,11 +293,11 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
 
 
 _STALE = timedelta(minutes=3)
-"""Workers tell their counts once a minute at least (schemas/avro/stats.avsc)."""
+"""Workers publish their counts at least once a minute (schemas/avro/stats.avsc)."""
 
 
 def counted(stats: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """When the counts were told last, and whether that is too long ago."""
+    """When the counts were last published, and whether that is too long ago."""
     at = max((known["at"] for known in stats.values()), default=None)
     return {"at": at, "stale": at is None or datetime.now(UTC) - at > _STALE}
 

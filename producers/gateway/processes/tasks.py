@@ -1,6 +1,6 @@
 """What child processes of the gateway do: everything that reads a file or runs through a topic.
 
-Each task takes `tell`, by which it says how it goes, and returns something that can be pickled.
+Each task takes `notify`, which it calls with its progress, and returns something that can be pickled.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ from schemas.records import ImportState
 from schemas.runtime.garbage import collect_rarely
 from schemas.runtime.registry import RegistryUnavailableError
 
-Tell = Callable[[Any], None]
+Notify = Callable[[Any], None]
 
 _PATIENCE_SECONDS = 3.0
 _SHOWN_REJECTS = 50
@@ -61,7 +61,7 @@ class Limit(NamedTuple):
     clock: Callable[[], float] = monotonic
 
 
-def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
+def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
     """Publishes an upload; answers published, refused, or held where another process does it.
 
     Raises AwayError, after which it is to be tried again.
@@ -79,7 +79,7 @@ def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit:
                 try:
                     if job.max_rows is not None:
                         _check_rows(order, job.max_rows)
-                    reading = read_file(order, connections, _Watch(tell, limit))
+                    reading = read_file(order, connections, _Watch(notify, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
@@ -97,7 +97,7 @@ def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit:
 
 
 def give_up(
-    tell: Tell, settings: Settings, folder: Path, import_id: str, code: str, message: str
+    notify: Notify, settings: Settings, folder: Path, import_id: str, code: str, message: str
 ) -> str:
     """Ends an upload that cannot be published; answers as `publish`, and raises as it."""
     spool = Spool(folder)
@@ -116,7 +116,9 @@ def give_up(
         return "refused"
 
 
-def ask(tell: Tell, settings: Settings, import_id: str, action: ActionName, by: str) -> ImportState:
+def ask(
+    notify: Notify, settings: Settings, import_id: str, action: ActionName, by: str
+) -> ImportState:
     """Requests any action but "retry" and returns the state. Raises AwayError, RefusedError.
 
     The gateway lists an upload before it is in the import log: this waits for it.
@@ -134,20 +136,20 @@ def ask(tell: Tell, settings: Settings, import_id: str, action: ActionName, by: 
         raise AwayError(str(error)) from error
 
 
-def retry(tell: Tell, settings: Settings, folder: Path, import_id: str) -> str:
-    """Publishes what is left of an import as its child; tells its id as soon as it has one.
+def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> str:
+    """Publishes what is left of an import as its child; passes its id to `notify` as soon as it has one.
 
     The file is that of the spool, where it is still there. Raises AwayError, RefusedError.
     """
     spool = Spool(folder)
     job = spool.job(import_id)
     file = spool.data(job) if job is not None else None
-    told: set[str] = set()
+    notified: set[str] = set()
 
     def watch(reading: Reading) -> None:
-        if not told:
-            told.add(reading.import_id)
-            tell(reading.import_id)
+        if not notified:
+            notified.add(reading.import_id)
+            notify(reading.import_id)
 
     try:
         with Connections(settings) as connections:
@@ -185,10 +187,10 @@ def _check_rows(order: Order, limit: int) -> None:
 
 
 class _Watch:
-    """Tells how the reading goes, and ends it where it takes too long."""
+    """Passes the progress of reading to `notify`, and ends it if it takes too long."""
 
-    def __init__(self, tell: Tell, limit: Limit) -> None:
-        self._tell = tell
+    def __init__(self, notify: Notify, limit: Limit) -> None:
+        self._notify = notify
         self._limit = limit
         self._at = limit.clock()
         self._spent = 0.0
@@ -208,11 +210,11 @@ class _Watch:
             )
         if now - self._told > 0.2:
             self._told = now
-            self._tell(("waiting" if reading.waiting else "reading", self._spent))
+            self._notify(("waiting" if reading.waiting else "reading", self._spent))
 
 
 def check(
-    tell: Tell, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
+    notify: Notify, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
 ) -> dict[str, Any]:
     """The verdict of a check, for the first of `types` that fits the file.
 
@@ -238,7 +240,7 @@ def _unlike(found: Mapping[str, Any]) -> int:
 
 
 def errors_file(
-    tell: Tell, settings: Settings, folder: Path, state: ImportState, path: Path
+    notify: Notify, settings: Settings, folder: Path, state: ImportState, path: Path
 ) -> int:
     """Writes the rejected lines of an import, and those never read; how many. Raises AwayError.
 
@@ -261,7 +263,7 @@ def errors_file(
         raise AwayError(str(error)) from error
 
 
-def first_errors(tell: Tell, settings: Settings, state: ImportState) -> dict[str, Any]:
+def first_errors(notify: Notify, settings: Settings, state: ImportState) -> dict[str, Any]:
     """The first rejected lines of an import, and how many have which code. Raises AwayError."""
     codes: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
 """From a received file to an import: which id it has, or which import it is already.
 
-The id follows from type, content and options (producers.imports.publication.upload_ids), so that it is known
+The id follows from type, content and options (producers.imports.identity.upload_ids), so that it is known
 before the file is read, and the same on every gateway.
 """
 
@@ -144,8 +144,8 @@ class Replay:
         """What was answered before. Raises Problem 422 where that was for something else."""
         if self._key is None:
             return None
-        told = json.dumps([sha256, sorted(fields.items())])
-        self._fingerprint = hashlib.sha256(told.encode()).hexdigest()
+        described = json.dumps([sha256, sorted(fields.items())])
+        self._fingerprint = hashlib.sha256(described.encode()).hexdigest()
         known = self._key.known
         if known is None:
             return None

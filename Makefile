@@ -60,7 +60,7 @@ lock: $(VENV)/ready ## write requirements.lock, and those of the image, anew fro
 	$(COMPILE) -c requirements.lock pyproject.toml -o deploy/docker/requirements.lock
 	echo hatchling | $(COMPILE) -c requirements.lock - -o deploy/docker/build.lock
 
-docs: $(VENV)/ready ## pages made of the code anew, then the site, into site/
+docs: $(VENV)/ready ## pages and types made from other files anew, then the site, into site/
 	@$(BIN)/python -m tests.documents
 	$(BIN)/mkdocs build --quiet --strict
 

@@ -4,13 +4,11 @@ What takes time to load is loaded where it is used: an import of a small file is
 and openpyxl would be there.
 """
 
-import gc
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from getpass import getuser
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,27 +22,28 @@ from producers.terminal.exits import (
     USAGE,
     explained,
     fail,
+    notify,
     of_status,
-    tell,
 )
 from schemas.import_types import IMPORT_TYPES, ImportType
+from schemas.runtime.garbage import collect_rarely
+from schemas.runtime.login import login_name
 
 if TYPE_CHECKING:
     from producers.imports.connections import Connections
     from producers.imports.order import Order, Reading
-    from producers.kafka.import_state import State
     from producers.kafka.reject_log import Reject
     from producers.reading import Options
     from producers.terminal.follow_view import ReadingView
+    from schemas.outcomes import ActionName
+    from schemas.records import ImportState
 
 _FIRST_REJECTS = 5
 _SHOWN_REJECTS = 20
 _KAFKA_SECONDS = 8.0
 _MOVES_SECONDS = 5.0
 
-# Rows come and go by the thousand and refer to nothing in circles: with Python's own thresholds
-# a fifth of the time of a large import goes into looking for circles among them.
-gc.set_threshold(200_000, 20, 50)
+collect_rarely()
 
 app = typer.Typer(
     name="foxstream",
@@ -207,13 +206,13 @@ def errors(
             else:
                 count = _write_report(output, state, rejects, file)
         if state["parked"]:
-            tell(
+            notify(
                 f"{state['parked']} autres lignes attendent leur ligne parente ; elles seront écrites "
                 f"quand elle arrivera. Pour les voir : foxstream-worker parked {import_id}"
             )
         late = state["rejected"] + state["cancelled"] - count
         if late > 0:
-            tell(
+            notify(
                 f"{late} lignes rejetées ne sont pas encore publiées : recommencez dans un instant."
             )
 
@@ -232,7 +231,9 @@ def retry(
         from producers.imports.retry import publish_rest
 
         _publish(
-            lambda connections, view: publish_rest(import_id, file, connections, view.watch, tell),
+            lambda connections, view: publish_rest(
+                import_id, file, connections, view.watch, notify
+            ),
             follow=follow,
             as_json=as_json,
         )
@@ -241,19 +242,19 @@ def retry(
 @app.command()
 def cancel(import_id: Id, as_json: Json = False) -> None:
     """Annule un import : les lignes qui ne sont pas encore écrites ne le seront pas."""
-    _ask("Cancel", import_id, as_json=as_json)
+    _act("cancel", import_id, as_json=as_json)
 
 
 @app.command()
 def pause(import_id: Id, as_json: Json = False) -> None:
     """Suspend un import : la suite de son fichier attend."""
-    _ask("Pause", import_id, as_json=as_json)
+    _act("pause", import_id, as_json=as_json)
 
 
 @app.command()
 def resume(import_id: Id, as_json: Json = False) -> None:
     """Reprend un import suspendu."""
-    _ask("Resume", import_id, as_json=as_json)
+    _act("resume", import_id, as_json=as_json)
 
 
 @app.command()
@@ -433,11 +434,11 @@ def _publish(
     publish: "Callable[[Connections, ReadingView], Reading]", *, follow: bool, as_json: bool
 ) -> NoReturn:
     from producers.imports.connections import Connections
-    from producers.kafka.import_state import TERMINAL
     from producers.settings import settings
     from producers.terminal.follow_view import ReadingView
     from producers.terminal.follow_view import follow as follow_import
     from producers.terminal.screen import screen, summary
+    from schemas.outcomes import TERMINAL
 
     reading = None
     with screen() as shown:
@@ -457,7 +458,7 @@ def _publish(
     if state["rejected"] and not as_json:
         _show_first_rejects(state)
     if state["status"] not in TERMINAL:
-        tell(f"Suite : foxstream status {state['id']}")
+        notify(f"Suite : foxstream status {state['id']}")
     raise typer.Exit(of_status(state["status"]))
 
 
@@ -478,44 +479,37 @@ def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
 # --- cancel, pause, resume
 
 
-def _ask(what: str, import_id: str, *, as_json: bool) -> None:
+def _act(action: "ActionName", import_id: str, *, as_json: bool) -> None:
     from producers.imports.connections import Connections
     from producers.imports.control import ask, is_published_on
     from producers.settings import settings
     from producers.terminal.screen import summary
 
     with explained(as_json=as_json), Connections(settings()) as connections:
-        state = ask(what, import_id, connections, _user())
+        state = ask(action, import_id, connections, login_name())
         _show(state, summary(state), as_json=as_json)
-        if what == "Cancel" and state["waiting_for"] == "cancel":
-            tell(
+        if action == "cancel" and state["waiting_for"] == "cancel":
+            notify(
                 "L'annulation est demandée ; des lignes déjà confiées à Kafka attendent un worker. "
                 f"Suite : foxstream status {import_id}"
             )
-        if what == "Resume" and not is_published_on(connections, state, _MOVES_SECONDS):
+        if action == "resume" and not is_published_on(connections, state, _MOVES_SECONDS):
             path = state["options"].get("path", state["file_name"])
-            tell(
+            notify(
                 "Aucune commande ne lit plus le fichier de cet import : relancez « foxstream "
                 f"import {path} --type {state['import_type'].lower()} » avec les mêmes options, "
                 "l'import continuera où il en était."
             )
 
 
-def _user() -> str | None:
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return None
-
-
 # --- states and rejects
 
 
-def _parent(state: "State") -> str:
+def _parent(state: "ImportState") -> str:
     return f"  (reprise de {state['parent']})" if state["parent"] else ""
 
 
-def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
+def _states(wanted: Iterable[str] | None) -> "dict[str, ImportState]":
     from producers.kafka.import_log import ImportLog
     from producers.settings import settings
 
@@ -527,7 +521,7 @@ def _states(wanted: Iterable[str] | None) -> "dict[str, State]":
         return log.read(None if wanted is None else set(wanted))
 
 
-def _state(import_id: str) -> "State":
+def _state(import_id: str) -> "ImportState":
     state = _states([import_id]).get(import_id)
     if state is None:
         fail(REFUSED, "unknown-import", f"Aucun import n'a l'identifiant {import_id}.")
@@ -535,7 +529,7 @@ def _state(import_id: str) -> "State":
 
 
 @contextmanager
-def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
+def _rejects(state: "ImportState", *, patience_seconds: float) -> "Iterator[Iterator[Reject]]":
     from producers.kafka.reject_log import RejectLog
     from producers.settings import settings
 
@@ -544,7 +538,7 @@ def _rejects(state: "State", *, patience_seconds: float) -> "Iterator[Iterator[R
 
 
 def _write_report(
-    path: Path, state: "State", rejects: "Iterator[Reject]", file: Path | None
+    path: Path, state: "ImportState", rejects: "Iterator[Reject]", file: Path | None
 ) -> int:
     from producers.imports.retry import Rest, unread_rows
     from producers.reports.error_report import report, write
@@ -554,7 +548,7 @@ def _write_report(
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     rest = Rest.of(state, file)
     if rest.trouble:
-        tell(rest.trouble)
+        notify(rest.trouble)
     with settings().registry() as registry:
         content = report(
             state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)
@@ -564,7 +558,7 @@ def _write_report(
     return count
 
 
-def _show_first_rejects(state: "State") -> None:
+def _show_first_rejects(state: "ImportState") -> None:
     with _rejects(state, patience_seconds=2.0) as rejects:
         first = sorted(islice(rejects, 200), key=lambda reject: reject.line or 0)
     _show_rejects(first[:_FIRST_REJECTS])
@@ -579,7 +573,7 @@ def _show_rejects(rejects: "list[Reject]") -> None:
             print(f"  {where}ligne {reject.line}{column} : {error['message']}")
 
 
-def _show(state: "State", text: str, *, as_json: bool) -> None:
+def _show(state: "ImportState", text: str, *, as_json: bool) -> None:
     from producers.kafka.import_state import document
 
     print(json.dumps(document(state), ensure_ascii=False) if as_json else text)

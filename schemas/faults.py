@@ -6,6 +6,7 @@ The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless
 from typing import NamedTuple
 
 from schemas.import_types import Field
+from schemas.values.stored import without_nul
 
 
 class Fault(NamedTuple):
@@ -38,10 +39,10 @@ FORMS = {
 
 
 def fault(field: Field, code: str, column: str | None = None, value: object = None) -> Fault:
-    """The fault `code` of a field, told of the column as the file's header spells it."""
+    """The fault `code` of a field, with the column as the header of the file spells it."""
     name = column if column is not None else field.name
     # On one line, and without what PostgreSQL does not store.
-    text = "" if value is None else " ".join(str(value).replace("\0", "␀").split())
+    text = "" if value is None else " ".join(without_nul(str(value)).split())
     shown = f" « {text[:60]} »" if text else ""
     match code:
         case "missing-value":

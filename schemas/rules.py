@@ -48,7 +48,7 @@ _MEANT = re.compile(r"[^\s\-–—_.]")
 
 
 def _has_slug(name: str) -> bool:
-    # What makes the slug longer than the name are signs such as ﬃ; a name too long is told as such.
+    # What makes the slug longer than the name are signs such as ﬃ; a name that is too long has a code of its own.
     return 0 < len(slugify(name)) <= max(SLUG_LENGTH, len(name))
 
 

@@ -2,7 +2,7 @@
 
 
 class LocalStackError(Exception):
-    """The local stack cannot do what was asked."""
+    """The local stack cannot do what was requested."""
 
 
 class NotInstalledError(LocalStackError):

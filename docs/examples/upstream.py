@@ -111,7 +111,7 @@ def _publish(producer: Producer, schema: CompanySchema, rows: Iterable[Row]) -> 
 
 def rejects() -> Iterator[dict[str, Any]]:
     """What was refused since this was last asked: reason, and the row byte for byte."""
-    consumer = Consumer(
+    consumer: Any = Consumer(  # its messages may be None or an error: checked below
         {
             "bootstrap.servers": KAFKA,
             "group.id": f"{SENDER}-rejects",

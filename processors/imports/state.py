@@ -4,16 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from processors.imports.facts import ImportFacts
+from schemas.outcomes import AI_COUNTS, ERRORS, OUTCOMES, SUCCESSES, UNFINISHED
 from schemas.values.rates import success_rate
 
 State = dict[str, Any]
-
-SUCCESSES = ("inserted", "updated", "unchanged", "duplicate", "stale")
-ERRORS = ("rejected", "parked")
-OUTCOMES = (*SUCCESSES, *ERRORS, "cancelled")
-AI_COUNTS = ("ai_requested", "ai_done", "ai_failed", "ai_left")
-
-TERMINAL = ("SUCCESS", "PARTIAL", "ERROR", "CANCELLED")
 
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
@@ -28,7 +22,7 @@ def state_of(facts: ImportFacts) -> State:
     success = sum(counts[name] for name in SUCCESSES)
     accounted = sum(counts.values())
     status = _status(facts, accounted, success)
-    finished = status not in _UNFINISHED
+    finished = status not in UNFINISHED
     completed_at = (facts["completed_at"] or facts["now"]) if finished else None
     started_at = facts["started_at"] or facts["began"]
     total = facts["total_rows"]
@@ -107,9 +101,6 @@ def _ai(facts: ImportFacts, *, finished: bool) -> State:
             finished and handled == counts["ai_requested"] and not facts["ai_scanning"]
         ),
     }
-
-
-_UNFINISHED = ("PENDING", "PROCESSING", "PAUSED")
 
 
 def _status(facts: ImportFacts, accounted: int, success: int) -> str:

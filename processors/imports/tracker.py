@@ -24,7 +24,7 @@ from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.database.site_tables import UnfilledColumnError
 from processors.imports.facts import ImportFacts, read_facts
-from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, TERMINAL, State, state_of
+from processors.imports.state import SITE_STATUS, State, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting import positions, rejects
@@ -35,6 +35,8 @@ from processors.rows.model import Reject
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Record
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
+from schemas.outcomes import AI_COUNTS, OUTCOMES, TERMINAL
+from schemas.values.stored import without_nul
 
 log = structlog.get_logger(__name__)
 
@@ -287,7 +289,7 @@ _INT_MAX = 2**31 - 1
 def _without_nul(value: Any) -> Any:
     """PostgreSQL's texts and jsonb accept no NUL, and a file's header may have one."""
     if isinstance(value, str):
-        return value.replace("\0", "␀")
+        return without_nul(value)
     if isinstance(value, list):
         return [_without_nul(item) for item in value]
     if isinstance(value, dict):

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from processors.database.queries import load
 from processors.errors import WorkerError
+from schemas.values.stored import without_nul
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ class Run:
                 "id": self.id,
                 "outcome": outcome,
                 "counts": None if counts is None else Jsonb(dict(counts)),
-                "message": self.message and self.message[:1000].replace("\0", "␀"),
+                "message": self.message and without_nul(self.message[:1000]),
             },
         )
 

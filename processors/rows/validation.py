@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import compress
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from confluent_kafka import murmur2
 
@@ -14,6 +13,7 @@ from schemas.codec.framing import DecodeError, RowDecoder
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn, problems
+from schemas.values.stored import is_uuid
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -91,7 +91,7 @@ _UNREADABLE = {
 def _foreign_imports(lineages: Sequence[Lineage]) -> list[int]:
     """Rows whose `import` no producer of ours wrote: a sender may write anything into that field."""
     ids, numbers, lines, sheets, _, _, _, _, resolves = zip(*lineages, strict=True)
-    known = {text for text in set(ids) if text is not None and _is_canonical(text)}
+    known = {text for text in set(ids) if text is not None and is_uuid(text)}
     if (
         known.issuperset(ids)
         and _are_counts(numbers)
@@ -118,18 +118,11 @@ def _are_counts(numbers: Sequence[int]) -> bool:
 
 
 def _names_a_line(import_id: str, line: int, sheet: str | None) -> bool:
-    return _is_canonical(import_id) and _are_counts([line]) and "\0" not in (sheet or "")
+    return is_uuid(import_id) and _are_counts([line]) and "\0" not in (sheet or "")
 
 
 # Of Avro's int and PostgreSQL's integer; Avro readers accept larger numbers silently.
 _INT_MAX = 2**31 - 1
-
-
-def _is_canonical(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
 
 
 _FOREIGN_IMPORT = Fault(

@@ -13,7 +13,6 @@ from processors import metrics
 from processors.database.pool import Pool
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
-from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.written import Written
 from processors.rows.batch_loop import process_batch
@@ -26,6 +25,7 @@ from processors.rows.transaction import NO_RELATED_ROWS, RelatedRows, write
 from processors.rows.validation import validate
 from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType
+from schemas.outcomes import OUTCOMES
 from schemas.rules import Luhn
 from schemas.runtime.traces import BatchSpans
 

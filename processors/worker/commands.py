@@ -3,7 +3,6 @@
 Each command imports what it uses: Faust takes longer to import than most commands take to run.
 """
 
-import gc
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,11 +17,9 @@ from processors.texts.text_commands import commands as enrichment_commands
 from processors.worker.operator_settings import operator_settings
 from processors.worker.reject_commands import rejects_app
 from schemas.import_types import IMPORT_TYPES
+from schemas.runtime.garbage import collect_rarely
 
-# Rows come and go by the thousand and form no reference cycles: with Python's default thresholds the
-# collector takes a third of the worker's time.
-GARBAGE_THRESHOLDS = (200_000, 20, 50)
-gc.set_threshold(*GARBAGE_THRESHOLDS)
+collect_rarely()
 
 KINDS = ("rows", "imports", "enrichment")
 """The kinds of agents: those of processors.worker.topology.KINDS, whose module imports Faust."""

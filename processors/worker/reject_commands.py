@@ -3,12 +3,12 @@
 import json
 import os
 from datetime import UTC, datetime
-from getpass import getuser
 from typing import Annotated
 
 import typer
 
 from processors.worker.operator_settings import operator_settings
+from schemas.runtime.login import login_name
 
 rejects_app = typer.Typer(
     help="Rejects of upstream systems: look, send again, give up.",
@@ -113,12 +113,5 @@ def discard_rejects(
 
     with operator_settings() as settings:
         chosen = upstream_rejects.identifiers(ids)
-        upstream_rejects.discard(settings, chosen, by=_user(), why=reason)
+        upstream_rejects.discard(settings, chosen, by=login_name() or str(os.getuid()), why=reason)
     typer.echo(f"{len(chosen)} discarded")
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return str(os.getuid())

@@ -82,8 +82,8 @@ def _add_health(app: FastAPI) -> None:
     async def readyz(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
         why = gateway.obstacles()
-        told = {"ready": not why, "waiting_for": why, "away": gateway.probing.away()}
-        return JSONResponse(told, 503 if why else 200)
+        answer = {"ready": not why, "waiting_for": why, "away": gateway.probing.away()}
+        return JSONResponse(answer, 503 if why else 200)
 
     @app.get("/metrics", include_in_schema=False)
     async def prometheus(request: Request) -> Response:

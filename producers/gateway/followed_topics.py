@@ -12,10 +12,11 @@ from confluent_kafka import KafkaException, Message
 
 from producers.kafka.broker import ClusterError
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
+from schemas.records import ImportState
 from schemas.runtime.registry import Registry, RegistryUnavailableError
 from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
@@ -30,11 +31,11 @@ class States:
     """The newest state of every import. Belongs to the event loop."""
 
     def __init__(self) -> None:
-        self.by_id: dict[str, State] = {}
+        self.by_id: dict[str, ImportState] = {}
         self.revision = 0
         self._events: dict[str, set[asyncio.Event]] = {}
 
-    def take(self, changed: dict[str, State | None]) -> None:
+    def take(self, changed: dict[str, ImportState | None]) -> None:
         """Newer states; None for an import that is forgotten."""
         for import_id, state in changed.items():
             if state is None:
@@ -48,7 +49,7 @@ class States:
                 event.set()
         self.revision += 1
 
-    def replace(self, states: dict[str, State]) -> None:
+    def replace(self, states: dict[str, ImportState]) -> None:
         """All that the log holds: what it held before, and does not hold now, was forgotten meanwhile.
 
         Imports that were submitted just now may not stand there yet.
@@ -60,7 +61,7 @@ class States:
         ]
         self.take({**dict.fromkeys(gone), **states})
 
-    def take_new(self, states: Iterable[State]) -> None:
+    def take_new(self, states: Iterable[ImportState]) -> None:
         """Imports that were submitted just now, of which the log may say nothing yet."""
         self.take({state["id"]: state for state in states if state["id"] not in self.by_id})
 
@@ -144,9 +145,9 @@ class _Submissions(LogReader):
         super().__init__(settings, IMPORT_EVENTS, follows=True)
         self._decoder = Decoder("import_event", registry)
 
-    def changed(self, timeout_seconds: float) -> list[State]:
+    def changed(self, timeout_seconds: float) -> list[ImportState]:
         """The states that they begin with; waits for the first."""
-        found: list[State] = []
+        found: list[ImportState] = []
         message = self.poll(timeout_seconds)
         while message is not None:
             with suppress(DecodeError):

@@ -16,8 +16,9 @@ from producers.gateway.processes.child_processes import Children
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.multipart import Receiving
 from producers.gateway.spool.spool import Job, Spool
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
+from schemas.records import ImportState
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Gateway:
             return "the gateway starts"
         return "nothing is published any more" if self._vital.done() else None
 
-    def known(self, import_id: str) -> State | None:
+    def known(self, import_id: str) -> ImportState | None:
         """The state of an import, of the log or, before that, of the spool."""
         state = self.states.by_id.get(import_id)
         if state is None:
@@ -128,7 +129,7 @@ class Gateway:
             return state
         return {**state, "waiting_for": "kafka"} if import_id in self.publishing.waiting else state
 
-    def state(self, import_id: str) -> State:
+    def state(self, import_id: str) -> ImportState:
         """As `known`. Raises Problem 404."""
         state = self.known(import_id)
         if state is None:
@@ -146,7 +147,7 @@ def _tell_end(publishing: "asyncio.Task[None]") -> None:
         _LOGGER.error("nothing is published any more", exc_info=publishing.exception())
 
 
-def submitted(job: Job) -> State:
+def submitted(job: Job) -> ImportState:
     """The state of an import of which Kafka knows nothing yet."""
     return new_state(
         id=job.id,

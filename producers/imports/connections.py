@@ -8,13 +8,13 @@ from producers.imports.order import Reading
 from producers.imports.window import Window
 from producers.kafka.broker import NotReadyError
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State
 from producers.kafka.progress_log import ProgressLog
 from producers.kafka.publisher import Publisher
 from producers.kafka.reject_log import Reject, RejectLog
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
 from schemas.codec.schema import SchemaUnknownError
+from schemas.records import ImportState
 from schemas.runtime import traces
 from schemas.topics import Topic
 
@@ -49,7 +49,7 @@ class Connections:
         endpoint = self._settings.otlp_endpoint
         return traces.publishing(endpoint, self._settings.topic(topic.name), reading.import_id)
 
-    def window(self, state: State, *, small: bool) -> Window:
+    def window(self, state: ImportState, *, small: bool) -> Window:
         """For rows of an import, before anybody hears of it."""
         progress = ProgressLog(self._settings, self.registry, state["id"])
         follows = not small or state["status"] == "PAUSED"
@@ -57,8 +57,8 @@ class Connections:
             progress.start_now(KAFKA_SECONDS)
         return Window(progress, self.log, state, follows=follows)
 
-    def rejects(self, state: State, patience_seconds: float) -> list[Reject]:
-        """The lines of an import that were not written and that no other import has settled."""
+    def rejects(self, state: ImportState, patience_seconds: float) -> list[Reject]:
+        """The lines of an import that were not written and that no child import has resolved."""
         with RejectLog(self._settings) as log:
             return list(log.read(state, patience_seconds))
 

@@ -1,12 +1,13 @@
 """The events of imports, published."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from producers.imports.connections import Connections
 from producers.imports.order import Reading
-from producers.kafka.import_state import State
 from schemas.codec.framing import NAMESPACE
+from schemas.outcomes import ACTIONS, ActionName
+from schemas.records import ImportState, ReadingFailed, ReadingFinished, Submitted
 from schemas.topics import IMPORT_EVENTS
 
 
@@ -17,38 +18,40 @@ class Events:
         self._publisher = connections.publisher
         self._encoder = connections.encoder(IMPORT_EVENTS, "import_event")
 
-    def submitted(self, state: State) -> None:
+    def submitted(self, state: ImportState) -> None:
         """A file was accepted."""
-        names = (
-            "import_type",
-            "file_name",
-            "file_sha256",
-            "uploaded_by",
-            "generate_ai_content",
-            "header",
-            "options",
-            "parent",
-        )
-        self._send(state["id"], "Submitted", {name: state[name] for name in names})
+        event: Submitted = {
+            "import_type": state["import_type"],
+            "file_name": state["file_name"],
+            "file_sha256": state["file_sha256"],
+            "uploaded_by": state["uploaded_by"],
+            "generate_ai_content": state["generate_ai_content"],
+            "header": state["header"],
+            "options": state["options"],
+            "parent": state["parent"],
+        }
+        self._send(state["id"], "Submitted", event)
 
     def finished(self, reading: Reading) -> None:
         """Its rows are with Kafka, all that there will be."""
         if failure := reading.failure:
-            why = {"code": failure.code, "message": failure.message}
-            self._send(reading.import_id, "ReadingFailed", why)
+            failed: ReadingFailed = {"code": failure.code, "message": failure.message}
+            self._send(reading.import_id, "ReadingFailed", failed)
         else:
-            totals = {
+            finished: ReadingFinished = {
                 "total_rows": reading.file_rows,
                 "warnings_by_code": dict(reading.warnings),
                 "stopped_after": reading.stopped_after,
             }
-            self._send(reading.import_id, "ReadingFinished", totals)
+            self._send(reading.import_id, "ReadingFinished", finished)
 
-    def asked(self, import_id: str, what: str, by: str | None) -> None:
-        """Somebody asks for "Cancel", "Pause" or "Resume"."""
-        self._send(import_id, what, {"by": by})
+    def requested(self, import_id: str, action: ActionName, by: str | None) -> None:
+        """`by` requests an action that has an event of its own."""
+        name = ACTIONS[action].event
+        assert name is not None  # noqa: S101 - a retry is an import
+        self._send(import_id, name, {"by": by})
 
-    def _send(self, import_id: str, name: str, event: dict[str, Any]) -> None:
+    def _send(self, import_id: str, name: str, event: Mapping[str, object]) -> None:
         record = {
             "import_id": import_id,
             "at": datetime.now(UTC),

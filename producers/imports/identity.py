@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 from producers.imports.order import Order
-from producers.kafka.import_state import State
 from producers.reading import READER_VERSION, Correction, Options, Source
 from schemas.import_types import ImportType
+from schemas.records import ImportState
 
 _NAMESPACE = UUID("3f9f7f56-2d3c-5d0a-9a35-6d2f0c1c7b4e")
 
@@ -23,9 +23,15 @@ def import_ids(source: Source, policy: str) -> list[str]:
     the same way is the same import.
     """
     mapping = sorted(source.mapping.items())
-    told = [source.import_type.name, source.sha256, source.encoding, source.delimiter, source.sheet]
+    requested = [
+        source.import_type.name,
+        source.sha256,
+        source.encoding,
+        source.delimiter,
+        source.sheet,
+    ]
     return [
-        str(uuid5(_NAMESPACE, json.dumps([*told, mapping, policy, number])))
+        str(uuid5(_NAMESPACE, json.dumps([*requested, mapping, policy, number])))
         for number in range(_FORCED_AT_MOST)
     ]
 
@@ -37,25 +43,25 @@ def upload_ids(
 
     These follow from what the options say.
     """
-    told = [import_type.name, sha256, options.encoding, options.delimiter, options.sheet]
+    requested = [import_type.name, sha256, options.encoding, options.delimiter, options.sheet]
     columns = sorted(options.columns.items())
     for number in range(_FORCED_AT_MOST):
-        yield str(uuid5(_NAMESPACE, json.dumps(["upload", *told, columns, policy, number])))
+        yield str(uuid5(_NAMESPACE, json.dumps(["upload", *requested, columns, policy, number])))
 
 
-def earlier(states: dict[str, State], ids: list[str]) -> State | None:
+def earlier(states: dict[str, ImportState], ids: list[str]) -> ImportState | None:
     """The latest import of these ids, None if there is none."""
     return next((states[import_id] for import_id in reversed(ids) if import_id in states), None)
 
 
 def known_import(
-    states: dict[str, State], ids: list[str], source: Source, policy: str
-) -> State | None:
+    states: dict[str, ImportState], ids: list[str], source: Source, policy: str
+) -> ImportState | None:
     """The latest import of this file in this way: of `ids`, or uploaded to a gateway.
 
     There, a file that failed as a whole may come again.
     """
-    told = {**reading_options(source), "policy": policy}
+    requested = {**reading_options(source), "policy": policy}
     found = [
         state
         for state in states.values()
@@ -64,7 +70,7 @@ def known_import(
             (state["file_sha256"], state["import_type"], state["parent"])
             == (source.sha256, source.import_type.name, parent_of(source))
             and state["error"] is None
-            and all(state["options"].get(name) == value for name, value in told.items())
+            and all(state["options"].get(name) == value for name, value in requested.items())
         )
     ]
     return max(found, key=lambda state: state["created_at"], default=None)
@@ -99,12 +105,14 @@ PINNED = {
 
 def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
     """The options of an import: what must be the same, then what finds and reads its file again."""
-    told = order.options
+    requested = order.options
     return {
         "reader": READER_VERSION,
         "partitions": str(partitions),
         **reading_options(source),
         "policy": order.policy,
         "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
-        "told": json.dumps({**vars(told), "columns": dict(told.columns)}, ensure_ascii=False),
+        "told": json.dumps(
+            {**vars(requested), "columns": dict(requested.columns)}, ensure_ascii=False
+        ),
     }

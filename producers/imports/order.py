@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from producers.kafka.import_state import State
 from producers.reading import Options, RefusedError, Source, open_source
 from producers.reading.source import sha256_of
 from schemas.import_types import ImportType
+from schemas.records import ImportState
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Reading:
     broke the file off after rows of it were published.
     """
 
-    state: State
+    state: ImportState
     file_rows: int = 0
     finished: bool = False
     resumed: bool = False

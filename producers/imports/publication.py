@@ -7,7 +7,7 @@ The order is the guarantee (docs/guarantees.md):
 4. The rows are published, numbered from 1 without holes.
 5. When Kafka has acknowledged every one of them, ReadingFinished is published.
 A run that dies anywhere is made good by doing it all again under the same id: workers drop the
-rows that they have already settled. A cancel ends step 4 early.
+rows that already have an outcome. A cancel ends step 4 early.
 
 A report of rejected lines that comes back is imported as a child of the import that it is of.
 """

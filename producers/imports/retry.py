@@ -22,7 +22,7 @@ from producers.imports.identity import earlier, pinned
 from producers.imports.order import Order, Reading
 from producers.imports.publication import Outlet
 from producers.imports.start import begin
-from producers.kafka.import_state import TERMINAL, State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
 from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
@@ -31,13 +31,15 @@ from producers.reading.table import CHUNK, Block
 from producers.settings import settings
 from schemas.codec.framing import DecodeError, Decoder, Record
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
+from schemas.outcomes import TERMINAL
+from schemas.records import ImportState
 
 _NAMESPACE = UUID("5d0c1c3e-7b56-5f0e-a0a6-0e6c5c1c9d11")
 _ATTEMPTS = 100
 _KAFKA_SECONDS = 8.0
 _PATIENCE_SECONDS = 5.0
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def publish_rest(
@@ -45,9 +47,9 @@ def publish_rest(
     file: Path | None,
     connections: Connections,
     watch: Callable[[Reading], None],
-    tell: Tell,
+    notify: Notify,
 ) -> Reading:
-    """Publishes what is left of an import as its child; `tell` takes what cannot be had again.
+    """Publishes what is left of an import as its child; `notify` takes what cannot be had again.
 
     Raises RefusedError where there is nothing to retry, and as producers.imports.publication.read_file.
     """
@@ -57,10 +59,10 @@ def publish_rest(
     import_type = IMPORT_TYPES[parent["import_type"]]
     outlet = Outlet(connections, import_type)
 
-    rejects = _readable(parent, connections.rejects(parent, _PATIENCE_SECONDS), tell)
+    rejects = _readable(parent, connections.rejects(parent, _PATIENCE_SECONDS), notify)
     rest = Rest.of(parent, file)
     if rest.trouble:
-        tell(rest.trouble)
+        notify(rest.trouble)
     if not rejects and rest.source is None:
         raise RefusedError("nothing-to-retry", _nothing(parent))
     ids = _ids(parent, rejects, rest)
@@ -77,7 +79,7 @@ def publish_rest(
     return reading
 
 
-def _retriable(parent: State | None, import_id: str) -> State:
+def _retriable(parent: ImportState | None, import_id: str) -> ImportState:
     if parent is None:
         raise RefusedError(
             "unknown-import", f"Aucun import n'a l'identifiant {import_id} : rien à reprendre."
@@ -97,7 +99,7 @@ def _retriable(parent: State | None, import_id: str) -> State:
     return parent
 
 
-def _nothing(parent: State) -> str:
+def _nothing(parent: ImportState) -> str:
     if parent["parked"]:
         return (
             f"Rien à reprendre dans l'import {parent['id']} : ses lignes restantes attendent leur "
@@ -106,10 +108,10 @@ def _nothing(parent: State) -> str:
     return f"Rien à reprendre dans l'import {parent['id']} : aucune ligne n'y reste à écrire."
 
 
-def _readable(parent: State, rejects: list[Reject], tell: Tell) -> list[Reject]:
+def _readable(parent: ImportState, rejects: list[Reject], notify: Notify) -> list[Reject]:
     late = parent["rejected"] + parent["cancelled"] - len(rejects)
     if late > 0:
-        tell(
+        notify(
             f"{late} lignes à reprendre ne sont pas, ou plus, publiées : elles restent de côté. "
             "Recommencez dans un instant."
         )
@@ -117,21 +119,24 @@ def _readable(parent: State, rejects: list[Reject], tell: Tell) -> list[Reject]:
         reject for reject in rejects if reject.value is not None and reject.line is not None
     ]
     if len(readable) < len(rejects):
-        tell(f"{len(rejects) - len(readable)} lignes sont trop grandes pour être reprises.")
+        notify(f"{len(rejects) - len(readable)} lignes sont trop grandes pour être reprises.")
     return sorted(readable, key=lambda reject: (reject.sheet or "", reject.line or 0))
 
 
-def _ids(parent: State, rejects: list[Reject], rest: "Rest") -> list[str]:
+def _ids(parent: ImportState, rejects: list[Reject], rest: "Rest") -> list[str]:
     """Ids of the attempts to retry just these lines: two at once are the same import."""
     places = [(reject.sheet, reject.line) for reject in rejects]
     what = json.dumps([parent["id"], places, rest.source is not None])
     return [str(uuid5(_NAMESPACE, f"{what}{number}")) for number in range(_ATTEMPTS)]
 
 
-def _submission(parent: State, partitions: int) -> State:
-    kept = ("import_type", "file_name", "file_sha256", "generate_ai_content", "header")
+def _submission(parent: ImportState, partitions: int) -> ImportState:
     return new_state(
-        **{name: parent[name] for name in kept},
+        import_type=parent["import_type"],
+        file_name=parent["file_name"],
+        file_sha256=parent["file_sha256"],
+        generate_ai_content=parent["generate_ai_content"],
+        header=parent["header"],
         options={**parent["options"], "partitions": str(partitions)},
         parent=parent["id"],
         created_at=datetime.now(UTC),
@@ -142,7 +147,7 @@ def _submission(parent: State, partitions: int) -> State:
 
 
 def _again(
-    parent: State, import_type: ImportType, rejects: list[Reject], decoder: Decoder
+    parent: ImportState, import_type: ImportType, rejects: list[Reject], decoder: Decoder
 ) -> Iterator[list[Row]]:
     header = header_of(parent, import_type)
     remaining = iter(rejects)
@@ -187,13 +192,13 @@ def _as_it_was(import_type: ImportType, record: Record) -> Row:
     return Row(0, None, [], fields, import_type.key_of(fields), [], [])
 
 
-def header_of(state: State, import_type: ImportType) -> Header:
+def header_of(state: ImportState, import_type: ImportType) -> Header:
     """How the columns of an import's file were understood. Raises RefusedError."""
     options = state["options"]
     mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
-    told = json.loads(options.get("told") or "{}").get("columns") or {}
+    requested = json.loads(options.get("told") or "{}").get("columns") or {}
     # A column may have been taken for what it holds, whatever its name.
-    told |= {
+    requested |= {
         name: field
         for name, field in mapping.items()
         if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
@@ -201,7 +206,7 @@ def header_of(state: State, import_type: ImportType) -> Header:
     listed = None
     if import_type is VILLE and "code_postal_principal" not in mapping.values():
         listed = next((at for at, name in enumerate(state["header"]) if name in mapping), None)
-    return recognise(import_type, state["header"], told, city_list=listed)
+    return recognise(import_type, state["header"], requested, city_list=listed)
 
 
 def _restored(header: Header, records: list[Record]) -> Mapping[int, list[int]]:
@@ -228,12 +233,12 @@ class Rest:
     `source` is the file, None where no such lines are or it is not at hand; then `trouble` says so.
     """
 
-    state: State
+    state: ImportState
     source: Source | None = None
     trouble: str | None = None
 
     @classmethod
-    def of(cls, state: State, file: Path | None = None) -> "Rest":
+    def of(cls, state: ImportState, file: Path | None = None) -> "Rest":
         """Of the file that the import was read from, or another copy of it."""
         if not _is_unread(state):
             return cls(state)
@@ -263,14 +268,14 @@ class Rest:
         """The highest row number that was published where this row goes."""
         marks: Mapping[str, int] = self.state["watermarks"]
         if self.state["stopped_after"] is not None:
-            return int(self.state["total_rows"])
+            return self.state["total_rows"] or 0
         routing = IMPORT_TYPES[self.state["import_type"]].routing
         key = routing(row.key) if row.key else self.state["id"]
         partition = murmur2(key.encode(), int(self.state["options"]["partitions"]))
         return marks.get(str(partition), 0)
 
 
-def _is_unread(state: State) -> bool:
+def _is_unread(state: ImportState) -> bool:
     if state["status"] not in TERMINAL:
         return False
     return (
@@ -278,17 +283,17 @@ def _is_unread(state: State) -> bool:
     )
 
 
-def _left_out(state: State) -> str:
+def _left_out(state: ImportState) -> str:
     if state["stopped_after"] is not None:
         return f"Les lignes après la ligne {state['stopped_after']} sont laissées de côté"
     return "Les lignes qui n'avaient pas été lues sont laissées de côté"
 
 
-def _same(state: State, path: Path) -> Source:
+def _same(state: ImportState, path: Path) -> Source:
     """The file, if it is read as it was. Raises RefusedError, OSError."""
     import_type = IMPORT_TYPES[state["import_type"]]
-    told: dict[str, Any] = json.loads(state["options"].get("told") or "{}")
-    options = Options(**told)
+    requested: dict[str, Any] = json.loads(state["options"].get("told") or "{}")
+    options = Options(**requested)
     source = open_source(path, import_type, options)
     if source.sha256 != state["file_sha256"]:
         raise RefusedError("file-changed", "son contenu n'est plus le même")

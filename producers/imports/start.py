@@ -4,15 +4,17 @@ from datetime import UTC, datetime
 
 from producers.imports.identity import PINNED, earlier
 from producers.imports.order import Order, Reading
-from producers.kafka.import_state import TERMINAL, State, new_state
+from producers.kafka.import_state import new_state
 from producers.reading import RefusedError, Source
 from schemas.import_types import ImportType
+from schemas.outcomes import TERMINAL
+from schemas.records import ImportState
 
 
 class AlreadyImportedError(RefusedError):
     """This content was imported before in the same way; `state` is how that ended."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ImportState) -> None:
         self.state = state
         super().__init__(
             "already-imported",
@@ -23,10 +25,10 @@ class AlreadyImportedError(RefusedError):
 
 
 def begin(
-    known: State | None,
-    states: dict[str, State],
+    known: ImportState | None,
+    states: dict[str, ImportState],
     ids: list[str],
-    submission: State,
+    submission: ImportState,
     *,
     force: bool,
 ) -> Reading:
@@ -63,7 +65,7 @@ def begin(
     return Reading(known, resumed=True)
 
 
-def check_parent(parent: State | None, corrects: str, import_type: ImportType) -> None:
+def check_parent(parent: ImportState | None, corrects: str, import_type: ImportType) -> None:
     if parent is None:
         raise RefusedError(
             "unknown-import",
@@ -85,7 +87,7 @@ def check_parent(parent: State | None, corrects: str, import_type: ImportType) -
 
 def submission_of(
     order: Order, source: Source, options: dict[str, str], parent: str | None
-) -> State:
+) -> ImportState:
     return new_state(
         parent=parent,
         import_type=order.import_type.name,

@@ -34,10 +34,10 @@ def still_broken(
 def cells_of(reject: Reject, decoder: Decoder) -> list[str] | None:
     """The cells as its reader found them; None where that found no fault."""
     try:
-        tie = decoder.decode(reject.value)["import"]
+        lineage = decoder.decode(reject.value)["import"]
     except DecodeError:
         return None
-    cells: list[str] | None = tie and tie["cells"]
+    cells: list[str] | None = lineage and lineage["cells"]
     return cells
 
 

@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Self
 
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State, accounted
+from producers.kafka.import_state import accounted
 from producers.kafka.progress_log import ProgressLog
+from schemas.records import ImportState
 
 WINDOW_ROWS = 50_000
 """Published rows that may wait to be written, of one import. Smaller imports never wait."""
@@ -24,21 +25,21 @@ _LOG_SECONDS = 1.0
 
 
 class Window:
-    """The window of one import. What the writers tell counts, and the import log behind it.
+    """The window of one import. It follows what the writers publish and, behind it, the import log.
 
     `follows`: the progress log is started. A file that is published in a moment needs no window,
     and leaves no time to cancel or pause it.
     """
 
     def __init__(
-        self, progress: ProgressLog, log: ImportLog, state: State, *, follows: bool
+        self, progress: ProgressLog, log: ImportLog, state: ImportState, *, follows: bool
     ) -> None:
         self._progress = progress
         self._log = log
         self._import_id: str = state["id"]
         self._version: int = state["version"]
         self._follows = follows
-        # What a resumed import had written before: nobody tells it again.
+        # What a resumed import had written before: it is not published again.
         self._accounted = accounted(state)
         self._was_paused = state["status"] == "PAUSED"
 
@@ -90,7 +91,7 @@ class Window:
             return
         self._version = state["version"]
         self._accounted = max(self._accounted, accounted(state))
-        # For what was asked before the progress log was started.
+        # For what was requested before the progress log was started.
         self._was_paused = state["status"] == "PAUSED"
         self._progress.cancelled |= (
             state["waiting_for"] == "cancel" or state["status"] == "CANCELLED"

@@ -39,7 +39,7 @@ class DeliveryError(ClusterError):
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """What every librdkafka client of ours is told."""
+    """The settings that all librdkafka clients share."""
     return {
         **settings.librdkafka(),
         "client.id": "foxstream",
@@ -82,6 +82,6 @@ def partition_counts(
 
 
 def _denial(settings: Settings) -> str | None:
-    told: list[KafkaError] = []
-    client = Producer({**configuration(settings), "error_cb": told.append})
-    return denial(client.poll, told)
+    errors: list[KafkaError] = []
+    client = Producer({**configuration(settings), "error_cb": errors.append})
+    return denial(client.poll, errors)

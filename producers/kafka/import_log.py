@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Container
 from time import monotonic
+from typing import cast
 
 from confluent_kafka import Message
 
-from producers.kafka.import_state import State
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.codec.framing import DecodeError, Decoder, SchemaSource
+from schemas.records import ImportState
 from schemas.topics import IMPORT_LOG
 
 _LOGGER = logging.getLogger(__name__)
@@ -21,11 +22,11 @@ class ImportLog(LogReader):
     def __init__(self, settings: Settings, schemas: SchemaSource, *, follows: bool = False) -> None:
         super().__init__(settings, IMPORT_LOG, follows=follows)
         self._decoder = Decoder("import_state", schemas)
-        self._states: dict[str, State] = {}
+        self._states: dict[str, ImportState] = {}
 
     def read(
         self, wanted: Container[str] | None = None, *, file_sha256: str | None = None
-    ) -> dict[str, State]:
+    ) -> dict[str, ImportState]:
         """The states now, by import id; where it is given, those of `wanted` and of that file alone."""
         for message in self.up_to_now():
             # A look at the bytes, so that not every state of everybody is decoded.
@@ -33,7 +34,7 @@ class ImportLog(LogReader):
             self._take(message, None if of_file else wanted)
         return self._states
 
-    def follow(self, import_id: str, timeout_seconds: float) -> State | None:
+    def follow(self, import_id: str, timeout_seconds: float) -> ImportState | None:
         """The newest state of one import, None while there is none.
 
         Returns as soon as there is a newer one, at the latest after the time-out. To be called
@@ -48,12 +49,12 @@ class ImportLog(LogReader):
                 break
         return self._states.get(import_id)
 
-    def changed(self, timeout_seconds: float) -> dict[str, State | None]:
+    def changed(self, timeout_seconds: float) -> dict[str, ImportState | None]:
         """States that are newer, None where an import was forgotten; waits for the first of them.
 
         To be called after `read`, by whoever follows all imports.
         """
-        changed: dict[str, State | None] = {}
+        changed: dict[str, ImportState | None] = {}
         message = self.poll(timeout_seconds)
         while message is not None:
             if self._take(message, None):
@@ -70,7 +71,7 @@ class ImportLog(LogReader):
         if wanted is not None and import_id not in wanted:
             return False
         try:
-            state = self._decoder.decode(message.value())
+            state = cast("ImportState", self._decoder.decode(message.value()))
         except DecodeError:
             _LOGGER.warning("state skipped", extra={"action": "decode", "import_id": import_id})
             return False

@@ -1,24 +1,20 @@
 """The state of an import, as producers create and read it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from schemas.codec.framing import load
-
-State = dict[str, Any]
-"""One import, by the field names of schemas/avro/import_state.avsc."""
-
-
-TERMINAL = frozenset({"SUCCESS", "PARTIAL", "ERROR", "CANCELLED"})
+from schemas.outcomes import TERMINAL
+from schemas.records import ImportState
 
 
-def new_state(**given: Any) -> State:
+def new_state(**given: Any) -> ImportState:
     """A state of which only `given` is known, for an import that no worker has seen yet."""
     defaults = {field["name"]: field.get("default") for field in load("import_state")["fields"]}
-    return {**defaults, "version": 0, "status": "PENDING", **given}
+    return cast("ImportState", {**defaults, "version": 0, "status": "PENDING", **given})
 
 
-def document(state: State) -> dict[str, Any]:
+def document(state: ImportState) -> dict[str, Any]:
     """A state by the names of schemas/avro/import_state.avsc, ready for JSON: timestamps are ISO 8601 in UTC."""
     return {
         name: f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
@@ -28,12 +24,11 @@ def document(state: State) -> dict[str, Any]:
     }
 
 
-def accounted(state: State) -> int:
+def accounted(state: ImportState) -> int:
     """Rows that have an outcome."""
-    done: int = state["success_rows"] + state["error_rows"] + state["cancelled"]
-    return done
+    return state["success_rows"] + state["error_rows"] + state["cancelled"]
 
 
-def running(state: State) -> bool:
+def running(state: ImportState) -> bool:
     """Whether the import may still change by itself."""
     return state["status"] not in TERMINAL

@@ -118,13 +118,13 @@ class LogReader:
         message = self._consumer.poll(timeout_seconds)
         if message is None:
             return None
-        error = message.error()
+        error, partition, offset = message.error(), message.partition(), message.offset()
         if error is None:
-            if message.offset() + 1 == self._ends.get(message.partition()):
-                self._at_end.add(message.partition())
+            if partition is not None and offset is not None:
+                self._reached(partition, offset + 1)
             return message
-        if error.code() == KafkaError._PARTITION_EOF:
-            self._at_end.add(message.partition())
+        if error.code() == KafkaError._PARTITION_EOF and partition is not None:
+            self._at_end.add(partition)
             return None
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED or error.fatal():
             raise UnreachableError(f"Kafka ne donne pas {message.topic()} : {error.str()}.")
@@ -132,17 +132,21 @@ class LogReader:
         _LOGGER.warning("read again", extra={"action": "read", "error": error.str()})
         return None
 
+    def _reached(self, partition: int, next_offset: int) -> None:
+        if next_offset == self._ends.get(partition):
+            self._at_end.add(partition)
+
     def up_to_now(self) -> Iterator[Message]:
         """What the topic holds. Raises UnreachableError after 10 seconds of silence."""
-        heard = monotonic()
+        last_record = monotonic()
         while self._at_end != self._partitions:
             at_end = len(self._at_end)
             message = self.poll(0.1)
             if message is not None:
                 yield message
             if message is not None or len(self._at_end) > at_end:
-                heard = monotonic()
-            elif monotonic() - heard > _SILENCE_SECONDS:
+                last_record = monotonic()
+            elif monotonic() - last_record > _SILENCE_SECONDS:
                 raise UnreachableError(
                     f"Kafka ne répond plus à l'adresse {self._settings.kafka_bootstrap}."
                 )

@@ -9,11 +9,11 @@ from schemas.topics import IMPORT_EVENTS
 
 
 class ProgressLog(LogReader):
-    """How many rows of one import have an outcome, as the row writers tell it after each commit.
+    """How many rows of one import have an outcome, as row writers publish it after each commit.
 
-    Sooner than the import log, which the tracker writes once a second, but only a hint: what a
-    writer that died had still to tell is told with its successor's next commit. `cancelled` and
-    `paused` are what was asked for since the start; None: nothing.
+    It is earlier than the import log, which the tracker writes once a second, but only a hint: what
+    a writer did not publish before it died is published with its successor's next commit.
+    `cancelled` and `paused` are what was requested since the start; None if nothing was.
     """
 
     def __init__(self, settings: Settings, schemas: SchemaSource, import_id: str) -> None:
@@ -29,7 +29,7 @@ class ProgressLog(LogReader):
         self.start(timeout_seconds=timeout_seconds, key=self._import_id, from_now=True)
 
     def accounted(self, timeout_seconds: float) -> int:
-        """Rows that have an outcome, of the partitions heard of. Waits for news until the time-out."""
+        """Rows with an outcome in the partitions known so far. Waits for a change until the time-out."""
         message = self.poll(timeout_seconds)
         while message is not None:
             if message.key() == self._import_id.encode():
@@ -47,5 +47,5 @@ class ProgressLog(LogReader):
                 self._accounted[event["topic"], event["partition"]] = event["accounted"]
             case "Cancel":
                 self.cancelled = True
-            case "Pause" | "Resume" as asked:
-                self.paused = asked == "Pause"
+            case "Pause" | "Resume" as requested:
+                self.paused = requested == "Pause"

@@ -113,7 +113,7 @@ class Publisher:
         self._failure = self._failure or error
 
     def _failed(self, error: KafkaError) -> None:
-        # Others are told for information: librdkafka tries again by itself.
+        # Other errors are reported for information: librdkafka retries by itself.
         if error.fatal():
             self._failure = self._failure or error
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from producers.kafka.import_state import State
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
+from schemas.records import ImportState
 from schemas.topics import REJECTS
 
 _START_SECONDS = 8.0
@@ -37,8 +37,8 @@ class RejectLog(LogReader):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, REJECTS)
 
-    def read(self, state: State, patience_seconds: float) -> Iterator[Reject]:
-        """The rejects of an import that no other import has settled, each once.
+    def read(self, state: ImportState, patience_seconds: float) -> Iterator[Reject]:
+        """The rejects of an import that no child import has resolved, each once.
 
         Workers publish them a moment after they count them: at the end of the topic this waits for
         as many as the state knows, until none comes for as long as there is patience. What lies
@@ -57,33 +57,37 @@ class RejectLog(LogReader):
 
     def _found(self, key: bytes, expected: int, patience_seconds: float) -> dict[bytes, Reject]:
         open_: dict[bytes, Reject] = {}
-        settled: set[bytes] = set()
+        resolved: set[bytes] = set()
         late = self._late(key, lambda: len(open_) == expected, patience_seconds)
         for message in chain(self.up_to_now(), late):
             if message.key() != key:
                 continue
-            headers = dict(message.headers() or ())
+            headers = {
+                name: value
+                for name, value in dict(message.headers() or ()).items()
+                if isinstance(value, bytes)
+            }
             if "ingest.settles" in headers:
-                settled.add(headers["ingest.settles"])
+                resolved.add(headers["ingest.settles"])
                 open_.pop(headers["ingest.settles"], None)
-            elif headers["ingest.reject_id"] not in settled:
+            elif headers["ingest.reject_id"] not in resolved:
                 open_.setdefault(headers["ingest.reject_id"], _reject(headers, message.value()))
         return open_
 
     def _late(
         self, key: bytes, complete: Callable[[], bool], patience_seconds: float
     ) -> Iterator[Message]:
-        heard = monotonic()
-        while not complete() and monotonic() - heard < patience_seconds:
+        last_record = monotonic()
+        while not complete() and monotonic() - last_record < patience_seconds:
             message = self.poll(0.1)
             if message is not None and message.key() == key:
-                heard = monotonic()
+                last_record = monotonic()
                 yield message
 
 
-def _reject(headers: dict[str, bytes | None], value: bytes | None) -> Reject:
+def _reject(headers: dict[str, bytes], value: bytes | None) -> Reject:
     def text(name: str) -> str:
-        return (headers.get(f"ingest.{name}") or b"").decode()
+        return headers.get(f"ingest.{name}", b"").decode()
 
     line = text("line")
     return Reject(

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from producers.reading import source
 from producers.reading.formula_guard import original
@@ -26,6 +25,7 @@ from producers.reading.source import Source
 from producers.reading.table import CHUNK, Block, Part
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.values.stored import is_uuid
 
 UNREAD = "unread"
 """What a report says in `_code` of a line that was never published: nothing was rejected."""
@@ -81,15 +81,15 @@ class Correction(Source):
         return replace(block, rows=rows, broken=broken, numeric=numeric), origins
 
     def _trace(self, cells: list[str], line: int, origins: dict[int, Origin]) -> Fault | None:
-        told = self._told(cells, "_line")
-        if not told or self._told(cells, "_code") == UNREAD:
+        line_number = self._cell(cells, "_line")
+        if not line_number or self._cell(cells, "_code") == UNREAD:
             return None
-        if not (told.isascii() and told.isdigit() and 0 < int(told) < 2**31):
+        if not (line_number.isascii() and line_number.isdigit() and 0 < int(line_number) < 2**31):
             return _NO_LINE
-        origins[line] = Origin(self.corrects, int(told), self._told(cells, "_sheet") or None)
+        origins[line] = Origin(self.corrects, int(line_number), self._cell(cells, "_sheet") or None)
         return None
 
-    def _told(self, cells: list[str], name: str) -> str:
+    def _cell(self, cells: list[str], name: str) -> str:
         return cells[self.places[name]].strip() if name in self.places else ""
 
     def _beyond(self, cells: list[str]) -> list[str]:
@@ -173,20 +173,13 @@ def _named(found: Source, column: int) -> str:
             "Les lignes de ce rapport viennent de plusieurs imports (colonne _import) : corrigez "
             "chaque rapport dans son propre fichier.",
         )
-    if not named or not _is_id(*named):
+    if not named or not is_uuid(*named):
         raise RefusedError(
             "unknown-import",
             "La colonne _import de ce rapport ne nomme aucun import : reprenez le fichier que "
             "« foxstream errors » a écrit.",
         )
     return named.pop()
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
 
 
 # --- .jsonl

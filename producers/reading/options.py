@@ -1,4 +1,4 @@
-"""What the operator tells the reader."""
+"""Options that the operator sets for a file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -105,3 +105,14 @@ def quoted(names: list[str]) -> str:
     ]
     more = len(names) - len(shown)
     return ", ".join(f"« {name} »" for name in shown) + (f" et {more} autres" if more else "")
+
+
+FOREIGN_SIGNATURES = {
+    b"%PDF": "un document PDF",
+    b"Rar!": "une archive RAR",
+    b"7z\xbc\xaf": "une archive 7-Zip",
+    b"\x89PNG": "une image",
+    b"\xff\xd8\xff": "une image",
+    b"GIF8": "une image",
+}
+"""First bytes of files that hold no table, and what such a file is."""

@@ -14,7 +14,7 @@ from producers.reading.archive import ZIP, Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
 from producers.reading.options import Options
-from producers.reading.refusals import RefusedError, quoted, refusal
+from producers.reading.refusals import FOREIGN_SIGNATURES, RefusedError, quoted, refusal
 from producers.reading.row.row import Row, filled, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
@@ -183,20 +183,20 @@ def _chosen(
 ) -> Iterator[_Candidate]:
     """What the file may be read as: the sheet that the operator named, or everything."""
     names: list[str] = []
-    told = options.sheet
+    requested = options.sheet
     chosen = False
     for candidate in chain.from_iterable(_candidates(one, import_type, options) for one in members):
-        if candidate.name is None or told is None:
+        if candidate.name is None or requested is None:
             chosen = True
             yield candidate
-        elif told in (candidate.name, candidate.member):
+        elif requested in (candidate.name, candidate.member):
             chosen = True
             yield candidate._replace(visible=True)
         else:
             names.append(candidate.name)
             yield candidate._replace(visible=False)
-    if told is not None and not chosen and names:
-        raise refusal("unknown-sheet", sheet=told, sheets=quoted(names))
+    if requested is not None and not chosen and names:
+        raise refusal("unknown-sheet", sheet=requested, sheets=quoted(names))
 
 
 def _candidates(
@@ -237,13 +237,8 @@ def _raise(reason: RefusedError) -> Part:
 
 
 _SIGNATURES = {
-    b"%PDF": "un document PDF",
+    **FOREIGN_SIGNATURES,
     b"\xfd7zXZ": "une archive xz",
-    b"Rar!": "une archive RAR",
-    b"7z\xbc\xaf": "une archive 7-Zip",
-    b"\x89PNG": "une image",
-    b"\xff\xd8\xff": "une image",
-    b"GIF8": "une image",
     b"{\\rtf": "un document RTF",
     b"<!DOCTYPE": "une page HTML",
     b"<html": "une page HTML",

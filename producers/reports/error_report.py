@@ -16,12 +16,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from producers.kafka.import_state import State
 from producers.kafka.reject_log import Reject
 from producers.reading import UNREAD, Row
 from producers.reading.formula_guard import safe
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
+from schemas.records import ImportState
 
 FORMATS = (".csv", ".xlsx", ".jsonl")
 
@@ -36,7 +36,7 @@ class Report(NamedTuple):
 
 
 def report(
-    state: State,
+    state: ImportState,
     rejects: Iterable[Reject],
     decoder: Decoder,
     unread: Callable[[], Iterable[Row]] = tuple,
@@ -51,8 +51,8 @@ def report(
     # A line may have more cells than the header has names.
     width = max(map(len, chain([header], originals, (row.cells for row in unread()))))
     header = [*header, *(f"_cell_{number + 1}" for number in range(len(header), width))]
-    told = json.loads(state["options"].get("told") or "{}").get("columns")
-    columns = [json.dumps(told, ensure_ascii=False)] if told else []
+    requested = json.loads(state["options"].get("told") or "{}").get("columns")
+    columns = [json.dumps(requested, ensure_ascii=False)] if requested else []
     with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
 
     def line(cells: Sequence[str], place: Reject | Row, why: Iterable[str]) -> list[str]:
@@ -87,7 +87,9 @@ def _why(reject: Reject) -> Iterator[str]:
         yield _SEPARATOR.join(error.get(name) or "" for error in reject.errors)
 
 
-def _originals(state: State, decoder: Decoder) -> tuple[list[str], Callable[[Reject], list[str]]]:
+def _originals(
+    state: ImportState, decoder: Decoder
+) -> tuple[list[str], Callable[[Reject], list[str]]]:
     """The header of the original columns, and what gives their cells.
 
     The cells stand in the row where the reader found the fault. Where PostgreSQL did, the fields

@@ -15,11 +15,11 @@ _OF_STATUS = {"PARTIAL": PARTIAL, "ERROR": REFUSED, "CANCELLED": REFUSED}
 
 
 def of_status(status: str) -> int:
-    """The exit code that tells how an import stands; 0 while it is not finished."""
+    """The exit code of an import; 0 while it is not finished."""
     return _OF_STATUS.get(status, 0)
 
 
-def tell(text: str) -> None:
+def notify(text: str) -> None:
     """For people: standard output may be read by a program."""
     print(text, file=sys.stderr)  # noqa: T201 - what users read
 
@@ -47,7 +47,7 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        tell("Interrompu.")
+        notify("Interrompu.")
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit:
         raise
@@ -55,7 +55,7 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
         known = _explain(error)
         if known is None:
             raise
-        tell(str(known))
+        notify(str(known))
         if as_json:
             why = {"code": known.code, "message": str(known)}
             print(json.dumps({"error": why, **_context(error)}, ensure_ascii=False))  # noqa: T201

@@ -5,10 +5,11 @@ from time import monotonic
 from producers.imports.connections import Connections
 from producers.imports.order import Reading
 from producers.kafka.broker import UnreachableError
-from producers.kafka.import_state import TERMINAL, State
 from producers.kafka.worker_groups import absent_workers
 from producers.settings import settings
 from producers.terminal.screen import Screen, reading_line, writing_line
+from schemas.outcomes import TERMINAL
+from schemas.records import ImportState
 
 _KAFKA_AWAY = "Kafka ne répond plus : l'import attend son retour."
 _WAITING = " ; la suite attend que les workers aient écrit"
@@ -60,7 +61,7 @@ class ReadingView:
             self.screen.line(reading_line(read, acknowledged, now - self._begun))
 
 
-def follow(connections: Connections, import_id: str, screen: Screen) -> State:
+def follow(connections: Connections, import_id: str, screen: Screen) -> ImportState:
     """Waits, as long as it takes, until the import is finished. Returns its last state."""
     workers = _WorkerWatch(screen)
     while True:

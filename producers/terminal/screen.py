@@ -8,19 +8,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, Self
 
-from producers.kafka.import_state import State, accounted
+from producers.kafka.import_state import accounted
+from schemas.outcomes import OUTCOMES, STATUSES, WAITING, WARNINGS
+from schemas.records import ImportState
 
 if TYPE_CHECKING:
     from rich.live import Live
 
 PLAIN_SECONDS = 5.0
-
-_WAITING = {
-    "database": "la base de données ne répond pas, l'import attend son retour",
-    "operator": "l'écriture est arrêtée, prévenez l'exploitation (voir fox_partitions_halted)",
-    "parent": "des lignes attendent leur ligne parente",
-    "cancel": "annulation en cours",
-}
 
 
 def number(value: int) -> str:
@@ -48,11 +43,12 @@ def reading_line(read: int, acknowledged: int, elapsed: float) -> str:
     )
 
 
-def writing_line(state: State) -> str:
+def writing_line(state: ImportState) -> str:
     """While the workers write."""
     done, total = accounted(state), state["total_rows"]
     if state["waiting_for"]:
-        waiting = _WAITING.get(state["waiting_for"], f"en attente de {state['waiting_for']}")
+        known = WAITING.get(state["waiting_for"])
+        waiting = known.phrase if known else f"en attente de {state['waiting_for']}"
         return f"{number(done)} lignes traitées : {waiting}"
     if state["status"] == "PAUSED":
         return f"{number(done)} lignes traitées : import suspendu (foxstream resume {state['id']})"
@@ -146,41 +142,10 @@ def screen() -> PlainScreen | LiveScreen:
     return LiveScreen() if sys.stderr.isatty() else PlainScreen()
 
 
-_ENDINGS = {
-    "SUCCESS": "Import réussi",
-    "PARTIAL": "Import terminé avec des lignes en erreur",
-    "ERROR": "Import en échec",
-    "CANCELLED": "Import annulé",
-    "PENDING": "Import en attente d'un worker",
-    "PROCESSING": "Import en cours",
-    "PAUSED": "Import suspendu",
-}
-
-_OUTCOMES = {
-    "inserted": "insérées",
-    "updated": "mises à jour",
-    "unchanged": "inchangées",
-    "duplicate": "en double",
-    "stale": "plus anciennes que la base",
-    "rejected": "rejetées",
-    "parked": "en attente de leur ligne parente",
-    "cancelled": "annulées",
-}
-
-_WARNINGS = {
-    "zeros-restored": "zéros perdus et rétablis",
-    "malformed": "valeurs mal formées et ignorées",
-    "siren-from-siret": "SIREN tirés du SIRET",
-    "checksum": "SIREN ou SIRET à la clé fausse, gardés",
-    "unknown-naf": "codes NAF absents de la nomenclature, gardés",
-    "other-spelling": "autres orthographes d'un nom déjà lu",
-}
-
-
-def summary(state: State) -> str:
+def summary(state: ImportState) -> str:
     """How an import stands, in a few lines."""
     total = "?" if state["total_rows"] is None else number(state["total_rows"])
-    head = f"{_ENDINGS[state['status']]} ({state['status']}) : {state['file_name']}, {total} lignes"
+    head = f"{STATUSES[state['status']].phrase} ({state['status']}) : {state['file_name']}, {total} lignes"
     if state["duration"] is not None:
         head += f" en {seconds(state['duration'])}"
     if state["rows_per_second"]:
@@ -191,7 +156,9 @@ def summary(state: State) -> str:
         lines.append(f"  reprise de l'import {state['parent']}, dont {settled} lignes sont réglées")
     if state["error"]:
         lines.append(f"  {state['error']['message']}")
-    counts = [f"{number(state[name])} {word}" for name, word in _OUTCOMES.items() if state[name]]
+    counts = [
+        f"{number(state[name])} {words.phrase}" for name, words in OUTCOMES.items() if state[name]
+    ]
     if counts:
         lines.append(f"  {', '.join(counts)}")
     if state["released"]:
@@ -200,9 +167,9 @@ def summary(state: State) -> str:
             "été traitées"
         )
     if state["warnings_by_code"]:
-        told = ", ".join(
-            f"{number(count)} {_WARNINGS.get(code, code)}"
+        warnings = ", ".join(
+            f"{number(count)} {WARNINGS[code].phrase if code in WARNINGS else code}"
             for code, count in state["warnings_by_code"].items()
         )
-        lines.append(f"  avertissements : {told}")
+        lines.append(f"  avertissements : {warnings}")
     return "\n".join(lines)

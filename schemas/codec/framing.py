@@ -111,7 +111,7 @@ class Encoder:
 class _Decoder(ABC, Generic[Decoded]):
     """Values of one schema, whichever compatible schema they were written with.
 
-    The source is asked once per schema id, and passes its own errors on (a registry that is down
+    The source is queried once per schema id, and its own errors are raised (a registry that is down
     says nothing about the bytes).
     """
 
@@ -166,8 +166,8 @@ class _Decoder(ABC, Generic[Decoded]):
                 # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
                 # UnicodeDecodeError, OverflowError, MemoryError and more.
                 # Some of their messages hold whole schemas.
-                told = repr(error)[:200]
-                results.append(DecodeError("undecodable", f"the value cannot be read: {told}"))
+                reason = repr(error)[:200]
+                results.append(DecodeError("undecodable", f"the value cannot be read: {reason}"))
                 continue
             results.append(record if reached == end else _OVERRUN)
         return results
@@ -246,7 +246,7 @@ def _fastavro_reader(writer: Any, reader: Any = None) -> Reader:
         buffer = BytesIO(data)  # which copies nothing; several threads read at once
         buffer.seek(start)
         # A union of records reads as (name, record); one of a record and null as the record.
-        record = fastavro.schemaless_reader(
+        record: Any = fastavro.schemaless_reader(
             buffer, writer, reader, return_record_name=True, return_record_name_override=True
         )
         return record, buffer.tell()

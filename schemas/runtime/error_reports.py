@@ -1,4 +1,4 @@
-"""What both sides tell Sentry, where a DSN is set: errors of the log and crashes, and no data of rows.
+"""What both sides report to Sentry if a DSN is set: logged errors and crashes, without row data.
 
 An event holds the kind of an exception, the first line of what it says (PostgreSQL's further lines quote
 rows) and the places in the code; no variables, no requests, no lines of the log before it.
@@ -15,7 +15,7 @@ Event = Any
 
 
 def begin(dsn: SecretStr | None, process: str) -> None:
-    """Tells Sentry from now on; nothing without a DSN. Raises ValueError for one that is none."""
+    """Reports to Sentry from now on; does nothing without a DSN. Raises ValueError for a malformed one."""
     if not dsn:
         return
     # Loaded where it is wanted only.

@@ -200,8 +200,8 @@ class ServerSettings(FoxSettings):
         return password
 
     def librdkafka(self) -> dict[str, Any]:
-        """What every librdkafka client is told. Holds the password: never logged."""
-        told = {
+        """Settings of every librdkafka client. Holds the password: never logged."""
+        options = {
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,
             "ssl.ca.location": self.kafka_security_ca,
@@ -209,10 +209,10 @@ class ServerSettings(FoxSettings):
             "ssl.key.location": self.kafka_security_key,
         }
         if self.kafka_security_password is not None:
-            told["sasl.mechanism"] = self.kafka_security_mechanism
-            told["sasl.username"] = self.kafka_security_username
-            told["sasl.password"] = self.kafka_security_password.get_secret_value()
-        return {name: str(value) for name, value in told.items() if value is not None}
+            options["sasl.mechanism"] = self.kafka_security_mechanism
+            options["sasl.username"] = self.kafka_security_username
+            options["sasl.password"] = self.kafka_security_password.get_secret_value()
+        return {name: str(value) for name, value in options.items() if value is not None}
 
     def kafka_tls(self) -> ssl.SSLContext | None:
         """The same for clients that use Python's TLS; None where Kafka speaks none."""

@@ -2,8 +2,8 @@
 
 Each record carries the context of its publishing in the header `traceparent` (W3C Trace Context). A
 batch holds records of many imports and has a span of its own with a link to each (OpenTelemetry,
-"Semantic conventions for messaging spans", whose attributes these are). What the endpoint wants
-besides, such as a token, the environment tells as OpenTelemetry documents it
+"Semantic conventions for messaging spans", whose attributes these are). What the endpoint requires
+besides, such as a token, is set in the environment as OpenTelemetry documents it
 (OTEL_EXPORTER_OTLP_HEADERS).
 """
 
@@ -124,10 +124,10 @@ def _links(found: Iterable[Headers]) -> "Iterator[Link]":
     from opentelemetry.trace import Link, get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    told = dict.fromkeys(
+    contexts = dict.fromkeys(
         value for headers in found for name, value in headers if name == HEADER and value
     )
-    for value in list(told)[:_LINKS]:
+    for value in list(contexts)[:_LINKS]:
         carrier = {HEADER: value.decode(errors="replace")}
         context = get_current_span(
             TraceContextTextMapPropagator().extract(carrier)

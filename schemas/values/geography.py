@@ -1,4 +1,4 @@
-"""What a postal code tells of a French city: its département, and by it the region.
+"""What follows from the postal code of a French city: its département, and by it the region.
 
 Sources: INSEE, code officiel géographique (18 regions since 2016, overseas collectivities); La
 Poste gives Corsica 200/201 for 2A and 202 to 206 for 2B, and overseas codes start with 97 or 98.

@@ -6,7 +6,6 @@ Steps that are indented are part of the one above them. The best of some runs co
 results/stages.json.
 """
 
-import gc
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,12 +22,12 @@ from processors.kafka.batch import Batch
 from processors.rows.merge.merge import Origin, _columns, _identifiers, stage
 from processors.rows.merge.targets import TARGETS
 from processors.rows.validation import validate
-from processors.worker.commands import GARBAGE_THRESHOLDS
 from producers.imports.occurrences import Occurrences
 from producers.reading import open_source
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
 from schemas.rules import problems
+from schemas.runtime.garbage import collect_rarely
 from tests.benchmarks.isolation import TOPIC, OneSchema, record_of
 from tests.benchmarks.measuring import save
 from tests.benchmarks.samples import write_csv
@@ -58,7 +57,7 @@ class Timer:
 
 
 def main(rows: int) -> None:
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    collect_rarely()
     batch = batch_of(rows)
     decoder = RowDecoder("entreprise_row", OneSchema())
     values = [record.value for record in batch.records]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typer.core import TyperGroup
 
 from producers.gateway.api import imports_api
-from producers.gateway.api.actions import ALLOWED
 from producers.gateway.uploads import tus
+from schemas.outcomes import ACTIONS
 from tests.documents import commands_page, settings_page
 
 ROOT = Path(__file__).parents[2]
@@ -197,4 +197,4 @@ def _answers(path: str) -> bool:
     routes = [*imports_api.router.routes, *tus.router.routes]
     found = [match for route in routes if (match := route.path_regex.match(path))]  # type: ignore[attr-defined]
     actions = [given for match in found if (given := match.groupdict().get("action"))]
-    return len(found) > len(actions) or any(given in ALLOWED for given in actions)
+    return len(found) > len(actions) or any(given in ACTIONS for given in actions)

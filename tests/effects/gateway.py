@@ -101,7 +101,7 @@ async def _follow(client: httpx.AsyncClient, gateway: Gateway) -> int:
     """The status of a stream beside another one; of an import that has ended, so that it ends."""
     import_id = str(UUID(int=1))
     ended = {"status": "ERROR", "completed_at": datetime.now(UTC), "version": 1}
-    gateway.states.take_new([{**new_state(id=import_id, import_type="VILLE"), **ended}])
+    gateway.states.take_new([new_state(id=import_id, import_type="VILLE", **ended)])
     gateway.followers = 1
     return (await client.get(f"{API}{import_id}/events")).status_code
 

@@ -857,17 +857,17 @@ def _companies(site: Site) -> _Named:
 
 
 IMPATIENT = """
-from processors import app, cli
+from processors.worker import commands, topology
 
-original = app._app
+original = topology._app
 
 def impatient(world, kind):
     found = original(world, kind)
     found.conf.consumer_metadata_max_age_ms = 300  # else it would hear of it after five minutes
     return found
 
-app._app = impatient
-cli.app()
+topology._app = impatient
+commands.app()
 """
 
 

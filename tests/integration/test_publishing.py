@@ -14,11 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition, murmur2
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from openpyxl import Workbook
@@ -30,7 +30,7 @@ from producers.imports.publication import read_file
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import NotReadyError
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.publisher import Publisher
 from producers.kafka.reject_log import RejectLog
 from producers.kafka.worker_groups import absent_workers
@@ -38,9 +38,10 @@ from producers.reading import Options, RefusedError
 from producers.settings import Settings
 from schemas.codec.framing import Decoder, Encoder, Record, load
 from schemas.import_types import ENTREPRISE
+from schemas.records import ImportState
 from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
-from tests.fix_stack import Site
+from tests.fix_stack import Received, Site
 
 # SIGINT as at a terminal: who starts the tests in the background has it ignored.
 HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -75,7 +76,7 @@ class Worker:
         schema_id = registry.schema_id(subject, load("import_state"))
         self._encoder = Encoder("import_state", schema_id)
 
-    def tell(self, state: State | None, **changed: Any) -> None:
+    def tell(self, state: ImportState | None, **changed: Any) -> None:
         """Publishes a state of an import; one with only an id is a tombstone."""
         value = None if state is None else self._encoder.encode({**state, **changed})
         key = changed["id"] if state is None else state["id"]
@@ -85,7 +86,7 @@ class Worker:
     def reject(self, import_id: str, line: int, reject_id: str, value: bytes = b"") -> None:
         """Publishes a reject."""
         errors = [{"column": "siren", "code": "malformed", "message": f"Ligne {line} fausse."}]
-        headers = {
+        headers: dict[str, str | bytes | None] = {
             "ingest.reject_id": reject_id,
             "ingest.import_id": import_id,
             "ingest.line": str(line),
@@ -95,7 +96,7 @@ class Worker:
         self._producer.produce(topic, value, import_id, headers=headers)
         self._producer.flush()
 
-    def messages(self, topic: Topic) -> list[Message]:
+    def messages(self, topic: Topic) -> list[Received]:
         """All that a topic holds, partition by partition."""
         consumer = Consumer(
             {
@@ -109,7 +110,7 @@ class Worker:
         consumer.assign(
             [TopicPartition(name, n, OFFSET_BEGINNING) for n in range(topic.partitions)]
         )
-        found: list[list[Message]] = [[] for _ in range(topic.partitions)]
+        found: list[list[Received]] = [[] for _ in range(topic.partitions)]
         ends = 0
         while ends < topic.partitions:
             message = consumer.poll(10)
@@ -117,7 +118,7 @@ class Worker:
             if message.error():
                 ends += 1
             else:
-                found[message.partition()].append(message)
+                found[cast(Received, message).partition()].append(cast(Received, message))
         consumer.close()
         return [message for partition in found for message in partition]
 
@@ -165,9 +166,10 @@ def order(tmp_path: Path) -> Order:
     return Order(path, ENTREPRISE, Options())
 
 
-def seen_by_worker(reading: Reading, **changed: Any) -> State:
+def seen_by_worker(reading: Reading, **changed: Any) -> ImportState:
     """The state of an import as the tracker would tell it."""
-    return {**reading.state, "version": 1, "total_rows": None, "status": "PROCESSING", **changed}
+    given = {"version": 1, "total_rows": None, "status": "PROCESSING", **changed}
+    return new_state(**{**reading.state, **given})
 
 
 def test_rows_are_numbered_without_holes(settings: Settings, worker: Worker, order: Order) -> None:
@@ -344,7 +346,8 @@ def test_a_file_that_changes_meanwhile_fails(
     [_, (name, failed)] = worker.events()
     assert name == "ReadingFailed"
     assert failed["code"] == "file-changed"
-    assert (reading.state["status"], reading.state["error"]["code"]) == ("ERROR", "file-changed")
+    error = reading.state["error"]
+    assert (reading.state["status"], error and error["code"]) == ("ERROR", "file-changed")
 
 
 def test_a_line_too_large_for_a_message_is_rejected_alone(
@@ -529,15 +532,11 @@ def finished_reading(settings: Settings, worker: Worker) -> Record:
     raise AssertionError("the file was not read in time")
 
 
-def state_of(worker: Worker, submitted: Record, **changed: Any) -> State:
+def state_of(worker: Worker, submitted: Record, **changed: Any) -> ImportState:
     """The state that a tracker would make of a Submitted event."""
     [message, _] = worker.messages(IMPORT_EVENTS)
-    return {
-        **new_state(id=message.key().decode(), created_at=datetime.now(UTC)),
-        **{name: value for name, value in submitted.items() if name != "uploaded_by"},
-        "version": 1,
-        **changed,
-    }
+    given = {"id": message.key().decode(), "created_at": datetime.now(UTC), "version": 1}
+    return new_state(**submitted | given | {"uploaded_by": None} | changed)
 
 
 def test_a_followed_import_ends_with_its_state(

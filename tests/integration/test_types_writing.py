@@ -15,7 +15,6 @@ from confluent_kafka import murmur2
 
 from processors.database.pool import open_pool
 from processors.kafka.batch import Batch
-from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.written import Written
 from processors.rows.merge import merge
 from processors.rows.merge.targets import TARGETS
@@ -24,6 +23,7 @@ from processors.rows.parking import parked_rows
 from processors.rows.parking.parked_rows import ChildType
 from processors.rows.transaction import RelatedRows, write_parked
 from schemas.import_types import CATEGORIE, DEPARTEMENT, SOUS_CATEGORIE
+from schemas.outcomes import OUTCOMES
 from schemas.values.slugs import slugify
 from tests.integration.test_writing import (
     APPENDED,

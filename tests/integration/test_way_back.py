@@ -15,7 +15,9 @@ from openpyxl import load_workbook
 
 from producers.imports.connections import Connections
 from producers.imports.events import Events
+from producers.kafka.import_state import new_state
 from producers.settings import Settings
+from schemas.outcomes import ActionName
 from tests.fix_companies import hurry, make_slow
 from tests.fix_stack import Finished, Site, eventually
 
@@ -394,10 +396,11 @@ def test_b22_nobody_changes_an_import_afterwards(site: Site, faulty: Path) -> No
     )
     with Connections(settings) as connections:
         events = Events(connections)
-        events.submitted({**first, "import_type": "VILLE", "file_name": "other.csv"})
-        for asked in ("Cancel", "Pause", "Resume"):
-            events.asked(first["id"], asked, "nobody")
-            events.asked(str(uuid4()), asked, "nobody")
+        events.submitted(new_state(**first | {"import_type": "VILLE", "file_name": "other.csv"}))
+        actions: tuple[ActionName, ...] = ("cancel", "pause", "resume")
+        for action in actions:
+            events.requested(first["id"], action, "nobody")
+            events.requested(str(uuid4()), action, "nobody")
         connections.publisher.flush()
     events_read = "SELECT sum(next_offset) FROM ingest.positions WHERE topic = %s"
     topic = f"{site.prefix}imports.events"

@@ -27,7 +27,6 @@ from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import Identity
 from processors.rows.accounting import reject_limit
 from processors.rows.accounting.positions import FencedError, StoredPositions, store_halt
-from processors.rows.accounting.progress import OUTCOMES
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 from processors.rows.accounting.written import Written
@@ -40,6 +39,7 @@ from processors.rows.validation import validate
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.outcomes import OUTCOMES
 from schemas.values.geography import departement_of, region_of
 from tests.examples import examples
 from tests.fix_stack import new_database
@@ -1156,7 +1156,7 @@ async def played(partition: Partition, published: Published, expected: Model) ->
         await cursor.execute("SELECT * FROM ingest.progress")
         for row in await cursor.fetchall():
             import_id = str(row["import_id"])
-            found.counts[import_id] = +Counter({name: row[name] for name in OUTCOMES})
+            found.counts[import_id] = +Counter({str(name): row[name] for name in OUTCOMES})
             found.watermarks[import_id] = row["watermark"]
     return found
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, ValuesView
 from typing import Any
 from uuid import uuid4
 
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
+from schemas.records import ImportState
 from tests.fix_application import Application
 
 Make = Callable[..., Application]
 
 
-class Busy(dict[str, State]):
+class Busy(dict[str, ImportState]):
     """What a busy gateway knows: whenever another thread looks at an import, one more comes."""
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class _Values:
     def __init__(self, states: Busy) -> None:
         self._states = states
 
-    def __iter__(self) -> Iterator[State]:
+    def __iter__(self) -> Iterator[ImportState]:
         for state in ValuesView(self._states):
             yield state
             if threading.current_thread() is not self._states._owner:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from producers.gateway.followed_topics import States
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
+from schemas.records import ImportState
 from tests.fix_application import Application
 
 
-def state(import_id: str, version: int) -> State:
+def state(import_id: str, version: int) -> ImportState:
     return {**new_state(id=import_id), "version": version}
 
 
@@ -34,7 +35,8 @@ def test_the_newest_state_holds() -> None:
     states.take_new([state("a", 0)])
     assert states.by_id["a"]["version"] == 7
 
-    same = {**state("a", 7), "waiting_for": "database"}
+    same = state("a", 7)
+    same["waiting_for"] = "database"
     states.take({"a": same})
     assert states.by_id["a"] == same
 

@@ -13,12 +13,13 @@ from producers.imports.identity import known_import
 from producers.imports.order import Reading
 from producers.imports.publication import _RowEncoder, _unchanged
 from producers.imports.start import AlreadyImportedError, begin, check_parent
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import RefusedError, Row, open_source
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE, VILLE
+from schemas.records import ImportState
 
 IDS = ["first", "second", "third"]
 OPTIONS = {
@@ -28,7 +29,7 @@ OPTIONS = {
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 
 
-def state(import_id: str = "first", status: str = "PROCESSING", **more: Any) -> State:
+def state(import_id: str = "first", status: str = "PROCESSING", **more: Any) -> ImportState:
     options = {**OPTIONS, **more.pop("options", {})}
     return new_state(
         **{"id": import_id, "status": status, "options": options, "created_at": NOW, **more}
@@ -36,13 +37,13 @@ def state(import_id: str = "first", status: str = "PROCESSING", **more: Any) -> 
 
 
 def begun(
-    known: State | None, *others: State, force: bool = False, ids: list[str] = IDS
+    known: ImportState | None, *others: ImportState, force: bool = False, ids: list[str] = IDS
 ) -> Reading:
     states = {each["id"]: each for each in (known, *others) if each is not None}
     return begin(known, states, ids, state("submission"), force=force)
 
 
-def refused(known: State, *others: State, **more: Any) -> str:
+def refused(known: ImportState, *others: ImportState, **more: Any) -> str:
     with pytest.raises(RefusedError) as refusal:
         begun(known, *others, **more)
     return refusal.value.code
@@ -114,7 +115,7 @@ def test_the_same_file_in_the_same_way(path: Path) -> None:
     }  # fmt: skip
     upload = state("upload", **same)
 
-    def known(*states: State) -> State | None:
+    def known(*states: ImportState) -> ImportState | None:
         return known_import({each["id"]: each for each in states}, IDS, source, "merge")
 
     assert known(upload) == upload
@@ -137,7 +138,9 @@ def test_the_same_file_in_the_same_way(path: Path) -> None:
         (state(status="PAUSED", import_type="ENTREPRISE"), "unfinished-import"),
     ],
 )
-def test_a_report_of_an_import_that_cannot_be_corrected(parent: State | None, code: str) -> None:
+def test_a_report_of_an_import_that_cannot_be_corrected(
+    parent: ImportState | None, code: str
+) -> None:
     with pytest.raises(RefusedError) as refusal:
         check_parent(parent, "first", ENTREPRISE)
 

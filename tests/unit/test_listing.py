@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from producers.gateway.api.listing import statistics
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
+from schemas.records import ImportState
 
 
-def state(total: int | None, success: int, errors: int = 0, **more: Any) -> State:
+def state(total: int | None, success: int, errors: int = 0, **more: Any) -> ImportState:
     counts = {"total_rows": total, "success_rows": success, "error_rows": errors}
     return new_state(id=f"{total}/{success}", import_type="VILLE", **counts, **more)
 
@@ -23,7 +24,7 @@ def state(total: int | None, success: int, errors: int = 0, **more: Any) -> Stat
         ([state(100, 90, 10), state(None, 5000)], 90.0),  # of which nobody knows how many there are
     ],
 )
-def test_mean_success_rate(states: list[State], rate: float) -> None:
+def test_mean_success_rate(states: list[ImportState], rate: float) -> None:
     """It is that of all rows together, of the files that have been read."""
     sums = statistics(states)
 

@@ -10,11 +10,12 @@ import pytest
 from confluent_kafka import Message
 
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.progress_log import ProgressLog
 from producers.kafka.reject_log import Reject, RejectLog
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, load
 from schemas.codec.schema import Schema
+from schemas.records import ImportState
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
 
@@ -91,7 +92,7 @@ class Rejects(Topic, RejectLog):
         return young and bool(self._before)
 
 
-def state(version: int, **more: Any) -> State:
+def state(version: int, **more: Any) -> ImportState:
     return new_state(
         id=IMPORT, version=version, import_type="VILLE", file_name="v.csv", file_sha256="a" * 64,
         created_at=datetime(2025, 3, 1, tzinfo=UTC), **more,

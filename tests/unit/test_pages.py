@@ -8,12 +8,13 @@ import pytest
 
 from producers.gateway.api import actions
 from producers.gateway.pages import admin_pages
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.settings import Settings
 from producers.terminal.screen import writing_line
+from schemas.records import ImportState
 
 
-def state(**known: Any) -> State:
+def state(**known: Any) -> ImportState:
     """An import of two new rows that has ended, asked to have texts."""
     given = {"import_type": "CATEGORIE", "status": "SUCCESS", "inserted": 2}
     return new_state(id="i", **{"generate_ai_content": True, **given, **known})

@@ -9,6 +9,7 @@ import pytest
 
 from producers.imports.preview import verdict
 from producers.imports.retry import header_of
+from producers.kafka.import_state import new_state
 from producers.reading import RefusedError, Row, open_source
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.values.naf import category_of, codes
@@ -167,8 +168,7 @@ def test_a_column_of_activities_that_holds_codes(
 
     row, _ = chain.from_iterable(source.chunks())
     assert (row.record["naf_code"], row.record["naf_libelle"]) == expected
-    again = {
-        "options": {"columns": json.dumps(source.mapping, ensure_ascii=False)},
-        "header": source.header,
-    }
+    again = new_state(
+        options={"columns": json.dumps(source.mapping, ensure_ascii=False)}, header=source.header
+    )
     assert header_of(again, ENTREPRISE) == source.columns

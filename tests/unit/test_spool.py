@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from producers.gateway.spool import spool as module
 from producers.gateway.spool.spool import Job, Spool, TakenError, alone, key, write_info
 
-JOB = Job("0" * 36, "VILLE", "a.csv", "0" * 64, 3, "me", "2026-01-01T00:00:00+00:00")
+JOB = Job(str(UUID(int=0)), "VILLE", "a.csv", "0" * 64, 3, "me", "2026-01-01T00:00:00+00:00")
 HOUR = 3600
 
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.imports.facts import ImportFacts
-from processors.imports.state import AI_COUNTS, OUTCOMES, SITE_STATUS, state_of
+from processors.imports.state import SITE_STATUS, state_of
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
+from schemas.outcomes import AI_COUNTS, OUTCOMES
 
 NOW = datetime(2025, 3, 1, 8, 30, 10, tzinfo=UTC)
 STATUSES = {"PENDING", "PROCESSING", "SUCCESS", "PARTIAL", "ERROR", "CANCELLED", "PAUSED"}

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -12,12 +13,13 @@ from producers.gateway.processes import tasks
 from producers.gateway.spool.spool import Job, Spool, new_job_time
 from producers.imports.order import Order, Reading
 from producers.imports.start import begin
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.reading import RefusedError
 from producers.settings import Settings
+from schemas.records import ImportState
 
 CONTENT = b"siren;nom\n732829320;A\n552100554;B\n"
-IMPORT_ID = "0" * 36
+IMPORT_ID = str(UUID(int=0))
 
 
 class Kafka:
@@ -26,7 +28,7 @@ class Kafka:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[bytes] = []
         self.refused: list[str] = []
-        self.known: State | None = None
+        self.known: ImportState | None = None
         monkeypatch.setattr(tasks, "Connections", self._connections)
         monkeypatch.setattr(tasks, "read_file", self._read_file)
         monkeypatch.setattr(tasks, "publish_refusal", self._refuse)
@@ -107,7 +109,7 @@ def test_a_file_that_is_whole_is_read(
     assert (kafka.refused, kafka.read) == ([], [CONTENT])
 
     wrong = b"foo;bar\n1;2\n"
-    sent = replace(JOB, id="1" * 36, max_rows=max_rows, sha256=sha256(wrong).hexdigest())
+    sent = replace(JOB, id=str(UUID(int=1)), max_rows=max_rows, sha256=sha256(wrong).hexdigest())
     assert publish(sent, wrong) == "refused"
     assert kafka.refused == ["unknown-columns"]
 

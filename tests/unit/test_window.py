@@ -8,8 +8,9 @@ import pytest
 from producers.imports import window as module
 from producers.imports.window import WINDOW_ROWS, Window
 from producers.kafka.import_log import ImportLog
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.kafka.progress_log import ProgressLog
+from schemas.records import ImportState
 
 
 @dataclass
@@ -35,9 +36,9 @@ class Progress:
 class Log:
     """The import log, whose newest state is `state`."""
 
-    state: State | None = None
+    state: ImportState | None = None
 
-    def follow(self, import_id: str, timeout_seconds: float) -> State | None:
+    def follow(self, import_id: str, timeout_seconds: float) -> ImportState | None:
         return self.state
 
 
@@ -47,11 +48,11 @@ def _at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOG_SECONDS", -1.0)
 
 
-def state(version: int = 7, success: int = 0, **more: Any) -> State:
+def state(version: int = 7, success: int = 0, **more: Any) -> ImportState:
     return new_state(**{"id": "i", "version": version, "success_rows": success, **more})
 
 
-def window(progress: Progress, log: Log | None = None, begun: State | None = None) -> Window:
+def window(progress: Progress, log: Log | None = None, begun: ImportState | None = None) -> Window:
     return Window(
         cast(ProgressLog, progress), cast(ImportLog, log or Log()), begun or state(), follows=True
     )

@@ -65,13 +65,15 @@ def _end(server: subprocess.Popen[bytes], stop: signal.Signals) -> None:
     server.wait()
 
 
-def _watch(server: subprocess.Popen[bytes], parent: int, wake: int, asked: threading.Event) -> bool:
+def _watch(
+    server: subprocess.Popen[bytes], parent: int, wake: int, stopping: threading.Event
+) -> bool:
     """Returns True when the server must be ended, False when it ended by itself."""
     while server.poll() is None:
         readable, _, _ = select.select([sys.stdin.fileno(), wake], [], [], PARENT_CHECK_S)
         if wake in readable:
             os.read(wake, 512)
-        if sys.stdin.fileno() in readable or asked.is_set() or os.getppid() != parent:
+        if sys.stdin.fileno() in readable or stopping.is_set() or os.getppid() != parent:
             return True
     return False
 
@@ -80,11 +82,11 @@ def main(arguments: list[str]) -> int:
     """Runs the server to its end; returns its exit code."""
     parent = os.getppid()
     stop, owner, argv = signal.Signals(int(arguments[0])), arguments[1], arguments[2:]
-    asked = threading.Event()
+    stopping = threading.Event()
 
     def note(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGTERM:
-            asked.set()
+            stopping.set()
 
     wake, wakened = os.pipe()
     os.set_blocking(wakened, False)
@@ -100,7 +102,7 @@ def main(arguments: list[str]) -> int:
         return 127
     sys.stdout.write(f"{server.pid}\n")
     sys.stdout.close()
-    if _watch(server, parent, wake, asked):
+    if _watch(server, parent, wake, stopping):
         _end(server, stop)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(server.pid, signal.SIGKILL)  # what it left behind

@@ -10,19 +10,9 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.kafka.batch import Batch
+from schemas.outcomes import OUTCOMES
 
 _SQL = load("processors.rows.accounting", "progress.sql")
-
-OUTCOMES = (
-    "inserted",
-    "updated",
-    "unchanged",
-    "duplicate",
-    "stale",
-    "rejected",
-    "parked",
-    "cancelled",
-)
 
 
 class Progress(NamedTuple):

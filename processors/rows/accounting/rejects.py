@@ -1,7 +1,6 @@
 """Rejects in PostgreSQL: the record byte for byte, and its faults."""
 
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import LiteralString
@@ -9,6 +8,7 @@ from uuid import UUID, uuid5
 
 from processors.database.pool import Connection
 from processors.rows.model import Reject
+from schemas.values.stored import headers_json, without_nul
 
 _NAMESPACE = UUID("f3a0a1de-4c53-5b5e-8f0d-3f6f3b0d8a57")
 
@@ -56,7 +56,7 @@ def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
     record = reject.record
     faults = [
         # jsonb takes no NUL (PostgreSQL, "JSON Types"); a header or a message may hold one.
-        {name: text and text.replace("\0", "␀") for name, text in fault._asdict().items()}
+        {name: text and without_nul(text) for name, text in fault._asdict().items()}
         for fault in reject.faults
     ]
     return (
@@ -67,7 +67,7 @@ def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
         datetime.fromtimestamp(record.timestamp / 1000, UTC),
         record.key,
         record.value,
-        json.dumps([[name, b64encode(value or b"").decode()] for name, value in record.headers]),
+        headers_json(record.headers),
         reject.import_id and UUID(reject.import_id),
         reject.line,
         reject.sheet,

@@ -6,8 +6,7 @@ transaction at a time, so that no row is parked while its parent is written.
 """
 
 import asyncio
-import json
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from processors.rows.merge.merge import Merged, Origin, stage
 from processors.rows.merge.targets import Target
 from processors.rows.model import Reject, Row, Validated
 from schemas.codec.avro_reader import EPOCH
+from schemas.values.stored import headers_json
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -112,7 +112,7 @@ async def park(
             "appended": [EPOCH + record.timestamp * _MILLISECOND for record in records],
             "keys": [record.key for record in records],
             "values": [record.value for record in records],
-            "headers": [_headers(record) for record in records],
+            "headers": [headers_json(record.headers) for record in records],
             "imports": [row.import_id for row in rows],
             "row_numbers": [row.row_number for row in rows],
             "lines": [row.line for row in rows],
@@ -121,10 +121,6 @@ async def park(
             "parent_names": [import_type.parent_name(row.values) for row in rows],
         },
     )
-
-
-def _headers(record: ConsumerRecord) -> str:
-    return json.dumps([[name, b64encode(value or b"").decode()] for name, value in record.headers])
 
 
 async def release(

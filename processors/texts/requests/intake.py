@@ -21,6 +21,7 @@ from processors.rows.model import Reject
 from processors.texts.kinds import KINDS
 from schemas.codec.framing import DecodeError, Record
 from schemas.faults import Fault
+from schemas.values.stored import uuid_of
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ def _checked(request: Record | DecodeError, place: str) -> dict[str, Any]:
         raise ValueError("there is no such reason or priority")
     if "\0" in request["entity"]:
         raise ValueError("an entity holds no NUL")
-    entity_id = _uuid(request["entity"])
+    entity_id = uuid_of(request["entity"])
     request_id = request["id"]
     import_id = request["import_id"]
     return {
@@ -83,13 +84,6 @@ def _checked(request: Record | DecodeError, place: str) -> dict[str, Any]:
         "entity_id": entity_id and str(entity_id),
         "import_id": import_id and str(UUID(import_id)),
     }
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 class Results(BatchLoop):

@@ -18,6 +18,7 @@ from processors.database.queries import load
 from processors.texts.kinds import KINDS, Content, Kind
 from processors.texts.model import prompts
 from processors.texts.model.prompts import Input, Prompt
+from schemas.values.stored import without_nul
 
 _SQL = load("processors.texts.requests", "store.sql")
 
@@ -211,7 +212,7 @@ async def reject(
         _SQL["reject"],
         {
             **answer._asdict(),
-            "answer": answer.answer.replace("\0", "␀"),
+            "answer": without_nul(answer.answer),
             "hash": prompt.hash,
             "kind": request.kind,
             "entity_id": request.entity_id,

@@ -11,6 +11,7 @@ from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
 from schemas.codec.schema import SchemaUnknownError
+from schemas.records import GatewayAudit
 from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import GATEWAY_AUDIT
 
@@ -48,7 +49,7 @@ class Audit:
         detail: str | None = None,
     ) -> None:
         """One line."""
-        record = {
+        record: GatewayAudit = {
             "at": datetime.now(UTC),
             "account": account.name if account else "",
             "token_id": account.token_id if account else None,

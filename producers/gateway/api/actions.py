@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -10,8 +10,10 @@ from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError
 from producers.gateway.shared import Gateway
-from producers.kafka.import_state import State, new_state
+from producers.kafka.import_state import new_state
 from producers.reading import RefusedError
+from schemas.outcomes import ACTIONS, ActionName
+from schemas.records import ImportState
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -19,81 +21,51 @@ _ASK_SECONDS = 60.0
 
 T = TypeVar("T")
 
-Action = Callable[[Gateway, State, str], Awaitable[State]]
-"""Given the gateway, the import and the account's name; returns the import that goes on."""
-
-ALLOWED = {
-    "cancel": ("PENDING", "PROCESSING", "PAUSED"),
-    "pause": ("PENDING", "PROCESSING"),
-    "resume": ("PAUSED",),
-    "retry": ("ERROR", "PARTIAL", "CANCELLED"),
-    "generate_ai": ("SUCCESS", "PARTIAL"),
-}
-
 _WITHOUT_TEXTS = ("VILLE", "DEPARTEMENT")
 """Texts of cities are asked for with their import only, as in the earlier system."""
 
-LABELS = {
-    "cancel": "Annuler l'import",
-    "pause": "Mettre en pause",
-    "resume": "Reprendre",
-    "retry": "Réessayer sans corriger",
-    "generate_ai": "Générer les contenus IA",
-}
 
-
-def allowed(state: State) -> list[str]:
+def allowed(state: ImportState) -> list[ActionName]:
     """The actions that the state allows and that would do something."""
     return [
         name
-        for name in AVAILABLE
+        for name in ACTIONS
         if _allows(name, state) and (name != "generate_ai" or texts_left(state))
     ]
 
 
-def texts_left(state: State) -> int:
+def texts_left(state: ImportState) -> int:
     """How many texts would be asked for at most: of the rows that it changed, or of those not done."""
     if state["generate_ai_content"]:
-        left: int = state["ai_failed"] + state["ai_left"]
-        return left
-    changed: int = state["inserted"] + state["updated"]
-    return changed
+        return state["ai_failed"] + state["ai_left"]
+    return state["inserted"] + state["updated"]
 
 
-def _allows(name: str, state: State) -> bool:
+def _allows(name: ActionName, state: ImportState) -> bool:
     if name == "generate_ai" and state["import_type"] in _WITHOUT_TEXTS:
         return False
-    return state["status"] in ALLOWED[name]
+    return state["status"] in ACTIONS[name].statuses
 
 
-async def act(gateway: Gateway, name: str, state: State, account: str) -> State:
-    """Does it. Raises Problem 409 where the state forbids it, 501 where it is not built."""
+async def act(gateway: Gateway, name: ActionName, state: ImportState, account: str) -> ImportState:
+    """Does it. Raises Problem 409 if the state does not allow it."""
     if not _allows(name, state):
         raise Problem(
             409,
             "not-allowed-now",
-            f"« {LABELS[name]} » n'est pas possible : l'import est {state['status']}.",
+            f"« {ACTIONS[name].label} » n'est pas possible : l'import est {state['status']}.",
             import_status=state["status"],
         )
-    action = AVAILABLE.get(name)
-    if action is None:
-        raise Problem(501, "not-available", f"« {LABELS[name]} » n'est pas encore disponible.")
-    return await action(gateway, state, account)
-
-
-def _asking(what: str) -> Action:
-    async def ask(gateway: Gateway, state: State, account: str) -> State:
-        found: State = await _child(
-            gateway.children.run(
-                tasks.ask, gateway.settings, state["id"], what, account, seconds=_ASK_SECONDS
-            )
+    if name == "retry":
+        return await _retry(gateway, state, account)
+    return await _child(
+        gateway.children.run(
+            tasks.ask, gateway.settings, state["id"], name, account, seconds=_ASK_SECONDS
         )
-        return found
-
-    return ask
+    )
 
 
-async def _retry(gateway: Gateway, state: State, account: str) -> State:
+async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportState:
     """Answers when the child has an id; its publishing goes on. Where this gateway dies in the
     middle of it, the same retry again goes on with the same child."""
     named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -117,9 +89,11 @@ async def _retry(gateway: Gateway, state: State, account: str) -> State:
     publishing.add_done_callback(_logged)
     await asyncio.wait({publishing, named}, return_when=asyncio.FIRST_COMPLETED)
     child = named.result() if named.done() else await _child(publishing)
-    kept = ("import_type", "file_name", "file_sha256", "generate_ai_content")
     submitted = new_state(
-        **{name: state[name] for name in kept},
+        import_type=state["import_type"],
+        file_name=state["file_name"],
+        file_sha256=state["file_sha256"],
+        generate_ai_content=state["generate_ai_content"],
         id=child,
         parent=state["id"],
         uploaded_by=account,
@@ -144,12 +118,3 @@ async def _child(answer: Awaitable[T]) -> T:
         raise Problem(
             503, "kafka-away", "Kafka ne répond pas : réessayez dans un instant."
         ) from error
-
-
-AVAILABLE: dict[str, Action] = {
-    "cancel": _asking("Cancel"),
-    "pause": _asking("Pause"),
-    "resume": _asking("Resume"),
-    "retry": _retry,
-    "generate_ai": _asking("GenerateAi"),
-}

@@ -12,7 +12,8 @@ from producers.gateway.api import listing
 from producers.gateway.api.child_calls import disconnected
 from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.shared import Gateway
-from producers.kafka.import_state import State, running
+from producers.kafka.import_state import running
+from schemas.records import ImportState
 
 
 class EventStream(Response):
@@ -81,6 +82,6 @@ def _part(text: str, *, more: bool) -> dict[str, Any]:
     return {"type": "http.response.body", "body": text.encode(), "more_body": more}
 
 
-def _event(name: str, state: State) -> str:
+def _event(name: str, state: ImportState) -> str:
     data = json.dumps(listing.shown(state), ensure_ascii=False)
     return f"event: {name}\nid: {state['version']}\ndata: {data}\n\n"

@@ -25,9 +25,11 @@ from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
 from producers.gateway.uploads import acceptance, file_type
 from producers.gateway.uploads.form import form_of
-from producers.kafka.import_state import State, running
+from producers.kafka.import_state import running
 from producers.reports import template_file
 from schemas.import_types import IMPORT_TYPES, ImportType
+from schemas.outcomes import ACTIONS, ActionName
+from schemas.records import ImportState
 
 _REPORT_SECONDS = 600.0
 
@@ -49,9 +51,6 @@ StatusName = StrEnum("StatusName", {name: name for name in listing.STATUS_LABELS
 
 
 Ordering = StrEnum("Ordering", {name: name for name in listing.ORDERINGS})  # type: ignore[misc]
-
-
-Action = StrEnum("Action", {name: name for name in actions.ALLOWED})  # type: ignore[misc]
 
 
 NEWEST = Ordering("-created_at")
@@ -325,7 +324,7 @@ async def first_errors(
     return _json(await errors_of(request, of(request).state(import_id)))
 
 
-async def errors_of(request: Request, state: State) -> dict[str, Any]:
+async def errors_of(request: Request, state: ImportState) -> dict[str, Any]:
     """As `first_errors`."""
     if not state["rejected"] + state["cancelled"]:
         return {"by_code": {}, "first": []}
@@ -340,17 +339,17 @@ async def errors_of(request: Request, state: State) -> dict[str, Any]:
     "/{import_id}/{action}/",
     status_code=202,
     response_model=documents.Accepted,
-    responses=_also(409, 501),
+    responses=_also(409),
     summary="Cancel, pause, resume, retry, generate AI content",
 )
-async def act(request: Request, account: Importer, import_id: str, action: Action) -> Response:
+async def act(request: Request, account: Importer, import_id: str, action: ActionName) -> Response:
     """Where the state of the import allows it. The answer names the import that goes on."""
     gateway = of(request)
     state = await actions.act(gateway, action, gateway.state(import_id), account.name)
     gateway.audit.write(request, account, action.replace("_", "-"), import_id)
     answer = {
         "id": state["id"],
-        "message": f"{actions.LABELS[action]} : c'est demandé.",
+        "message": f"{ACTIONS[action].label} : c'est demandé.",
         "status": state["status"],
     }
     return _accepted(answer)

@@ -1,33 +1,30 @@
 """Imports as the API shows them: one, a page of many, and what they come to."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from producers.kafka.import_state import State, document
+from producers.kafka.import_state import document
 from schemas.import_types import IMPORT_TYPES
+from schemas.outcomes import STATUSES
+from schemas.records import ImportState
 from schemas.values.rates import success_rate
 
 PAGE = 50
 
-STATUS_LABELS = {
-    "PENDING": "En attente",
-    "PROCESSING": "En cours",
-    "PAUSED": "Suspendu",
-    "SUCCESS": "Succès",
-    "PARTIAL": "Partiel (avec erreurs)",
-    "ERROR": "Erreur",
-    "CANCELLED": "Annulé",
-}
+STATUS_LABELS = {name: words.label for name, words in STATUSES.items()}
 TYPE_LABELS = {name: known.label for name, known in IMPORT_TYPES.items()}
 
-ORDERINGS = (
-    "created_at", "-created_at", "completed_at", "-completed_at", "file_name", "-file_name",
-    "total_rows", "-total_rows",
-)  # fmt: skip
+_VALUES: dict[str, Callable[[ImportState], Any]] = {
+    "created_at": lambda state: state["created_at"],
+    "completed_at": lambda state: state["completed_at"],
+    "file_name": lambda state: state["file_name"],
+    "total_rows": lambda state: state["total_rows"],
+}
+ORDERINGS = tuple(f"{sign}{name}" for name in _VALUES for sign in ("", "-"))
 
 
-def shown(state: State) -> dict[str, Any]:
+def shown(state: ImportState) -> dict[str, Any]:
     """A state as JSON, with labels in French."""
     return {
         **document(state),
@@ -37,13 +34,13 @@ def shown(state: State) -> dict[str, Any]:
 
 
 def selected(
-    states: Iterable[State],
+    states: Iterable[ImportState],
     *,
     import_type: str | None = None,
     status: str | None = None,
     search: str = "",
     ordering: str = "-created_at",
-) -> list[State]:
+) -> list[ImportState]:
     """States that fit; those without a value to order by come last."""
     words = search.casefold().split()
     found = [
@@ -53,21 +50,20 @@ def selected(
         and (status is None or state["status"] == status)
         and _has(state, words)
     ]
-    name = ordering.removeprefix("-")
-    down = ordering.startswith("-")
-    valued = [state for state in found if state[name] is not None]
-    valued.sort(key=lambda state: (state[name], state["id"]), reverse=down)
-    return valued + [state for state in found if state[name] is None]
+    value = _VALUES[ordering.removeprefix("-")]
+    valued = [state for state in found if value(state) is not None]
+    valued.sort(key=lambda state: (value(state), state["id"]), reverse=ordering.startswith("-"))
+    return valued + [state for state in found if value(state) is None]
 
 
-def _has(state: State, words: list[str]) -> bool:
+def _has(state: ImportState, words: list[str]) -> bool:
     if not words:
         return True
     text = f"{state['file_name']} {state['uploaded_by'] or ''} {state['id']}".casefold()
     return all(word in text for word in words)
 
 
-def statistics(states: Iterable[State]) -> dict[str, Any]:
+def statistics(states: Iterable[ImportState]) -> dict[str, Any]:
     """What all imports come to.
 
     The mean success rate is that of all rows together, of files that have been read.

@@ -27,7 +27,7 @@ class _Ending:
         self._handle = server.handle_exit
 
     def install(self) -> None:
-        """Tells the gateway of a signal before the server waits for open connections."""
+        """Passes a signal to the gateway before the server waits for open connections."""
         self._server.handle_exit = self._on_signal  # type: ignore[assignment, method-assign]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -41,16 +41,16 @@ class _Lines(logging.Formatter):
     """A JSON document a line, with what the record carries beside its message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
+        line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
         }
-        told |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False, default=str)
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
 
 
 def _configure_log() -> None:

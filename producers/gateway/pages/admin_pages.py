@@ -15,9 +15,11 @@ from producers.gateway.api import actions, imports_api, listing
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway, of
 from producers.gateway.uploads import form
-from producers.kafka.import_state import TERMINAL, State, accounted, running
+from producers.kafka.import_state import accounted, running
 from producers.terminal.screen import number, seconds
 from schemas.import_types import IMPORT_TYPES
+from schemas.outcomes import ACTIONS, AI_COUNTS, OUTCOMES, TERMINAL, WAITING, WARNINGS
+from schemas.records import ImportState
 
 FOLDER = Path(__file__).parent
 
@@ -28,16 +30,6 @@ _POLICIES = {
     "overwrite": "Remplacer toute la ligne, même par du vide",
     "fill_missing": "Ne remplir que ce qui manque",
     "insert_only": "Ne rien changer à l'existant",
-}
-_OUTCOMES = {
-    "inserted": "Insérées",
-    "updated": "Mises à jour",
-    "unchanged": "Inchangées",
-    "duplicate": "En double dans le fichier",
-    "stale": "Plus anciennes que la base",
-    "rejected": "Rejetées",
-    "parked": "En attente de leur ligne parente",
-    "cancelled": "Annulées",
 }
 _CODES = {
     "missing-value": "valeur obligatoire absente",
@@ -61,21 +53,6 @@ _CODES = {
     "encoding": "caractères refusés par la base",
     "refused": "ligne refusée par la base",
     "cancelled": "ligne annulée",
-}
-_WARNINGS = {
-    **_CODES,
-    "zeros-restored": "zéros perdus et rétablis",
-    "malformed": "valeur mal formée et ignorée",
-    "siren-from-siret": "SIREN tiré du SIRET",
-    "checksum": "SIREN ou SIRET à la clé fausse, gardé",
-    "unknown-naf": "code NAF absent de la nomenclature, gardé",
-    "other-spelling": "autre orthographe d'un nom déjà lu",
-}
-_WAITING = {
-    "database": "La base de données ne répond pas : l'import attend son retour, rien n'est perdu.",
-    "operator": "L'écriture est arrêtée : prévenez l'exploitation. Rien n'est perdu.",
-    "parent": "Des lignes attendent leur ligne parente : importez-la pour qu'elles suivent.",
-    "kafka": "Kafka ne répond pas : le fichier est gardé et sera lu à son retour.",
 }
 
 
@@ -104,11 +81,11 @@ def _environment() -> Environment:
     made.globals |= {
         "STATUSES": listing.STATUS_LABELS,
         "TYPES": listing.TYPE_LABELS,
-        "ACTIONS": actions.LABELS,
-        "OUTCOMES": _OUTCOMES,
-        "WAITING": _WAITING,
+        "ACTIONS": {name: action.label for name, action in ACTIONS.items()},
+        "OUTCOMES": {name: words.label for name, words in OUTCOMES.items()},
+        "WAITING": {name: words.label for name, words in WAITING.items()},
         "CODES": _CODES,
-        "WARNINGS": _WARNINGS,
+        "WARNINGS": _CODES | {code: words.label for code, words in WARNINGS.items()},
         "POLICIES": {name: _POLICIES.get(name, name) for name in form.POLICIES},
     }
     return made
@@ -305,12 +282,9 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
         "unfinished": len(unfinished),
         "oldest": min((state["created_at"] for state in unfinished), default=None),
         "unpublished": gateway.publishing.unfinished,
-        "outcomes": {name: sum(state[name] for state in states) for name in _OUTCOMES},
+        "outcomes": {name: sum(state[name] for state in states) for name in OUTCOMES},
         "warnings": _warnings(states),
-        "ai": {
-            name: sum(state[name] for state in states)
-            for name in ("ai_requested", "ai_done", "ai_failed", "ai_left")
-        },
+        "ai": {name: sum(state[name] for state in states) for name in AI_COUNTS},
         "stats": gateway.stats,
         "counted": counted(gateway.stats),
         "obstacles": gateway.obstacles(),
@@ -319,11 +293,11 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
 
 
 _STALE = timedelta(minutes=3)
-"""Workers tell their counts once a minute at least (schemas/avro/stats.avsc)."""
+"""Workers publish their counts at least once a minute (schemas/avro/stats.avsc)."""
 
 
 def counted(stats: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """When the counts were told last, and whether that is too long ago."""
+    """When the counts were last published, and whether that is too long ago."""
     at = max((known["at"] for known in stats.values()), default=None)
     return {"at": at, "stale": at is None or datetime.now(UTC) - at > _STALE}
 
@@ -347,7 +321,7 @@ def _visitor(request: Request) -> Account | None:
         return None
 
 
-def _warnings(states: list[State]) -> dict[str, int]:
+def _warnings(states: list[ImportState]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for state in states:
         for code, count in state["warnings_by_code"].items():
@@ -355,7 +329,7 @@ def _warnings(states: list[State]) -> dict[str, int]:
     return sums
 
 
-def _row(state: State) -> dict[str, Any]:
+def _row(state: ImportState) -> dict[str, Any]:
     """What the pages show of an import beside its state."""
     done, total = accounted(state), state["total_rows"]
     ended = state["status"] in TERMINAL
@@ -380,7 +354,7 @@ def _colour(rate: float | None) -> str:
     return "good" if rate == 100 else "fair" if rate >= 50 else "bad"
 
 
-def ai_badge(state: State) -> tuple[str, str]:
+def ai_badge(state: ImportState) -> tuple[str, str]:
     """The AI badge: its kind and its words."""
     if not state["generate_ai_content"]:
         return "none", "Non demandés"
@@ -393,7 +367,7 @@ def ai_badge(state: State) -> tuple[str, str]:
     return ("left", "En partie remis") if state["ai_left"] else ("good", "Terminés")
 
 
-def _family(gateway: Gateway, state: State) -> list[State]:
+def _family(gateway: Gateway, state: ImportState) -> list[ImportState]:
     """Retries and corrections: the import's parent, its children, and other imports of the file."""
     related = [
         other

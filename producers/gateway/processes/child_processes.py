@@ -68,7 +68,7 @@ class Children:
             try:
                 while True:
                     kind, what = ours.recv()
-                    if kind != "told":
+                    if kind != "progress":
                         return kind, what
                     loop.call_soon_threadsafe(listen, what)
             except EOFError:
@@ -120,7 +120,7 @@ def _main(pipe: connection.Connection, task: Callable[..., Any], arguments: Any)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     try:
-        message = ("done", task(lambda what: pipe.send(("told", what)), *arguments))
+        message = ("done", task(lambda what: pipe.send(("progress", what)), *arguments))
     except RefusedError as error:
         message = ("refused", (error.code, error.message))
     except AwayError as error:

@@ -29,7 +29,7 @@ class TimeLimitError(Exception):
 
 
 class Publishing:
-    """`waiting` tells of imports of this spool why they are not published."""
+    """`waiting`: why imports of this spool are not published, by id."""
 
     def __init__(self, spool: Spool, settings: Settings, limits: GatewaySettings) -> None:
         self._spool = spool
@@ -166,15 +166,15 @@ class Publishing:
 
 
 class _Watch:
-    """How long a child has read and published, by what it told and the time since."""
+    """How long a child has read and published, by what it reported and the time since."""
 
     def __init__(self) -> None:
         self._at = monotonic()
         self._spent = 0.0
         self._waiting = False
 
-    def listen(self, told: Any) -> None:
-        kind, self._spent = told
+    def listen(self, message: Any) -> None:
+        kind, self._spent = message
         self._waiting = kind == "waiting"
         self._at = monotonic()
 

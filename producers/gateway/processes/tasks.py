@@ -1,9 +1,8 @@
 """What child processes of the gateway do: everything that reads a file or runs through a topic.
 
-Each task takes `tell`, by which it says how it goes, and returns something that can be pickled.
+Each task takes `notify`, which it calls with its progress, and returns something that can be pickled.
 """
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -20,7 +19,6 @@ from producers.imports.publication import publish_refusal, read_file
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError
-from producers.kafka.import_state import State
 from producers.kafka.reject_log import RejectLog
 from producers.reading import Options, RefusedError
 from producers.reading.row.row import filled
@@ -29,9 +27,12 @@ from producers.settings import Settings
 from producers.terminal.screen import number
 from schemas.codec.framing import Decoder
 from schemas.import_types import IMPORT_TYPES
+from schemas.outcomes import ActionName
+from schemas.records import ImportState
+from schemas.runtime.garbage import collect_rarely
 from schemas.runtime.registry import RegistryUnavailableError
 
-Tell = Callable[[Any], None]
+Notify = Callable[[Any], None]
 
 _PATIENCE_SECONDS = 3.0
 _SHOWN_REJECTS = 50
@@ -60,12 +61,12 @@ class Limit(NamedTuple):
     clock: Callable[[], float] = monotonic
 
 
-def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
+def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
     """Publishes an upload; answers published, refused, or held where another process does it.
 
     Raises AwayError, after which it is to be tried again.
     """
-    gc.set_threshold(200_000, 20, 50)  # as producers.cli
+    collect_rarely()
     spool = Spool(folder)
     with spool.lease(import_id) as mine:
         job = spool.job(import_id) if mine and spool.is_pending(import_id) else None
@@ -78,7 +79,7 @@ def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit:
                 try:
                     if job.max_rows is not None:
                         _check_rows(order, job.max_rows)
-                    reading = read_file(order, connections, _Watch(tell, limit))
+                    reading = read_file(order, connections, _Watch(notify, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
@@ -96,7 +97,7 @@ def publish(tell: Tell, settings: Settings, folder: Path, import_id: str, limit:
 
 
 def give_up(
-    tell: Tell, settings: Settings, folder: Path, import_id: str, code: str, message: str
+    notify: Notify, settings: Settings, folder: Path, import_id: str, code: str, message: str
 ) -> str:
     """Ends an upload that cannot be published; answers as `publish`, and raises as it."""
     spool = Spool(folder)
@@ -115,17 +116,19 @@ def give_up(
         return "refused"
 
 
-def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> State:
-    """Asks for "Cancel", "Pause" or "Resume"; the state then. Raises AwayError, RefusedError.
+def ask(
+    notify: Notify, settings: Settings, import_id: str, action: ActionName, by: str
+) -> ImportState:
+    """Requests any action but "retry" and returns the state. Raises AwayError, RefusedError.
 
-    An upload is known here before it is in the log of imports: that is waited for.
+    The gateway lists an upload before it is in the import log: this waits for it.
     """
     until = monotonic() + _KNOWN_SECONDS
     try:
         while True:
             try:
                 with Connections(settings) as connections:
-                    return control.ask(what, import_id, connections, by, seconds=0.0)
+                    return control.ask(action, import_id, connections, by, seconds=0.0)
             except RefusedError as refusal:
                 if refusal.code != "unknown-import" or monotonic() > until:
                     raise
@@ -133,20 +136,20 @@ def ask(tell: Tell, settings: Settings, import_id: str, what: str, by: str) -> S
         raise AwayError(str(error)) from error
 
 
-def retry(tell: Tell, settings: Settings, folder: Path, import_id: str) -> str:
-    """Publishes what is left of an import as its child; tells its id as soon as it has one.
+def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> str:
+    """Publishes what is left of an import as its child; passes its id to `notify` as soon as it has one.
 
     The file is that of the spool, where it is still there. Raises AwayError, RefusedError.
     """
     spool = Spool(folder)
     job = spool.job(import_id)
     file = spool.data(job) if job is not None else None
-    told: set[str] = set()
+    notified: set[str] = set()
 
     def watch(reading: Reading) -> None:
-        if not told:
-            told.add(reading.import_id)
-            tell(reading.import_id)
+        if not notified:
+            notified.add(reading.import_id)
+            notify(reading.import_id)
 
     try:
         with Connections(settings) as connections:
@@ -184,10 +187,10 @@ def _check_rows(order: Order, limit: int) -> None:
 
 
 class _Watch:
-    """Tells how the reading goes, and ends it where it takes too long."""
+    """Passes the progress of reading to `notify`, and ends it if it takes too long."""
 
-    def __init__(self, tell: Tell, limit: Limit) -> None:
-        self._tell = tell
+    def __init__(self, notify: Notify, limit: Limit) -> None:
+        self._notify = notify
         self._limit = limit
         self._at = limit.clock()
         self._spent = 0.0
@@ -207,11 +210,11 @@ class _Watch:
             )
         if now - self._told > 0.2:
             self._told = now
-            self._tell(("waiting" if reading.waiting else "reading", self._spent))
+            self._notify(("waiting" if reading.waiting else "reading", self._spent))
 
 
 def check(
-    tell: Tell, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
+    notify: Notify, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
 ) -> dict[str, Any]:
     """The verdict of a check, for the first of `types` that fits the file.
 
@@ -236,7 +239,9 @@ def _unlike(found: Mapping[str, Any]) -> int:
     return codes.index(code) if code in codes else len(codes)
 
 
-def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path: Path) -> int:
+def errors_file(
+    notify: Notify, settings: Settings, folder: Path, state: ImportState, path: Path
+) -> int:
     """Writes the rejected lines of an import, and those never read; how many. Raises AwayError.
 
     The latter where the spool still holds the file.
@@ -258,7 +263,7 @@ def errors_file(tell: Tell, settings: Settings, folder: Path, state: State, path
         raise AwayError(str(error)) from error
 
 
-def first_errors(tell: Tell, settings: Settings, state: State) -> dict[str, Any]:
+def first_errors(notify: Notify, settings: Settings, state: ImportState) -> dict[str, Any]:
     """The first rejected lines of an import, and how many have which code. Raises AwayError."""
     codes: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []

@@ -25,6 +25,8 @@ from time import time
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+from schemas.values.stored import is_uuid
+
 _SYNC_BYTES = 2 << 20
 _ORPHAN_SECONDS = 3600.0
 _JUST_SECONDS = 60.0
@@ -155,7 +157,7 @@ class Spool:
 
     def job(self, import_id: str) -> Job | None:
         """None where this spool does not hold the import."""
-        if not _is_id(import_id):
+        if not is_uuid(import_id):
             return None
         try:
             text = (self.import_folder(import_id) / "job.json").read_text(encoding="utf-8")
@@ -318,10 +320,6 @@ def _ends_at(upload: Path) -> datetime | None:
     except (FileNotFoundError, ValueError):
         return None
     return datetime.fromisoformat(info["ends_at"])
-
-
-def _is_id(text: str) -> bool:
-    return len(text) == 36 and all(letter in "0123456789abcdef-" for letter in text)
 
 
 def _locked(descriptor: int) -> bool:

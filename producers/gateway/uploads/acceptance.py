@@ -1,6 +1,6 @@
 """From a received file to an import: which id it has, or which import it is already.
 
-The id follows from type, content and options (producers.imports.publication.upload_ids), so that it is known
+The id follows from type, content and options (producers.imports.identity.upload_ids), so that it is known
 before the file is read, and the same on every gateway.
 """
 
@@ -16,8 +16,9 @@ from producers.gateway.shared import Gateway
 from producers.gateway.spool import spool
 from producers.gateway.uploads.form import Form
 from producers.imports.identity import upload_ids
-from producers.kafka.import_state import State, running
+from producers.kafka.import_state import running
 from schemas.import_types import ImportType
+from schemas.records import ImportState
 
 
 class Received(NamedTuple):
@@ -75,7 +76,7 @@ def _fresh_id(gateway: Gateway, file: Received, form: Form, import_type: ImportT
     raise Problem(409, "already-imported", "Ce fichier a déjà été importé trop de fois.")
 
 
-def _check(known: State | None, *, force: bool) -> None:
+def _check(known: ImportState | None, *, force: bool) -> None:
     """A file that failed as a whole may come again; so may any that is forced, once it has ended."""
     if known is None:
         return
@@ -85,17 +86,17 @@ def _check(known: State | None, *, force: bool) -> None:
 
 def same_content(
     gateway: Gateway, sha256: str, form: Form, import_type: ImportType
-) -> State | None:
+) -> ImportState | None:
     """The latest import of these bytes with this type and policy, however it was read.
 
     A retry, which has the bytes of its parent, is not what somebody imported.
     """
     states = gateway.states.by_id
+    same = {id_: state for id_, state in states.items() if state["file_sha256"] == sha256}
     found = [
         state
-        for state in states.values()
-        if state["file_sha256"] == sha256
-        and states.get(state["parent"], {}).get("file_sha256") != sha256
+        for state in same.values()
+        if state["parent"] not in same
         and state["import_type"] == import_type.name
         and state["options"].get("policy", form.policy) == form.policy
     ]
@@ -104,7 +105,7 @@ def same_content(
 
 def _same_content(
     gateway: Gateway, sha256: str, form: Form, import_type: ImportType
-) -> State | None:
+) -> ImportState | None:
     """As `same_content`, unless the upload says how it is to be read: that may be another import."""
     options = form.options
     if options.encoding or options.delimiter or options.sheet or options.columns:
@@ -112,7 +113,7 @@ def _same_content(
     return same_content(gateway, sha256, form, import_type)
 
 
-def _known(state: State) -> Problem:
+def _known(state: ImportState) -> Problem:
     how = "est en cours d'import" if running(state) else "a déjà été importé"
     again = "" if running(state) else " Pour l'importer à nouveau, demandez-le (force=true)."
     return Problem(
@@ -143,8 +144,8 @@ class Replay:
         """What was answered before. Raises Problem 422 where that was for something else."""
         if self._key is None:
             return None
-        told = json.dumps([sha256, sorted(fields.items())])
-        self._fingerprint = hashlib.sha256(told.encode()).hexdigest()
+        described = json.dumps([sha256, sorted(fields.items())])
+        self._fingerprint = hashlib.sha256(described.encode()).hexdigest()
         known = self._key.known
         if known is None:
             return None

@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 from producers.gateway.problems import Problem
+from producers.reading.refusals import FOREIGN_SIGNATURES
 
 _TEXT = frozenset({".csv", ".txt", ".tsv", ".jsonl"})
 _BINARY = frozenset({".xlsx", ".xls", ".ods", ".zip", ".gz", ".bz2", ".zst"})
@@ -16,15 +17,10 @@ _SIGNATURES = {
     b"PK\x03\x04": ("un classeur ou une archive ZIP", frozenset({".xlsx", ".ods", ".zip"})),
     b"PK\x05\x06": ("une archive ZIP vide", frozenset()),
     b"\xd0\xcf\x11\xe0": ("un document d'un ancien format Office", frozenset({".xls"})),
-    b"%PDF": ("un document PDF", frozenset()),
     b"\x1f\x8b": ("une archive gzip", frozenset({".gz"})),
     b"BZh": ("une archive bzip2", frozenset({".bz2"})),
     b"\x28\xb5\x2f\xfd": ("une archive zstd", frozenset({".zst"})),
-    b"Rar!": ("une archive RAR", frozenset()),
-    b"7z\xbc\xaf": ("une archive 7-Zip", frozenset()),
-    b"\x89PNG": ("une image", frozenset()),
-    b"\xff\xd8\xff": ("une image", frozenset()),
-    b"GIF8": ("une image", frozenset()),
+    **{head: (name, frozenset()) for head, name in FOREIGN_SIGNATURES.items()},
     b"\x7fELF": ("un programme", frozenset()),
 }
 

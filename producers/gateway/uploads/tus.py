@@ -328,7 +328,7 @@ def _found(gateway: Gateway, folder: Path, account: Account) -> _Upload:
 def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
     """The upload; None where the account has none there, or its data is gone.
 
-    Until it is an import its last byte is to come, even if that is here: a client that is told that
+    Until it is an import its last byte is to come, even if that is here: a client that learns that
     all is here sends nothing more, and where the gateway died then no import would follow.
     """
     with suppress(FileNotFoundError):
@@ -344,7 +344,7 @@ def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
 
 
 def _keep(folder: Path) -> None:
-    """Brings to the disk what is here, before it is told; a gateway that was killed left some in
+    """Brings to the disk what is here, before it is reported; a gateway that was killed left some in
     memory. What an import has is there already."""
     with suppress(FileNotFoundError):
         sync(folder / "data")

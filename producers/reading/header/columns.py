@@ -87,13 +87,13 @@ def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
 
 
 def position(
-    rows: Sequence[Sequence[str]], import_type: ImportType, told: Mapping[str, str]
+    rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> int:
-    """Which of the first lines is the header, `told` being fields by header: by default the first.
+    """Which of the first lines is the header, `requested` being fields by header: by default the first.
 
     It is the first that names all the required fields: a title or a "sep=;" may stand above it.
     """
-    spelled = {fold(name): field for name, field in told.items()}
+    spelled = {fold(name): field for name, field in requested.items()}
     for at, cells in enumerate(rows[:_WITHIN]):
         fixed = {spelled[folded] for folded in map(fold, cells) if folded in spelled}
         if not _missing(import_type, known(import_type, cells) | fixed):
@@ -118,16 +118,16 @@ def clean(cells: Sequence[str]) -> list[str]:
 def recognise(
     import_type: ImportType,
     cells: Sequence[str],
-    told: Mapping[str, str],
+    requested: Mapping[str, str],
     *,
     city_list: int | None = None,
 ) -> Header:
-    """The header that `cells` are, `told` being the fields by header that the operator fixed.
+    """The header that `cells` are, `requested` being the fields by header that the operator fixed.
 
     `city_list`: the column whose values look like those of a city list. Raises RefusedError.
     """
     names = clean(cells)
-    fixed = _fixed(import_type, names, told)
+    fixed = _fixed(import_type, names, requested)
     if not fixed:
         _check_type(import_type, names, city_list)
     columns: dict[str, list[int]] = {}
@@ -150,9 +150,11 @@ def recognise(
     return header
 
 
-def _fixed(import_type: ImportType, names: list[str], told: Mapping[str, str]) -> dict[str, int]:
+def _fixed(
+    import_type: ImportType, names: list[str], requested: Mapping[str, str]
+) -> dict[str, int]:
     fixed: dict[str, int] = {}
-    for name, field in told.items():
+    for name, field in requested.items():
         if field not in import_type.field:
             raise refusal(
                 "unknown-field",

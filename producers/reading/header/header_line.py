@@ -18,35 +18,39 @@ from schemas.values.naf import CODE
 
 
 def locate(
-    rows: Sequence[Sequence[str]], import_type: ImportType, told: Mapping[str, str]
+    rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> tuple[int, Header]:
     """Which of the lines is the header, and the header. Raises RefusedError."""
-    at = position(rows, import_type, told)
+    at = position(rows, import_type, requested)
     names = list(rows[at])
     while not names[-1].strip() and len(names) > 1:
         names.pop()
     below = [row[: len(names)] for row in rows[at + 1 :]]
-    return at, header_of(names, below, import_type, told)
+    return at, header_of(names, below, import_type, requested)
 
 
 def header_of(
     names: Sequence[str],
     below: Sequence[Sequence[str]],
     import_type: ImportType,
-    told: Mapping[str, str],
+    requested: Mapping[str, str],
 ) -> Header:
     """The header that `names` are, above lines of which some are `below`. Raises RefusedError."""
-    told = {**_of_report(names, below, import_type), **_codes(import_type, names, below), **told}
+    requested = {
+        **_of_report(names, below, import_type),
+        **_codes(import_type, names, below),
+        **requested,
+    }
     shaped = None
-    if not told:
+    if not requested:
         shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
-    return shaped or recognise(import_type, names, told, city_list=city_list.column(below))
+    return shaped or recognise(import_type, names, requested, city_list=city_list.column(below))
 
 
 def _of_report(
     names: Sequence[str], below: Sequence[Sequence[str]], import_type: ImportType
 ) -> dict[str, str]:
-    """Fields by header as the import was told them that this report is of; none in other files."""
+    """For a report, fields by header as requested for its import; for other files, none."""
     if "_columns" not in names:
         return {}
     at = names.index("_columns")

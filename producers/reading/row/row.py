@@ -55,7 +55,7 @@ def rows_of(
 ) -> list[Row]:
     """The lines of the block at the positions `at`.
 
-    A line whose cells cannot be told apart gets that one fault and an empty record.
+    A line whose cells cannot be separated gets that one fault and an empty record.
     """
     lines, cells, sheet = block.lines, block.rows, block.sheet
     broken = _broken(import_type, header, block, at)
@@ -84,8 +84,8 @@ def _broken(
 ) -> dict[int, Fault]:
     broken = dict(block.broken)
     cells, width = block.rows, len(header.names)
-    told = header.cities is not None or header.parents
-    if {width}.issuperset(map(len, cells)) and not told:
+    reshaped = header.cities is not None or header.parents
+    if {width}.issuperset(map(len, cells)) and not reshaped:
         return broken
     for i in at:
         if i in broken:
@@ -94,7 +94,7 @@ def _broken(
             cells[i] = cells[i][:width]
         if len(cells[i]) != width:
             broken[i] = _miscounted(len(cells[i]), width)
-        elif told and (fault := _misfit(import_type, header, cells[i])):
+        elif reshaped and (fault := _misfit(import_type, header, cells[i])):
             broken[i] = fault
     return broken
 
@@ -175,13 +175,13 @@ def _of_activities(
     """A category and a description where the code is one; a corrected report may have others."""
     name = header.names[header.activity or 0]
     sound = [code.strip().upper() if CODE.fullmatch(code.strip()) else "" for code in codes]
-    told = [
+    descriptions = [
         code and f"NAF {code[:2]}.{code[-3:]} : {label}"
         for code, label in zip(sound, labels, strict=True)
     ]
     return {
         "categorie": Column(name, [code and category_of(code) for code in sound]),
-        "description": Column(name, told),
+        "description": Column(name, descriptions),
     }
 
 

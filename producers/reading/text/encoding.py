@@ -39,15 +39,15 @@ class Text(NamedTuple):
     hint: str | None
 
 
-def text_of(file: BinaryIO, told: str | None) -> Text:
-    """Reads the file as `told`, by default as its BOM says, UTF-8 or else Windows-1252.
+def text_of(file: BinaryIO, requested: str | None) -> Text:
+    """Reads the file as `requested`, by default as its BOM says, UTF-8 or else Windows-1252.
 
     Raises RefusedError where it does not decode, has no text or has a line without end; OSError.
     """
     blank = True
     strange = b""
     head = file.read(_BLOCK)
-    decoder = _Decoder(told or _by_bom(head))
+    decoder = _Decoder(requested or _by_bom(head))
     block = head
     while block:
         decoder.feed(block)
@@ -60,7 +60,7 @@ def text_of(file: BinaryIO, told: str | None) -> Text:
     if blank:
         raise refusal("empty-file")
     encoding = decoder.finish()
-    hint = likelier(strange) if encoding == "cp1252" and told is None else None
+    hint = likelier(strange) if encoding == "cp1252" and requested is None else None
     return Text(encoding, hint)
 
 
@@ -77,12 +77,12 @@ def _by_bom(head: bytes) -> str | None:
 
 
 class _Decoder:
-    """Tells whether blocks decode as `told`, or where nothing is told as UTF-8 or cp1252."""
+    """Whether blocks decode as `requested` or, by default, as UTF-8 or cp1252."""
 
-    def __init__(self, told: str | None) -> None:
-        self._told = told
-        self._cp1252 = told is None
-        name = told or "utf-8"
+    def __init__(self, requested: str | None) -> None:
+        self._requested = requested
+        self._cp1252 = requested is None
+        name = requested or "utf-8"
         try:
             # Of no bytes at all even "hex" would make a text.
             b" ".decode(name, "ignore")
@@ -98,14 +98,14 @@ class _Decoder:
         try:
             self._decoder.decode(block, final)
         except UnicodeError as error:
-            if self._told is not None:
-                raise refusal("encoding", encoding=self._told) from error
+            if self._requested is not None:
+                raise refusal("encoding", encoding=self._requested) from error
             self._decoder = None
 
     def finish(self) -> str:
         self.feed(b"", final=True)
         if self._decoder is not None:
-            return self._told or "utf-8"
+            return self._requested or "utf-8"
         if not self._cp1252:
             raise refusal("encoding", encoding="cp1252")
         return "cp1252"

@@ -64,10 +64,10 @@ class _Delimiter(NamedTuple):
 
 def _delimiter(sample: str, import_type: ImportType, options: Options) -> _Delimiter:
     if options.delimiter:
-        told = _SPELLED.get(options.delimiter, options.delimiter)
-        if len(told) != 1 or told in '"\r\n':
-            raise refusal("delimiter", delimiter=told)
-        return _Delimiter(told, 1.0)
+        requested = _SPELLED.get(options.delimiter, options.delimiter)
+        if len(requested) != 1 or requested in '"\r\n':
+            raise refusal("delimiter", delimiter=requested)
+        return _Delimiter(requested, 1.0)
     sniffed = _sniffed(sample)
     merits = {
         delimiter: _merit(sample, delimiter, import_type, options)

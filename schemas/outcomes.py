@@ -1,0 +1,102 @@
+"""What happens to rows and imports: outcomes, statuses and actions, with their French words."""
+
+from typing import Literal, NamedTuple
+
+Outcome = Literal[
+    "inserted", "updated", "unchanged", "duplicate", "stale", "rejected", "parked", "cancelled"
+]
+AiCount = Literal["ai_requested", "ai_done", "ai_failed", "ai_left"]
+Status = Literal["PENDING", "PROCESSING", "PAUSED", "SUCCESS", "PARTIAL", "ERROR", "CANCELLED"]
+ActionName = Literal["cancel", "pause", "resume", "retry", "generate_ai"]
+
+
+class Words(NamedTuple):
+    """In French: `label` as the heading or badge of a page, `phrase` within a line of a terminal."""
+
+    label: str
+    phrase: str
+
+
+SUCCESSES: tuple[Outcome, ...] = ("inserted", "updated", "unchanged", "duplicate", "stale")
+ERRORS: tuple[Outcome, ...] = ("rejected", "parked")
+OUTCOMES: dict[Outcome, Words] = {
+    "inserted": Words("Insérées", "insérées"),
+    "updated": Words("Mises à jour", "mises à jour"),
+    "unchanged": Words("Inchangées", "inchangées"),
+    "duplicate": Words("En double dans le fichier", "en double"),
+    "stale": Words("Plus anciennes que la base", "plus anciennes que la base"),
+    "rejected": Words("Rejetées", "rejetées"),
+    "parked": Words("En attente de leur ligne parente", "en attente de leur ligne parente"),
+    "cancelled": Words("Annulées", "annulées"),
+}
+"""Each row of an import has one of them in the end."""
+
+AI_COUNTS: tuple[AiCount, ...] = ("ai_requested", "ai_done", "ai_failed", "ai_left")
+"""Fields of an import state that count the texts requested for its rows."""
+
+STATUSES: dict[str, Words] = {
+    "PENDING": Words("En attente", "Import en attente d'un worker"),
+    "PROCESSING": Words("En cours", "Import en cours"),
+    "PAUSED": Words("Suspendu", "Import suspendu"),
+    "SUCCESS": Words("Succès", "Import réussi"),
+    "PARTIAL": Words("Partiel (avec erreurs)", "Import terminé avec des lignes en erreur"),
+    "ERROR": Words("Erreur", "Import en échec"),
+    "CANCELLED": Words("Annulé", "Import annulé"),
+}
+UNFINISHED: tuple[Status, ...] = ("PENDING", "PROCESSING", "PAUSED")
+TERMINAL: tuple[Status, ...] = ("SUCCESS", "PARTIAL", "ERROR", "CANCELLED")
+
+WAITING: dict[str, Words] = {
+    "database": Words(
+        "La base de données ne répond pas : l'import attend son retour, rien n'est perdu.",
+        "la base de données ne répond pas, l'import attend son retour",
+    ),
+    "operator": Words(
+        "L'écriture est arrêtée : prévenez l'exploitation. Rien n'est perdu.",
+        "l'écriture est arrêtée, prévenez l'exploitation (voir fox_partitions_halted)",
+    ),
+    "parent": Words(
+        "Des lignes attendent leur ligne parente : importez-la pour qu'elles suivent.",
+        "des lignes attendent leur ligne parente",
+    ),
+    "kafka": Words(
+        "Kafka ne répond pas : le fichier est gardé et sera lu à son retour.",
+        "en attente de kafka",
+    ),
+    "cancel": Words("L'annulation est en cours.", "annulation en cours"),
+}
+"""By the field waiting_for of an import state."""
+
+WARNINGS: dict[str, Words] = {
+    "zeros-restored": Words("zéros perdus et rétablis", "zéros perdus et rétablis"),
+    "malformed": Words("valeur mal formée et ignorée", "valeurs mal formées et ignorées"),
+    "siren-from-siret": Words("SIREN tiré du SIRET", "SIREN tirés du SIRET"),
+    "checksum": Words(
+        "SIREN ou SIRET à la clé fausse, gardé", "SIREN ou SIRET à la clé fausse, gardés"
+    ),
+    "unknown-naf": Words(
+        "code NAF absent de la nomenclature, gardé", "codes NAF absents de la nomenclature, gardés"
+    ),
+    "other-spelling": Words(
+        "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"
+    ),
+}
+"""By the keys of warnings_by_code of an import state."""
+
+
+class Action(NamedTuple):
+    """`statuses`: of the imports that it applies to. `event`: its record in import_event.avsc."""
+
+    statuses: tuple[Status, ...]
+    label: str
+    event: str | None
+
+
+ACTIONS: dict[ActionName, Action] = {
+    "cancel": Action(UNFINISHED, "Annuler l'import", "Cancel"),
+    "pause": Action(("PENDING", "PROCESSING"), "Mettre en pause", "Pause"),
+    "resume": Action(("PAUSED",), "Reprendre", "Resume"),
+    "retry": Action(("ERROR", "PARTIAL", "CANCELLED"), "Réessayer sans corriger", None),
+    "generate_ai": Action(("SUCCESS", "PARTIAL"), "Générer les contenus IA", "GenerateAi"),
+}
+"""What an operator can do with an import."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from processors.imports.facts import ImportFacts
-from schemas.outcomes import AI_COUNTS, ERRORS, OUTCOMES, SUCCESSES, UNFINISHED
+from schemas.outcomes import AI_COUNTS, ERRORS, SUCCESSES, UNFINISHED
 from schemas.values.rates import success_rate
 
 State = dict[str, Any]

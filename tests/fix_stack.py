@@ -38,7 +38,6 @@ WAITS = {
     "FOX_SESSION_SECONDS": str(SESSION_SECONDS),
     "FOX_SWEEP_SECONDS": "3",
     "FOX_READER_GONE_SECONDS": "4",
-    "FOX_HALT_SECONDS": "4",
 }
 """What a site of the tests waits for less long than one in production. Long runs use the defaults."""
 

@@ -12,12 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
-import structlog
 from psycopg import AsyncConnection, Connection, sql
 
 from processors.errors import ConfigurationError
-
-log = structlog.get_logger(__name__)
 
 _TEXT, _FALSE, _TRUE, _ZERO, _OBJECT, _LIST, _NOW = (
     "''", "false", "true", "0", "'{}'", "'[]'", "now()",
@@ -193,7 +190,7 @@ class SiteTables:
                 raise UnfilledColumnError(column.advice())
             if column.is_new and (table, column.name) not in self._logged:
                 self._logged.add((table, column.name))
-                log.warning(
+                _log().warning(
                     "a column of the site is filled", action="column_filled",
                     table=table, column=column.name, value=column.value,
                 )  # fmt: skip
@@ -203,3 +200,9 @@ class SiteTables:
         return statement.replace("/* filled columns */", names).replace(
             "/* filled values */", values
         )
+
+
+def _log() -> Any:
+    import structlog  # commands load this module, and most of them log nothing
+
+    return structlog.get_logger(__name__)

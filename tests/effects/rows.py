@@ -150,6 +150,10 @@ CASES: list[Seen | Proven] = [
     Seen("FOX_METRICS_ADDRESS", WORKER, "127.0.0.2", _listens, ["127.0.0.1"], ["127.0.0.2"]),
     Seen("FOX_METRICS_PORT", WORKER, "{port}", _on_its_port, False, True),
     Seen("FOX_SESSION_SECONDS", WORKER, "4", _session, [10.0, 2.0, 20.0], [4.0, 0.8, 8.0]),
+    Proven(
+        "FOX_HALT_SECONDS", WORKER,
+        "tests/integration/test_site_tables.py::test_a_halt_ends_when_its_cause_is_gone",
+    ),
     Seen("FOX_SWEEP_SECONDS", WORKER, "0.005", _looks, 0, 1),
     Seen("FOX_READER_GONE_SECONDS", WORKER, "4", _cancelled_alone, ["PENDING"] * 2, ["PENDING", "CANCELLED"]),
     Proven("FOX_JOBS_SCHEDULED", WORKER, f"{_JOBS}::test_two_workers_run_each_job_once"),

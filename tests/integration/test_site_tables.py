@@ -180,6 +180,7 @@ async def test_a_table_that_does_not_fit(log: Partition, change: str) -> None:
 def test_a_halt_ends_when_its_cause_is_gone(site: Site, companies: Companies) -> None:
     """Without a restart, and every row is written once."""
     site.execute("ALTER TABLE enterprise_entreprise RENAME COLUMN adresse TO rue")
+    site.settings = {"FOX_HALT_SECONDS": "2"}
     site.worker()
     path = companies.file(200)
     with importing(site, path) as command:

@@ -18,11 +18,11 @@ SECRET = "552100554"
 WORKER = """
 import structlog
 from processors.monitoring import logs
-from processors.worker.process import _tell_sentry
+from processors.worker.process import _configure_sentry
 from processors.settings import Settings
 
 logs.configure()
-_tell_sentry(Settings())
+_configure_sentry(Settings())
 log = structlog.get_logger("test")
 log.info("earlier", siren="552100554")
 siren = "552100554"

@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord
 from psycopg_pool import PoolTimeout
 
 from processors.database.pool import Pool
+from processors.database.site_tables import UnfilledColumnError
 from processors.errors import BatchTooLargeError
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
@@ -26,7 +27,7 @@ class Consumer:
     current: int = 1000
     wrote_to: list[int] = field(default_factory=list)
     sought: list[int] = field(default_factory=list)
-    voided: list[int] = field(default_factory=list)
+    halted: list[tuple[int, bool]] = field(default_factory=list)
 
     def is_current(self, batch: Batch) -> bool:
         self.current -= 1
@@ -38,8 +39,8 @@ class Consumer:
     async def seek_again(self, batch: Batch) -> None:
         self.sought.append(batch.start)
 
-    def halt(self, batch: Batch) -> None:
-        self.voided.append(batch.start)
+    def halt(self, batch: Batch, *, again: bool) -> None:
+        self.halted.append((batch.start, again))
 
 
 class Nowhere:
@@ -90,7 +91,7 @@ async def test_a_batch_that_is_written() -> None:
     consumer = Consumer()
 
     assert await seen_through(Work(), consumer) == [4]
-    assert (consumer.wrote_to, consumer.sought, consumer.voided) == ([16], [], [])
+    assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([16], [], [])
 
 
 async def test_a_batch_of_somebody_else() -> None:
@@ -109,7 +110,7 @@ async def test_a_batch_that_was_applied_before() -> None:
     consumer = Consumer()
 
     assert await seen_through(Work(lambda each: FencedError(each, each.end)), consumer) == []
-    assert (consumer.wrote_to, consumer.sought, consumer.voided) == ([16], [], [])
+    assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([16], [], [])
 
 
 @pytest.mark.parametrize("stored", [9, 10, 15, 17])
@@ -119,7 +120,7 @@ async def test_a_batch_that_is_not_the_next_one(stored: int) -> None:
     consumer = Consumer()
 
     assert await seen_through(Work(lambda each: FencedError(each, stored)), consumer) == []
-    assert (consumer.wrote_to, consumer.sought, consumer.voided) == ([], [10], [])
+    assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([], [10], [])
 
 
 @pytest.mark.parametrize(
@@ -146,12 +147,22 @@ async def test_one_record_that_takes_too_long() -> None:
     assert len(work.batches) == 3
 
 
-@pytest.mark.parametrize("error", [psycopg.errors.UndefinedTable(), RejectLimitError("too many")])
-async def test_what_only_a_person_can_put_right(error: Exception) -> None:
-    """The partition is halted, though PostgreSQL does not take a note of why; no row is rejected."""
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (psycopg.errors.UndefinedTable(), True),
+        (UnfilledColumnError("vip"), True),
+        (RejectLimitError("too many"), False),
+    ],
+)
+async def test_what_only_a_person_can_put_right(error: Exception, again: bool) -> None:
+    """The partition is halted, though PostgreSQL does not store why; no row is rejected.
+
+    It is tried again later, unless the reject limit has halted it.
+    """
     consumer = Consumer()
     work = Work(lambda _: error)
 
     assert await seen_through(work, consumer) == []
-    assert (consumer.wrote_to, consumer.sought, consumer.voided) == ([], [], [10])
+    assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([], [], [(10, again)])
     assert len(work.batches) == 1

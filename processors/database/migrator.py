@@ -1,7 +1,10 @@
 """Numbered migrations: database/migrations/NNNN_name.sql, each applied once, in order."""
 
+from collections.abc import Callable
 from importlib import resources
-from typing import LiteralString
+from typing import Any, LiteralString
+
+from psycopg import Connection, DatabaseError, OperationalError
 
 from processors.database.connection import connect
 from processors.errors import ConfigurationError
@@ -20,12 +23,15 @@ def migrations() -> list[tuple[str, LiteralString]]:
     ]
 
 
-def migrate(database_url: str) -> list[str]:
+def migrate(
+    database_url: str, check: Callable[[Connection[Any]], object] = lambda _: None
+) -> list[str]:
     """Applies what is missing, all or nothing; returns the names of what was applied.
 
     Two that run at the same time wait for each other.
     """
     with connect(database_url) as connection:
+        _check_encoding(connection)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(
             """
@@ -39,16 +45,34 @@ def migrate(database_url: str) -> list[str]:
         }
         missing = [(name, sql) for name, sql in migrations() if name not in done]
         for name, sql in missing:
-            connection.execute(sql)
+            try:
+                connection.execute(sql)
+            except OperationalError:
+                raise
+            except DatabaseError as error:
+                raise ConfigurationError(
+                    f"{name} does not fit this database, and nothing was changed: {error}"
+                ) from error
             connection.execute(
                 "INSERT INTO public.foxstream_migrations (name) VALUES (%s)", (name,)
             )
+        check(connection)
         return [name for name, _ in missing]
 
 
+def _check_encoding(connection: Connection[Any]) -> None:
+    row = connection.execute("SELECT current_setting('server_encoding')").fetchone()
+    if row is None or row[0] != "UTF8":
+        raise ConfigurationError(
+            f"the encoding of the database is {row and row[0]}; foxstream needs UTF8: "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
 def check_migrated(database_url: str) -> None:
-    """Raises ConfigurationError if a migration of this version is missing."""
+    """Raises ConfigurationError if a migration is missing or texts are not UTF-8."""
     with connect(database_url) as connection:
+        _check_encoding(connection)
         known = connection.execute(
             "SELECT to_regclass('public.foxstream_migrations') IS NOT NULL"
         ).fetchone()

@@ -24,7 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from processors.errors import PositionLostError, UnreachableError, WorkerError
-from processors.kafka.batch import Batch
+from processors.kafka.batch import BATCH_BYTES, Batch
 from processors.kafka.fetch_thread import Fetch, FetchThread
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,9 @@ signal is cleared before the waiter looks), and would keep the partitions withou
 FULL_SECONDS = 0.02
 """Interval of checking whether there is a partition to read, or room for more of one."""
 
+
+UNWRITTEN_BYTES = 2 * BATCH_BYTES
+"""Of a partition's records that are delivered and not written: it is not fetched beyond them."""
 
 SEEK_AGAIN_SECONDS = 1.0
 """Between two seeks while a server cannot be reached."""
@@ -59,6 +62,7 @@ class _Delivered(NamedTuple):
     end: int
     appended_at: float
     records: int
+    size: int
 
 
 class BatchConsumer(driver.Consumer):
@@ -225,10 +229,13 @@ class BatchConsumer(driver.Consumer):
             return None  # revoked or sought while _follows asked Kafka
         start, self._expected[tp] = self._expected[tp], fetched.end
         appended_at = fetched.records[0].timestamp / 1000
-        self._delivered[tp].append(_Delivered(fetched.end, appended_at, len(fetched.records)))
+        batch = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, token)
+        self._delivered[tp].append(
+            _Delivered(fetched.end, appended_at, len(batch.records), batch.size)
+        )
         message: Any = self._to_message(tp, fetched.records[-1])
         message.key = None
-        message.value = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, token)
+        message.value = batch
         return message
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
@@ -244,7 +251,11 @@ class BatchConsumer(driver.Consumer):
         return await super()._getmany(active_partitions - full, FULL_SECONDS if full else timeout)
 
     def _is_full(self, tp: TP) -> bool:
-        return sum(each.records for each in self._delivered[tp]) >= self._most_unwritten
+        delivered = self._delivered[tp]
+        return (
+            sum(each.records for each in delivered) >= self._most_unwritten
+            or sum(each.size for each in delivered) >= UNWRITTEN_BYTES
+        )
 
     def _forget(self, tps: set[TP]) -> None:
         for tp in tps:

@@ -11,7 +11,7 @@ from faust.types import TP
 
 from processors import metrics
 from processors.database.pool import Pool
-from processors.kafka.batch import Batch
+from processors.kafka.batch import BATCH_BYTES, Batch
 from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.written import Written
@@ -113,6 +113,7 @@ class RowWriter:
                 following is not None
                 and batch.precedes(following)
                 and len(batch.records) + len(following.records) <= self._batch_rows
+                and batch.size + following.size <= BATCH_BYTES
             ):
                 batch = batch.joined(following)
                 continue

@@ -66,11 +66,17 @@ def run(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database up to this version."""
+    """Bring the database up to this version, if the site's tables fit; show what is filled in."""
     from processors.database.migrator import migrate as apply_migrations
+    from processors.operator import site_fit
 
+    found: list[site_fit.Fit] = []
     with operator_settings() as settings:
-        applied = apply_migrations(settings.database_url.get_secret_value())
+        applied = apply_migrations(
+            settings.database_url.get_secret_value(),
+            lambda connection: found.extend(site_fit.check(connection)),
+        )
+    typer.echo("\n".join(map(str, found)))
     typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
 
 

@@ -16,6 +16,8 @@ TESTS = (
     "tests/integration/test_types_writing.py",
     "tests/integration/test_tracker_writing.py",
     "tests/integration/test_site_tables.py",
+    "tests/integration/test_site_fit.py",
+    "tests/integration/test_transaction_limits.py",
 )
 
 

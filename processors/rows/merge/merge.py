@@ -132,6 +132,11 @@ def stage(rows: Rows) -> Staged:
     return Staged(rows, list(rounds), list(rounds.values()), repeats)
 
 
+def staging(columns: LiteralString) -> sql.Composed:
+    """Creates the staging table; `columns` is the query of that name of the type's .sql."""
+    return _STAGING.format(columns=sql.SQL(columns))
+
+
 async def merge(connection: Connection, target: Target, origin: Origin, staged: Staged) -> Merged:
     """Writes rows; raises psycopg.Error if PostgreSQL rejects them.
 
@@ -140,7 +145,7 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     queries = load("processors.rows.merge", target.sql)
     async with connection.pipeline():
         await connection.execute(INDEXES_ONLY)
-        await connection.execute(_STAGING.format(columns=sql.SQL(queries["columns"])))
+        await connection.execute(staging(queries["columns"]))
     names, lines = _lines(target, origin, staged)
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, names))

@@ -1,0 +1,89 @@
+"""Whether the site's tables fit: what fits, what foxstream fills in, and what blocks.
+
+Each statement that inserts into a table of the site is planned, not run: PostgreSQL itself says
+whether columns exist and types fit.
+"""
+
+from collections.abc import Iterator
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+
+from processors.database.queries import load
+from processors.database.site_tables import Column, inserted, inspect
+from processors.errors import ConfigurationError
+from processors.rows.merge.merge import staging
+from processors.rows.merge.targets import TARGETS
+
+
+class _Parameters(dict[str, object]):
+    """Of a statement that is planned and not run: NULL, but if the type matters."""
+
+    def __missing__(self, name: str) -> object:
+        return {"round": 0, "partition": 0, "topic": "", "released": False, "ids": []}.get(name)
+
+
+class Fit(NamedTuple):
+    """Of one table: the columns that are filled, and what blocks; both may be empty."""
+
+    table: str
+    filled: list[Column]
+    blocks: list[str]
+
+    def __str__(self) -> str:
+        if self.blocks:
+            return f"{self.table:<28} blocks: {'; '.join(self.blocks)}"
+        names = ", ".join(f"{column.name} = {column.value}" for column in self.filled)
+        return f"{self.table:<28} fits{names and f'; filled in: {names}'}"
+
+
+def fits(connection: "psycopg.Connection[Any]") -> list[Fit]:
+    """Of each table, in a transaction that changes nothing by itself."""
+    required = inspect(connection)
+    found = []
+    for statement, columns in _statements():
+        insert = inserted(statement)
+        if insert is None:
+            raise ValueError("the statement marks no INSERT")
+        table, named = insert
+        lacking = [each for each in required if each.table == table and each.name not in named]
+        blocks = [each.advice() for each in lacking if each.value is None]
+        if reason := _refused(connection, statement, columns):
+            blocks.append(reason)
+        found.append(Fit(table, [each for each in lacking if each.value is not None], blocks))
+    return found
+
+
+def check(connection: "psycopg.Connection[Any]") -> list[Fit]:
+    """As `fits`. Raises ConfigurationError if a table blocks."""
+    found = fits(connection)
+    if any(fit.blocks for fit in found):
+        raise ConfigurationError("\n".join(map(str, found)) + "\nNothing was changed.")
+    return found
+
+
+def _statements() -> Iterator[tuple[LiteralString, LiteralString | None]]:
+    """Each marked INSERT, with the columns of its staging table."""
+    for target in TARGETS.values():
+        queries = load("processors.rows.merge", target.sql)
+        if inserted(queries["merge"]):
+            yield queries["merge"], queries["columns"]
+    pages = load("processors.rows.derived", "public_pages.sql")
+    yield pages["chosen"] + pages["make"], None
+    yield load("processors.imports", "tracker.sql")["site"], None
+    yield load("processors.texts.requests", "store.sql")["synthesis"], None
+
+
+def _refused(
+    connection: "psycopg.Connection[Any]",
+    statement: LiteralString,
+    columns: LiteralString | None,
+) -> str | None:
+    try:
+        with connection.transaction(force_rollback=True):
+            if columns is not None:
+                connection.execute(staging(columns))
+            connection.execute("EXPLAIN " + statement, _Parameters())
+    except psycopg.Error as error:
+        return error.diag.message_primary or str(error)
+    return None

@@ -41,6 +41,9 @@ WAITS = {
 }
 """What a site of the tests waits for less long than one in production. Long runs use the defaults."""
 
+AS_DJANGO = "-c tests.as_django=on"
+"""For connections of tests: see tests/django_site/__main__.py."""
+
 Answer = TypeVar("Answer")
 
 
@@ -134,12 +137,12 @@ class Site:
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows that PostgreSQL answers."""
-        with psycopg.connect(self.database_url) as connection:
+        with psycopg.connect(self.database_url, options=AS_DJANGO) as connection:
             return connection.execute(sql.encode(), values).fetchall()
 
     def execute(self, sql: str, *values: object) -> None:
-        """Changes what PostgreSQL holds."""
-        with psycopg.connect(self.database_url) as connection:
+        """Changes what PostgreSQL holds, as the site does."""
+        with psycopg.connect(self.database_url, options=AS_DJANGO) as connection:
             connection.execute(sql.encode(), values or None)
 
     def messages(self, topic: str) -> list["Received"]:
@@ -245,7 +248,9 @@ def _template(server: str) -> str:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     url = f"{server.rsplit('/', 1)[0]}/{name}"
-    subprocess.run([sys.executable, "-m", "tests.django_site", url], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tests.django_site", url, "--python-defaults"], check=True
+    )
     migrate(url)
     return name
 

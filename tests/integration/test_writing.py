@@ -182,10 +182,13 @@ class Partition:
 
     async def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         async with self.pool.connection() as connection:
+            await connection.execute("SET LOCAL tests.as_django = on")
             return await (await connection.execute(sql.encode(), values)).fetchall()
 
     async def execute(self, sql: str) -> None:
+        """Changes what PostgreSQL holds, as the site does."""
         async with self.pool.connection() as connection:
+            await connection.execute("SET LOCAL tests.as_django = on")
             await connection.execute(sql.encode())
 
     async def stored(self, columns: str = "siren, nom") -> list[tuple[Any, ...]]:
@@ -388,7 +391,7 @@ async def test_all_or_nothing(log: Partition, table: str) -> None:
     log.append(company(2, nom=None, **line(2)))
     await log.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$"
-        "BEGIN RAISE EXCEPTION 'on purpose'; END $$"
+        "BEGIN RAISE 'on purpose' USING ERRCODE = 'config_file_error'; END $$"
     )
     await log.execute(
         f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"

@@ -13,12 +13,10 @@ from itertools import count as numbers
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
 from deploy.local.stack import Stack
-from processors.database.migrator import migrate
 from processors.database.pool import Connection, Pool, open_pool, transaction
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Asked, Terms, handling
@@ -27,7 +25,7 @@ from processors.texts.model.call_worker import Worker
 from processors.texts.model.provider import Provider
 from processors.texts.requests import store
 from schemas.values.text_prices import PRICES
-from tests.fix_stack import Site, eventually, prepared
+from tests.fix_stack import Site, eventually, new_database, prepared
 from tests.openai_server import ScriptedOpenAI
 
 FAST = {
@@ -176,12 +174,7 @@ async def soon(ask: Callable[[], object]) -> None:
 @pytest.fixture(scope="session")
 def texts_database(stack: Stack) -> str:
     """The URL of a migrated database."""
-    server = stack.environment["FOX_DATABASE_URL"]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE texts")
-    url = f"{server.rsplit('/', 1)[0]}/texts"
-    migrate(url)
-    return url
+    return new_database(stack, "texts")
 
 
 @pytest.fixture

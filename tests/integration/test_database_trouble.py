@@ -136,7 +136,10 @@ def test_a_row_that_somebody_holds(site: Site, companies: Companies) -> None:
     sirens = [line[:9] for line in path.read_text(encoding="utf-8").splitlines()[1:80_001]]
     held = murmur2(sirens[0].encode(), ROW_PARTITIONS)
     others = sum(murmur2(siren.encode(), ROW_PARTITIONS) != held for siren in sirens)
-    with psycopg.connect(site.database_url) as somebody, importing(site, path) as command:
+    with (
+        psycopg.connect(site.database_url, options=AS_DJANGO) as somebody,
+        importing(site, path) as command,
+    ):
         somebody.execute(
             "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom)"
             " VALUES (gen_random_uuid(), now(), now(), %s, 'Sienne')",

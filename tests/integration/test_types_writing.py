@@ -402,7 +402,9 @@ async def test_a_category_that_the_table_still_holds(family: Family) -> None:
     await family.category("A")
     await family.trade("Autre", "A")
     [(old,)] = await family.categories.stored("id")
-    await family.categories.execute("DELETE FROM category_categorie")
+    await family.categories.execute(
+        "DELETE FROM subcategory_souscategorie; DELETE FROM category_categorie"
+    )
     family.trades.related = RelatedRows(parent_ids={"a": str(old)})
 
     gone = await family.trade("Autre", "A")

@@ -398,7 +398,7 @@ async def test_all_or_nothing(log: Partition, table: str) -> None:
     )
     before = await log.everything()
 
-    with pytest.raises(psycopg.errors.RaiseException) as caught:
+    with pytest.raises(psycopg.errors.ConfigFileError) as caught:
         await log.write(log.batch())
 
     assert blame(caught.value) is Blame.PEOPLE
@@ -833,6 +833,7 @@ async def test_key_inserted_meanwhile(log: Partition) -> None:
     """A key that the site inserts between our look and our write is met again, not rejected."""
     log.append(company(1, "file", **line(1)))
     async with log.pool.connection() as site, site.transaction():
+        await site.execute("SET LOCAL tests.as_django = on")
         await site.execute(
             "INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom)"
             f" VALUES ('{OTHER}', now(), now(), '{siren(1)}', 'site')".encode()

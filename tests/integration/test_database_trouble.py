@@ -26,7 +26,7 @@ from tests.fix_companies import (
     shared,
     told,
 )
-from tests.fix_stack import SESSION_SECONDS, Site, eventually
+from tests.fix_stack import AS_DJANGO, SESSION_SECONDS, Site, eventually
 from tests.pg_proxy import PgProxy
 
 TRIES = 8

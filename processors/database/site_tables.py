@@ -8,12 +8,13 @@ their names and values go:
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, Connection, sql
 
+from processors.database.queries import load
 from processors.errors import ConfigurationError
 
 _TEXT, _FALSE, _TRUE, _ZERO, _OBJECT, _LIST, _NOW = (
@@ -84,7 +85,19 @@ _SUGGESTED = {
 
 TABLES = tuple(DEFAULTS)
 
-_REQUIRED: LiteralString = """
+INSERTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("processors.rows.merge", "entreprise.sql", ("merge",)),
+    ("processors.rows.merge", "ville.sql", ("merge",)),
+    ("processors.rows.merge", "categorie.sql", ("merge",)),
+    ("processors.rows.merge", "sous_categorie.sql", ("merge",)),
+    ("processors.rows.derived", "public_pages.sql", ("chosen", "make")),
+    ("processors.imports", "tracker.sql", ("site",)),
+    ("processors.texts.requests", "store.sql", ("synthesis",)),
+)
+"""Package, file and names of the statements that insert into the site's tables; the texts of
+several names make one statement."""
+
+REQUIRED: LiteralString = """
 SELECT r.relname, a.attname, coalesce(b.typname, t.typname)
 FROM unnest(%(tables)s::text[]) name
 JOIN pg_class r ON r.oid = to_regclass(name)
@@ -134,7 +147,27 @@ def required(rows: Iterable[tuple[str, str, str]]) -> list[Column]:
 
 def inspect(connection: "Connection[Any]") -> list[Column]:
     """All columns that an INSERT has to fill, also those that foxstream writes."""
-    return required(connection.execute(_REQUIRED, {"tables": list(TABLES)}).fetchall())
+    return required(connection.execute(REQUIRED, {"tables": list(TABLES)}).fetchall())
+
+
+def added(rows: Iterable[tuple[str, str, str]]) -> list[Column]:
+    """Those that deployments of the site have added, and that foxstream fills."""
+    written = dict(filter(None, (inserted(statement) for _, statement in inserts())))
+    return [
+        column
+        for column in required(rows)
+        if column.is_new and column.name not in written[column.table]
+    ]
+
+
+def inserts() -> Iterator[tuple[Mapping[str, LiteralString], LiteralString]]:
+    """Each statement that inserts into a table of the site, after all the statements of its file."""
+    for package, file, names in INSERTS:
+        queries = load(package, file)
+        statement: LiteralString = ""
+        for name in names:
+            statement += queries[name]
+        yield queries, statement
 
 
 def inserted(statement: str) -> tuple[str, frozenset[str]] | None:
@@ -155,7 +188,7 @@ class SiteTables:
 
     async def look(self, connection: "AsyncConnection[Any]") -> None:
         """Reads the catalogue. Call it at the start, and after `is_violated`."""
-        cursor = await connection.execute(_REQUIRED, {"tables": list(TABLES)})
+        cursor = await connection.execute(REQUIRED, {"tables": list(TABLES)})
         self._columns, self._completed = {}, {}
         for column in required(await cursor.fetchall()):
             self._columns.setdefault(column.table, []).append(column)

@@ -18,6 +18,7 @@ from faust.types import TP
 
 from processors.database.pool import Pool, transaction
 from processors.database.queries import load
+from processors.database.site_tables import REQUIRED, TABLES, added
 from processors.rows.accounting.sqlstate import is_transient
 from schemas.codec.framing import Encoder
 
@@ -127,6 +128,8 @@ class Counting:
             if name != "rejects":
                 [(count,)], factor = await self._sampled(name)
                 _note(found, name, count, factor)
+        columns = added(await self._query(REQUIRED, tables=list(TABLES)))
+        found.trouble = ", ".join(f"{c.table}.{c.name} = {c.value}" for c in columns) or None
         return found
 
     async def _categories(self) -> Counts:

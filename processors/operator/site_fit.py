@@ -4,16 +4,13 @@ Each statement that inserts into a table of the site is planned, not run: Postgr
 whether columns exist and types fit.
 """
 
-from collections.abc import Iterator
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 
-from processors.database.queries import load
-from processors.database.site_tables import Column, inserted, inspect
+from processors.database.site_tables import Column, inserted, inserts, inspect
 from processors.errors import ConfigurationError
 from processors.rows.merge.merge import staging
-from processors.rows.merge.targets import TARGETS
 
 
 class _Parameters(dict[str, object]):
@@ -41,14 +38,14 @@ def fits(connection: "psycopg.Connection[Any]") -> list[Fit]:
     """Of each table, in a transaction that changes nothing by itself."""
     required = inspect(connection)
     found = []
-    for statement, columns in _statements():
+    for queries, statement in inserts():
         insert = inserted(statement)
         if insert is None:
             raise ValueError("the statement marks no INSERT")
         table, named = insert
         lacking = [each for each in required if each.table == table and each.name not in named]
         blocks = [each.advice() for each in lacking if each.value is None]
-        if reason := _refused(connection, statement, columns):
+        if reason := _refused(connection, statement, queries.get("columns")):
             blocks.append(reason)
         found.append(Fit(table, [each for each in lacking if each.value is not None], blocks))
     return found
@@ -60,18 +57,6 @@ def check(connection: "psycopg.Connection[Any]") -> list[Fit]:
     if any(fit.blocks for fit in found):
         raise ConfigurationError("\n".join(map(str, found)) + "\nNothing was changed.")
     return found
-
-
-def _statements() -> Iterator[tuple[LiteralString, LiteralString | None]]:
-    """Each marked INSERT, with the columns of its staging table."""
-    for target in TARGETS.values():
-        queries = load("processors.rows.merge", target.sql)
-        if inserted(queries["merge"]):
-            yield queries["merge"], queries["columns"]
-    pages = load("processors.rows.derived", "public_pages.sql")
-    yield pages["chosen"] + pages["make"], None
-    yield load("processors.imports", "tracker.sql")["site"], None
-    yield load("processors.texts.requests", "store.sql")["synthesis"], None
 
 
 def _refused(

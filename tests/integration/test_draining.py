@@ -34,7 +34,7 @@ from processors.errors import PositionLostError, UnreachableError
 from processors.kafka import consumer
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import create_topics, identify
-from processors.kafka.consumer import BatchConsumer, BatchTransport
+from processors.kafka.consumer import UNWRITTEN_BYTES, BatchConsumer, BatchTransport
 from processors.kafka.fetch_thread import FETCH_WAIT_MS
 from processors.kafka.tables import Tables
 from processors.settings import Settings
@@ -669,6 +669,25 @@ async def test_partition_that_is_not_written(wide: Topic) -> None:
             reader.consumer.mark_written(batch)
             reader.positions.stored[batch.tp] = batch.end
         await until(lambda: len(reader.records) >= 80_000)
+
+
+async def test_large_records_that_are_not_written(wide: Topic) -> None:
+    """The bytes that wait are bounded as well: the worker's memory does not follow the records' size."""
+    wide.put(0, 59, 0, size=900_000)
+    wide.put(0, 9, 1)
+
+    async with reading(wide) as reader:
+        reader.leaving.add(wide.tp(0))
+        await until(lambda: sum(b.size for b in reader.batches) >= UNWRITTEN_BYTES)
+        wide.put(10, 19, 1)
+        await until(lambda: sum(b.partition == 1 for b in reader.batches) >= 2)
+        left = [batch for batch in reader.batches if batch.partition == 0]
+        assert sum(batch.size for batch in left) < UNWRITTEN_BYTES + (2 << 20)
+        reader.leaving.clear()
+        for batch in left:
+            reader.consumer.mark_written(batch)
+            reader.positions.stored[batch.tp] = batch.end
+        await until(lambda: len(reader.records) >= 80)
 
 
 async def test_idle_partitions_do_not_hold_up_others(topic: Topic) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from processors.database.migrator import migrate
+from processors.database.site_tables import REQUIRED, TABLES, Column, added
 from processors.errors import ConfigurationError
 from processors.operator.site_fit import Fit, check
 
@@ -109,3 +110,12 @@ def test_an_encoding_that_cannot_hold_every_text(stack: Stack) -> None:
 
     with pytest.raises(ConfigurationError, match="LATIN1"):
         migrate(url)
+
+
+def test_a_column_that_a_deployment_has_added(django: str) -> None:
+    """The overview names it and its value; columns of the models are not named."""
+    with psycopg.connect(django) as connection:
+        connection.execute("ALTER TABLE enterprise_entreprise ADD COLUMN vip boolean NOT NULL")
+        rows = connection.execute(REQUIRED, {"tables": list(TABLES)}).fetchall()
+
+    assert added(rows) == [Column("enterprise_entreprise", "vip", "bool", "false")]

@@ -1,7 +1,8 @@
 """What is measured of a batch: each transaction by itself, and none that was not committed."""
 
+import asyncio
 from asyncio import CancelledError
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from processors.errors import BatchTooLargeError
-from processors.kafka.batch import Batch
+from processors.kafka.batch import BATCH_BYTES, Batch
 from processors.rows import writer
 from processors.rows.accounting.positions import FencedError
 from processors.rows.accounting.reject_limit import RejectLimit
@@ -139,3 +140,58 @@ async def test_a_batch_that_is_not_committed_is_not_measured(
 ) -> None:
     """Its position stands elsewhere: it took no time to its commit, as there is none."""
     assert set((await measured(Database(1000, fenced=0), monkeypatch)).values()) == {0}
+
+
+async def joined(sizes: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The records of each transaction, of fetches of one record of these sizes."""
+    written: list[int] = []
+
+    async def process(batch: Batch, *_: object) -> list[object]:
+        written.append(len(batch.records))
+        if sum(written) == len(sizes):
+            raise CancelledError
+        return []
+
+    monkeypatch.setattr(writer, "process_batch", process)
+    nothing: Any = None
+    resources = WriterResources(nothing, nothing, BatchSpans(None))
+    row_writer = RowWriter(
+        TARGETS[VILLE.name], nothing, resources, 5000, RejectLimit(1), RelatedTypes()
+    )
+    queue: asyncio.Queue[Batch] = asyncio.Queue()
+    token = object()
+    for offset, size in enumerate(sizes):
+        batch = Batch("fox.rows.ville", 0, offset, offset + 1, [city()], token, size)
+        queue.put_nowait(batch)
+    with suppress(CancelledError):
+        await row_writer._write_partition(queue, nothing)
+    return written
+
+
+@pytest.mark.parametrize(
+    ("sizes", "transactions"),
+    [
+        ([100] * 6, [6]),
+        ([BATCH_BYTES // 2] * 5, [2, 2, 1]),
+        ([BATCH_BYTES * 2, 1, 1], [1, 2]),
+        ([1, BATCH_BYTES], [1, 1]),
+    ],
+)
+async def test_a_transaction_is_bounded_by_bytes(
+    sizes: list[int], transactions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fetches are joined to a batch up to so many bytes, and a large one is alone."""
+    assert await joined(sizes, monkeypatch) == transactions
+
+
+def test_the_size_of_a_batch() -> None:
+    """Keys and values count; halves have sizes of their own."""
+    records = [city() for _ in range(4)]
+    for offset, record in enumerate(records):
+        record.offset = offset
+    one = records[0].serialized_key_size + records[0].serialized_value_size
+    batch = Batch("fox.rows.ville", 0, 0, 4, records, object())
+
+    assert batch.size == 4 * one
+    assert [half.size for half in batch.halves()] == [2 * one, 2 * one]
+    assert batch.joined(batch).size == 8 * one

@@ -57,7 +57,7 @@ def triggers(models: Any) -> Iterator[str]:
         defaults = {
             field.column: field.get_default()
             for field in model._meta.concrete_fields
-            if field.has_default() and not field.primary_key
+            if not field.primary_key and field.get_default() is not None
         }
         literal = "'" + json.dumps(defaults).replace("'", "''") + "'"
         yield _TRIGGER.format(model._meta.db_table, literal)

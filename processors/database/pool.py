@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import (
     InvalidSchemaName,
@@ -18,7 +18,7 @@ from psycopg.errors import (
 )
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from processors.database.site_tables import SiteTables
+from processors.database.site_tables import SiteTables, UnfilledColumnError
 from processors.errors import UnreachableError
 from processors.settings import DEFAULT_SESSION_SECONDS
 
@@ -97,8 +97,6 @@ async def open_pool(
             f"PostgreSQL (FOX_DATABASE_URL): {await _reason(database_url)}"
         ) from error
     async with pool:
-        async with pool.connection() as connection:
-            await site.look(connection)
         yield pool
 
 
@@ -176,14 +174,18 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                     {"limit": limit},
                 )
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            if not pool.site.is_current:
+                await pool.site.look(connection)
             yield connection
     except NotNullViolation as error:
         if not pool.site.is_violated(error):
             raise
         table, column = error.diag.table_name, error.diag.column_name
-        async with connected(pool) as connection:
-            await pool.site.look(connection)
+        pool.site.is_current = False
         raise SerializationFailure(f"the site has added the column {table}.{column}") from error
+    except (ProgrammingError, UnfilledColumnError):
+        pool.site.is_current = False  # the site may have changed a table, or will
+        raise
     except OperationalError as error:
         if error.sqlstate is None and monotonic() - started >= pool.transaction_seconds:
             raise TransactionTimeout(

@@ -181,15 +181,16 @@ class SiteTables:
     """What the site's tables require, as last looked at; statements are completed with it."""
 
     def __init__(self) -> None:
+        self.is_current = False
         self._columns: dict[str, list[Column]] = {}
         self._completed: dict[str, LiteralString] = {}
         self._named: dict[str, frozenset[str]] = {}
         self._logged: set[tuple[str, str]] = set()
 
     async def look(self, connection: "AsyncConnection[Any]") -> None:
-        """Reads the catalogue. Call it at the start, and after `is_violated`."""
+        """Reads the catalogue. Call it if this is not current: an error may have shown that."""
         cursor = await connection.execute(REQUIRED, {"tables": list(TABLES)})
-        self._columns, self._completed = {}, {}
+        self._columns, self._completed, self.is_current = {}, {}, True
         for column in required(await cursor.fetchall()):
             self._columns.setdefault(column.table, []).append(column)
 

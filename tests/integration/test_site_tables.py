@@ -91,8 +91,6 @@ async def test_a_column_of_which_no_value_is_known(log: Partition) -> None:
     statement = "ALTER TABLE enterprise_entreprise ALTER COLUMN rang SET DEFAULT 0"
     assert statement in str(caught.value)
     await log.execute(statement)
-    async with log.pool.connection() as connection:
-        await log.pool.site.look(connection)
     await log.write(log.batch(1))
     assert await log.stored("rang") == [(7,), (0,)]
 

@@ -32,8 +32,8 @@ def large(folder: Path, rows: int = ROWS) -> Path:
 # With a window that leaves most of the file unread for as long as its rows are written slowly.
 WINDOW_ROWS = 2000
 _NARROW = (
-    "from producers import importing, window;"
-    f"window.WINDOW_ROWS = {WINDOW_ROWS}; importing.SMALL_FILE_BYTES = 0;"
+    "from producers.imports import publication, window;"
+    f"window.WINDOW_ROWS = {WINDOW_ROWS}; publication.SMALL_FILE_BYTES = 0;"
     "from producers.cli import app; app()"
 )
 

@@ -5,7 +5,7 @@ The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless
 
 from typing import NamedTuple
 
-from schemas.import_types import Field
+from schemas.values.field import Field
 from schemas.values.stored import without_nul
 
 

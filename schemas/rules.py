@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from schemas.import_types import Field, ImportType, Kind
+from schemas.import_types import ImportType
 from schemas.values.check_digits import unchecked
+from schemas.values.field import Field, Kind
 from schemas.values.slugs import SLUG_LENGTH, slugify
 
 Column = Sequence[Any]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from producers.reading.refusals import RefusedError, quoted, refusal
-from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
+from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
+from schemas.values.field import Field
 
 OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
 """What error reports add to the columns of the file."""

@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse
 from producers.gateway import problems
 from producers.gateway.api import documents, imports_api
 from producers.gateway.monitoring import gateway_metrics
-from producers.gateway.pages import admin_pages
+from producers.gateway.pages import admin_pages, session_pages
+from producers.gateway.pages.page_rendering import FOLDER
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway
 from producers.gateway.uploads import tus
@@ -61,8 +62,9 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
     )
     app.include_router(tus.router)
     app.include_router(imports_api.router)
+    app.include_router(session_pages.router)
     app.include_router(admin_pages.router)
-    app.mount("/static", StaticFiles(directory=admin_pages.FOLDER / "static"), name="static")
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     _add_health(app)
     _add_errors(app)
     _describe(app)
@@ -111,9 +113,9 @@ def _add_errors(app: FastAPI) -> None:
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
         return respond(request, problems.from_validation(error))
 
-    @app.exception_handler(admin_pages.SignInNeeded)
-    async def on_nobody(request: Request, error: admin_pages.SignInNeeded) -> Response:
-        return admin_pages.sign_in_first(request)
+    @app.exception_handler(session_pages.SignInNeeded)
+    async def on_nobody(request: Request, error: session_pages.SignInNeeded) -> Response:
+        return session_pages.sign_in_first(request)
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:

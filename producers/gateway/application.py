@@ -1,11 +1,11 @@
 """The application: routes, what every answer carries, and how errors are said."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
@@ -24,7 +24,7 @@ from producers.gateway.shared import Gateway
 from producers.gateway.uploads import tus
 from producers.settings import GatewaySettings, Settings
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -119,7 +119,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:
-        _LOGGER.error("request failed", exc_info=error, extra={"path": request.url.path})
+        _LOGGER.error("request failed", exc_info=error, path=request.url.path)
         detail = "Une erreur interne est survenue : prévenez l'exploitation."
         return respond(request, Problem(500, "internal", detail))
 

@@ -1,13 +1,13 @@
 """What the gateway knows of imports, tokens and counts, by threads that follow Kafka's topics."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
+import structlog
 from confluent_kafka import KafkaException, Message
 
 from producers.kafka.broker import ClusterError
@@ -20,7 +20,7 @@ from schemas.records import ImportState
 from schemas.runtime.registry import Registry, RegistryUnavailableError
 from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _KAFKA_SECONDS = 8.0
 _POLL_SECONDS = 0.5
@@ -127,7 +127,7 @@ class Newest(LogReader):
         try:
             record: dict[str, Any] = self._decoder.decode(message.value())
         except DecodeError:
-            _LOGGER.warning("record skipped", extra={"action": "decode", "topic": message.topic()})
+            _LOGGER.warning("record skipped", action="decode", topic=message.topic())
             return None
         self.records[record[self._field]] = record
         return record
@@ -207,10 +207,10 @@ class Follower:
                     self._follow(self, registry)
             except (ClusterError, RegistryUnavailableError, KafkaException) as error:
                 self.why = str(error)
-                _LOGGER.warning("followed again", extra={"action": "follow", "error": str(error)})
+                _LOGGER.warning("followed again", action="follow", error=str(error))
             except Exception as error:
                 self.why = str(error)
-                _LOGGER.exception("followed again", extra={"action": "follow"})
+                _LOGGER.exception("followed again", action="follow")
             self._stopped.wait(_AGAIN_SECONDS)
 
 

@@ -1,9 +1,9 @@
 """What all routes share: one object, made when the gateway starts."""
 
 import asyncio
-import logging
 from typing import Any
 
+import structlog
 from fastapi import Request
 
 from producers.gateway import followed_topics
@@ -20,7 +20,7 @@ from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
 from schemas.records import ImportState
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 
 class Gateway:
@@ -72,7 +72,7 @@ class Gateway:
         for thread in self._threads:
             thread.start()
         self._vital = asyncio.create_task(self.publishing.run())
-        self._vital.add_done_callback(_tell_end)
+        self._vital.add_done_callback(_log_end)
         self._tasks = [
             self._vital,
             asyncio.create_task(self.probing.run()),
@@ -103,7 +103,7 @@ class Gateway:
                 await asyncio.to_thread(self.audit.prepare)
                 return
             except UNPREPARED as error:
-                _LOGGER.warning("audit only in the log", extra={"error": str(error)})
+                _LOGGER.warning("audit only in the log", error=str(error))
             await asyncio.sleep(5.0)
 
     def obstacles(self) -> list[str]:
@@ -142,7 +142,7 @@ class Gateway:
         self.publishing.look()
 
 
-def _tell_end(publishing: "asyncio.Task[None]") -> None:
+def _log_end(publishing: "asyncio.Task[None]") -> None:
     if not publishing.cancelled():
         _LOGGER.error("nothing is published any more", exc_info=publishing.exception())
 

@@ -1,10 +1,11 @@
 """What people may do with an import, and in which of its states."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TypeVar
+
+import structlog
 
 from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
@@ -15,7 +16,7 @@ from producers.reading import RefusedError
 from schemas.outcomes import ACTIONS, ActionName
 from schemas.records import ImportState
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _ASK_SECONDS = 60.0
 
@@ -105,7 +106,7 @@ async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportSt
 
 def _logged(publishing: "asyncio.Task[str]") -> None:
     if not publishing.cancelled() and (error := publishing.exception()) is not None:
-        _LOGGER.warning("retry not published", extra={"action": "retry", "error": str(error)})
+        _LOGGER.warning("retry not published", action="retry", error=str(error))
 
 
 async def _child(answer: Awaitable[T]) -> T:

@@ -5,9 +5,9 @@ it knows. A spool that takes no file does.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 
+import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -17,7 +17,7 @@ from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.runtime.registry import RegistryUnavailableError
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
@@ -60,8 +60,7 @@ class Probing:
         except (KafkaException, RegistryUnavailableError, LookupError) as error:
             reached = False
             if self._reached.get(server, True):
-                extra = {"action": "probe", "server": server, "error": str(error)}
-                _LOGGER.warning("server is away", extra=extra)
+                _LOGGER.warning("server is away", action="probe", server=server, error=str(error))
         self._reached[server] = reached
         gateway_metrics.SERVER_REACHABLE.labels(server).set(reached)
 

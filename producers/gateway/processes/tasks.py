@@ -79,7 +79,7 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
                 try:
                     if job.max_rows is not None:
                         _check_rows(order, job.max_rows)
-                    reading = read_file(order, connections, _Watch(notify, limit))
+                    reading = read_file(order, connections, _ReadingProgress(notify, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
@@ -186,7 +186,7 @@ def _check_rows(order: Order, limit: int) -> None:
         raise TooManyRowsError(rows, limit)
 
 
-class _Watch:
+class _ReadingProgress:
     """Passes the progress of reading to `notify`, and ends it if it takes too long."""
 
     def __init__(self, notify: Notify, limit: Limit) -> None:
@@ -194,7 +194,7 @@ class _Watch:
         self._limit = limit
         self._at = limit.clock()
         self._spent = 0.0
-        self._told = 0.0
+        self._notified_at = 0.0
 
     def __call__(self, reading: Reading) -> None:
         now = self._limit.clock()
@@ -208,8 +208,8 @@ class _Watch:
                 "a été arrêtée : découpez le fichier ou réessayez quand le système est moins "
                 "chargé.",
             )
-        if now - self._told > 0.2:
-            self._told = now
+        if now - self._notified_at > 0.2:
+            self._notified_at = now
             self._notify(("waiting" if reading.waiting else "reading", self._spent))
 
 

@@ -17,7 +17,7 @@ from schemas.values.field import Kind as Kind
 
 @dataclass(frozen=True)
 class ImportType:
-    """`key` gives the natural key of a row by its `key_fields`, None where it has none; `routing` the
+    """`key` gives the natural key of a row by its `key_fields`, None if it has none; `routing` the
     Kafka key of one.
 
     `parent` is the type whose row a row belongs to, named in the field that is called as the type.

@@ -1,4 +1,4 @@
-"""When a row is valid. The reader applies these rules to say so early, the worker to all that comes.
+"""When a row is valid. The reader applies these rules to report faults early, the worker to every record.
 
 They work on columns: a rule that no value of a batch breaks costs a pass in C, not a call per row.
 """

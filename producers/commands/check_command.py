@@ -48,9 +48,9 @@ def preview_file(
     path: Path, import_type: ImportType, options: "Options", policy: Policy, *, as_json: bool
 ) -> NoReturn:
     """Prints what an import of the file would give, and ends the command."""
-    from producers.imports.preview import verdict
+    from producers.imports.preview import preview_of
 
-    found = verdict(path, import_type, options)
+    found = preview_of(path, import_type, options)
     if found["refusal"] is None:
         found["already_imported"] = _already_imported(path, import_type, options, policy)
     if as_json:

@@ -30,12 +30,12 @@ def resume(import_id: Id, as_json: Json = False) -> None:
 
 def _act(action: "ActionName", import_id: str, *, as_json: bool) -> None:
     from producers.imports.connections import Connections
-    from producers.imports.control import ask, is_published_on
+    from producers.imports.control import is_published_on, request_action
     from producers.settings import settings
     from producers.terminal.screen import summary
 
     with explained(as_json=as_json), Connections(settings()) as connections:
-        state = ask(action, import_id, connections, login_name())
+        state = request_action(action, import_id, connections, login_name())
         print_state(state, summary(state), as_json=as_json)
         if action == "cancel" and state["waiting_for"] == "cancel":
             notify(

@@ -1,4 +1,4 @@
-"""The application: routes, what every answer carries, and how errors are said."""
+"""The application: routes, what every answer carries, and how errors are reported."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

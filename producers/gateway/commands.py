@@ -47,7 +47,7 @@ def run() -> None:
     gc.set_threshold(50_000, 20, 50)
     with explained():
         limits = gateway_settings()
-        _begin_error_reports()
+        _configure_sentry()
         application = create_app(settings(), limits)
         from producers.gateway.monitoring import gateway_log
         from producers.gateway.processes.server_process import serve
@@ -74,7 +74,7 @@ def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicor
     )
 
 
-def _begin_error_reports() -> None:
+def _configure_sentry() -> None:
     from producers.settings import SettingsError, settings
     from schemas.runtime import error_reports
 

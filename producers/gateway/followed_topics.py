@@ -62,7 +62,7 @@ class States:
         self.take({**dict.fromkeys(gone), **states})
 
     def take_new(self, states: Iterable[ImportState]) -> None:
-        """Imports that were submitted just now, of which the log may say nothing yet."""
+        """Imports that were submitted just now, which the log may not hold yet."""
         self.take({state["id"]: state for state in states if state["id"] not in self.by_id})
 
     def subscribe(self, import_id: str) -> "Subscription":
@@ -163,7 +163,7 @@ class Follower:
     """Runs `follow` in a thread, again and again until it is stopped.
 
     `follow` is given a registry client, what to call when everything up to now is known, and when
-    to end. `why` says what is in the way, None where nothing is; `needed`: the gateway is not ready
+    to end. `why` is what is in the way, None if nothing is; `needed`: the gateway is not ready
     without it.
     """
 

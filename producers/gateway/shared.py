@@ -107,14 +107,14 @@ class Gateway:
             await asyncio.sleep(5.0)
 
     def obstacles(self) -> list[str]:
-        """Why the gateway is not ready; empty where it is."""
+        """Why the gateway is not ready; empty if it is."""
         # Once: the threads change it.
         whys = [thread.why for thread in self._threads if thread.needed]
         followed = [why for why in whys if why is not None]
         return followed if self.probing.spool is None else [*followed, self.probing.spool]
 
     def failure(self) -> str | None:
-        """Why the process has to be started anew; None where all of it runs."""
+        """Why the process has to be started anew; None if all of it runs."""
         if self._vital is None:
             return "the gateway starts"
         return "nothing is published any more" if self._vital.done() else None

@@ -33,7 +33,7 @@ READER_VERSION = "3"
 @dataclass
 class Source:
     """A file that can be imported. `blank_lines` counts those skipped so far, `skipped_rows` those
-    of a nomenclature that are no activity.
+    of a nomenclature that are not an activity.
 
     `parts` have the same header; what a file has besides is in `skipped_sheets`.
     """
@@ -101,7 +101,7 @@ class Source:
     def chunks(self) -> Iterator[list[Row]]:
         """The rows in order, up to 1,000 at a time. Each call reads the file again.
 
-        Raises RefusedError where an archive turns out to be broken on the way.
+        Raises RefusedError if an archive turns out to be broken on the way.
         """
         self.blank_lines = self.skipped_rows = 0
         spellings = Spellings(self.import_type)
@@ -119,7 +119,7 @@ class Source:
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
     """The file at `path`, by its content and not by its name.
 
-    Raises RefusedError where it cannot be imported, OSError where it cannot be read.
+    Raises RefusedError if it cannot be imported, OSError where it cannot be read.
     """
     compression, members = contents_of(path)
     found: list[Part] = []

@@ -28,11 +28,11 @@ class Field:
     """A column of a file and of its table.
 
     `aliases` are other headers that name it, compared without case, accents and punctuation.
-    `chains` are headers of public registers, "a > b > c + d": where column a is blank, b is read,
-    then c and d joined by a space; b, c and d beside a are no second column for the field. In
+    `chains` are headers of public registers, "a > b > c + d": if column a is blank, b is read,
+    then c and d joined by a space; b, c and d beside a are not a second column for the field. In
     "a + b > c", b must be there and a may.
     A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
-    that is not given is the beginning of the field `taken_from`, where that is given.
+    that is not given is the beginning of the field `taken_from`, if that is given.
     """
 
     name: str

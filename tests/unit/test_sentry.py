@@ -18,11 +18,11 @@ SECRET = "552100554"
 WORKER = """
 import structlog
 from processors.monitoring import logs
-from processors.worker.process import _tell_sentry
+from processors.worker.process import _configure_sentry
 from processors.settings import Settings
 
 logs.configure()
-_tell_sentry(Settings())
+_configure_sentry(Settings())
 log = structlog.get_logger("test")
 log.info("earlier", siren="552100554")
 siren = "552100554"
@@ -34,11 +34,11 @@ except RuntimeError:
 
 GATEWAY = """
 import structlog
-from producers.gateway.commands import _begin_error_reports
+from producers.gateway.commands import _configure_sentry
 from producers.gateway.monitoring import gateway_log
 
 gateway_log.configure()
-_begin_error_reports()
+_configure_sentry()
 structlog.get_logger("test").error("request failed", path="552100554")
 """
 

@@ -19,7 +19,7 @@ _LOGGER = structlog.get_logger(__name__)
 
 
 class Audit:
-    """Writes without waiting: librdkafka sends in the background, and Kafka away holds nobody up."""
+    """Writes without waiting: librdkafka sends in the background, also while Kafka is away."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class Audit:
         self._encoder: Encoder | None = None
 
     def prepare(self) -> None:
-        """Asks the registry for the schema's id; blocks. Raises what the registry does."""
+        """Requests the schema's id from the registry; blocks. Raises what the registry raises."""
         with self._settings.registry() as registry:
             schema_id = registry.schema_id(f"{self._topic}-value", load("gateway_audit"))
         self._encoder = Encoder("gateway_audit", schema_id)

@@ -14,7 +14,7 @@ from producers.gateway.shared import of
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
-class SignInNeeded(Exception):  # noqa: N818 - no fault of anybody
+class SignInNeeded(Exception):  # noqa: N818 - not an error
     """Nobody is signed in: the page to sign in is shown."""
 
 

@@ -1,7 +1,7 @@
 """Publishes what the spool holds, in the background, whatever dies.
 
 A failed try is made again, 3 times and 5 seconds apart (FOX_GATEWAY_TRIES, ..._RETRY_SECONDS).
-Where Kafka is away the file then waits and is tried again every half minute; where it is the file's
+If Kafka is away the file then waits and is tried again every half minute; if it is the file's
 doing, such as a crash of its reader, the import ends as ERROR.
 """
 

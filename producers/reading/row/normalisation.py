@@ -27,9 +27,9 @@ _ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
 
 @dataclass(slots=True)
 class Batch:
-    """As many records and keys as rows; `faults` and `warnings` by row, only where there are any.
+    """As many records and keys as rows; `faults` and `warnings` by row, only if there are any.
 
-    A record holds each field of the import type, None where not given. The key of a row whose
+    A record holds each field of the import type, None if not given. The key of a row whose
     key is at fault is None.
     """
 
@@ -147,7 +147,7 @@ def _telling(
     taken: set[tuple[int, str]],
     given: Mapping[str, Column],
 ) -> list[Problem]:
-    """Those of the problems that are no mere consequence of another, in columns that there are."""
+    """Those of the problems that are not a mere consequence of another, in columns that exist."""
     wrong = {(problem.row, problem.field) for problem in found if problem.code != MISSING}
     kept = []
     for problem in found:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import structlog
 from confluent_kafka import KafkaException, Message
@@ -16,7 +16,7 @@ from producers.kafka.import_state import new_state
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
-from schemas.records import ImportState
+from schemas.records import ImportEvent, ImportState
 from schemas.runtime.registry import Registry, RegistryUnavailableError
 from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
@@ -151,7 +151,7 @@ class _Submissions(LogReader):
         message = self.poll(timeout_seconds)
         while message is not None:
             with suppress(DecodeError):
-                event = self._decoder.decode(message.value())
+                event = cast("ImportEvent", self._decoder.decode(message.value()))
                 name, body = event["event"]
                 if name == f"{NAMESPACE}.Submitted":
                     found.append(new_state(id=event["import_id"], created_at=event["at"], **body))

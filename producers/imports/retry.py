@@ -71,7 +71,9 @@ def publish_rest(
     )
     watch(reading)
     if not reading.finished:
-        chunks = chain(_again(parent, import_type, rejects, row_publisher.decoder), rest.chunks())
+        chunks = chain(
+            _rejected_chunks(parent, import_type, rejects, row_publisher.decoder), rest.chunks()
+        )
         small = rest.source is None and len(rejects) <= CHUNK
         row_publisher.publish(
             reading, chunks, parent["options"].get("policy", "merge"), small=small, watch=watch
@@ -146,7 +148,7 @@ def _submission(parent: ImportState, partitions: int) -> ImportState:
 # --- lines that were published
 
 
-def _again(
+def _rejected_chunks(
     parent: ImportState, import_type: ImportType, rejects: list[Reject], decoder: Decoder
 ) -> Iterator[list[Row]]:
     header = header_of(parent, import_type)

@@ -138,7 +138,7 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
         elif candidate.name is not None:
             skipped.append(candidate.name)
     if not found:
-        raise max(reasons, key=_telling, default=refusal("empty-file"))
+        raise max(reasons, key=_relevance, default=refusal("empty-file"))
     if not any(filled(block.rows) for part in found for block in part.blocks()):
         raise refusal("no-rows")
     sha256 = sha256_of(path)
@@ -164,7 +164,7 @@ _OF_THE_FILE = {
 }
 
 
-def _telling(reason: RefusedError) -> int:
+def _relevance(reason: RefusedError) -> int:
     order = ("unsupported-format", "empty-file", "unknown-columns", "missing-label")
     return order.index(reason.code) if reason.code in order else len(order)
 

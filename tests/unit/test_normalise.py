@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.reading.row.cell_values import Memo
-from producers.reading.row.normalisation import Batch, Column, normalise
+from producers.reading.row.normalisation import Column, NormalisedRows, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.rules import Luhn, problems
@@ -14,7 +14,9 @@ from schemas.rules import Luhn, problems
 SIREN = "732829320"
 
 
-def batch_of(import_type: ImportType, numeric: Sequence[str] = (), **cells: Sequence[str]) -> Batch:
+def batch_of(
+    import_type: ImportType, numeric: Sequence[str] = (), **cells: Sequence[str]
+) -> NormalisedRows:
     """The batch of columns given as cells by field, in columns headed as in HEADERS."""
     count = max(map(len, cells.values()))
     given = {

@@ -17,7 +17,7 @@ MISSING = "missing-value"
 CHECKSUM = "checksum"
 FORMULA_ERROR = "formula-error"
 ZEROS_RESTORED = "zeros-restored"
-TAKEN = "siren-from-siret"
+DERIVED = "siren-from-siret"
 UNKNOWN_NAF = "unknown-naf"
 
 _SIRET = re.compile(r"[0-9]{14}")
@@ -26,7 +26,7 @@ _ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
 
 
 @dataclass(slots=True)
-class Batch:
+class NormalisedRows:
     """As many records and keys as rows; `faults` and `warnings` by row, only if there are any.
 
     A record holds each field of the import type, None if not given. The key of a row whose
@@ -49,7 +49,7 @@ class Column(NamedTuple):
 
 def normalise(
     import_type: ImportType, given: Mapping[str, Column], count: int, luhn: Luhn = "warning"
-) -> Batch:
+) -> NormalisedRows:
     """The `count` rows whose cells are `given` by field.
 
     A field without a column is not given; the required ones have a column each, or one of the
@@ -58,8 +58,10 @@ def normalise(
     warnings: dict[int, list[str]] = {}
     columns, found = _converted(import_type, given, count, warnings)
     _main_first(columns)
-    taken = _taken(import_type, columns, warnings)
-    found = _telling(import_type, [*found, *problems(import_type, columns, luhn)], taken, given)
+    derived = _derive(import_type, columns, warnings)
+    found = _independent(
+        import_type, [*found, *problems(import_type, columns, luhn)], derived, given
+    )
     if "naf_code" in given:
         _unknown_activities(columns["naf_code"], warnings)
 
@@ -79,9 +81,9 @@ def normalise(
     rows = zip(*columns.values(), strict=True)
     records: list[dict[str, Any]] = list(map(dict, map(zip, repeat(names), rows)))
     keys = import_type.keys(columns)
-    for row, blamed in _blamed(found):
-        keys[row] = import_type.key_of(records[row] | dict.fromkeys(blamed))
-    return Batch(records, keys, faults, warnings)
+    for row, fields in _fields_at_fault(found):
+        keys[row] = import_type.key_of(records[row] | dict.fromkeys(fields))
+    return NormalisedRows(records, keys, faults, warnings)
 
 
 def _converted(
@@ -90,7 +92,7 @@ def _converted(
     count: int,
     warnings: dict[int, list[str]],
 ) -> tuple[dict[str, list[Any]], list[Problem]]:
-    """The values of each field, and what could not be made one."""
+    """The values of each field, and the cells that could not be converted."""
     nothing: list[Any] = [None] * count
     columns: dict[str, list[Any]] = {}
     found: list[Problem] = []
@@ -112,7 +114,7 @@ def _converted(
     return columns, found
 
 
-def _blamed(found: Sequence[Problem]) -> Iterator[tuple[int, set[str]]]:
+def _fields_at_fault(found: Sequence[Problem]) -> Iterator[tuple[int, set[str]]]:
     by_row: dict[int, set[str]] = {}
     for problem in found:
         # A number with a wrong check digit is a key all the same: the strictness may change
@@ -122,11 +124,11 @@ def _blamed(found: Sequence[Problem]) -> Iterator[tuple[int, set[str]]]:
     yield from by_row.items()
 
 
-def _taken(
+def _derive(
     import_type: ImportType, columns: dict[str, list[Any]], warnings: dict[int, list[str]]
 ) -> set[tuple[int, str]]:
-    """Fills in what stands at the beginning of another field; the rows and fields of it."""
-    taken = set()
+    """Fills in what stands at the beginning of another field; the rows and fields filled in."""
+    derived = set()
     for field in import_type.fields:
         sources = columns[field.taken_from] if field.taken_from else ()
         values = columns[field.name]
@@ -136,15 +138,15 @@ def _taken(
         for row, source in enumerate(sources):
             if values[row] is None and source is not None and _SIRET.fullmatch(source):
                 values[row] = source[:_SIREN_DIGITS]
-                taken.add((row, field.name))
-                warnings.setdefault(row, []).append(TAKEN)
-    return taken
+                derived.add((row, field.name))
+                warnings.setdefault(row, []).append(DERIVED)
+    return derived
 
 
-def _telling(
+def _independent(
     import_type: ImportType,
     found: Sequence[Problem],
-    taken: set[tuple[int, str]],
+    derived: set[tuple[int, str]],
     given: Mapping[str, Column],
 ) -> list[Problem]:
     """Those of the problems that are not a mere consequence of another, in columns that exist."""
@@ -156,7 +158,7 @@ def _telling(
             {(problem.row, problem.field), (problem.row, source)}
         ):
             continue
-        if problem.code == CHECKSUM and (problem.row, problem.field) in taken:
+        if problem.code == CHECKSUM and (problem.row, problem.field) in derived:
             continue
         if problem.field not in given and source is not None:
             problem = problem._replace(field=source)

@@ -17,8 +17,8 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
     """The answer of a check; gateway/api/documents.py lists its keys. A refusal leaves the counts at 0.
 
     `preview` holds the records of the first rows that are valid. `already_imported` is None:
-    it is not in the file. `ai_estimate` is what the texts of its
-    rows would cost. Raises OSError if the file cannot be read.
+    it is not in the file. `ai_estimate` is what the texts of its rows would cost. Raises OSError
+    if the file cannot be read.
     """
     found: dict[str, Any] = {
         "file_name": path.name,

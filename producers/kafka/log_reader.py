@@ -95,7 +95,7 @@ class LogReader:
     def _begins(self, topic: str, since: datetime, seconds: float) -> tuple[dict[int, int], bool]:
         """Where to begin in each partition, and whether anything lies before it."""
         bounds = {n: self._bounds(topic, n, seconds) for n in self._partitions}
-        # Whoever publishes while this reads must not keep it from ending.
+        # A producer that publishes meanwhile must not keep it from ending.
         self._ends = {n: end for n, (_, end) in bounds.items()}
         at = int(since.timestamp() * 1000)
         times = [TopicPartition(topic, n, at) for n in self._partitions]

@@ -119,7 +119,7 @@ class Source:
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
     """The file at `path`, by its content and not by its name.
 
-    Raises RefusedError if it cannot be imported, OSError where it cannot be read.
+    Raises RefusedError if it cannot be imported, OSError if it cannot be read.
     """
     compression, members = contents_of(path)
     found: list[Part] = []

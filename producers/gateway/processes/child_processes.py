@@ -89,7 +89,7 @@ class Children:
         return _unpacked(kind, what)
 
     def close(self) -> None:
-        """Begins no more children; those that run are killed by whoever cancels their `run`."""
+        """Begins no more children; those that run are killed when their `run` is cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

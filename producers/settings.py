@@ -1,4 +1,4 @@
-"""What the environment says; docs/settings.md lists every setting."""
+"""Settings from the environment; docs/settings.md lists every setting."""
 
 from functools import cache
 from pathlib import Path

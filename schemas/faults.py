@@ -1,16 +1,16 @@
 """What is wrong with a row, in the words that an operator reads.
 
-The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless where it has one.
+The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless if it has one.
 """
 
 from typing import NamedTuple
 
-from schemas.import_types import Field
+from schemas.values.field import Field
 from schemas.values.stored import without_nul
 
 
 class Fault(NamedTuple):
-    """One thing wrong with one row. `column` is None where the whole line is meant."""
+    """One thing wrong with one row. `column` is None if the whole line is meant."""
 
     column: str | None
     code: str

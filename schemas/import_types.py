@@ -7,68 +7,17 @@ in processors/rows/merge and its table in a migration.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-from schemas.topics import (
-    ROWS_CATEGORIE,
-    ROWS_DEPARTEMENT,
-    ROWS_ENTREPRISE,
-    ROWS_SOUS_CATEGORIE,
-    ROWS_VILLE,
-    Topic,
-)
-from schemas.values.slugs import slugify
-
-Kind = Literal[
-    "text",  # any text
-    "name",  # a text with more in it than dashes, dots and spaces
-    "slugged",  # a name that has a slug, of SLUG_LENGTH characters at most
-    "siren",  # 9 digits
-    "siret",  # 14 digits
-    "postal_code",  # 5 digits
-    "postal_codes",  # several of them
-    "departement",  # 2 or 3 characters, such as 01, 2A, 971
-    "naf",  # 62.01Z
-    "phone",
-    "email",
-    "url",
-    "boolean",
-    "integer",  # 0 or more
-    "latitude",  # degrees
-    "longitude",  # degrees
-]
-
-
-@dataclass(frozen=True)
-class Field:
-    """A column of a file and of its table.
-
-    `aliases` are other headers that name it, compared without case, accents and punctuation.
-    `chains` are headers of public registers, "a > b > c + d": where column a is blank, b is read,
-    then c and d joined by a space; b, c and d beside a are no second column for the field. In
-    "a + b > c", b must be there and a may.
-    A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
-    that is not given is the beginning of the field `taken_from`, where that is given.
-    """
-
-    name: str
-    kind: Kind
-    aliases: tuple[str, ...] = ()
-    max_length: int | None = None
-    required: bool = False
-    strict: bool = False
-    chains: tuple[str, ...] = ()
-    taken_from: str | None = None
-
-
-def itself(key: str) -> str:
-    """A field that is the natural key, or a natural key that is the Kafka key, as it is."""
-    return key
+from schemas import topics
+from schemas.values import natural_keys, public_headers
+from schemas.values.field import Field
+from schemas.values.field import Kind as Kind
 
 
 @dataclass(frozen=True)
 class ImportType:
-    """`key` gives the natural key of a row by its `key_fields`, None where it has none; `routing` the
+    """`key` gives the natural key of a row by its `key_fields`, None if it has none; `routing` the
     Kafka key of one.
 
     `parent` is the type whose row a row belongs to, named in the field that is called as the type.
@@ -79,13 +28,13 @@ class ImportType:
 
     name: str
     label: str
-    topic: Topic
+    topic: topics.Topic
     table: str
     fields: tuple[Field, ...]
     key_fields: tuple[str, ...]
     key: Callable[..., str | None]
     coordinates: tuple[str, ...] = ()
-    routing: Callable[[str], str] = itself
+    routing: Callable[[str], str] = natural_keys.itself
     parent: "ImportType | None" = None
 
     @cached_property
@@ -108,56 +57,13 @@ class ImportType:
         return name
 
 
-def ville_slug(nom: str | None, postal_code: str | None) -> str | None:
-    """slugify(nom-code_postal_principal), the city's address on the site; at most 106 long."""
-    return slugify(f"{nom}-{postal_code}") if nom and postal_code else None
-
-
-def categorie_slug(nom: str | None) -> str | None:
-    """slugify(nom): every spelling of a name is the same category."""
-    return (slugify(nom) or None) if nom else None
-
-
-def sous_categorie_slugs(categorie: str | None, nom: str | None) -> str | None:
-    """slugify(categorie)/slugify(nom): no slug holds a slash."""
-    slugs = (slugify(categorie), slugify(nom)) if nom and categorie else ("", "")
-    return "/".join(slugs) if all(slugs) else None
-
-
-def sous_categorie_parent(key: str) -> str:
-    """The category's part of a sub-category's key."""
-    return key.partition("/")[0]
-
-
-# INSEE names a legal person, a person in their own name and a shop in different columns.
-_NAMES = (
-    "denominationUniteLegale > denominationUsuelle1UniteLegale > denominationUsuelleEtablissement"
-    " > prenomUsuelUniteLegale + nomUniteLegale > nomUniteLegale",
-    "denominationUsuelleEtablissement > enseigne1Etablissement",
-    "NOMEN_LONG > NOM",
-)
-_TRADE_NAMES = (
-    "enseigne1Etablissement > denominationUsuelleEtablissement > denominationUsuelle1UniteLegale",
-)
-_ACTIVITIES = ("activitePrincipaleEtablissement > activitePrincipaleUniteLegale",)
-
-_ADDRESSES = (
-    "numeroVoieEtablissement + indiceRepetitionEtablissement + typeVoieEtablissement"
-    " + libelleVoieEtablissement",
-    "dc_numerodansvoie + dc_libnomrue",
-    "L4_NORMALISEE > L4_DECLAREE",
-)
-_EMAILS = ("dc_adressemailetablissement > dc_emailcorrespondant",)
-_PHONES = ("dc_numerotelephone1 > dc_telephonecorrespondant",)
-_SITES = ("dc_sitewebetablissement_1 > dc_sitewebetablissement_2 > dc_urlentreprise",)
-
 ENTREPRISE = ImportType(
     name="ENTREPRISE",
     label="Entreprises",
-    topic=ROWS_ENTREPRISE,
+    topic=topics.ROWS_ENTREPRISE,
     table="enterprise_entreprise",
     key_fields=("siren",),
-    key=itself,
+    key=natural_keys.itself,
     fields=(
         Field(
             "siren",
@@ -194,7 +100,7 @@ ENTREPRISE = ImportType(
             255,
             required=True,
             strict=True,
-            chains=_NAMES,
+            chains=public_headers.NAMES,
         ),
         Field(
             "siret",
@@ -223,7 +129,7 @@ ENTREPRISE = ImportType(
                 "dc enseigne",
             ),
             255,
-            chains=_TRADE_NAMES,
+            chains=public_headers.TRADE_NAMES,
         ),
         Field(
             "adresse",
@@ -237,7 +143,7 @@ ENTREPRISE = ImportType(
                 "libellevoieetablissement",
                 "dc libnomrue",
             ),
-            chains=_ADDRESSES,
+            chains=public_headers.ADDRESSES,
         ),
         Field(
             "code_postal",
@@ -283,7 +189,7 @@ ENTREPRISE = ImportType(
                 "activite principale de l etablissement",
                 "dc nafrev2 id",
             ),
-            chains=_ACTIVITIES,
+            chains=public_headers.ACTIVITIES,
         ),
         Field(
             "naf_libelle",
@@ -303,7 +209,7 @@ ENTREPRISE = ImportType(
             "phone",
             ("tel", "phone", "numero de telephone", "dc numerotelephone1"),
             20,
-            chains=_PHONES,
+            chains=public_headers.PHONES,
         ),
         Field(
             "email_contact",
@@ -319,14 +225,14 @@ ENTREPRISE = ImportType(
                 "dc adressemailetablissement",
             ),
             254,
-            chains=_EMAILS,
+            chains=public_headers.EMAILS,
         ),
         Field(
             "site_web",
             "url",
             ("site", "website", "url", "site internet", "internet", "dc sitewebetablissement 1"),
             200,
-            chains=_SITES,
+            chains=public_headers.SITES,
         ),
         Field(
             "is_active", "boolean", ("actif", "active", "est actif", "etatadministratifunitelegale")
@@ -337,19 +243,11 @@ ENTREPRISE = ImportType(
 VILLE = ImportType(
     name="VILLE",
     label="Villes",
-    topic=ROWS_VILLE,
+    topic=topics.ROWS_VILLE,
     table="location_ville",
     key_fields=("nom", "code_postal_principal"),
-    key=ville_slug,
-    coordinates=(
-        "coordonnees gps",
-        "coordonnees",
-        "coordonnees geographiques",
-        "geo point 2d",
-        "geo point",
-        "geopoint",
-        "geolocalisation",
-    ),
+    key=natural_keys.ville_slug,
+    coordinates=public_headers.COORDINATES,
     fields=(
         Field(
             "nom",
@@ -397,10 +295,10 @@ _ORDRE = Field("ordre", "integer", ("order", "position", "rang"))
 CATEGORIE = ImportType(
     name="CATEGORIE",
     label="Catégories",
-    topic=ROWS_CATEGORIE,
+    topic=topics.ROWS_CATEGORIE,
     table="category_categorie",
     key_fields=("nom",),
-    key=categorie_slug,
+    key=natural_keys.categorie_slug,
     fields=(
         Field(
             "nom",
@@ -419,11 +317,11 @@ CATEGORIE = ImportType(
 SOUS_CATEGORIE = ImportType(
     name="SOUS_CATEGORIE",
     label="Sous-catégories",
-    topic=ROWS_SOUS_CATEGORIE,
+    topic=topics.ROWS_SOUS_CATEGORIE,
     table="subcategory_souscategorie",
     key_fields=("categorie", "nom"),
-    key=sous_categorie_slugs,
-    routing=sous_categorie_parent,
+    key=natural_keys.sous_categorie_slugs,
+    routing=natural_keys.sous_categorie_parent,
     parent=CATEGORIE,
     fields=(
         Field(
@@ -466,10 +364,10 @@ SOUS_CATEGORIE = ImportType(
 DEPARTEMENT = ImportType(
     name="DEPARTEMENT",
     label="Départements",
-    topic=ROWS_DEPARTEMENT,
+    topic=topics.ROWS_DEPARTEMENT,
     table="location_departement",
     key_fields=("code",),
-    key=itself,
+    key=natural_keys.itself,
     fields=(
         Field(
             "code",

@@ -1,4 +1,4 @@
-"""When a row is valid. The reader applies these rules to say so early, the worker to all that comes.
+"""When a row is valid. The reader applies these rules to report faults early, the worker to every record.
 
 They work on columns: a rule that no value of a batch breaks costs a pass in C, not a call per row.
 """
@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from schemas.import_types import Field, ImportType, Kind
+from schemas.import_types import ImportType
 from schemas.values.check_digits import unchecked
+from schemas.values.field import Field, Kind
 from schemas.values.slugs import SLUG_LENGTH, slugify
 
 Column = Sequence[Any]

@@ -1,11 +1,11 @@
-"""The application: routes, what every answer carries, and how errors are said."""
+"""The application: routes, what every answer carries, and how errors are reported."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
@@ -17,13 +17,14 @@ from starlette.responses import JSONResponse
 from producers.gateway import problems
 from producers.gateway.api import documents, imports_api
 from producers.gateway.monitoring import gateway_metrics
-from producers.gateway.pages import admin_pages
+from producers.gateway.pages import admin_pages, session_pages
+from producers.gateway.pages.page_rendering import FOLDER
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway
 from producers.gateway.uploads import tus
 from producers.settings import GatewaySettings, Settings
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -61,8 +62,9 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
     )
     app.include_router(tus.router)
     app.include_router(imports_api.router)
+    app.include_router(session_pages.router)
     app.include_router(admin_pages.router)
-    app.mount("/static", StaticFiles(directory=admin_pages.FOLDER / "static"), name="static")
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     _add_health(app)
     _add_errors(app)
     _describe(app)
@@ -111,13 +113,13 @@ def _add_errors(app: FastAPI) -> None:
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
         return respond(request, problems.from_validation(error))
 
-    @app.exception_handler(admin_pages.SignInNeeded)
-    async def on_nobody(request: Request, error: admin_pages.SignInNeeded) -> Response:
-        return admin_pages.sign_in_first(request)
+    @app.exception_handler(session_pages.SignInNeeded)
+    async def on_nobody(request: Request, error: session_pages.SignInNeeded) -> Response:
+        return session_pages.sign_in_first(request)
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:
-        _LOGGER.error("request failed", exc_info=error, extra={"path": request.url.path})
+        _LOGGER.error("request failed", exc_info=error, path=request.url.path)
         detail = "Une erreur interne est survenue : prévenez l'exploitation."
         return respond(request, Problem(500, "internal", detail))
 

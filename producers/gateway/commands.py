@@ -47,10 +47,12 @@ def run() -> None:
     gc.set_threshold(50_000, 20, 50)
     with explained():
         limits = gateway_settings()
-        _tell_sentry()
+        _configure_sentry()
         application = create_app(settings(), limits)
-        from producers.gateway.monitoring.server_log import serve
+        from producers.gateway.monitoring import gateway_log
+        from producers.gateway.processes.server_process import serve
 
+        gateway_log.configure()
         serve(uvicorn.Server(_configuration(application, limits)), application)
 
 
@@ -72,7 +74,7 @@ def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicor
     )
 
 
-def _tell_sentry() -> None:
+def _configure_sentry() -> None:
     from producers.settings import SettingsError, settings
     from schemas.runtime import error_reports
 
@@ -127,8 +129,10 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 def _tokens() -> dict[str, dict[str, Any]]:
     from producers.gateway.followed_topics import tokens
+    from producers.gateway.monitoring import gateway_log
     from producers.settings import settings
 
+    gateway_log.configure()
     with (
         settings().registry() as registry,
         tokens(settings(), registry) as log,

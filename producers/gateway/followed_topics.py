@@ -1,13 +1,13 @@
 """What the gateway knows of imports, tokens and counts, by threads that follow Kafka's topics."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import structlog
 from confluent_kafka import KafkaException, Message
 
 from producers.kafka.broker import ClusterError
@@ -16,11 +16,11 @@ from producers.kafka.import_state import new_state
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
-from schemas.records import ImportState
+from schemas.records import ImportEvent, ImportState
 from schemas.runtime.registry import Registry, RegistryUnavailableError
 from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _KAFKA_SECONDS = 8.0
 _POLL_SECONDS = 0.5
@@ -62,7 +62,7 @@ class States:
         self.take({**dict.fromkeys(gone), **states})
 
     def take_new(self, states: Iterable[ImportState]) -> None:
-        """Imports that were submitted just now, of which the log may say nothing yet."""
+        """Imports that were submitted just now, which the log may not hold yet."""
         self.take({state["id"]: state for state in states if state["id"] not in self.by_id})
 
     def subscribe(self, import_id: str) -> "Subscription":
@@ -127,7 +127,7 @@ class Newest(LogReader):
         try:
             record: dict[str, Any] = self._decoder.decode(message.value())
         except DecodeError:
-            _LOGGER.warning("record skipped", extra={"action": "decode", "topic": message.topic()})
+            _LOGGER.warning("record skipped", action="decode", topic=message.topic())
             return None
         self.records[record[self._field]] = record
         return record
@@ -151,7 +151,7 @@ class _Submissions(LogReader):
         message = self.poll(timeout_seconds)
         while message is not None:
             with suppress(DecodeError):
-                event = self._decoder.decode(message.value())
+                event = cast("ImportEvent", self._decoder.decode(message.value()))
                 name, body = event["event"]
                 if name == f"{NAMESPACE}.Submitted":
                     found.append(new_state(id=event["import_id"], created_at=event["at"], **body))
@@ -163,7 +163,7 @@ class Follower:
     """Runs `follow` in a thread, again and again until it is stopped.
 
     `follow` is given a registry client, what to call when everything up to now is known, and when
-    to end. `why` says what is in the way, None where nothing is; `needed`: the gateway is not ready
+    to end. `why` is what is in the way, None if nothing is; `needed`: the gateway is not ready
     without it.
     """
 
@@ -207,10 +207,10 @@ class Follower:
                     self._follow(self, registry)
             except (ClusterError, RegistryUnavailableError, KafkaException) as error:
                 self.why = str(error)
-                _LOGGER.warning("followed again", extra={"action": "follow", "error": str(error)})
+                _LOGGER.warning("followed again", action="follow", error=str(error))
             except Exception as error:
                 self.why = str(error)
-                _LOGGER.exception("followed again", extra={"action": "follow"})
+                _LOGGER.exception("followed again", action="follow")
             self._stopped.wait(_AGAIN_SECONDS)
 
 

@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Fault(BaseModel):
-    """One thing that is wrong; `line` and `column` where it stands in a file."""
+    """One thing that is wrong; `line` and `column` are its place in a file."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -92,12 +92,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def title(status: int) -> str:
-    """What a status says, in French."""
+    """The title of a status, in French."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def respond(request: Request, problem: Problem) -> JSONResponse:
-    """The response that says a problem."""
+    """A problem as a response."""
     return JSONResponse(
         {
             "type": f"urn:foxstream:{problem.code}",

@@ -1,9 +1,9 @@
 """What all routes share: one object, made when the gateway starts."""
 
 import asyncio
-import logging
 from typing import Any
 
+import structlog
 from fastapi import Request
 
 from producers.gateway import followed_topics
@@ -20,7 +20,7 @@ from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
 from schemas.records import ImportState
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 
 class Gateway:
@@ -72,7 +72,7 @@ class Gateway:
         for thread in self._threads:
             thread.start()
         self._vital = asyncio.create_task(self.publishing.run())
-        self._vital.add_done_callback(_tell_end)
+        self._vital.add_done_callback(_log_end)
         self._tasks = [
             self._vital,
             asyncio.create_task(self.probing.run()),
@@ -103,18 +103,18 @@ class Gateway:
                 await asyncio.to_thread(self.audit.prepare)
                 return
             except UNPREPARED as error:
-                _LOGGER.warning("audit only in the log", extra={"error": str(error)})
+                _LOGGER.warning("audit only in the log", error=str(error))
             await asyncio.sleep(5.0)
 
     def obstacles(self) -> list[str]:
-        """Why the gateway is not ready; empty where it is."""
+        """Why the gateway is not ready; empty if it is."""
         # Once: the threads change it.
         whys = [thread.why for thread in self._threads if thread.needed]
         followed = [why for why in whys if why is not None]
         return followed if self.probing.spool is None else [*followed, self.probing.spool]
 
     def failure(self) -> str | None:
-        """Why the process has to be started anew; None where all of it runs."""
+        """Why the process has to be started anew; None if all of it runs."""
         if self._vital is None:
             return "the gateway starts"
         return "nothing is published any more" if self._vital.done() else None
@@ -142,7 +142,7 @@ class Gateway:
         self.publishing.look()
 
 
-def _tell_end(publishing: "asyncio.Task[None]") -> None:
+def _log_end(publishing: "asyncio.Task[None]") -> None:
     if not publishing.cancelled():
         _LOGGER.error("nothing is published any more", exc_info=publishing.exception())
 

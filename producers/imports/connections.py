@@ -45,12 +45,12 @@ class Connections:
     def traced(
         self, topic: Topic, reading: Reading
     ) -> AbstractContextManager[traces.Headers | None]:
-        """As schemas.runtime.traces.publishing, where the settings name an endpoint."""
+        """As schemas.runtime.traces.publishing, if the settings name an endpoint."""
         endpoint = self._settings.otlp_endpoint
         return traces.publishing(endpoint, self._settings.topic(topic.name), reading.import_id)
 
     def window(self, state: ImportState, *, small: bool) -> Window:
-        """For rows of an import, before anybody hears of it."""
+        """For rows of an import, before it is published."""
         progress = ProgressLog(self._settings, self.registry, state["id"])
         follows = not small or state["status"] == "PAUSED"
         if follows:
@@ -65,7 +65,7 @@ class Connections:
     def encoder(self, topic: Topic, record: str) -> Encoder:
         """For values of a topic.
 
-        Raises NotReadyError where its schema is not registered, and RegistryUnavailableError.
+        Raises NotReadyError if its schema is not registered, and RegistryUnavailableError.
         """
         subject = f"{self._settings.topic(topic.name)}-value"
         try:

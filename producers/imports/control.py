@@ -20,7 +20,7 @@ _REFUSED = {
 }
 
 
-def ask(
+def request_action(
     action: ActionName,
     import_id: str,
     connections: Connections,

@@ -1,14 +1,25 @@
 """The events of imports, published."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from producers.imports.connections import Connections
 from producers.imports.order import Reading
 from schemas.codec.framing import NAMESPACE
 from schemas.outcomes import ACTIONS, ActionName
-from schemas.records import ImportState, ReadingFailed, ReadingFinished, Submitted
+from schemas.records import (
+    Cancel,
+    GenerateAi,
+    ImportEvent,
+    ImportState,
+    Pause,
+    ReadingFailed,
+    ReadingFinished,
+    Resume,
+    Submitted,
+)
 from schemas.topics import IMPORT_EVENTS
+
+_Event = Submitted | ReadingFinished | ReadingFailed | Cancel | Pause | Resume | GenerateAi
 
 
 class Events:
@@ -51,8 +62,8 @@ class Events:
         assert name is not None  # noqa: S101 - a retry is an import
         self._send(import_id, name, {"by": by})
 
-    def _send(self, import_id: str, name: str, event: Mapping[str, object]) -> None:
-        record = {
+    def _send(self, import_id: str, name: str, event: _Event) -> None:
+        record: ImportEvent = {
             "import_id": import_id,
             "at": datetime.now(UTC),
             "event": (f"{NAMESPACE}.{name}", event),

@@ -41,7 +41,7 @@ def upload_ids(
 ) -> Iterator[str]:
     """As `import_ids`, before anything is known of a file but its bytes.
 
-    These follow from what the options say.
+    These follow from the options as given.
     """
     requested = [import_type.name, sha256, options.encoding, options.delimiter, options.sheet]
     columns = sorted(options.columns.items())

@@ -1,4 +1,4 @@
-"""What an operator asks for, and how far the reading of the file is."""
+"""What an operator requests, and how far the reading of the file is."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from schemas.records import ImportState
 
 @dataclass(frozen=True)
 class Order:
-    """What an operator asks for. `policy` is one of the symbols of schemas/avro/import_line.avsc.
+    """What an operator requests. `policy` is one of the symbols of schemas/avro/import_line.avsc.
 
-    `import_id` was promised to whoever uploaded the file, under the name `file_name` and with the
+    `import_id` was promised to the uploader of the file, under the name `file_name` and with the
     SHA-256 `sha256`.
     """
 
@@ -31,7 +31,7 @@ class Order:
     sha256: str | None = None
 
     def source(self) -> Source:
-        """The file, opened. Raises RefusedError, also where it is not what was uploaded; OSError."""
+        """The file, opened. Raises RefusedError, also if it is not what was uploaded; OSError."""
         try:
             source = open_source(self.path, self.import_type, self.options)
         except RefusedError:
@@ -55,7 +55,7 @@ class Reading:
     """How far the reading of an import is; updated as it goes.
 
     `waiting`: it goes on when workers have written more of what is published; `paused`: when
-    somebody resumes it. `stopped_after` is the line after which a cancel stopped it, `failure` what
+    it is resumed. `stopped_after` is the line after which a cancel stopped it, `failure` what
     broke the file off after rows of it were published.
     """
 
@@ -72,7 +72,7 @@ class Reading:
     warnings: Counter[str] = field(default_factory=Counter)
 
     def finish(self) -> None:
-        """Everything is with Kafka: the state says what its reader knows."""
+        """Kafka has everything: the state takes over what the reader knows."""
         self.finished = True
         if self.failure is None:
             self.state["total_rows"] = self.file_rows

@@ -13,11 +13,12 @@ _EXAMPLES = 20
 _PREVIEW = 10
 
 
-def verdict(path: Path, import_type: ImportType, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - it is frozen
-    """The verdict of a check: docs/reference names its keys. A refusal leaves the counts at 0.
+def preview_of(path: Path, import_type: ImportType, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - it is frozen
+    """The answer of a check; gateway/api/documents.py lists its keys. A refusal leaves the counts at 0.
 
-    `preview` holds the records of the first rows that are valid. `already_imported` is
-    None: it is not in the file. `ai_estimate` is what the texts of its rows would cost. Raises OSError where it cannot be read.
+    `preview` holds the records of the first rows that are valid. `already_imported` is None:
+    it is not in the file. `ai_estimate` is what the texts of its rows would cost. Raises OSError
+    if the file cannot be read.
     """
     found: dict[str, Any] = {
         "file_name": path.name,

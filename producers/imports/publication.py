@@ -2,11 +2,11 @@
 
 The order is the guarantee (docs/guarantees.md):
 1. The file is opened and its first rows read: a refusal here leaves no trace.
-2. The import log says whether this import is known, and whether it may be gone on with.
+2. The import log shows whether this import is known, and whether it may continue.
 3. Submitted is published and acknowledged.
 4. The rows are published, numbered from 1 without holes.
 5. When Kafka has acknowledged every one of them, ReadingFinished is published.
-A run that dies anywhere is made good by doing it all again under the same id: workers drop the
+A run that dies anywhere is repeated as a whole under the same id: workers drop the
 rows that already have an outcome. A cancel ends step 4 early.
 
 A report of rejected lines that comes back is imported as a child of the import that it is of.
@@ -47,12 +47,12 @@ def read_file(order: Order, connections: Connections, watch: Callable[[Reading],
     chunks = source.chunks()
     first: list[Row] = next(chunks, [])
 
-    outlet = Outlet(connections, order.import_type)
+    row_publisher = RowPublisher(connections, order.import_type)
     connections.log.start(timeout_seconds=KAFKA_SECONDS)
     ids = [order.import_id] if order.import_id else import_ids(source, order.policy)
     corrects = parent_of(source)
     states = connections.log.read({*ids, corrects or ""}, file_sha256=source.sha256)
-    options = pinned(source, order, outlet.partitions)
+    options = pinned(source, order, row_publisher.partitions)
     submission = submission_of(order, source, options, corrects)
     if corrects:
         check_parent(states.get(corrects), corrects, order.import_type)
@@ -66,9 +66,9 @@ def read_file(order: Order, connections: Connections, watch: Callable[[Reading],
         return reading
     rows: Iterable[list[Row]] = chain([first], chunks)
     if corrects:
-        rows = still_broken(rows, connections.rejects(states[corrects], 0.0), outlet.decoder)
+        rows = still_broken(rows, connections.rejects(states[corrects], 0.0), row_publisher.decoder)
     small = before.st_size <= SMALL_FILE_BYTES
-    outlet.publish(
+    row_publisher.publish(
         reading, _unchanged(order.path, before, rows), order.policy, small=small, watch=watch
     )
     return reading
@@ -99,7 +99,7 @@ def publish_refusal(
 
 
 def _unchanged(path: Path, before: Any, chunks: Iterable[list[Row]]) -> Iterator[list[Row]]:
-    """The chunks. Raises RefusedError at their end where the file has been written to meanwhile."""
+    """The chunks. Raises RefusedError at their end if the file has been written to meanwhile."""
     yield from chunks
     after = path.stat()
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
@@ -110,8 +110,8 @@ def _unchanged(path: Path, before: Any, chunks: Iterable[list[Row]]) -> Iterator
         )
 
 
-class Outlet:
-    """Where the rows of an import type go. Raises NotReadyError, RegistryUnavailableError."""
+class RowPublisher:
+    """Publishes the rows of imports of one type. Raises NotReadyError, RegistryUnavailableError."""
 
     def __init__(self, connections: Connections, import_type: ImportType) -> None:
         self._connections = connections
@@ -134,7 +134,7 @@ class Outlet:
     ) -> None:
         """Publishes all that there is to an import, from Submitted to ReadingFinished.
 
-        `small`: it takes a moment, and nobody waits for it. Raises OSError and ClusterError.
+        `small`: it takes a moment, and no other import waits for it. Raises OSError and ClusterError.
         """
         publisher = self._connections.publisher
         encode = _RowEncoder(self._encoder, reading, policy, self._routing)
@@ -169,7 +169,7 @@ class Outlet:
 
 
 class _RowEncoder:
-    """Rows to (key, value), numbered on and on."""
+    """Rows to (key, value), with consecutive row numbers."""
 
     def __init__(
         self, encoder: Encoder, reading: Reading, policy: str, routing: Callable[[str], str]

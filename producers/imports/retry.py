@@ -1,9 +1,9 @@
 """What is left of an import: its rejected and cancelled lines, and those that were never published.
 
-A retry is a child import with these lines. Cells are read again by the rules of today; where only a
+A retry is a child import with these lines. Cells are read again by the rules of today; if only a
 worker or PostgreSQL refused a row, it is published as it was. Which lines were never published
-follows from the number of each: where a cancel stopped the reader, all beyond the rows that it
-published; where the reader died, per partition all beyond the last row that came.
+follows from the number of each: if a cancel stopped the reader, all beyond the rows that it
+published; if the reader died, per partition all beyond the last row that came.
 """
 
 import json
@@ -20,7 +20,7 @@ from confluent_kafka import murmur2
 from producers.imports.connections import Connections
 from producers.imports.identity import earlier, pinned
 from producers.imports.order import Order, Reading
-from producers.imports.publication import Outlet
+from producers.imports.publication import RowPublisher
 from producers.imports.start import begin
 from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
@@ -51,13 +51,13 @@ def publish_rest(
 ) -> Reading:
     """Publishes what is left of an import as its child; `notify` takes what cannot be had again.
 
-    Raises RefusedError where there is nothing to retry, and as producers.imports.publication.read_file.
+    Raises RefusedError if there is nothing to retry, and as producers.imports.publication.read_file.
     """
     connections.log.start(timeout_seconds=_KAFKA_SECONDS)
     states = connections.log.read()
     parent = _retriable(states.get(import_id), import_id)
     import_type = IMPORT_TYPES[parent["import_type"]]
-    outlet = Outlet(connections, import_type)
+    row_publisher = RowPublisher(connections, import_type)
 
     rejects = _readable(parent, connections.rejects(parent, _PATIENCE_SECONDS), notify)
     rest = Rest.of(parent, file)
@@ -67,13 +67,15 @@ def publish_rest(
         raise RefusedError("nothing-to-retry", _nothing(parent))
     ids = _ids(parent, rejects, rest)
     reading = begin(
-        earlier(states, ids), states, ids, _submission(parent, outlet.partitions), force=True
+        earlier(states, ids), states, ids, _submission(parent, row_publisher.partitions), force=True
     )
     watch(reading)
     if not reading.finished:
-        chunks = chain(_again(parent, import_type, rejects, outlet.decoder), rest.chunks())
+        chunks = chain(
+            _rejected_chunks(parent, import_type, rejects, row_publisher.decoder), rest.chunks()
+        )
         small = rest.source is None and len(rejects) <= CHUNK
-        outlet.publish(
+        row_publisher.publish(
             reading, chunks, parent["options"].get("policy", "merge"), small=small, watch=watch
         )
     return reading
@@ -146,7 +148,7 @@ def _submission(parent: ImportState, partitions: int) -> ImportState:
 # --- lines that were published
 
 
-def _again(
+def _rejected_chunks(
     parent: ImportState, import_type: ImportType, rejects: list[Reject], decoder: Decoder
 ) -> Iterator[list[Row]]:
     header = header_of(parent, import_type)
@@ -230,7 +232,7 @@ def _restored(header: Header, records: list[Record]) -> Mapping[int, list[int]]:
 class Rest:
     """The lines of an import's file that were never published.
 
-    `source` is the file, None where no such lines are or it is not at hand; then `trouble` says so.
+    `source` is the file, None if there are no such lines or it is not available; `trouble` is then the reason.
     """
 
     state: ImportState
@@ -265,7 +267,7 @@ class Rest:
                 yield unread
 
     def _published(self, row: Row) -> int:
-        """The highest row number that was published where this row goes."""
+        """The highest row number that was published to the partition of this row."""
         marks: Mapping[str, int] = self.state["watermarks"]
         if self.state["stopped_after"] is not None:
             return self.state["total_rows"] or 0

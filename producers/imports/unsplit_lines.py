@@ -32,7 +32,7 @@ def still_broken(
 
 
 def cells_of(reject: Reject, decoder: Decoder) -> list[str] | None:
-    """The cells as its reader found them; None where that found no fault."""
+    """The cells as its reader found them; None if that found no fault."""
     try:
         lineage = decoder.decode(reject.value)["import"]
     except DecodeError:

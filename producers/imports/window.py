@@ -27,8 +27,8 @@ _LOG_SECONDS = 1.0
 class Window:
     """The window of one import. It follows what the writers publish and, behind it, the import log.
 
-    `follows`: the progress log is started. A file that is published in a moment needs no window,
-    and leaves no time to cancel or pause it.
+    `follows`: the progress log is started. A file that is published in a moment does not need
+    a window, and there is not time to cancel or pause it.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Window:
     @property
     def paused(self) -> bool:
         """Whether rows are to be published later."""
-        asked = self._progress.paused
-        return not self.cancelled and (self._was_paused if asked is None else asked)
+        paused = self._progress.paused
+        return not self.cancelled and (self._was_paused if paused is None else paused)
 
     def __enter__(self) -> Self:
         return self
@@ -70,12 +70,12 @@ class Window:
         if not self._follows:
             return
         self._look(0.0)
-        asked = monotonic()
+        read_at = monotonic()
         while self._holds(published):
             self._look(0.1)
-            if monotonic() - asked > _LOG_SECONDS:
-                asked = monotonic()
-                self._ask_log()
+            if monotonic() - read_at > _LOG_SECONDS:
+                read_at = monotonic()
+                self._read_log()
             if self._holds(published):
                 yield
 
@@ -85,7 +85,7 @@ class Window:
     def _look(self, timeout_seconds: float) -> None:
         self._accounted = max(self._accounted, self._progress.accounted(timeout_seconds))
 
-    def _ask_log(self) -> None:
+    def _read_log(self) -> None:
         state = self._log.follow(self._import_id, 0.0)
         if state is None or state["version"] <= self._version:
             return

@@ -23,7 +23,7 @@ _LOGGER.addHandler(logging.NullHandler())
 
 
 class ClusterError(Exception):
-    """Kafka or the schema registry is in the way; the message says which and what to do."""
+    """Kafka or the schema registry is in the way; the message names it and what to do."""
 
 
 class UnreachableError(ClusterError):
@@ -59,7 +59,7 @@ def partition_counts(
     `client` is any librdkafka client. Raises UnreachableError and NotReadyError.
     """
     try:
-        # All topics: to ask for one by name would create it on a broker that allows that.
+        # All topics: to request one by name would create it on a broker that allows that.
         known = client.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
         denied = _denial(settings)

@@ -27,7 +27,7 @@ class ImportLog(LogReader):
     def read(
         self, wanted: Container[str] | None = None, *, file_sha256: str | None = None
     ) -> dict[str, ImportState]:
-        """The states now, by import id; where it is given, those of `wanted` and of that file alone."""
+        """The states now, by import id; if it is given, those of `wanted` and of that file alone."""
         for message in self.up_to_now():
             # A look at the bytes, so that not every state of everybody is decoded.
             of_file = file_sha256 is not None and file_sha256.encode() in (message.value() or b"")
@@ -50,9 +50,9 @@ class ImportLog(LogReader):
         return self._states.get(import_id)
 
     def changed(self, timeout_seconds: float) -> dict[str, ImportState | None]:
-        """States that are newer, None where an import was forgotten; waits for the first of them.
+        """States that are newer, None if an import was forgotten; waits for the first of them.
 
-        To be called after `read`, by whoever follows all imports.
+        To be called after `read`, by a reader that follows all imports.
         """
         changed: dict[str, ImportState | None] = {}
         message = self.poll(timeout_seconds)

@@ -73,7 +73,7 @@ class LogReader:
         """Raises UnreachableError and NotReadyError. With a `key`, only its partition is read.
 
         `from_now`: what is published after this call returns, and nothing before it. `since`: what
-        came to the broker then or later. False where that leaves nothing out.
+        came to the broker then or later. False if that leaves nothing out.
         """
         counts = partition_counts(
             self._consumer, self._settings, [self._topic.name], timeout_seconds=timeout_seconds
@@ -95,12 +95,12 @@ class LogReader:
     def _begins(self, topic: str, since: datetime, seconds: float) -> tuple[dict[int, int], bool]:
         """Where to begin in each partition, and whether anything lies before it."""
         bounds = {n: self._bounds(topic, n, seconds) for n in self._partitions}
-        # Whoever publishes while this reads must not keep it from ending.
+        # A producer that publishes meanwhile must not keep it from ending.
         self._ends = {n: end for n, (_, end) in bounds.items()}
         at = int(since.timestamp() * 1000)
-        asked = [TopicPartition(topic, n, at) for n in self._partitions]
+        times = [TopicPartition(topic, n, at) for n in self._partitions]
         with _answering(topic):
-            found = self._consumer.offsets_for_times(asked, timeout=seconds)
+            found = self._consumer.offsets_for_times(times, timeout=seconds)
         # Negative: nothing is that young.
         begins = {f.partition: f.offset if f.offset >= 0 else bounds[f.partition][1] for f in found}
         return begins, any(begin > bounds[n][0] for n, begin in begins.items())

@@ -1,10 +1,13 @@
 """Rows of one import that are written, and whether it is cancelled or paused."""
 
+from typing import cast
+
 from confluent_kafka import Message
 
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, SchemaSource
+from schemas.records import ImportEvent, Progress
 from schemas.topics import IMPORT_EVENTS
 
 
@@ -39,12 +42,14 @@ class ProgressLog(LogReader):
 
     def _take(self, message: Message) -> None:
         try:
-            name, event = self._decoder.decode(message.value())["event"]
+            record = cast("ImportEvent", self._decoder.decode(message.value()))
         except DecodeError:
             return  # the tracker rejects it
+        name, event = record["event"]
         match name.removeprefix(f"{NAMESPACE}."):
             case "Progress":
-                self._accounted[event["topic"], event["partition"]] = event["accounted"]
+                progress = cast("Progress", event)
+                self._accounted[progress["topic"], progress["partition"]] = progress["accounted"]
             case "Cancel":
                 self.cancelled = True
             case "Pause" | "Resume" as requested:

@@ -19,7 +19,7 @@ _START_SECONDS = 8.0
 
 
 _CLOCKS_APART = timedelta(minutes=1)
-"""An import may seem younger than its first reject by so much: who asks for it has a clock of its own."""
+"""An import may seem younger than its first reject by so much: the submitter has another clock."""
 
 
 class Reject(NamedTuple):
@@ -42,7 +42,7 @@ class RejectLog(LogReader):
 
         Workers publish them a moment after they count them: at the end of the topic this waits for
         as many as the state knows, until none comes for as long as there is patience. What lies
-        before the import is read only where some are missing then: clocks may differ. Raises
+        before the import is read only if some are missing then: clocks may differ. Raises
         UnreachableError and NotReadyError.
         """
         expected = state["rejected"] + state["cancelled"]

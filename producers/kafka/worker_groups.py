@@ -16,8 +16,8 @@ def absent_workers(settings: Settings, groups: Sequence[str] = ("rows", "imports
     admin = AdminClient(configuration(settings))
     absent = []
     with catch_warnings():
-        # What replaces list_groups aborts the process where no broker answers in time, which is
-        # just when this is asked: librdkafka #4605.
+        # What replaces list_groups aborts the process if no broker answers in time, which is
+        # just when this is called: librdkafka #4605.
         simplefilter("ignore", DeprecationWarning)
         try:
             for group in groups:

@@ -57,7 +57,7 @@ class Contents(NamedTuple):
 def contents_of(path: Path) -> Contents:
     """What the file at `path` holds, in the order of the archive.
 
-    Raises RefusedError where that cannot be read or is a bomb, OSError.
+    Raises RefusedError if that cannot be read or is a bomb, OSError.
     """
     plain = Content(None, lambda: path.open("rb"))
     head = plain.head()
@@ -86,20 +86,20 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def compression_of(head: bytes) -> str | None:
-    """The compression that a file begins with; None where there is none, or for ZIP."""
+    """The compression that a file begins with; None if there is none, or for ZIP."""
     return next(
         (name for name, known in _COMPRESSIONS.items() if head.startswith(known.signature)), None
     )
 
 
 def _members(path: Path) -> list[Content] | None:
-    """The files of a ZIP archive that people put there; None where it is one document itself."""
+    """The files of a ZIP archive that people put there; None if it is one document itself."""
     try:
         with refused_as("broken-archive"), zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except RefusedError:
         if path.suffix.lower() in _WORKBOOKS:
-            return None  # its own reader says so better
+            return None  # its own reader explains it better
         raise
     names = {part.filename for part in parts}
     if {"[Content_Types].xml", "mimetype"} & names:
@@ -110,7 +110,7 @@ def _members(path: Path) -> list[Content] | None:
     # zipfile never yields more than the directory states.
     _check_size(sum(part.file_size for part in parts), path.stat().st_size)
     if len({part.filename for part in parts}) < len(parts):
-        raise refusal("broken-archive")  # a row would not say which file it is of
+        raise refusal("broken-archive")  # a row would not show which file it is of
     if any(part.flag_bits & 1 for part in parts):
         raise refusal("encrypted-archive")
     return [_member(path, part) for part in parts]

@@ -1,4 +1,4 @@
-"""What Python's readers of compressed data raise where the data is damaged, as refusals."""
+"""What Python's readers of compressed data raise if the data is damaged, as refusals."""
 
 import errno
 import struct

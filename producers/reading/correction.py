@@ -1,7 +1,7 @@
 """Our own error reports, sent back with corrections: CSV and XLSX as any file, and JSONL.
 
 A file whose header has `_import` and `_line` is a correction. The columns that the report added are
-taken off; `_line` and `_sheet` tell which reject a row stands for. Rows without `_line` were added
+taken off; `_line` and `_sheet` name the reject that a row stands for. Rows without `_line` were added
 by hand.
 """
 
@@ -28,7 +28,7 @@ from schemas.import_types import ImportType
 from schemas.values.stored import is_uuid
 
 UNREAD = "unread"
-"""What a report says in `_code` of a line that was never published: nothing was rejected."""
+"""What a report has in `_code` for a line that was never published: nothing was rejected."""
 
 _EXTRA_CELL = re.compile(r"_cell_[0-9]+")
 _HEAD_BYTES = 1 << 20
@@ -93,7 +93,7 @@ class Correction(Source):
         return cells[self.places[name]].strip() if name in self.places else ""
 
     def _beyond(self, cells: list[str]) -> list[str]:
-        """Cells that the line had beyond its header, where they are not emptied."""
+        """Cells that the line had beyond its header, if they are not emptied."""
         extra = [self.undo(cells[column]) for column in self.extra]
         while extra and not extra[-1].strip():
             extra.pop()
@@ -114,7 +114,7 @@ _NO_LINE = Fault(
 
 
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
-    """As producers.reading.source.open_source; a Correction where the file is one of our reports."""
+    """As producers.reading.source.open_source; a Correction if the file is one of our reports."""
     names = _json_names(path)
     if names is not None:
         return _correction(_open_jsonl(path, names, import_type, options), undo=str)
@@ -160,7 +160,7 @@ def _without(columns: Header, kept: Sequence[int], undo: Callable[[str], str]) -
 
 
 def _named(found: Source, column: int) -> str:
-    """The import that the lines name. Raises RefusedError where it is none, or several."""
+    """The import that the lines name. Raises RefusedError if there is none, or several."""
     named = {
         cells[column].strip()
         for block in _blocks(found)
@@ -186,7 +186,7 @@ def _named(found: Source, column: int) -> str:
 
 
 def _json_names(path: Path) -> list[str] | None:
-    """The keys of the first line where the file is one of our .jsonl reports."""
+    """The keys of the first line if the file is one of our .jsonl reports."""
     with path.open("rb") as file:
         if file.read(1) != b"{":
             return None

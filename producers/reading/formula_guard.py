@@ -3,7 +3,7 @@
 A spreadsheet must not run what a file holds: a cell that starts with = + - @, a tab or a carriage
 return gets an apostrophe before it (OWASP, "CSV Injection"). Signed numbers and phone numbers such
 as -12.5 and +33 6 12 34 56 78 stay as they are: digits and signs call nothing. A cell that looks
-guarded already gets one more, so that what comes back is told from what always was.
+guarded already gets one more, so that a guarded cell is distinguished from one that always had it.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Why a file as a whole cannot be imported, in the words that an operator reads.
 
-docs/errors.md explains each code. Names follow Frictionless where it has one.
+docs/errors.md explains each code. Names follow Frictionless if it has one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ _LENGTH = 40
 
 
 class RefusedError(Exception):
-    """The file as a whole cannot be imported: `message` says in French why and what to do.
+    """The file as a whole cannot be imported: `message` explains in French why and what to do.
 
     Where its header lacks fields, `mapping` (fields by header) and `unknown_columns` are what it has.
     """

@@ -33,7 +33,7 @@ READER_VERSION = "3"
 @dataclass
 class Source:
     """A file that can be imported. `blank_lines` counts those skipped so far, `skipped_rows` those
-    of a nomenclature that are no activity.
+    of a nomenclature that are not an activity.
 
     `parts` have the same header; what a file has besides is in `skipped_sheets`.
     """
@@ -101,7 +101,7 @@ class Source:
     def chunks(self) -> Iterator[list[Row]]:
         """The rows in order, up to 1,000 at a time. Each call reads the file again.
 
-        Raises RefusedError where an archive turns out to be broken on the way.
+        Raises RefusedError if an archive turns out to be broken on the way.
         """
         self.blank_lines = self.skipped_rows = 0
         spellings = Spellings(self.import_type)
@@ -119,7 +119,7 @@ class Source:
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
     """The file at `path`, by its content and not by its name.
 
-    Raises RefusedError where it cannot be imported, OSError where it cannot be read.
+    Raises RefusedError if it cannot be imported, OSError if it cannot be read.
     """
     compression, members = contents_of(path)
     found: list[Part] = []
@@ -138,7 +138,7 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
         elif candidate.name is not None:
             skipped.append(candidate.name)
     if not found:
-        raise max(reasons, key=_telling, default=refusal("empty-file"))
+        raise max(reasons, key=_relevance, default=refusal("empty-file"))
     if not any(filled(block.rows) for part in found for block in part.blocks()):
         raise refusal("no-rows")
     sha256 = sha256_of(path)
@@ -164,7 +164,7 @@ _OF_THE_FILE = {
 }
 
 
-def _telling(reason: RefusedError) -> int:
+def _relevance(reason: RefusedError) -> int:
     order = ("unsupported-format", "empty-file", "unknown-columns", "missing-label")
     return order.index(reason.code) if reason.code in order else len(order)
 

@@ -1,8 +1,8 @@
 """The rejected lines of an import as a file that is corrected and imported again.
 
 Columns: those of the original file, then `_line`, `_column`, `_code`, `_message` (several faults
-of a line joined by " | "), `_sheet` where the lines come from sheets, `_columns` where the import was
-told which field a column is, and `_import`, the id, by which producers.reading.correction knows the
+of a line joined by " | "), `_sheet` if the lines come from sheets, `_columns` if the import was
+given the fields of columns, and `_import`, the id, by which producers.reading.correction knows the
 file when it comes back.
 
 In .csv and .xlsx no cell starts a formula (producers/reading/formula_guard.py). In .jsonl every value is as it was.
@@ -92,7 +92,7 @@ def _originals(
 ) -> tuple[list[str], Callable[[Reject], list[str]]]:
     """The header of the original columns, and what gives their cells.
 
-    The cells stand in the row where the reader found the fault. Where PostgreSQL did, the fields
+    The cells stand in the row if the reader found the fault. If PostgreSQL did, the fields
     are shown under the columns that they came from.
     """
     fields = [field.name for field in IMPORT_TYPES[state["import_type"]].fields]

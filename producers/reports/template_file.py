@@ -9,7 +9,8 @@ from io import StringIO
 from pathlib import Path
 
 from schemas.faults import FORMS
-from schemas.import_types import Field, ImportType, Kind
+from schemas.import_types import ImportType
+from schemas.values.field import Field, Kind
 
 FORMATS = (".csv", ".xlsx")
 

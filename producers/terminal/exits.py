@@ -1,4 +1,4 @@
-"""How a command ends: an exit code, and one sentence in French where something is wrong."""
+"""How a command ends: an exit code, and one sentence in French if something is wrong."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def notify(text: str) -> None:
 
 
 class CommandError(Exception):
-    """A command ends with `exit_code`; `code` and the message say why."""
+    """A command ends with `exit_code`; `code` and the message give the reason."""
 
     def __init__(self, exit_code: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -40,9 +40,9 @@ def fail(exit_code: int, code: str, message: str) -> NoReturn:
 
 @contextmanager
 def explained(*, as_json: bool = False) -> Iterator[None]:
-    """Turns what can go wrong into one sentence and an exit code; the rest is a fault of ours."""
+    """Turns known errors into one sentence and an exit code; others are raised."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # A name that is no UTF-8 must not break what is printed of it; in JSON these are escapes.
+        # A name that is not UTF-8 must not break what is printed of it; in JSON these are escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
@@ -66,7 +66,7 @@ def _explain(error: Exception) -> CommandError | None:
     if isinstance(error, CommandError):
         return error
     if isinstance(error, BrokenPipeError):
-        return None  # typer ends quietly where nobody reads on, as in « foxstream list | head »
+        return None  # typer ends quietly if the reader is gone, as in « foxstream list | head »
     if isinstance(error, OSError):
         return CommandError(USAGE, "unreadable", f"Lecture ou écriture impossible : {error}.")
     return _explain_ours(error)

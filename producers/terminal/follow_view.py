@@ -74,7 +74,7 @@ def follow(connections: Connections, import_id: str, screen: Screen) -> ImportSt
 
 
 class _WorkerWatch:
-    """Says, once, that nobody works on an import that does not move."""
+    """Reports, once, that no worker runs if an import does not move."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

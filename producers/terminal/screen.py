@@ -75,7 +75,7 @@ class Screen(Protocol):
 
 
 class PlainScreen:
-    """For a log or a pipe: a line that says something new, every few seconds at most."""
+    """For a log or a pipe: a line that has changed, every few seconds at most."""
 
     def __init__(
         self,
@@ -152,8 +152,10 @@ def summary(state: ImportState) -> str:
         head += f" ({number(round(state['rows_per_second']))} lignes/s)"
     lines = [head, f"  import {state['id']}"]
     if state["parent"]:
-        settled = number(state["settles"])
-        lines.append(f"  reprise de l'import {state['parent']}, dont {settled} lignes sont réglées")
+        resolved = number(state["settles"])
+        lines.append(
+            f"  reprise de l'import {state['parent']}, dont {resolved} lignes sont réglées"
+        )
     if state["error"]:
         lines.append(f"  {state['error']['message']}")
     counts = [

@@ -16,8 +16,8 @@ from processors.rows.writer import RelatedTypes
 from processors.settings import Settings
 from processors.worker import topology
 from processors.worker.process import _served
-from producers.cli import _options
-from producers.imports.preview import verdict
+from producers.commands.arguments import reading_options
+from producers.imports.preview import preview_of
 from schemas.import_types import ENTREPRISE
 from tests.effects.case import COMMAND, WORKER, Place, Proven, Seen
 from tests.effects.servers import world
@@ -39,7 +39,7 @@ def _worker_validates(_: Place) -> str:
 def _command_checks(place: Place) -> list[dict[str, int]]:
     file = place.folder / "wrong.csv"
     file.write_text(f"siren;nom\n{WRONG_DIGIT};A\n", encoding="utf-8")
-    found = verdict(file, ENTREPRISE, _options(ENTREPRISE, None, None, None, None))
+    found = preview_of(file, ENTREPRISE, reading_options(ENTREPRISE, None, None, None, None))
     return [found["errors_by_code"], found["warnings_by_code"]]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.reading import Options
 from schemas.import_types import ENTREPRISE, VILLE
 
@@ -34,7 +34,7 @@ def companies(tmp_path: Path) -> Path:
 
 def test_verdict(companies: Path) -> None:
     """A verdict tells how the file is read, what is wrong with it and shows its first rows."""
-    found = verdict(companies, ENTREPRISE, Options())
+    found = preview_of(companies, ENTREPRISE, Options())
 
     examples, preview = found.pop("examples"), found.pop("preview")
     assert found == {
@@ -87,7 +87,7 @@ def test_keys(companies: Path, tmp_path: Path) -> None:
     (tmp_path / "vide.csv").touch()
 
     for path in (companies, tmp_path / "vide.csv"):
-        found = verdict(path, ENTREPRISE, Options())
+        found = preview_of(path, ENTREPRISE, Options())
 
         assert list(found) == KEYS
         assert list(json.loads(json.dumps(found))) == KEYS
@@ -95,7 +95,7 @@ def test_keys(companies: Path, tmp_path: Path) -> None:
 
 def test_refusal(companies: Path) -> None:
     """A refusal is part of the verdict, in one or two sentences."""
-    found = verdict(companies, VILLE, Options())
+    found = preview_of(companies, VILLE, Options())
 
     assert found["refusal"] == {
         "code": "wrong-type",
@@ -110,7 +110,7 @@ def test_refusal_for_the_header(tmp_path: Path) -> None:
     path = tmp_path / "clients.csv"
     path.write_text("SIREN;Client;Montant\n732829320;Dupont;12\n", encoding="utf-8")
 
-    found = verdict(path, ENTREPRISE, Options())
+    found = preview_of(path, ENTREPRISE, Options())
 
     assert found["refusal"]["code"] == "missing-label"
     assert found["mapping"] == {"SIREN": "siren"}
@@ -122,7 +122,7 @@ def test_examples_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "faux.csv"
     path.write_text("siren,nom\n" + "x,A\n" * 5000, encoding="utf-8")
 
-    found = verdict(path, ENTREPRISE, Options())
+    found = preview_of(path, ENTREPRISE, Options())
 
     assert found["errors_by_code"] == {"malformed": 5000}
     assert [example["line"] for example in found["examples"]] == list(range(2, 22))
@@ -137,7 +137,7 @@ def test_workbook(tmp_path: Path) -> None:
     book.active.append([5520135, "ACME"])
     book.save(tmp_path / "a.xlsx")
 
-    found = verdict(tmp_path / "a.xlsx", ENTREPRISE, Options())
+    found = preview_of(tmp_path / "a.xlsx", ENTREPRISE, Options())
 
     assert (found["format"], found["sheet"], found["valid_rows"]) == ("xlsx", "Sociétés", 1)
     assert found["mapping"] == {"SIREN": "siren", "Raison sociale": "nom"}
@@ -147,4 +147,4 @@ def test_workbook(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     """A file that cannot be opened has no verdict."""
     with pytest.raises(FileNotFoundError):
-        verdict(tmp_path / "absent.csv", ENTREPRISE, Options())
+        preview_of(tmp_path / "absent.csv", ENTREPRISE, Options())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.cli import Policy
+from producers.commands.arguments import Policy
 from schemas.codec.framing import load
 
 COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]

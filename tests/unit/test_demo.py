@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deploy.local.demo import FILES, SAMPLES, TABLES
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from schemas.import_types import IMPORT_TYPES
 
 
@@ -16,7 +16,7 @@ def test_the_demo_expects_what_is_in_its_files(
     """Rows, duplicates, rejects, and what is left for the table."""
     import_type = IMPORT_TYPES[kind.upper()]
 
-    found = verdict(SAMPLES / name, import_type)
+    found = preview_of(SAMPLES / name, import_type)
 
     inserted = found["valid_rows"] - found["duplicate_rows"]
     assert {

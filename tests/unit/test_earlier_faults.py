@@ -12,7 +12,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.reading import Row, open_source
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from tests.fix_files import xls
@@ -110,7 +110,7 @@ def test_b8_old_workbooks(file: File) -> None:
 
 def test_b9_dates_in_faulty_rows(workbook: Workbook) -> None:
     """B9: the cells of a faulty row are texts, whatever a workbook holds, so its report is JSON."""
-    found = verdict(
+    found = preview_of(
         workbook(["siren", "nom", "le"], [SIREN, None, date(2020, 1, 2)], [date(2020, 1, 2), "A"]),
         ENTREPRISE,
     )
@@ -139,19 +139,19 @@ def test_b11_nothing_or_another_type(
     file: File, content: str, import_type: ImportType, code: str
 ) -> None:
     """B11: an empty file, a header alone and a file of another type are refused."""
-    assert verdict(file(content), import_type)["refusal"]["code"] == code
+    assert preview_of(file(content), import_type)["refusal"]["code"] == code
 
 
 def test_b12_duplicates(file: File) -> None:
     """B12: a key that occurs twice in a file is counted as a duplicate."""
-    found = verdict(file(f"siren,nom\n{SIREN},A\n{SIREN},B\n"), ENTREPRISE)
+    found = preview_of(file(f"siren,nom\n{SIREN},A\n{SIREN},B\n"), ENTREPRISE)
 
     assert (found["total_rows"], found["valid_rows"], found["duplicate_rows"]) == (2, 2, 1)
 
 
 def test_b23_where_and_what(file: File) -> None:
     """B23: a fault tells the line that Excel shows, its column, a code, and French words."""
-    found = verdict(file(f"siren,nom,lat\n{SIREN},A,1\n\nX,B,1\n"), ENTREPRISE)
+    found = preview_of(file(f"siren,nom,lat\n{SIREN},A,1\n\nX,B,1\n"), ENTREPRISE)
 
     (example,) = found["examples"]
     assert (example["line"], example["column"], example["code"]) == (4, "siren", "malformed")

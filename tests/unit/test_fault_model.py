@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.reading import Options
 from schemas.import_types import IMPORT_TYPES
 from tests.faults.files import COMPANY, File, Kind, Values
@@ -40,7 +40,7 @@ def test_a_file_is_what_the_reader_says(kind: Kind, tmp_path: Path) -> None:
     rows: dict[str, Values] = {}
 
     outcome = imported(rows, file)
-    found = verdict(file.write(tmp_path), IMPORT_TYPES[kind.upper()], Options())
+    found = preview_of(file.write(tmp_path), IMPORT_TYPES[kind.upper()], Options())
 
     assert found["refusal"] is None
     assert found["total_rows"] == outcome.total == 2000

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.reading.row.normalisation import Batch, Column, _Memo, normalise
+from producers.reading.row.cell_values import Memo
+from producers.reading.row.normalisation import Column, NormalisedRows, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.rules import Luhn, problems
@@ -13,7 +14,9 @@ from schemas.rules import Luhn, problems
 SIREN = "732829320"
 
 
-def batch_of(import_type: ImportType, numeric: Sequence[str] = (), **cells: Sequence[str]) -> Batch:
+def batch_of(
+    import_type: ImportType, numeric: Sequence[str] = (), **cells: Sequence[str]
+) -> NormalisedRows:
     """The batch of columns given as cells by field, in columns headed as in HEADERS."""
     count = max(map(len, cells.values()))
     given = {
@@ -223,7 +226,7 @@ def test_check_digit_of_a_siren_from_a_siret() -> None:
 
 def test_memos_are_bounded() -> None:
     """However many different texts a column has, and however long: memory stays flat."""
-    memo = _Memo(str.upper)
+    memo = Memo(str.upper)
     texts = [str(number) for number in range(memo._ENTRIES + 9)]
 
     assert [memo[text] for text in texts] == texts

@@ -8,6 +8,8 @@ import pytest
 
 from producers.gateway.api import actions
 from producers.gateway.pages import admin_pages
+from producers.gateway.pages.import_view import ai_badge, import_view
+from producers.gateway.pages.page_rendering import dollars
 from producers.kafka.import_state import new_state
 from producers.settings import Settings
 from producers.terminal.screen import writing_line
@@ -39,7 +41,7 @@ COMPLETED = {**STARTED, "ai_generation_completed": True}
 )
 def test_ai_badge(badge: str, known: dict[str, Any]) -> None:
     """Not asked, waiting, running, finished, failed in part, and what else there is."""
-    assert admin_pages.ai_badge(state(**known))[1] == badge
+    assert ai_badge(state(**known))[1] == badge
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_dollars() -> None:
     """As French people write them; a small amount is not shown as nothing."""
     amounts = (0.0, 0.004, 0.716, 1234.5)
 
-    assert [admin_pages.dollars(amount) for amount in amounts] == [
+    assert [dollars(amount) for amount in amounts] == [
         "0,00 $", "moins de 0,01 $", "0,72 $", "1\N{NO-BREAK SPACE}234,50 $",
     ]  # fmt: skip
 
@@ -117,5 +119,5 @@ def test_percentages(done: int, ended: bool, percent: int) -> None:
     status = "SUCCESS" if ended else "PROCESSING"
     known = state(status=status, total_rows=100_000, success_rows=done, file_name="c.csv")
 
-    assert admin_pages._row(known)["percent"] == percent
+    assert import_view(known)["percent"] == percent
     assert ("(100 %)" in writing_line(known)) is (done == 100_000)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.reading import Options, open_source
 from producers.reading.archive import Content
 from producers.reading.text import delimited_lines
@@ -147,7 +147,7 @@ FILES = [
 )
 def test_counts(expected: Expected) -> None:
     """A check of the file finds what a correct importer concludes."""
-    found = verdict(DATA / expected.path, expected.import_type)
+    found = preview_of(DATA / expected.path, expected.import_type)
 
     assert (found["refusal"] or {}).get("code") == expected.refusal, found["refusal"]
     assert found["errors_by_code"] == expected.errors
@@ -199,13 +199,15 @@ def test_sheets_are_named() -> None:
 
     assert len(source.parts) == 10
     assert source.skipped_sheets == ["Aperçu_FTL", "Inclusion numérique"]
-    first = verdict(DATA / "excel/ess_numerique_complet.xlsx", ENTREPRISE, Options(sheet="58.21Z"))
+    first = preview_of(
+        DATA / "excel/ess_numerique_complet.xlsx", ENTREPRISE, Options(sheet="58.21Z")
+    )
     assert first["total_rows"] == 55
 
 
 def test_line_ends_in_headers() -> None:
     """INSEE's density file has headers of several lines: they are told on one."""
-    found = verdict(
+    found = preview_of(
         DATA / "excel/insee_grille_densite_2022.xlsx",
         VILLE,
         Options(

@@ -33,13 +33,13 @@ except RuntimeError:
 """
 
 GATEWAY = """
-import logging
-from producers.gateway.commands import _tell_sentry
-from producers.gateway.monitoring.server_log import _configure_log
+import structlog
+from producers.gateway.commands import _configure_sentry
+from producers.gateway.monitoring import gateway_log
 
-_configure_log()
-_tell_sentry()
-logging.getLogger("test").error("request failed", extra={"path": "552100554"})
+gateway_log.configure()
+_configure_sentry()
+structlog.get_logger("test").error("request failed", path="552100554")
 """
 
 

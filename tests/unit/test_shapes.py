@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import RefusedError, Row, open_source
@@ -68,7 +68,7 @@ def test_terms_with_a_parent_are_sub_categories(file: File) -> None:
 
 def test_every_term_is_written_once(file: File) -> None:
     """The two imports of a taxonomy take each term once, but for those that lack something."""
-    found = [verdict(file(TAXONOMY), kind) for kind in (CATEGORIE, SOUS_CATEGORIE)]
+    found = [preview_of(file(TAXONOMY), kind) for kind in (CATEGORIE, SOUS_CATEGORIE)]
 
     assert [one["valid_rows"] for one in found] == [2, 1]
     assert [one["errors_by_code"] for one in found] == [

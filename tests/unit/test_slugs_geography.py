@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.import_types import ville_slug
 from schemas.values.geography import departement_of, region_of
+from schemas.values.natural_keys import ville_slug
 from schemas.values.slugs import slugify
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.reading import Options
 from schemas.import_types import IMPORT_TYPES
 from tests.benchmarks.report import PARTS
@@ -80,7 +80,7 @@ def test_a_file_is_what_its_plan_says(kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / file.name
     path.write_bytes(content(file))
 
-    found = verdict(path, IMPORT_TYPES[kind], Options())
+    found = preview_of(path, IMPORT_TYPES[kind], Options())
 
     assert found["refusal"] is None
     assert found["total_rows"] == file.rows

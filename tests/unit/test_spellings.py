@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from schemas.import_types import CATEGORIE, SOUS_CATEGORIE, ImportType
 
 
 def warnings(path: Path, import_type: ImportType, text: str) -> dict[str, int]:
     """The warnings of a check of a file."""
     path.write_text(text, encoding="utf-8")
-    found: dict[str, int] = verdict(path, import_type)["warnings_by_code"]
+    found: dict[str, int] = preview_of(path, import_type)["warnings_by_code"]
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 import xlwt
 from openpyxl.worksheet.worksheet import Worksheet
 
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.reading import Options, RefusedError, Row, open_source
 from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.xls import BinaryWorkbook
@@ -119,7 +119,7 @@ def test_hidden_old_sheets(write: Write) -> None:
     target = io.BytesIO()
     book.save(target)
 
-    found = verdict(write(target.getvalue()), ENTREPRISE)
+    found = preview_of(write(target.getvalue()), ENTREPRISE)
 
     assert (found["hidden_rows"], found["hidden_columns"]) == (1, 1)
     assert (found["valid_rows"], found["skipped_sheets"]) == (2, ["Cachée"])
@@ -153,7 +153,7 @@ class TestNotes:
             sheet.row_dimensions[3].hidden = True
             sheet.column_dimensions.group("D", "F", hidden=True)
 
-        found = verdict(
+        found = preview_of(
             write(as_xlsx(hide, ["siren", "nom"], [SIREN, "A"], [OTHER, "B"])), ENTREPRISE
         )
 
@@ -168,7 +168,7 @@ class TestNotes:
             "<table:table-cell/></table:table-row>"
         )
 
-        found = verdict(write(ods({"F": rows})), ENTREPRISE)
+        found = preview_of(write(ods({"F": rows})), ENTREPRISE)
 
         assert (found["hidden_rows"], found["hidden_columns"], found["valid_rows"]) == (3, 2, 1)
 
@@ -232,7 +232,7 @@ class TestNotes:
             ["000325175", "D"],
         )
 
-        found = verdict(write(content), ENTREPRISE)
+        found = preview_of(write(content), ENTREPRISE)
         rows = rows_of(write(content))
 
         assert [row.record["ville_nom"] for row in rows] == ["Rennes"] * 3 + [None]

@@ -26,7 +26,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True)
 class Account:
-    """Whoever asks. `csrf` is None for a bearer token."""
+    """The account of a request. `csrf` is None for a bearer token."""
 
     name: str
     scope: str
@@ -76,7 +76,7 @@ class Tokens:
         return token
 
     def of_id(self, token_id: str) -> dict[str, Any] | None:
-        """The token, where it is neither revoked nor expired."""
+        """The token, if it is neither revoked nor expired."""
         token = self._by_id.get(token_id)
         if token is None or token["revoked_at"] is not None or token["scope"] not in SCOPES:
             return None
@@ -98,7 +98,7 @@ class Sessions:
         return f"{content}.{self._sign('session', content)}"
 
     def token_id(self, cookie: str) -> str | None:
-        """Whose session this is; None where the cookie is not ours or has ended."""
+        """Whose session this is; None if the cookie is not ours or has ended."""
         content, _, signature = cookie.rpartition(".")
         if not _equal(signature, self._sign("session", content)):
             return None
@@ -106,7 +106,7 @@ class Sessions:
         return token_id if int(end) > time.time() else None
 
     def csrf(self, cookie: str) -> str:
-        """What the session's own pages know, and no other site."""
+        """What only the session's own pages know, not another site."""
         return self._sign("csrf", cookie)
 
     def _sign(self, purpose: str, text: str) -> str:
@@ -126,7 +126,7 @@ class Access:
         self.limits = limits
 
     def account(self, request: Request) -> Account | None:
-        """Whoever asks, None where nobody is known. Raises Problem for a token that is not valid."""
+        """The account of the request, None if it carries no credentials. Raises Problem for a token that is not valid."""
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         if kind:
             token = self.tokens.of_text(text.strip()) if kind.lower() == "bearer" else None
@@ -142,7 +142,7 @@ class Access:
         return Account(token["name"], token["scope"], token["id"], self.sessions.csrf(cookie))
 
     def require(self, request: Request, scope: str, kind: str) -> Account:
-        """Whoever asks, who has the scope and is within the limit of this `kind` of request."""
+        """The account of the request, if it has the scope and is within the limit of this `kind`."""
         account = self.account(request)
         if account is None:
             raise _unauthorized("Donnez un jeton : « Authorization: Bearer fox_… ».")
@@ -156,7 +156,7 @@ class Access:
         return account
 
     def check_csrf(self, request: Request, account: Account, given: str) -> None:
-        """Raises Problem where the request may come from another site's page."""
+        """Raises Problem if the request may come from another site's page."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site not in ("same-origin", "none") or not _equal(given, account.csrf or "-"):
             raise Problem(

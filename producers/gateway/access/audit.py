@@ -1,8 +1,8 @@
 """Who did what, on the topic gateway.audit and in the log."""
 
-import logging
 from datetime import UTC, datetime
 
+import structlog
 from confluent_kafka import KafkaException, Producer
 from fastapi import Request
 
@@ -15,11 +15,11 @@ from schemas.records import GatewayAudit
 from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import GATEWAY_AUDIT
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 
 class Audit:
-    """Writes without waiting: librdkafka sends in the background, and Kafka away holds nobody up."""
+    """Writes without waiting: librdkafka sends in the background, also while Kafka is away."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class Audit:
         self._encoder: Encoder | None = None
 
     def prepare(self) -> None:
-        """Asks the registry for the schema's id; blocks. Raises what the registry does."""
+        """Requests the schema's id from the registry; blocks. Raises what the registry raises."""
         with self._settings.registry() as registry:
             schema_id = registry.schema_id(f"{self._topic}-value", load("gateway_audit"))
         self._encoder = Encoder("gateway_audit", schema_id)
@@ -58,14 +58,14 @@ class Audit:
             "detail": detail,
             "address": request.client.host if request.client else None,
         }
-        _LOGGER.info("audit", extra={key: value for key, value in record.items() if key != "at"})
+        _LOGGER.info("audit", **{key: value for key, value in record.items() if key != "at"})
         if self._encoder is None:
             return  # the log has it; the topic is not there yet
         try:
             self._producer.produce(self._topic, self._encoder.encode(record), record["account"])
             self._producer.poll(0)
         except (BufferError, KafkaException) as error:
-            _LOGGER.warning("audit only in the log", extra={"error": str(error)})
+            _LOGGER.warning("audit only in the log", error=str(error))
 
     def close(self) -> None:
         """Waits a little for Kafka to have it all."""

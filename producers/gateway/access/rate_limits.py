@@ -1,4 +1,4 @@
-"""How much an account may ask: a bucket of tokens for each account and kind of request.
+"""How much an account may request: a bucket of tokens for each account and kind of request.
 
 A bucket holds a minute's worth and fills evenly. Buckets are this gateway's own: behind a balancer
 the limits are per gateway.
@@ -33,7 +33,7 @@ class Limits:
     def spend(self, request: Request, kind: str, account: str) -> None:
         """Takes one from the account's bucket and notes it for the RateLimit headers.
 
-        Raises Problem where it is empty.
+        Raises Problem if it is empty.
         """
         limit = self._per_minute[kind]
         now = monotonic()

@@ -1,10 +1,11 @@
 """What people may do with an import, and in which of its states."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TypeVar
+
+import structlog
 
 from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
@@ -15,14 +16,14 @@ from producers.reading import RefusedError
 from schemas.outcomes import ACTIONS, ActionName
 from schemas.records import ImportState
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
-_ASK_SECONDS = 60.0
+_ACTION_SECONDS = 60.0
 
 T = TypeVar("T")
 
 _WITHOUT_TEXTS = ("VILLE", "DEPARTEMENT")
-"""Texts of cities are asked for with their import only, as in the earlier system."""
+"""Texts of cities are requested with their import only, as in the earlier system."""
 
 
 def allowed(state: ImportState) -> list[ActionName]:
@@ -35,7 +36,7 @@ def allowed(state: ImportState) -> list[ActionName]:
 
 
 def texts_left(state: ImportState) -> int:
-    """How many texts would be asked for at most: of the rows that it changed, or of those not done."""
+    """How many texts would be requested at most: of the rows that it changed, or of those not done."""
     if state["generate_ai_content"]:
         return state["ai_failed"] + state["ai_left"]
     return state["inserted"] + state["updated"]
@@ -60,7 +61,12 @@ async def act(gateway: Gateway, name: ActionName, state: ImportState, account: s
         return await _retry(gateway, state, account)
     return await _child(
         gateway.children.run(
-            tasks.ask, gateway.settings, state["id"], name, account, seconds=_ASK_SECONDS
+            tasks.request_action,
+            gateway.settings,
+            state["id"],
+            name,
+            account,
+            seconds=_ACTION_SECONDS,
         )
     )
 
@@ -105,7 +111,7 @@ async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportSt
 
 def _logged(publishing: "asyncio.Task[str]") -> None:
     if not publishing.cancelled() and (error := publishing.exception()) is not None:
-        _LOGGER.warning("retry not published", extra={"action": "retry", "error": str(error)})
+        _LOGGER.warning("retry not published", action="retry", error=str(error))
 
 
 async def _child(answer: Awaitable[T]) -> T:

@@ -37,7 +37,7 @@ async def run_task(request: Request, task: Any, *arguments: Any, seconds: float)
 
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to. It is cancelled where the client goes away: raises Problem 408."""
+    """What `work` comes to. If the client goes away it is cancelled, and Problem 408 is raised."""
     working = asyncio.create_task(work)
     gone = asyncio.create_task(disconnected(request.receive))
     try:

@@ -85,7 +85,7 @@ class Stats(BaseModel):
     average_success_rate: float
 
 
-class Verdict(BaseModel):
+class Preview(BaseModel):
     """What an import of a file would give, as `foxstream check --json`."""
 
     model_config = ConfigDict(extra="allow")

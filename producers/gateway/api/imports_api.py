@@ -117,7 +117,7 @@ def _accepted(answer: dict[str, Any], *, replayed: bool = False) -> Response:
 
 @router.post(
     "/preview/",
-    response_model=documents.Verdict,
+    response_model=documents.Preview,
     responses=_also(400, 408, 413, 415),
     openapi_extra=documents.UPLOAD_BODY,
     summary="Check a file",

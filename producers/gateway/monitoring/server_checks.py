@@ -1,13 +1,13 @@
 """Whether Kafka, the registry and the spool's disk do their part: for the metrics, and for /readyz.
 
-A server that is away does not make the gateway unready: it takes uploads all the same, and tells what
-it knows. A spool that takes no file does.
+A server that is away does not make the gateway unready: it takes uploads all the same, and
+reports what it knows. A spool that does not take files does.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 
+import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -17,7 +17,7 @@ from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.runtime.registry import RegistryUnavailableError
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
@@ -27,7 +27,7 @@ _READ_ONLY = "Le spool n'accepte aucun fichier"
 
 
 class Probing:
-    """`spool` says why it takes no file of `file_bytes`, None where it does."""
+    """`spool` is why it does not take a file of `file_bytes`, None if it does."""
 
     def __init__(self, settings: Settings, spool: Spool, file_bytes: int) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class Probing:
         self.spool: str | None = None
 
     def away(self) -> list[str]:
-        """Servers that did not answer when they were last asked."""
+        """Servers that did not answer to the last check."""
         return sorted(name for name, reached in self._reached.items() if not reached)
 
     async def run(self) -> None:
@@ -46,22 +46,21 @@ class Probing:
         with self._settings.registry() as registry:
             while True:
                 await asyncio.gather(
-                    # All topics: to ask for one would create it on a broker that allows that.
-                    self._ask("kafka", lambda: admin.list_topics(timeout=_ANSWER_SECONDS)),
-                    self._ask("registry", registry.answers),
+                    # All topics: to request one would create it on a broker that allows that.
+                    self._check("kafka", lambda: admin.list_topics(timeout=_ANSWER_SECONDS)),
+                    self._check("registry", registry.answers),
                     self._look_at_spool(),
                 )
                 await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _ask(self, server: str, ask: Callable[[], object]) -> None:
+    async def _check(self, server: str, call: Callable[[], object]) -> None:
         try:
-            await asyncio.to_thread(ask)
+            await asyncio.to_thread(call)
             reached = True
         except (KafkaException, RegistryUnavailableError, LookupError) as error:
             reached = False
             if self._reached.get(server, True):
-                extra = {"action": "probe", "server": server, "error": str(error)}
-                _LOGGER.warning("server is away", extra=extra)
+                _LOGGER.warning("server is away", action="probe", server=server, error=str(error))
         self._reached[server] = reached
         gateway_metrics.SERVER_REACHABLE.labels(server).set(reached)
 

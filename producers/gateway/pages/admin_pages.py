@@ -1,192 +1,27 @@
-"""The admin pages, in French, made on the server. What moves is fetched as a piece of a page."""
+"""The admin pages, in French, rendered on the server; the parts that change are fetched as pieces."""
 
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from producers.gateway import problems
-from producers.gateway.access.accounts import COOKIE, Account
 from producers.gateway.api import actions, imports_api, listing
+from producers.gateway.pages.import_view import import_view, related_imports
+from producers.gateway.pages.page_rendering import render
+from producers.gateway.pages.session_pages import User, visitor
 from producers.gateway.problems import Problem
-from producers.gateway.shared import Gateway, of
-from producers.gateway.uploads import form
-from producers.kafka.import_state import accounted, running
-from producers.terminal.screen import number, seconds
+from producers.gateway.shared import of
+from producers.kafka.import_state import running
 from schemas.import_types import IMPORT_TYPES
-from schemas.outcomes import ACTIONS, AI_COUNTS, OUTCOMES, TERMINAL, WAITING, WARNINGS
+from schemas.outcomes import AI_COUNTS, OUTCOMES
 from schemas.records import ImportState
-
-FOLDER = Path(__file__).parent
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-_POLICIES = {
-    "merge": "Compléter et remplacer par les valeurs du fichier",
-    "overwrite": "Remplacer toute la ligne, même par du vide",
-    "fill_missing": "Ne remplir que ce qui manque",
-    "insert_only": "Ne rien changer à l'existant",
-}
-_CODES = {
-    "missing-value": "valeur obligatoire absente",
-    "malformed": "valeur mal formée",
-    "mismatch": "valeurs qui se contredisent",
-    "too-long": "valeur trop longue",
-    "missing-cell": "cellules manquantes",
-    "extra-cell": "cellules en trop",
-    "unbalanced-quote": "guillemet non refermé",
-    "nul-byte": "caractère interdit",
-    "formula-error": "formule en erreur",
-    "other-type": "terme d'un autre type",
-    "cell-too-large": "cellule trop grande",
-    "checksum": "SIREN ou SIRET à la clé fausse",
-    "undecodable": "message illisible",
-    "unknown-schema": "schéma inconnu",
-    "key-mismatch": "clé de message fausse",
-    "partition-mismatch": "message dans la mauvaise partition",
-    "observed-in-future": "date d'observation dans le futur",
-    "out-of-range": "valeur hors limites",
-    "encoding": "caractères refusés par la base",
-    "refused": "ligne refusée par la base",
-    "cancelled": "ligne annulée",
-}
-
-
-class SignInNeeded(Exception):  # noqa: N818 - no fault of anybody
-    """Nobody is signed in: the page to sign in is shown."""
-
-
-def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {
-        "number": lambda value: "…" if value is None else number(value),
-        "when": _when,
-        "iso": lambda value: value.isoformat() if value else "",
-        "seconds": lambda value: "" if value is None else seconds(value),
-        "dollars": dollars,
-        "capitalize_first": lambda text: text[:1].upper() + text[1:],
-        "day": lambda value: f"{date.fromisoformat(value):%d/%m/%Y}",
-        "rate": lambda value: "" if value is None else f"{value:.2f}".replace(".", ",") + " %",
-    }
-    made.globals |= {
-        "STATUSES": listing.STATUS_LABELS,
-        "TYPES": listing.TYPE_LABELS,
-        "ACTIONS": {name: action.label for name, action in ACTIONS.items()},
-        "OUTCOMES": {name: words.label for name, words in OUTCOMES.items()},
-        "WAITING": {name: words.label for name, words in WAITING.items()},
-        "CODES": _CODES,
-        "WARNINGS": _CODES | {code: words.label for code, words in WARNINGS.items()},
-        "POLICIES": {name: _POLICIES.get(name, name) for name in form.POLICIES},
-    }
-    return made
-
-
-def _when(value: datetime | None) -> str:
-    return "" if value is None else f"{value:%d/%m/%Y %H:%M}"
-
-
-def dollars(value: float) -> str:
-    """An amount as French people write it."""
-    if 0 < value < 0.01:
-        return "moins de 0,01 $"
-    return f"{value:,.2f} $".replace(",", "\N{NO-BREAK SPACE}").replace(".", ",")
-
-
-_PAGES = _environment()
-
-
-def _page(name: str, account: Account | None, status: int, **facts: Any) -> HTMLResponse:
-    return HTMLResponse(_PAGES.get_template(name).render(account=account, **facts), status)
-
-
-async def _signed_in(request: Request) -> Account:
-    gateway = of(request)
-    account = gateway.access.account(request)
-    if account is None:
-        raise SignInNeeded
-    gateway.access.limits.spend(request, "request", account.token_id)
-    return account
-
-
 Fragment = Literal["", "true"]
-
-User = Annotated[Account, Depends(_signed_in)]
-
-
-# --- who
-
-
-@router.get("/login")
-async def sign_in_page(request: Request, vers: str = "/imports") -> Response:
-    """The page to sign in."""
-    return _page("login.html", None, 200, vers=_inside(vers), problem=None)
-
-
-@router.post("/login")
-async def sign_in(
-    request: Request,
-    token: Annotated[str, Form(max_length=300)] = "",
-    vers: Annotated[str, Form(max_length=500)] = "/imports",
-) -> Response:
-    """Begins a session; from our own page alone, lest somebody signs a person in as another."""
-    gateway = of(request)
-    vers = _inside(vers)
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Problem(403, "csrf", "Ouvrez la page de connexion de cette application.")
-    try:
-        gateway.access.limits.spend(request, "login", request.client.host if request.client else "")
-    except Problem as problem:
-        return _page("login.html", None, 429, vers=vers, problem=problem.detail)
-    known = gateway.tokens.of_text(token.strip())
-    if known is None:
-        gateway.audit.write(request, None, "login-refused")
-        why = "Ce jeton n'est pas valable : il est faux, expiré ou révoqué."
-        return _page("login.html", None, 401, vers=vers, problem=why)
-    cookie = gateway.access.sessions.begin(known["id"])
-    gateway.audit.write(request, Account(known["name"], known["scope"], known["id"]), "login")
-    answer = RedirectResponse(vers, 303)
-    answer.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=gateway.access.sessions.seconds,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    return answer
-
-
-def _inside(address: str) -> str:
-    """An address of ours, whatever was given."""
-    if not address.startswith("/") or address.startswith(("//", "/\\")) or "\n" in address:
-        return "/imports"
-    return address
-
-
-@router.post("/logout")
-async def sign_out(
-    request: Request, account: User, csrf: Annotated[str, Form(max_length=100)] = ""
-) -> Response:
-    """Ends the session of this browser."""
-    gateway = of(request)
-    gateway.access.check_csrf(request, account, csrf)
-    gateway.audit.write(request, account, "logout")
-    answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-    return answer
-
-
-# --- pages
 
 
 @router.get("/")
@@ -203,7 +38,7 @@ async def upload_page(request: Request, account: User) -> Response:
         name: [(field.name, field.required) for field in known.fields]
         for name, known in IMPORT_TYPES.items()
     }
-    return _page(
+    return render(
         "upload.html",
         account,
         200,
@@ -234,14 +69,16 @@ async def imports_page(
     page = min(page, pages)
     chosen = {"type": type, "statut": statut, "q": q}
     facts: dict[str, Any] = {
-        "rows": [_row(state) for state in states[(page - 1) * listing.PAGE : page * listing.PAGE]],
+        "rows": [
+            import_view(state) for state in states[(page - 1) * listing.PAGE : page * listing.PAGE]
+        ],
         "count": len(states),
         "page": page,
         "pages": pages,
         "chosen": chosen,
         "address": lambda to: f"/imports?{urlencode({**chosen, 'page': to})}",
     }
-    return _page("_imports.html" if fragment else "imports.html", account, 200, **facts)
+    return render("_imports.html" if fragment else "imports.html", account, 200, **facts)
 
 
 @router.get("/imports/{import_id}")
@@ -253,12 +90,12 @@ async def import_page(
     state = gateway.state(import_id)
     texts = actions.texts_left(state)
     facts: dict[str, Any] = {
-        "row": _row(state),
-        "family": _family(gateway, state),
+        "row": import_view(state),
+        "related": related_imports(gateway.states.by_id.values(), state),
         "actions": actions.allowed(state) if account.may("import") else [],
         "estimate": gateway.settings.ai_estimate(state["import_type"], texts),
     }
-    return _page("_import.html" if fragment else "import.html", account, 200, **facts)
+    return render("_import.html" if fragment else "import.html", account, 200, **facts)
 
 
 @router.get("/imports/{import_id}/erreurs")
@@ -268,7 +105,7 @@ async def errors_piece(request: Request, account: User, import_id: str) -> Respo
     state = gateway.state(import_id)
     gateway.access.limits.spend(request, "check", account.token_id)
     found = await imports_api.errors_of(request, state)
-    return _page("_errors.html", account, 200, state=state, found=found)
+    return render("_errors.html", account, 200, state=state, found=found)
 
 
 @router.get("/apercu")
@@ -289,7 +126,7 @@ async def overview_page(request: Request, account: User, fragment: Fragment = ""
         "counted": counted(gateway.stats),
         "obstacles": gateway.obstacles(),
     }
-    return _page("_overview.html" if fragment else "overview.html", account, 200, **facts)
+    return render("_overview.html" if fragment else "overview.html", account, 200, **facts)
 
 
 _STALE = timedelta(minutes=3)
@@ -311,14 +148,7 @@ async def docs_page(request: Request) -> Response:
         for path, methods in description["paths"].items()
         for method, call in methods.items()
     ]
-    return _page("docs.html", _visitor(request), 200, calls=calls, info=description["info"])
-
-
-def _visitor(request: Request) -> Account | None:
-    try:
-        return of(request).access.account(request)
-    except Problem:
-        return None
+    return render("docs.html", visitor(request), 200, calls=calls, info=description["info"])
 
 
 def _warnings(states: list[ImportState]) -> dict[str, int]:
@@ -329,73 +159,12 @@ def _warnings(states: list[ImportState]) -> dict[str, int]:
     return sums
 
 
-def _row(state: ImportState) -> dict[str, Any]:
-    """What the pages show of an import beside its state."""
-    done, total = accounted(state), state["total_rows"]
-    ended = state["status"] in TERMINAL
-    rate = state["rows_per_second"]
-    return {
-        "state": state,
-        "done": done,
-        "percent": 100 if ended else min(99, 100 * done // total) if total else None,
-        "left": (total - done) / rate if not ended and total and rate and total > done else None,
-        "ended": ended,
-        "colour": _colour(state["success_rate"]),
-        "ai": ai_badge(state),
-        "writing": state["generate_ai_content"]
-        and ended
-        and ai_badge(state)[0] in ("busy", "wait"),
-    }
-
-
-def _colour(rate: float | None) -> str:
-    if rate is None:
-        return "none"
-    return "good" if rate == 100 else "fair" if rate >= 50 else "bad"
-
-
-def ai_badge(state: ImportState) -> tuple[str, str]:
-    """The AI badge: its kind and its words."""
-    if not state["generate_ai_content"]:
-        return "none", "Non demandés"
-    if state["status"] in ("ERROR", "CANCELLED") and not state["ai_generation_started"]:
-        return "none", "Abandonnés"
-    if not state["ai_generation_completed"]:
-        return ("busy", "En cours") if state["ai_generation_started"] else ("wait", "En attente")
-    if state["ai_failed"]:
-        return "bad", "En partie échoués" if state["ai_done"] else "Échoués"
-    return ("left", "En partie remis") if state["ai_left"] else ("good", "Terminés")
-
-
-def _family(gateway: Gateway, state: ImportState) -> list[ImportState]:
-    """Retries and corrections: the import's parent, its children, and other imports of the file."""
-    related = [
-        other
-        for other in gateway.states.by_id.values()
-        if other["id"] != state["id"]
-        and (
-            other["id"] == state["parent"]
-            or other["parent"] == state["id"]
-            or other["file_sha256"] == state["file_sha256"]
-        )
-    ]
-    return sorted(related, key=lambda other: other["created_at"], reverse=True)[:20]
-
-
 def respond(request: Request, problem: Problem) -> Response:
     """A problem as a page."""
-    return _page(
+    return render(
         "problem.html",
-        _visitor(request),
+        visitor(request),
         problem.status,
         title=problems.title(problem.status),
         detail=problem.detail,
     )
-
-
-def sign_in_first(request: Request) -> Response:
-    """Where nobody is signed in."""
-    if request.method != "GET" or "fragment" in request.query_params:
-        return _page("login.html", None, 401, vers="/imports", problem=None)
-    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/login?{urlencode({'vers': address})}", 303)

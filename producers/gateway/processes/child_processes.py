@@ -1,7 +1,7 @@
 """Child processes for what takes long, so that the event loop always answers.
 
 They are forked from a server process that has loaded everything (multiprocessing's forkserver):
-a child is there in hundredths of a second, its memory ends with it, it can be killed, and where
+a child is there in hundredths of a second, its memory ends with it, it can be killed, and if
 the gateway dies it dies too.
 """
 
@@ -21,7 +21,7 @@ _KILL_SECONDS = 10.0
 
 
 class ChildDiedError(Exception):
-    """The child ended without an answer, `code` as of a process, or raised what nobody expects."""
+    """The child ended without an answer, `code` as of a process, or raised an unexpected error."""
 
     def __init__(self, code: int | None, why: str = "") -> None:
         super().__init__(why or f"the process ended with {code}")
@@ -29,12 +29,12 @@ class ChildDiedError(Exception):
 
 
 class Children:
-    """`most` children at a time; more wait for their turn."""
+    """`most` children at a time; more wait."""
 
     def __init__(self, most: int) -> None:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(["__main__", "producers.gateway.processes.tasks"])
-        # One thread a child: it waits for what the child says.
+        # One thread a child: it waits for messages of the child.
         self._threads = ThreadPoolExecutor(most, "child")
         self._starting = threading.Lock()
 
@@ -83,13 +83,13 @@ class Children:
         finally:
             abandoned.set()
             if not answer.done():
-                answer.cancel()  # where it has not begun
+                answer.cancel()  # if it has not begun
             if started.is_set():
                 await asyncio.shield(loop.run_in_executor(None, _end, process))
         return _unpacked(kind, what)
 
     def close(self) -> None:
-        """Begins no more children; those that run are killed by whoever cancels their `run`."""
+        """Begins no more children; those that run are killed when their `run` is cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

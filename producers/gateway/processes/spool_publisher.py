@@ -1,23 +1,24 @@
 """Publishes what the spool holds, in the background, whatever dies.
 
 A failed try is made again, 3 times and 5 seconds apart (FOX_GATEWAY_TRIES, ..._RETRY_SECONDS).
-Where Kafka is away the file then waits and is tried again every half minute; where it is the file's
+If Kafka is away the file then waits and is tried again every half minute; if it is the file's
 doing, such as a crash of its reader, the import ends as ERROR.
 """
 
 import asyncio
-import logging
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any
+
+import structlog
 
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError, Children
 from producers.gateway.spool.spool import Job, Spool
 from producers.settings import GatewaySettings, Settings
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 5.0
 _AWAY_SECONDS = 30.0
@@ -65,7 +66,7 @@ class Publishing:
                 if monotonic() - cleaned > _CLEAN_SECONDS:
                     cleaned = monotonic()
                     removed = await asyncio.to_thread(self._spool.clean, self._limits.file_days)
-                    _LOGGER.info("spool cleaned", extra={"action": "clean", "removed": removed})
+                    _LOGGER.info("spool cleaned", action="clean", removed=removed)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_SECONDS)
         finally:
@@ -95,7 +96,7 @@ class Publishing:
             else:
                 self.waiting.pop(import_id, None)
         except Exception:
-            _LOGGER.exception("not published", extra={"action": "publish", "import_id": import_id})
+            _LOGGER.exception("not published", action="publish", import_id=import_id)
             await asyncio.sleep(_AWAY_SECONDS)
 
     async def _tries(self, job: Job) -> str | None:
@@ -113,18 +114,20 @@ class Publishing:
             except TimeLimitError:
                 return await self._give_up(job, "time-limit", _TOO_SLOW)
             else:
-                _tell(job, outcome)
+                _log_outcome(job, outcome)
                 return None
             _LOGGER.warning(
                 "published later",
-                extra={"action": "retry", "import_id": job.id, "error": away or why},
+                action="retry",
+                import_id=job.id,
+                error=away or why,
             )
         if away is not None:
             return away
         return await self._give_up(job, "publishing-failed", _FAILED)
 
     async def _once(self, job: Job) -> str:
-        watch = _Watch()
+        watch = _PublishingTime()
         child = asyncio.create_task(
             self._children.run(
                 tasks.publish,
@@ -161,11 +164,11 @@ class Publishing:
             )
         except (tasks.AwayError, ChildDiedError, TimeoutError) as error:
             return str(error)
-        _tell(job, f"{outcome}: {code}")
+        _log_outcome(job, f"{outcome}: {code}")
         return None
 
 
-class _Watch:
+class _PublishingTime:
     """How long a child has read and published, by what it reported and the time since."""
 
     def __init__(self) -> None:
@@ -192,10 +195,13 @@ _FAILED = (
 )
 
 
-def _tell(job: Job, outcome: str) -> None:
+def _log_outcome(job: Job, outcome: str) -> None:
     if outcome == "held":
         return  # another gateway publishes it
     _LOGGER.info(
         "upload published",
-        extra={"action": "publish", "import_id": job.id, "outcome": outcome, "bytes": job.size},
+        action="publish",
+        import_id=job.id,
+        outcome=outcome,
+        bytes=job.size,
     )

@@ -14,7 +14,7 @@ from producers.gateway.spool.spool import Job, Spool
 from producers.imports import control
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
-from producers.imports.preview import verdict
+from producers.imports.preview import preview_of
 from producers.imports.publication import publish_refusal, read_file
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
@@ -40,7 +40,7 @@ _KNOWN_SECONDS = 30.0
 
 
 class AwayError(Exception):
-    """Kafka or the schema registry is away, or not set up; the message says it in French."""
+    """Kafka or the schema registry is away, or not set up; the message is in French."""
 
 
 class TooManyRowsError(RefusedError):
@@ -62,7 +62,7 @@ class Limit(NamedTuple):
 
 
 def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
-    """Publishes an upload; answers published, refused, or held where another process does it.
+    """Publishes an upload; answers published, refused, or held if another process does it.
 
     Raises AwayError, after which it is to be tried again.
     """
@@ -79,11 +79,11 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
                 try:
                     if job.max_rows is not None:
                         _check_rows(order, job.max_rows)
-                    reading = read_file(order, connections, _Watch(notify, limit))
+                    reading = read_file(order, connections, _ReadingProgress(notify, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
-                    # Of a run that died before it could say so; else somebody was faster.
+                    # Of a run that died before it could report it; else another one was faster.
                     if known.state["id"] != import_id:
                         publish_refusal(order, connections, job.sha256, known)
                         outcome = "refused"
@@ -116,7 +116,7 @@ def give_up(
         return "refused"
 
 
-def ask(
+def request_action(
     notify: Notify, settings: Settings, import_id: str, action: ActionName, by: str
 ) -> ImportState:
     """Requests any action but "retry" and returns the state. Raises AwayError, RefusedError.
@@ -128,7 +128,7 @@ def ask(
         while True:
             try:
                 with Connections(settings) as connections:
-                    return control.ask(action, import_id, connections, by, seconds=0.0)
+                    return control.request_action(action, import_id, connections, by, seconds=0.0)
             except RefusedError as refusal:
                 if refusal.code != "unknown-import" or monotonic() > until:
                     raise
@@ -139,7 +139,7 @@ def ask(
 def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> str:
     """Publishes what is left of an import as its child; passes its id to `notify` as soon as it has one.
 
-    The file is that of the spool, where it is still there. Raises AwayError, RefusedError.
+    The file is that of the spool, if it is still there. Raises AwayError, RefusedError.
     """
     spool = Spool(folder)
     job = spool.job(import_id)
@@ -186,7 +186,7 @@ def _check_rows(order: Order, limit: int) -> None:
         raise TooManyRowsError(rows, limit)
 
 
-class _Watch:
+class _ReadingProgress:
     """Passes the progress of reading to `notify`, and ends it if it takes too long."""
 
     def __init__(self, notify: Notify, limit: Limit) -> None:
@@ -194,7 +194,7 @@ class _Watch:
         self._limit = limit
         self._at = limit.clock()
         self._spent = 0.0
-        self._told = 0.0
+        self._notified_at = 0.0
 
     def __call__(self, reading: Reading) -> None:
         now = self._limit.clock()
@@ -208,23 +208,23 @@ class _Watch:
                 "a été arrêtée : découpez le fichier ou réessayez quand le système est moins "
                 "chargé.",
             )
-        if now - self._told > 0.2:
-            self._told = now
+        if now - self._notified_at > 0.2:
+            self._notified_at = now
             self._notify(("waiting" if reading.waiting else "reading", self._spent))
 
 
 def check(
     notify: Notify, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
 ) -> dict[str, Any]:
-    """The verdict of a check, for the first of `types` that fits the file.
+    """The preview of a file, for the first of `types` that fits the file.
 
-    Raises RefusedError where it has too many rows.
+    Raises RefusedError if it has too many rows.
     """
-    found = [verdict(path, IMPORT_TYPES[name], Options(**options)) for name in types[:1]]
+    found = [preview_of(path, IMPORT_TYPES[name], Options(**options)) for name in types[:1]]
     for name in types[1:]:
         if found[-1]["refusal"] is None:
             break
-        found.append(verdict(path, IMPORT_TYPES[name], Options(**options)))
+        found.append(preview_of(path, IMPORT_TYPES[name], Options(**options)))
     best = found[-1] if found[-1]["refusal"] is None else min(found, key=_unlike)
     if best["total_rows"] > max_rows:
         raise TooManyRowsError(best["total_rows"], max_rows)
@@ -233,7 +233,7 @@ def check(
 
 
 def _unlike(found: Mapping[str, Any]) -> int:
-    """A refusal that names what lacks says more than one that knows no column."""
+    """A refusal that names what is missing is more useful than one that knows none of the columns."""
     codes = ("missing-label", "duplicate-label")
     code = found["refusal"]["code"]
     return codes.index(code) if code in codes else len(codes)
@@ -244,7 +244,7 @@ def errors_file(
 ) -> int:
     """Writes the rejected lines of an import, and those never read; how many. Raises AwayError.
 
-    The latter where the spool still holds the file.
+    The latter if the spool still holds the file.
     """
     spool = Spool(folder)
     job = spool.job(state["id"])

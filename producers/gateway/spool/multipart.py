@@ -30,7 +30,7 @@ _ENVELOPE_BYTES = 1 << 20
 
 @dataclass
 class Upload:
-    """What came: the form's fields, and the file, on the disk where `sha256` is set.
+    """What came: the form's fields, and the file, on the disk if `sha256` is set.
 
     `received_at` (monotonic) is when the last byte was here.
     """
@@ -44,7 +44,7 @@ class Upload:
 
 
 class Receiving:
-    """At most `most` at once; whoever sends nothing for `idle_seconds` is let go."""
+    """At most `most` at once; a client that sends nothing for `idle_seconds` is disconnected."""
 
     def __init__(self, spool: Spool, max_bytes: int, most: int, idle_seconds: float) -> None:
         self._spool = spool
@@ -75,7 +75,7 @@ class Receiving:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """One of those who send. Raises Problem where there are too many."""
+        """One of those who send. Raises Problem if there are too many."""
         if self._now >= self._most:
             raise Problem(
                 503,
@@ -115,7 +115,7 @@ class Receiving:
                 await self.in_thread(receiver.close)
 
     async def blocks(self, request: Request) -> AsyncIterator[bytes]:
-        """The body. Raises Problem where the client falls silent."""
+        """The body. Raises Problem if the client falls silent."""
         stream = request.stream()
         while True:
             try:

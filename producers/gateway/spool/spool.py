@@ -7,7 +7,7 @@
     keys/HASH.json         what an Idempotency-Key was used for
 
 A folder in imports/ appears at once and whole, by a rename; what a dead process leaves elsewhere
-is known by a lock that nobody holds. Several gateways can share a spool whose file system has
+is known by a lock that no process holds. Several gateways can share a spool whose file system has
 flock and atomic renames.
 """
 
@@ -76,10 +76,10 @@ class Receiver:
     def open(self) -> None:
         """Makes the file."""
         self._file = self._open.enter_context(self.path.open("xb"))
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # but for a moment, who cleans, nobody has it
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # at most for a moment a cleaning process has it
 
     def write(self, data: bytes) -> None:
-        """Raises OSError, as where the disk is full."""
+        """Raises OSError, for example if the disk is full."""
         self._hash.update(data)
         self._file.write(data)
         self.size += len(data)
@@ -104,7 +104,7 @@ class Receiver:
 
 
 class Spool:
-    """One folder; created where it is missing."""
+    """One folder; created if it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -121,7 +121,7 @@ class Spool:
         return Receiver(self._incoming / f"{uuid4()}.part")
 
     def scratch(self, suffix: str) -> Path:
-        """A path for a file that whoever asks removes; an orphan goes after an hour."""
+        """A path for a file that the caller removes; an orphan is removed after an hour."""
         return self._incoming / f"{uuid4()}{suffix}"
 
     def accept(self, job: Job, data: Path) -> None:
@@ -156,7 +156,7 @@ class Spool:
         return self._imports / import_id
 
     def job(self, import_id: str) -> Job | None:
-        """None where this spool does not hold the import."""
+        """None if this spool does not hold the import."""
         if not is_uuid(import_id):
             return None
         try:
@@ -239,7 +239,7 @@ class Spool:
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     def try_out(self) -> None:
-        """Raises OSError where no file can be written."""
+        """Raises OSError if no file can be written."""
         trial = self.scratch(".trial")
         try:
             _write(trial, "x")
@@ -247,7 +247,7 @@ class Spool:
             trial.unlink(missing_ok=True)
 
     def secret(self) -> bytes:
-        """Random bytes that all gateways of this spool share; made where there are none."""
+        """Random bytes that all gateways of this spool share; made if there are none."""
         descriptor = os.open(self.folder / "secret", os.O_CREAT | os.O_RDWR, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -280,7 +280,7 @@ class Key:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[bool]:
-    """Holds the folder's lock for the block, or gives False: somebody else has it."""
+    """Holds the folder's lock for the block, or gives False: another process has it."""
     with (folder / "lock").open("a") as lock:
         yield _locked(lock.fileno())
 
@@ -314,7 +314,7 @@ def new_job_time() -> str:
 
 
 def _ends_at(upload: Path) -> datetime | None:
-    """None where the upload was never begun, or its info is damaged."""
+    """None if the upload was never begun, or its info is damaged."""
     try:
         info = json.loads((upload / "info.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

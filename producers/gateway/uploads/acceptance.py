@@ -33,7 +33,7 @@ class Received(NamedTuple):
 def job(
     gateway: Gateway, file: Received, form: Form, account: str, max_rows: int | None
 ) -> spool.Job:
-    """The import that the file becomes. Raises Problem 409 where it is one already."""
+    """The import that the file becomes. Raises Problem 409 if it is one already."""
     import_type = form.import_type
     if import_type is None:
         raise ValueError(form)
@@ -55,7 +55,7 @@ def job(
 async def accept(gateway: Gateway, job: spool.Job, path: Path) -> None:
     """Makes the import; it is on the disk when this returns.
 
-    Raises Problem 409 where somebody was faster; the file is where it was then.
+    Raises Problem 409 if another upload was faster; the file is where it was then.
     """
     try:
         await gateway.receiving.in_thread(gateway.spool.accept, job, path)
@@ -89,7 +89,7 @@ def same_content(
 ) -> ImportState | None:
     """The latest import of these bytes with this type and policy, however it was read.
 
-    A retry, which has the bytes of its parent, is not what somebody imported.
+    A retry, which has the bytes of its parent, is not an upload of this content.
     """
     states = gateway.states.by_id
     same = {id_: state for id_, state in states.items() if state["file_sha256"] == sha256}
@@ -106,7 +106,7 @@ def same_content(
 def _same_content(
     gateway: Gateway, sha256: str, form: Form, import_type: ImportType
 ) -> ImportState | None:
-    """As `same_content`, unless the upload says how it is to be read: that may be another import."""
+    """As `same_content`, unless the upload states how to read it: that may be another import."""
     options = form.options
     if options.encoding or options.delimiter or options.sheet or options.columns:
         return None
@@ -141,7 +141,7 @@ class Replay:
         self._fingerprint = ""
 
     def earlier(self, sha256: str, fields: Mapping[str, str]) -> dict[str, Any] | None:
-        """What was answered before. Raises Problem 422 where that was for something else."""
+        """The earlier answer. Raises Problem 422 if that was for another request."""
         if self._key is None:
             return None
         described = json.dumps([sha256, sorted(fields.items())])

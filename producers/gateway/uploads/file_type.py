@@ -10,7 +10,7 @@ _BINARY = frozenset({".xlsx", ".xls", ".ods", ".zip", ".gz", ".bz2", ".zst"})
 EXTENSIONS = _TEXT | _BINARY
 
 # Announced types that no table has. Browsers announce what the office suite of the machine claims
-# (Excel: application/vnd.ms-excel for .csv), so that the others say nothing.
+# (Excel: application/vnd.ms-excel for .csv), so that the others mean nothing.
 _FOREIGN = ("image/", "audio/", "video/", "font/", "application/pdf", "text/html")
 
 _SIGNATURES = {
@@ -36,7 +36,7 @@ def safe_name(name: str) -> str:
 
 
 def check(name: str, content_type: str, head: bytes) -> str:
-    """The extension. Raises Problem 415 where it is unknown or the content is something else."""
+    """The extension. Raises Problem 415 if it is unknown or the content is something else."""
     extension = PurePosixPath(name).suffix.lower()
     if extension not in EXTENSIONS:
         raise _unfit(

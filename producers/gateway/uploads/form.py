@@ -24,7 +24,7 @@ _LONGEST = 100
 
 @dataclass(frozen=True)
 class Form:
-    """What an upload asks for. `import_type` is None where a check finds it out."""
+    """What an upload requests. `import_type` is None if a check finds it out."""
 
     import_type: ImportType | None
     options: Options

@@ -2,7 +2,7 @@
 
 Source: https://tus.io/protocols/resumable-upload (1.0.0). For files beyond the limit of a plain
 upload; their size limit is FOX_GATEWAY_LARGE_MAX_FILE_BYTES, and rows are not limited. An upload is
-a folder of the spool: `data` grows, `info.json` says what it is to become. The last PATCH answers
+a folder of the spool: `data` grows, `info.json` is what it is to become. The last PATCH answers
 with the import's address in Location.
 """
 
@@ -268,7 +268,7 @@ async def _complete(
     received = acceptance.Received(path, info["name"], sha256, info["length"])
     form = form_of(info["fields"])
     job = acceptance.job(gateway, received, form, info["account"], None)
-    # Before the import has the data: whoever finds that gone finds the import.
+    # Before the import has the data: a request that finds it gone finds the import.
     info["import_id"] = job.id
     await gateway.receiving.in_thread(write_info, folder, info)
     await acceptance.accept(gateway, job, path)
@@ -302,7 +302,7 @@ class _Upload(NamedTuple):
 
     @property
     def room(self) -> int:
-        """Bytes that are to come; none where it is an import."""
+        """Bytes that are to come; none if it is an import."""
         return int(self.info["length"]) - self.offset
 
 
@@ -326,10 +326,10 @@ def _found(gateway: Gateway, folder: Path, account: Account) -> _Upload:
 
 
 def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
-    """The upload; None where the account has none there, or its data is gone.
+    """The upload; None if the account has none there, or its data is gone.
 
     Until it is an import its last byte is to come, even if that is here: a client that learns that
-    all is here sends nothing more, and where the gateway died then no import would follow.
+    all is here sends nothing more, and if the gateway died then, no import would follow.
     """
     with suppress(FileNotFoundError):
         info: dict[str, Any] = json.loads((folder / "info.json").read_text(encoding="utf-8"))

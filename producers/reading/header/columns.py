@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from producers.reading.refusals import RefusedError, quoted, refusal
-from schemas.import_types import IMPORT_TYPES, VILLE, Field, ImportType
+from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
+from schemas.values.field import Field
 
 OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
 """What error reports add to the columns of the file."""
@@ -20,7 +21,7 @@ _WITHIN = 20
 class Header:
     """`names` as the file spells them, trimmed and on one line.
 
-    `sources`, by field, are the columns that give its value, each where those before it are
+    `sources`, by field, are the columns that give its value, each used if those before it are
     blank; a source of several columns is their texts joined by a space. The last column of the
     first source names the field's column. `coordinates` is the column of "latitude, longitude",
     `cities` is the column of a city list, whose values are "Nom (code postal)". `parents` are the
@@ -54,7 +55,7 @@ class Header:
 
     @property
     def unknown(self) -> list[str]:
-        """The named columns that feed no field."""
+        """The named columns that do not feed a field."""
         used = {column for sources in self.sources.values() for one in sources for column in one}
         used.update(self.parents)
         used.update(at for at in (self.coordinates, self.activity) if at is not None)
@@ -64,7 +65,7 @@ class Header:
 def fold(name: str) -> str:
     """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal".
 
-    Nothing of the columns that our reports add: "_code" is no code.
+    Without the columns that our reports add: "_code" is not a code.
     """
     if name in OURS:
         return ""
@@ -226,10 +227,10 @@ def _check_type(import_type: ImportType, names: list[str], city_list: int | None
             fields |= {"code_postal_principal"}
         return not _missing(other, fields)
 
-    asked = known(import_type, names)
+    fields = known(import_type, names)
     required = {field.name for field in import_type.fields if field.required}
     for other in IMPORT_TYPES.values():
-        better = len(known(other, names)) > len(asked) or not asked & required
+        better = len(known(other, names)) > len(fields) or not fields & required
         if other is not import_type and fits(other) and better:
             raise refusal("wrong-type", right=other.name, type=import_type.name)
 

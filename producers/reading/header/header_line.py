@@ -1,6 +1,6 @@
-"""Which line is the header, and tables whose columns are no fields: they are read for what they say.
+"""Which line is the header, and tables whose columns are not fields: they are read by their content.
 
-WordPress exports a taxonomy: each line a term, and its parent's name where it has one. Terms without
+WordPress exports a taxonomy: each line a term, and its parent's name if it has one. Terms without
 a parent are categories, the others sub-categories; a file is imported once as each. INSEE's NAF
 nomenclature has a code and a label on each line: the activities become sub-categories of the
 category of their division, and the divisions and groups between them are passed over.
@@ -68,7 +68,7 @@ def _of_report(
 def _codes(
     import_type: ImportType, names: Sequence[str], below: Sequence[Sequence[str]]
 ) -> dict[str, str]:
-    """A column named for labels of activities that holds their codes, where no other column does."""
+    """A column named for labels of activities that holds their codes, if no other column does."""
     fields = [known(import_type, [name]) for name in names]
     if {"naf_code"} in fields or {"naf_libelle"} not in fields:
         return {}

@@ -27,7 +27,7 @@ class Row:
     """One line that is not blank.
 
     `line` is what Excel or an editor shows, for a record of several lines the first. `cells` are
-    as read; `record` has every field of the import type, None where not given; `key` is the
+    as read; `record` has every field of the import type, None if not given; `key` is the
     natural key, None if there is none. No `faults`: the row is valid. `warnings` are codes.
     """
 
@@ -172,7 +172,7 @@ def _derived(
 def _of_activities(
     header: Header, codes: Sequence[str], labels: Sequence[str]
 ) -> Mapping[str, Column]:
-    """A category and a description where the code is one; a corrected report may have others."""
+    """A category and a description if the code is one; a corrected report may have others."""
     name = header.names[header.activity or 0]
     sound = [code.strip().upper() if CODE.fullmatch(code.strip()) else "" for code in codes]
     descriptions = [

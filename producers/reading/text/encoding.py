@@ -1,4 +1,4 @@
-"""The encoding of a text: as its BOM says, UTF-8, or else Windows-1252. One pass over the bytes.
+"""The encoding of a text: as its BOM states, UTF-8, or else Windows-1252. One pass over the bytes.
 
 Any other encoding is never more than a hint: charset-normalizer takes texts of one language for
 another's, and each byte is a letter in every encoding. So its answer and the two encodings that
@@ -32,7 +32,7 @@ _SAMPLE = 1 << 15
 class Text(NamedTuple):
     """`encoding` decodes the whole file without an error.
 
-    `hint` is what it looks like otherwise; None where `encoding` is as likely.
+    `hint` is what it looks like otherwise; None if `encoding` is as likely.
     """
 
     encoding: str
@@ -40,9 +40,9 @@ class Text(NamedTuple):
 
 
 def text_of(file: BinaryIO, requested: str | None) -> Text:
-    """Reads the file as `requested`, by default as its BOM says, UTF-8 or else Windows-1252.
+    """Reads the file as `requested`, by default as its BOM states, UTF-8 or else Windows-1252.
 
-    Raises RefusedError where it does not decode, has no text or has a line without end; OSError.
+    Raises RefusedError if it does not decode, has no text or has a line without end; OSError.
     """
     blank = True
     strange = b""

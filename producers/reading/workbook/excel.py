@@ -1,6 +1,6 @@
 """Excel and LibreOffice workbooks (.xlsx, .ods) to sheets, by calamine.
 
-calamine holds a whole sheet as a rectangle of cells, and aborts the process where memory runs
+calamine holds a whole sheet as a rectangle of cells, and aborts the process if memory runs
 out: producers/reading/workbook/size_guard.py looks beforehand at how much there is.
 """
 
@@ -23,7 +23,7 @@ from producers.reading.workbook.sheet import Notes, Sheet
 
 
 class Workbook:
-    """The sheets of an open file. Raises RefusedError where it is none that can be read."""
+    """The sheets of an open file. Raises RefusedError if it is none that can be read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.format: Format
@@ -63,7 +63,7 @@ def _guarded() -> Iterator[None]:
     except (CalamineError, ValueError) as error:
         raise refusal("broken-workbook") from error
     except BaseException as error:
-        # What Rust panics become is no Exception and has no name to import.
+        # What Rust panics become is not an Exception and does not have a name to import.
         if type(error).__name__ == "PanicException":
             raise refusal("broken-workbook") from error
         raise

@@ -1,9 +1,9 @@
-"""How much the sheets of an .ods workbook come to in calamine, and what they say besides.
+"""How much the sheets of an .ods workbook come to in calamine, and what else they hold.
 
 A cell and a line may stand for many ("table:number-columns-repeated"), and a tag for many blanks.
 LibreOffice writes a last empty line for the million that follow, which costs nothing; a value
 that is repeated is copied, and so are the empty cells before a value. It looks for the end of a table
-for ever where the XML is broken off: so that is looked at first.
+for ever if the XML is broken off: so that is looked at first.
 """
 
 import re
@@ -61,7 +61,7 @@ class Tables:
         self._check()
 
     def finish(self) -> Mapping[str, Notes]:
-        """The notes on the sheets by their names. Raises RefusedError where the XML breaks off."""
+        """The notes on the sheets by their names. Raises RefusedError if the XML breaks off."""
         self._parse(b"", final=True)
         return self._notes
 

@@ -13,7 +13,7 @@ _HEAD = 200
 
 @dataclass
 class Notes:
-    """What a file says of a sheet besides its values.
+    """What a file holds of a sheet besides its values.
 
     `odd` are the texts of cells whose formula came to an error or was never calculated, by row
     and column from 0.

@@ -1,8 +1,8 @@
-"""Whether a workbook fits into memory, before anything loads it, and what it says of its sheets.
+"""Whether a workbook fits into memory, before anything loads it, and what it holds about its sheets.
 
 .xlsx and .ods files are ZIP archives. calamine holds each sheet as a rectangle of cells, each with
-a copy of its text, and aborts the whole process where memory runs out: 2 KB whose last cell is
-XFD1048576 ask for 550 GB. So every part is inflated once, to see how much there is and how far
+a copy of its text, and aborts the whole process if memory runs out: 2 KB whose last cell is
+XFD1048576 require 550 GB. So every part is inflated once, to see how much there is and how far
 its cells reach.
 """
 
@@ -44,7 +44,7 @@ _CELL = re.compile(rb"([A-Za-z]{1,3})([0-9]{1,7})")
 def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
     """The kind of workbook that the file is, and the notes on its sheets by their names.
 
-    Raises RefusedError where the file is no workbook, is broken or is too large.
+    Raises RefusedError if the file is not a workbook, is broken or is too large.
     """
     with refused_as("broken-workbook"), zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
@@ -151,7 +151,7 @@ def inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]
 
 
 def _reach(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
-    """How many cells calamine makes of a sheet. Raises RefusedError where they are too many."""
+    """How many cells calamine makes of a sheet. Raises RefusedError if they are too many."""
     rows = columns = row_tags = run = 0
     for xml in inflated(archive, part):
         for tag, reference in _CELLS_AND_ROWS.findall(xml):

@@ -1,7 +1,7 @@
 """Old Excel workbooks (.xls) to sheets, by xlrd.
 
 calamine reads them too, but follows the chains of sectors of a damaged file for ever and
-allocates what its header states; xlrd is Python, and says what is hidden.
+allocates what its header states; xlrd is Python, and reports what is hidden.
 """
 
 import re
@@ -23,7 +23,7 @@ _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 
 
 class BinaryWorkbook:
-    """The sheets of an open file. Raises RefusedError where it is none that can be read."""
+    """The sheets of an open file. Raises RefusedError if it is none that can be read."""
 
     format: Format = "xls"
 

@@ -1,7 +1,7 @@
-"""What the parts of an .xlsx workbook say that calamine does not, found by patterns.
+"""What the parts of an .xlsx workbook hold that calamine does not report, found by patterns.
 
 Its XML is what few programs write, in few forms, and of up to half a gigabyte: a pattern finds in
-a second what a parser would take a minute for. What a pattern misses is not told; nothing is
+a second what a parser would take a minute for. What a pattern misses is not reported; nothing is
 misread by it.
 """
 

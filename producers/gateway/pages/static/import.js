@@ -1,5 +1,5 @@
 "use strict";
-// One import: its stream of events says when to fetch what moves.
+// One import: its stream of events triggers a fetch of what changes.
 
 const moving = document.getElementById("moving");
 const errors = document.getElementById("errors");
@@ -42,7 +42,7 @@ function follow() {
   stream.addEventListener("end", () => { stream.close(); refresh().then(watch); });
 }
 
-// After the end texts are written, and corrections settle lines; what was asked for takes a moment.
+// After the end texts are written, and corrections resolve lines; a requested action takes a moment.
 let watching = null;
 let until = 0;
 
@@ -55,16 +55,16 @@ function watch() {
   }, soon ? 2000 : 5000);
 }
 
-async function ask(button) {
+async function act(button) {
   try {
     const answer = await fetch(`/api/imports/${id}/${button.dataset.action}/`, {
       method: "POST",
       headers: { "X-CSRF-Token": fox.csrf() },
     });
-    const told = await answer.json();
-    return { ok: answer.ok, told };
+    const content = await answer.json();
+    return { ok: answer.ok, content };
   } catch {
-    return { ok: false, told: { detail: "La passerelle ne répond pas : vérifiez le réseau, puis recommencez." } };
+    return { ok: false, content: { detail: "La passerelle ne répond pas : vérifiez le réseau, puis recommencez." } };
   }
 }
 
@@ -73,13 +73,13 @@ moving.addEventListener("click", async (event) => {
   if (button === null) return;
   if (button.dataset.ask && !confirm(button.dataset.ask)) return;
   button.disabled = true;
-  const { ok, told } = await ask(button);
-  spoken.textContent = ok ? told.message : told.detail;
+  const { ok, content } = await act(button);
+  spoken.textContent = ok ? content.message : content.detail;
   if (!ok) {
     button.disabled = false;
-    alert(told.detail);
-  } else if (told.id !== id) {
-    location.assign(`/imports/${told.id}`);
+    alert(content.detail);
+  } else if (content.id !== id) {
+    location.assign(`/imports/${content.id}`);
   } else {
     until = Date.now() + 20000;
     refresh().then(watch);

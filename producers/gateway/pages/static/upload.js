@@ -1,5 +1,5 @@
 "use strict";
-// The upload page: a file is checked at once, and imported when the person says so.
+// The upload page: a file is checked at once, and imported when the person confirms.
 // Whatever comes from a file is put on the page as text, never as markup.
 
 const form = document.getElementById("upload");
@@ -10,7 +10,7 @@ if (form !== null) {
   const changed = {}; // field by column, where the person chose one
   let file = null;
   let checks = 0;
-  let verdict = null;
+  let preview = null;
 
   const number = (value) => value.toLocaleString("fr-FR");
   const rows = (count) => `${number(count)} ligne${count > 1 ? "s" : ""}`;
@@ -53,8 +53,8 @@ if (form !== null) {
       body: data,
       headers: { "X-CSRF-Token": fox.csrf(), ...headers },
     });
-    const told = await answer.json();
-    return { ok: answer.ok, told };
+    const content = await answer.json();
+    return { ok: answer.ok, content };
   }
 
   async function check(withType) {
@@ -66,17 +66,17 @@ if (form !== null) {
     try {
       found = await send("/api/imports/preview/", body(withType));
     } catch {
-      found = { ok: false, told: { detail: "La passerelle ne répond pas : vérifiez le réseau, puis recommencez." } };
+      found = { ok: false, content: { detail: "La passerelle ne répond pas : vérifiez le réseau, puis recommencez." } };
     }
     if (mine !== checks) return; // a later check runs
     at("doing").textContent = "";
     if (!found.ok) {
-      verdict = null;
-      problem(found.told.detail);
+      preview = null;
+      problem(found.content.detail);
       at("checked").hidden = !withType;
       return;
     }
-    verdict = found.told;
+    preview = found.content;
     show();
   }
 
@@ -84,40 +84,40 @@ if (form !== null) {
     step(2);
     const first = at("checked").hidden;
     at("checked").hidden = false;
-    at("import_type").value = verdict.import_type;
-    form.querySelector('[data-for="csv"]').hidden = verdict.format === "xlsx";
-    showVerdict();
+    at("import_type").value = preview.import_type;
+    form.querySelector('[data-for="csv"]').hidden = preview.format === "xlsx";
+    showSummary();
     showReadAs();
     showCost();
     showMapping();
     showExamples();
-    showPreview();
+    showFirstRows();
     if (first) at("checked").focus({ preventScroll: true });
   }
 
-  function showVerdict() {
+  function showSummary() {
     const place = at("verdict");
     place.replaceChildren();
     const say = (kind, text) => place.append(make("p", text, { class: `notice ${kind}` }));
-    const can = verdict.refusal === null && verdict.valid_rows > 0;
-    if (verdict.refusal !== null) say("bad", verdict.refusal.message);
-    else if (verdict.rejected_rows === 0) say("good", `${rows(verdict.valid_rows)} à importer, aucune erreur.`);
-    else say(can ? "fair" : "bad", `${rows(verdict.valid_rows)} à importer, ${number(verdict.rejected_rows)} en erreur qui ne le seront pas. Vous pourrez les télécharger, les corriger et les envoyer ensuite.`);
-    if (verdict.duplicate_rows) say("fair", `${rows(verdict.duplicate_rows)} en double : la dernière valeur l'emporte.`);
-    const known = verdict.already_imported;
+    const can = preview.refusal === null && preview.valid_rows > 0;
+    if (preview.refusal !== null) say("bad", preview.refusal.message);
+    else if (preview.rejected_rows === 0) say("good", `${rows(preview.valid_rows)} à importer, aucune erreur.`);
+    else say(can ? "fair" : "bad", `${rows(preview.valid_rows)} à importer, ${number(preview.rejected_rows)} en erreur qui ne le seront pas. Vous pourrez les télécharger, les corriger et les envoyer ensuite.`);
+    if (preview.duplicate_rows) say("fair", `${rows(preview.duplicate_rows)} en double : la dernière valeur l'emporte.`);
+    const known = preview.already_imported;
     at("again").hidden = known === null;
     if (known !== null) {
-      const told = make("p", `Ce fichier a déjà été importé (${known.status}). `, { class: "notice fair" });
-      told.append(make("a", "Voir cet import", { href: `/imports/${known.id}` }));
-      place.append(told);
+      const notice = make("p", `Ce fichier a déjà été importé (${known.status}). `, { class: "notice fair" });
+      notice.append(make("a", "Voir cet import", { href: `/imports/${known.id}` }));
+      place.append(notice);
     }
     ready(can);
   }
 
   function ready(can) {
-    const known = verdict.already_imported !== null && !at("force").checked;
+    const known = preview.already_imported !== null && !at("force").checked;
     at("import").disabled = !can || known;
-    at("import").textContent = can ? `Importer ${rows(verdict.valid_rows)}` : "Importer";
+    at("import").textContent = can ? `Importer ${rows(preview.valid_rows)}` : "Importer";
     at("why-not").textContent = !can
       ? "Corrigez d'abord ce qui est dit en rouge."
       : known ? "Cochez « Importer à nouveau » pour recommencer." : "";
@@ -126,17 +126,17 @@ if (form !== null) {
   function showReadAs() {
     const names = { ";": "point-virgule", ",": "virgule", "\t": "tabulation", "|": "barre" };
     const parts = [];
-    if (verdict.format) parts.push(verdict.format === "xlsx" ? "classeur Excel" : "fichier CSV");
-    if (verdict.sheet) parts.push(`feuille ${verdict.sheet}`);
-    if (verdict.encoding) parts.push(`encodage ${verdict.encoding}`);
-    if (verdict.delimiter) parts.push(`séparateur ${names[verdict.delimiter] ?? verdict.delimiter}`);
-    if (verdict.header_line) parts.push(`en-tête à la ligne ${verdict.header_line}`);
-    if (verdict.blank_lines) parts.push(`${rows(verdict.blank_lines)} vide${verdict.blank_lines > 1 ? "s" : ""}`);
+    if (preview.format) parts.push(preview.format === "xlsx" ? "classeur Excel" : "fichier CSV");
+    if (preview.sheet) parts.push(`feuille ${preview.sheet}`);
+    if (preview.encoding) parts.push(`encodage ${preview.encoding}`);
+    if (preview.delimiter) parts.push(`séparateur ${names[preview.delimiter] ?? preview.delimiter}`);
+    if (preview.header_line) parts.push(`en-tête à la ligne ${preview.header_line}`);
+    if (preview.blank_lines) parts.push(`${rows(preview.blank_lines)} vide${preview.blank_lines > 1 ? "s" : ""}`);
     at("read-as").textContent = parts.length ? `Reconnu : ${parts.join(", ")}.` : "";
   }
 
   function showCost() {
-    const cost = verdict.ai_estimate;
+    const cost = preview.ai_estimate;
     at("texts").hidden = cost === null;
     if (cost === null) { at("generate_ai_content").checked = false; return; }
     const money = (value) => `${value.toLocaleString("fr-FR", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} $`;
@@ -149,14 +149,14 @@ if (form !== null) {
   function showMapping() {
     const place = at("mapping");
     place.replaceChildren();
-    const columns = [...Object.keys(verdict.mapping), ...verdict.unknown_columns];
+    const columns = [...Object.keys(preview.mapping), ...preview.unknown_columns];
     if (!columns.length) place.append(make("p", "Aucune colonne n'a été reconnue.", { class: "hint" }));
     columns.forEach((column, index) => {
       const line = make("div", null);
-      const chosen = verdict.mapping[column] ?? "";
+      const chosen = preview.mapping[column] ?? "";
       const select = make("select", null, { id: `column-${index}` });
       select.append(make("option", "(ne pas importer)", { value: "" }));
-      for (const [name, required] of fields[verdict.import_type]) {
+      for (const [name, required] of fields[preview.import_type]) {
         const option = make("option", required ? `${name} (obligatoire)` : name, { value: name });
         option.selected = name === chosen;
         select.append(option);
@@ -186,29 +186,29 @@ if (form !== null) {
   function showExamples() {
     const place = at("examples");
     place.replaceChildren();
-    at("faults-card").hidden = !verdict.examples.length;
-    if (!verdict.examples.length) return;
-    const codes = Object.entries(verdict.errors_by_code).map(([code, count]) => `${labels[code] ?? code} : ${number(count)}`);
+    at("faults-card").hidden = !preview.examples.length;
+    if (!preview.examples.length) return;
+    const codes = Object.entries(preview.errors_by_code).map(([code, count]) => `${labels[code] ?? code} : ${number(count)}`);
     place.append(make("p", codes.join(" · "), { class: "hint" }));
     place.append(table(
       ["Ligne", "Colonne", "Valeur", "Ce qui ne va pas"],
-      verdict.examples.map((found) => [found.line, found.column ?? "–", found.value ?? "", found.message]),
+      preview.examples.map((found) => [found.line, found.column ?? "–", found.value ?? "", found.message]),
     ));
   }
 
-  function showPreview() {
+  function showFirstRows() {
     const place = at("preview");
     place.replaceChildren();
-    const used = fields[verdict.import_type].map(([name]) => name)
-      .filter((name) => verdict.preview.some((row) => row[name] !== null && row[name] !== undefined));
+    const used = fields[preview.import_type].map(([name]) => name)
+      .filter((name) => preview.preview.some((row) => row[name] !== null && row[name] !== undefined));
     if (!used.length) { place.append(make("p", "Aucune ligne valide.", { class: "hint" })); return; }
-    place.append(table(used, verdict.preview.map((row) => used.map((name) => row[name] ?? ""))));
+    place.append(table(used, preview.preview.map((row) => used.map((name) => row[name] ?? ""))));
   }
 
   function choose(chosen) {
     if (!chosen) return;
     file = chosen;
-    verdict = null;
+    preview = null;
     for (const column of Object.keys(changed)) delete changed[column];
     at("encoding").value = "";
     at("delimiter").value = "";
@@ -236,12 +236,12 @@ if (form !== null) {
     check(true);
   });
   for (const name of ["encoding", "delimiter"]) at(name).addEventListener("change", () => check(true));
-  at("force").addEventListener("change", () => ready(verdict !== null && verdict.refusal === null && verdict.valid_rows > 0));
+  at("force").addEventListener("change", () => ready(preview !== null && preview.refusal === null && preview.valid_rows > 0));
 
   let key = null;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (verdict === null || at("import").disabled) return;
+    if (preview === null || at("import").disabled) return;
     step(3);
     at("import").disabled = true;
     at("doing").textContent = "Envoi…";
@@ -250,11 +250,11 @@ if (form !== null) {
     if (at("force").checked) data.set("force", "true");
     key ??= crypto.getRandomValues(new Uint32Array(4)).join("-");
     try {
-      const { ok, told } = await send("/api/imports/upload/", data, { "Idempotency-Key": key });
-      if (ok) { location.assign(`/imports/${told.id}`); return; }
+      const { ok, content } = await send("/api/imports/upload/", data, { "Idempotency-Key": key });
+      if (ok) { location.assign(`/imports/${content.id}`); return; }
       key = null;
-      problem(told.detail, told.import_id ? `/imports/${told.import_id}` : null);
-      if (told.import_id) at("again").hidden = false;
+      problem(content.detail, content.import_id ? `/imports/${content.import_id}` : null);
+      if (content.import_id) at("again").hidden = false;
     } catch {
       problem("La passerelle ne répond pas : recommencez, le fichier ne sera pas importé deux fois.");
     }

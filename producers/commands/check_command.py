@@ -1,0 +1,134 @@
+"""The command that checks a file without publishing anything."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from producers.commands.arguments import (
+    Column,
+    Delimiter,
+    Encoding,
+    File,
+    Json,
+    Policy,
+    Sheet,
+    Type,
+    check_readable,
+    import_type_of,
+    reading_options,
+)
+from producers.terminal.exits import PARTIAL, REFUSED, explained
+from schemas.import_types import ImportType
+
+if TYPE_CHECKING:
+    from producers.reading import Options
+
+
+def check(
+    file: File,
+    type_: Type = "",
+    as_json: Json = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    sheet: Sheet = None,
+    column: Column = None,
+) -> None:
+    """Dit ce que donnerait l'import d'un fichier, sans rien publier."""
+    with explained(as_json=as_json):
+        import_type = import_type_of(type_)
+        options = reading_options(import_type, encoding, delimiter, sheet, column)
+        check_readable(file)
+        preview_file(file, import_type, options, Policy.MERGE, as_json=as_json)
+
+
+def preview_file(
+    path: Path, import_type: ImportType, options: "Options", policy: Policy, *, as_json: bool
+) -> NoReturn:
+    """Prints what an import of the file would give, and ends the command."""
+    from producers.imports.preview import preview_of
+
+    found = preview_of(path, import_type, options)
+    if found["refusal"] is None:
+        found["already_imported"] = _already_imported(path, import_type, options, policy)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, default=str))
+    else:
+        print("\n".join(_preview_lines(found)))
+    if found["refusal"] is not None:
+        raise typer.Exit(REFUSED)
+    raise typer.Exit(PARTIAL if found["rejected_rows"] else 0)
+
+
+def _already_imported(
+    path: Path, import_type: ImportType, options: "Options", policy: Policy
+) -> dict[str, Any] | None:
+    from producers.imports.identity import import_ids, known_import
+    from producers.kafka.broker import ClusterError
+    from producers.kafka.import_log import ImportLog
+    from producers.kafka.import_state import document
+    from producers.reading import open_source
+    from producers.settings import settings
+    from schemas.runtime.registry import RegistryUnavailableError
+
+    source = open_source(path, import_type, options)
+    ids = import_ids(source, policy.value)
+    try:
+        with (
+            settings().registry() as registry,
+            ImportLog(settings(), registry) as log,
+        ):
+            log.start(timeout_seconds=2.0)
+            states = log.read(set(ids), file_sha256=source.sha256)
+            state = known_import(states, ids, source, policy.value)
+    except (ClusterError, RegistryUnavailableError):
+        # A check works without servers, but then cannot know this.
+        return None
+    if state is None:
+        return None
+    return {name: document(state)[name] for name in ("id", "status", "created_at", "completed_at")}
+
+
+def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
+    if found["refusal"] is not None:
+        yield f"Refusé : {found['refusal']['message']}"
+        return
+    yield (
+        f"{found['file_name']} : {found['total_rows']} lignes, {found['valid_rows']} valides, "
+        f"{found['rejected_rows']} rejetées, {found['duplicate_rows']} en double, "
+        f"{found['blank_lines']} vides"
+    )
+    yield from _reading_lines(found)
+    if found["unknown_columns"]:
+        yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"
+    for example in found["examples"]:
+        yield f"  ligne {example['line']} : {example['message']}"
+    if found["already_imported"]:
+        yield (
+            f"  déjà importé : {found['already_imported']['id']} "
+            f"({found['already_imported']['status']})"
+        )
+
+
+def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
+    read_as = [found["format"], found["compression"], found["encoding"], found["sheet"]]
+    yield f"  lu comme : {', '.join(str(word) for word in read_as if word)}"
+    if found["delimiter"]:
+        sure = f"{found['delimiter_confidence']:.0%}".replace("%", " %")
+        yield f"  séparateur : {found['delimiter']!r} (sûr à {sure} ; --delimiter en impose un autre)"
+    columns = ", ".join(f"{name} → {field}" for name, field in found["mapping"].items())
+    yield f"  en-tête, ligne {found['header_line']} : {columns}"
+    if found["encoding_hint"]:
+        yield (
+            f"  l'encodage ressemble à {found['encoding_hint']} : si les accents sont faux, "
+            f"--encoding {found['encoding_hint']}"
+        )
+    if found["skipped_sheets"]:
+        yield f"  feuilles ignorées : {', '.join(found['skipped_sheets'])}"
+    if found["hidden_rows"] or found["hidden_columns"]:
+        yield (
+            f"  masquées et lues quand même : {found['hidden_rows']} lignes, "
+            f"{found['hidden_columns']} colonnes"
+        )

@@ -1,0 +1,151 @@
+"""Commands that publish rows and follow their import to its end."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from producers.commands.arguments import (
+    Column,
+    Delimiter,
+    Encoding,
+    File,
+    Follow,
+    Id,
+    Json,
+    Original,
+    Policy,
+    Sheet,
+    Type,
+    check_readable,
+    import_type_of,
+    reading_options,
+)
+from producers.commands.check_command import preview_file
+from producers.commands.import_rejects import open_rejects, print_rejects
+from producers.commands.import_states import print_state
+from producers.terminal.exits import INTERRUPTED, explained, notify, of_status
+
+if TYPE_CHECKING:
+    from producers.imports.connections import Connections
+    from producers.imports.order import Reading
+    from producers.terminal.follow_view import ReadingView
+    from schemas.records import ImportState
+
+_PRINTED_REJECTS = 5
+
+
+def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
+    file: File,
+    type_: Type = "",
+    follow: Follow = True,
+    as_json: Json = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    sheet: Sheet = None,
+    column: Column = None,
+    policy: Annotated[
+        Policy,
+        typer.Option(case_sensitive=False, help="Ce que deviennent les lignes déjà en base."),
+    ] = Policy.MERGE,
+    generate_ai: Annotated[
+        bool, typer.Option("--generate-ai", help="Demander les contenus IA.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Importer à nouveau un fichier déjà importé.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Vérifier seulement : comme « check ».")
+    ] = False,
+) -> None:
+    """Publie un fichier et suit son import jusqu'au bout."""
+    with explained(as_json=as_json):
+        import_type = import_type_of(type_)
+        options = reading_options(import_type, encoding, delimiter, sheet, column)
+        check_readable(file)
+        if dry_run:
+            preview_file(file, import_type, options, policy, as_json=as_json)
+        from producers.imports.order import Order
+        from producers.imports.publication import read_file
+
+        order = Order(file, import_type, options, policy.value, generate_ai, force)
+        _publish(
+            lambda connections, view: read_file(order, connections, view.watch),
+            follow=follow,
+            as_json=as_json,
+        )
+
+
+def retry(
+    import_id: Id,
+    file: Original = None,
+    follow: Follow = True,
+    as_json: Json = False,
+) -> None:
+    """Reprend les lignes rejetées, annulées ou jamais lues d'un import, dans un nouvel import."""
+    with explained(as_json=as_json):
+        if file is not None:
+            check_readable(file)
+        from producers.imports.retry import publish_rest
+
+        _publish(
+            lambda connections, view: publish_rest(
+                import_id, file, connections, view.watch, notify
+            ),
+            follow=follow,
+            as_json=as_json,
+        )
+
+
+def _publish(
+    publish: "Callable[[Connections, ReadingView], Reading]", *, follow: bool, as_json: bool
+) -> NoReturn:
+    from producers.imports.connections import Connections
+    from producers.settings import settings
+    from producers.terminal.follow_view import ReadingView
+    from producers.terminal.follow_view import follow as follow_import
+    from producers.terminal.screen import screen, summary
+    from schemas.outcomes import TERMINAL
+
+    reading = None
+    with screen() as shown:
+        view = ReadingView(shown)
+        try:
+            with Connections(settings(), tick=view.show) as connections:
+                view.connections = connections
+                reading = publish(connections, view)
+                if follow:
+                    state = follow_import(connections, reading.import_id, shown)
+                else:
+                    state = connections.log.follow(reading.import_id, 0.0) or reading.state
+        except KeyboardInterrupt:
+            shown.say(_interrupted(view.reading, finished=reading is not None))
+            raise typer.Exit(INTERRUPTED) from None
+    print_state(state, summary(state), as_json=as_json)
+    if state["rejected"] and not as_json:
+        _print_first_rejects(state)
+    if state["status"] not in TERMINAL:
+        notify(f"Suite : foxstream status {state['id']}")
+    raise typer.Exit(of_status(state["status"]))
+
+
+def _interrupted(reading: "Reading | None", *, finished: bool) -> str:
+    if finished and reading is not None:
+        return (
+            "Interrompu : tout le fichier est confié à Kafka, l'import continue sans cette "
+            f"commande. Pour le voir : foxstream status {reading.import_id}"
+        )
+    if reading is not None:
+        return (
+            "Interrompu pendant la lecture : relancez la même commande, l'import "
+            f"{reading.import_id} reprendra sans rien écrire deux fois."
+        )
+    return "Interrompu avant la première ligne : rien n'est importé."
+
+
+def _print_first_rejects(state: "ImportState") -> None:
+    with open_rejects(state, patience_seconds=2.0) as rejects:
+        first = sorted(islice(rejects, 200), key=lambda reject: reject.line or 0)
+    print_rejects(first[:_PRINTED_REJECTS])
+    print(f"Suite : foxstream errors {state['id']} --output erreurs.csv")

@@ -1,0 +1,102 @@
+"""Commands that show or write what is to be corrected, and write files to fill in."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producers.commands.arguments import Id, Original, import_type_of
+from producers.commands.import_rejects import open_rejects, print_rejects
+from producers.commands.import_states import read_state
+from producers.terminal.exits import USAGE, explained, fail, notify
+from schemas.import_types import IMPORT_TYPES
+
+if TYPE_CHECKING:
+    from producers.kafka.reject_log import Reject
+    from schemas.records import ImportState
+
+_PRINTED_REJECTS = 20
+
+
+def errors(
+    import_id: Id,
+    output: Annotated[
+        Path | None, typer.Option(help="Fichier .csv, .xlsx ou .jsonl à écrire.")
+    ] = None,
+    file: Original = None,
+) -> None:
+    """Montre les lignes rejetées d'un import, ou les écrit dans un fichier à corriger.
+
+    Avec elles, celles qu'une annulation a laissées de côté.
+    """
+    from producers.reports.error_report import FORMATS
+
+    with explained():
+        if output is not None and output.suffix.lower() not in FORMATS:
+            fail(USAGE, "usage", f"--output : un fichier {', '.join(FORMATS)}.")
+        state = read_state(import_id)
+        with open_rejects(state, patience_seconds=3.0) as rejects:
+            if output is None:
+                shown = sorted(islice(rejects, _PRINTED_REJECTS), key=lambda r: r.line or 0)
+                print_rejects(shown)
+                count = len(shown) + sum(1 for _ in rejects)
+                if count > len(shown):
+                    print(
+                        f"… et {count - len(shown)} autres : "
+                        f"foxstream errors {import_id} --output erreurs.csv"
+                    )
+            else:
+                count = _write_report(output, state, rejects, file)
+        if state["parked"]:
+            notify(
+                f"{state['parked']} autres lignes attendent leur ligne parente ; elles seront écrites "
+                f"quand elle arrivera. Pour les voir : foxstream-worker parked {import_id}"
+            )
+        late = state["rejected"] + state["cancelled"] - count
+        if late > 0:
+            notify(
+                f"{late} lignes rejetées ne sont pas encore publiées : recommencez dans un instant."
+            )
+
+
+def template(
+    type_: Annotated[
+        str, typer.Argument(metavar="TYPE", help=f"Type d'import : {', '.join(IMPORT_TYPES)}.")
+    ],
+    output: Annotated[Path | None, typer.Option(help="Fichier .csv ou .xlsx à écrire.")] = None,
+) -> None:
+    """Donne un fichier à remplir : toutes les colonnes d'un type d'import, dans l'ordre."""
+    from producers.reports.template_file import FORMATS, header_line, write
+
+    with explained():
+        import_type = import_type_of(type_)
+        if output is None:
+            print(header_line(import_type))
+            return
+        if output.suffix.lower() not in FORMATS:
+            fail(USAGE, "usage", f"--output : un fichier {', '.join(FORMATS)}.")
+        write(output, import_type)
+        print(f"Modèle écrit dans {output}")
+
+
+def _write_report(
+    path: Path, state: "ImportState", rejects: "Iterator[Reject]", file: Path | None
+) -> int:
+    from producers.imports.retry import Rest, unread_rows
+    from producers.reports.error_report import report, write
+    from producers.settings import settings
+    from schemas.codec.framing import Decoder
+
+    record = str(IMPORT_TYPES[state["import_type"]].topic.record)
+    rest = Rest.of(state, file)
+    if rest.trouble:
+        notify(rest.trouble)
+    with settings().registry() as registry:
+        content = report(
+            state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)
+        )
+    count = write(path, content, state["options"].get("delimiter") or ",")
+    print(f"{count} lignes à corriger ou à reprendre écrites dans {path}")
+    return count

@@ -1,0 +1,45 @@
+"""A field of an import type, and the kinds of values that fields have."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "text",  # any text
+    "name",  # a text with more in it than dashes, dots and spaces
+    "slugged",  # a name that has a slug, of SLUG_LENGTH characters at most
+    "siren",  # 9 digits
+    "siret",  # 14 digits
+    "postal_code",  # 5 digits
+    "postal_codes",  # several of them
+    "departement",  # 2 or 3 characters, such as 01, 2A, 971
+    "naf",  # 62.01Z
+    "phone",
+    "email",
+    "url",
+    "boolean",
+    "integer",  # 0 or more
+    "latitude",  # degrees
+    "longitude",  # degrees
+]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a file and of its table.
+
+    `aliases` are other headers that name it, compared without case, accents and punctuation.
+    `chains` are headers of public registers, "a > b > c + d": if column a is blank, b is read,
+    then c and d joined by a space; b, c and d beside a are not a second column for the field. In
+    "a + b > c", b must be there and a may.
+    A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
+    that is not given is the beginning of the field `taken_from`, if that is given.
+    """
+
+    name: str
+    kind: Kind
+    aliases: tuple[str, ...] = ()
+    max_length: int | None = None
+    required: bool = False
+    strict: bool = False
+    chains: tuple[str, ...] = ()
+    taken_from: str | None = None

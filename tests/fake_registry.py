@@ -33,7 +33,7 @@ class FakeRegistry:
     def answer(self, path: str) -> Answer:
         self.asked.append(path)
         self.gate.wait()
-        return self.trouble or self._answer(unquote(path).strip("/").split("/"))
+        return self.trouble or self._answer([unquote(part) for part in path.strip("/").split("/")])
 
     def _answer(self, path: Sequence[str]) -> Answer:
         found: Any = None

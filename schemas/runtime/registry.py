@@ -8,9 +8,11 @@ import json
 import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     import httpx
+from schemas.codec.references import inlined
 from schemas.codec.schema import Schema, SchemaUnknownError
 
 Value = TypeVar("Value")
@@ -18,13 +20,16 @@ Value = TypeVar("Value")
 DENIED = (401, 403)
 
 
-UNKNOWN = {(404, 40401), (404, 40402), (404, 40403)}
+UNKNOWN = ((404, 40401), (404, 40402), (404, 40403))
 """Status and `error_code` of a registry that lacks the subject, the version or the schema.
 
 Any other 404 comes from something in front of the registry, and says nothing about a schema.
 """
 
 INCOMPATIBLE = 409
+
+MOST_REFERENCES = 50
+"""Schemas that one schema may refer to, through others too: each is a request."""
 
 LARGEST_ANSWER = 8 << 20
 """In bytes. Confluent's registry accepts schemas of up to 1 MB."""
@@ -83,13 +88,55 @@ class Registry:
             raise self._nonsense()
 
     def schema(self, schema_id: int) -> Schema:
-        """The schema with this id. Raises SchemaUnknownError, also if it is not Avro."""
-        text = self._ask("schema", str, "GET", f"/schemas/ids/{schema_id}")
+        """The schema with this id, and within it all that it refers to.
+
+        Raises SchemaUnknownError, also if it is not Avro, or refers to too much.
+        """
+        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        schema, references = self._avro(answer), self._references(answer)
+        if not references:
+            return schema
         try:
-            parsed: Schema = json.loads(text)
+            return inlined(schema, self._referenced(references))
+        except (TypeError, AttributeError, RecursionError) as error:
+            raise SchemaUnknownError(
+                "the schema and those that it refers to are not Avro"
+            ) from error
+
+    def _avro(self, answer: Any) -> Schema:
+        text = self._member(answer, "schema", str)
+        kind = answer.get("schemaType") or "AVRO"
+        try:
+            if kind == "AVRO":
+                schema: Schema = json.loads(text)
+                return schema
         except (ValueError, RecursionError) as error:
-            raise SchemaUnknownError(f"schema {schema_id} is not Avro") from error
-        return parsed
+            raise SchemaUnknownError("the schema is not JSON") from error
+        raise SchemaUnknownError(f"the schema is {kind}, not Avro")
+
+    def _references(self, answer: Any) -> list[tuple[str, int]]:
+        """Subjects and versions that a schema refers to."""
+        references = answer.get("references") or []
+        try:
+            return [(str(each["subject"]), int(each["version"])) for each in references]
+        except (TypeError, KeyError, ValueError) as error:
+            raise self._nonsense() from error
+
+    def _referenced(self, references: list[tuple[str, int]]) -> list[Schema]:
+        """The schemas of these subjects and versions, and of those that they refer to."""
+        found: dict[tuple[str, int], Schema] = {}
+        left = list(references)
+        while left:
+            subject, version = reference = left.pop()
+            if reference in found:
+                continue
+            if len(found) == MOST_REFERENCES:
+                raise SchemaUnknownError(f"the schema refers to more than {MOST_REFERENCES} others")
+            path = f"/subjects/{quote(subject, safe='')}/versions/{version}"
+            answer = self._call("GET", path)
+            found[reference] = self._avro(answer)
+            left += self._references(answer)
+        return list(found.values())
 
     def schema_id(self, subject: str, schema: Schema) -> int:
         """The id under which `subject` holds exactly `schema`. Raises SchemaUnknownError."""
@@ -106,8 +153,9 @@ class Registry:
     def _ask(
         self, member: str, kind: type[Value], method: str, path: str, body: Schema | None = None
     ) -> Value:
-        """A member of the answer."""
-        answer = self._call(method, path, body)
+        return self._member(self._call(method, path, body), member, kind)
+
+    def _member(self, answer: Any, member: str, kind: type[Value]) -> Value:
         value = answer.get(member) if isinstance(answer, dict) else None
         if type(value) is not kind:
             raise self._nonsense()

@@ -25,7 +25,11 @@ class Topics:
     longest: int = 1000
 
     async def send(
-        self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
     ) -> int:
         if topic in self.refused:
             raise TimeoutError

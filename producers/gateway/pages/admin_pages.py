@@ -49,6 +49,7 @@ _CODES = {
     "key-mismatch": "clé de message fausse",
     "partition-mismatch": "message dans la mauvaise partition",
     "observed-in-future": "date d'observation dans le futur",
+    "observed-too-early": "date d'observation trop ancienne",
     "out-of-range": "valeur hors limites",
     "encoding": "caractères refusés par la base",
     "refused": "ligne refusée par la base",

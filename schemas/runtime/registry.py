@@ -5,7 +5,9 @@ httpx is loaded by the first client: the errors and names of this module are use
 """
 
 import json
+import logging
 import ssl
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     import httpx
 from schemas.codec.references import inlined
 from schemas.codec.schema import Schema, SchemaUnknownError
+from schemas.runtime.schema_cache import SchemaCache
+
+_LOGGER = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -30,6 +35,10 @@ INCOMPATIBLE = 409
 
 MOST_REFERENCES = 50
 """Schemas that one schema may refer to, through others too: each is a request."""
+
+AWAY_SECONDS = 5.0
+"""After a failure what the cache holds is not asked for that long: a registry that hangs would hold
+up each question for the whole timeout."""
 
 LARGEST_ANSWER = 8 << 20
 """In bytes. Confluent's registry accepts schemas of up to 1 MB."""
@@ -51,7 +60,8 @@ class Registry:
     """A client of one registry, for any number of threads.
 
     `credentials` are the name and password of basic authentication. No request takes much longer
-    than `timeout_seconds`.
+    than `timeout_seconds`. What `cache` holds is used while the registry cannot be reached; one that
+    denies us is not replaced by it.
     """
 
     def __init__(
@@ -61,11 +71,14 @@ class Registry:
         timeout_seconds: float = 5.0,
         tls: ssl.SSLContext | None = None,
         credentials: tuple[str, str] | None = None,
+        cache: SchemaCache | None = None,
     ) -> None:
         import httpx
 
         self.url = url
         self._timeout_seconds = timeout_seconds
+        self._cache = cache
+        self._away_until = 0.0
         self._http = httpx.Client(
             base_url=url,
             timeout=timeout_seconds,
@@ -92,6 +105,10 @@ class Registry:
 
         Raises SchemaUnknownError, also if it is not Avro, or refers to too much.
         """
+        whole: Schema = self._known(lambda: self._schema(schema_id), "schema", schema_id)
+        return whole
+
+    def _schema(self, schema_id: int) -> Schema:
         answer = self._call("GET", f"/schemas/ids/{schema_id}")
         schema, references = self._avro(answer), self._references(answer)
         if not references:
@@ -140,7 +157,10 @@ class Registry:
 
     def schema_id(self, subject: str, schema: Schema) -> int:
         """The id under which `subject` holds exactly `schema`. Raises SchemaUnknownError."""
-        return self._ask("id", int, "POST", f"/subjects/{subject}", _body(schema))
+        path = f"/subjects/{subject}"
+        ask = lambda: self._ask("id", int, "POST", path, _body(schema))  # noqa: E731
+        found: int = self._known(ask, "id", subject, schema)
+        return found
 
     def register(self, subject: str, schema: Schema) -> int:
         """Holds `subject` to BACKWARD, then adds `schema` to it; raises IncompatibleSchemaError.
@@ -149,6 +169,34 @@ class Registry:
         """
         self._call("PUT", f"/config/{subject}", {"compatibility": "BACKWARD"})
         return self._ask("id", int, "POST", f"/subjects/{subject}/versions", _body(schema))
+
+    def _known(self, ask: Callable[[], Any], *question: Any) -> Any:
+        """What the registry answers, else what it answered before."""
+        if self._cache is None:
+            return ask()
+        before = self._cache.get(*question)
+        if before is not None and monotonic() < self._away_until:
+            return before
+        try:
+            answer = ask()
+        except RegistryDeniedError:
+            raise
+        except RegistryUnavailableError as error:
+            if before is None:
+                raise
+            self._away_until = monotonic() + AWAY_SECONDS
+            _LOGGER.warning(
+                "the schema registry is away; a schema is known from before",
+                extra={"action": "schema_known", "error": str(error)},
+            )
+            return before
+        if before not in (None, answer):
+            _LOGGER.warning(
+                "the schema registry answers otherwise than before: was it restored?",
+                extra={"action": "schema_changed", "question": repr(question)[:200]},
+            )
+        self._cache.keep(answer, *question)
+        return answer
 
     def _ask(
         self, member: str, kind: type[Value], method: str, path: str, body: Schema | None = None

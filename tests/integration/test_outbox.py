@@ -35,7 +35,7 @@ class Topics:
             raise TimeoutError
         if len(value or b"") > self.longest:
             raise MessageSizeTooLargeError
-        self.sent.append((topic, value, dict(headers)))
+        self.sent.append((topic, value, {name: text or b"" for name, text in headers}))
         return len(self.sent)
 
     def of(self, topic: str) -> list[tuple[bytes | None, dict[str, bytes]]]:

@@ -91,7 +91,11 @@ class Encoder:
 
     def __init__(self, record: str, schema_id: int) -> None:
         self._schema = fastavro.parse_schema(load(record))
-        self._prefix = _HEADER.pack(0, schema_id)
+        self.schema_id = schema_id
+
+    @property
+    def _prefix(self) -> bytes:
+        return _HEADER.pack(0, self.schema_id)
 
     @cached_property
     def _write_columns(self) -> Write:
@@ -121,16 +125,21 @@ class Encoder:
 class _Decoder(ABC, Generic[Decoded]):
     """Values of one schema, whichever compatible schema they were written with.
 
-    The source is queried once per schema id, and its own errors are raised (a registry that is down
+    `own_id` is the id of our own schema, if it is known: nothing is asked about it. The source is queried once per schema id, and its own errors are raised (a registry that is down
     says nothing about the bytes).
     """
 
-    def __init__(self, record: str, source: SchemaSource) -> None:
+    def __init__(self, record: str, source: SchemaSource, own_id: int | None = None) -> None:
         self._schema = load(record)
         self._reader_schema = fastavro.parse_schema(self._schema)
         self._form = reading_form(self._reader_schema)
         self._source = source
         self._known: dict[bytes, Reader] = {}
+        self._forms: dict[bytes, Any] = {}
+        """What the known prefixes mean."""
+        if own_id is not None:
+            prefix = _HEADER.pack(0, own_id)
+            self._known[prefix], self._forms[prefix] = self._own, self._form
 
     @cached_property
     def _own(self) -> Reader:
@@ -191,13 +200,29 @@ class _Decoder(ABC, Generic[Decoded]):
         if prefix in refused:
             raise refused[prefix]
         try:
-            self._known[prefix] = self._reader(prefix)
+            self._forms[prefix], self._known[prefix] = self._look_up(prefix)
         except DecodeError as error:
             refused[prefix] = error
             raise
         return self._known[prefix]
 
-    def _reader(self, prefix: bytes) -> Reader:
+    def recheck(self) -> list[int]:
+        """Asks the source again for all that is known; the ids that mean something else than before.
+
+        What the source lost stays known: values that were written with it are there still. Raises
+        what the source raises if it cannot answer.
+        """
+        changed = []
+        for prefix, form in list(self._forms.items()):
+            with suppress(DecodeError):
+                now, reader = self._look_up(prefix)
+                if now != form:
+                    self._forms[prefix], self._known[prefix] = now, reader
+                    changed.append(int(_HEADER.unpack(prefix)[1]))
+        return changed
+
+    def _look_up(self, prefix: bytes) -> tuple[Any, Reader]:
+        """What a prefix means, as reading_form, and what reads the values behind it."""
         if len(prefix) < _HEADER.size or prefix[0] != 0:
             raise _UNFRAMED
         schema_id: int = _HEADER.unpack(prefix)[1]
@@ -213,11 +238,15 @@ class _Decoder(ABC, Generic[Decoded]):
             writer = fastavro.parse_schema(written)
         except Exception as error:  # whatever a foreign schema makes fastavro raise
             raise DecodeError("unknown-schema", f"schema {schema_id} is not Avro") from error
-        if reading_form(writer) == self._form:
-            return self._own
+        form = reading_form(writer)
+        if form == self._form:
+            return form, self._own
         if other := _other_record(writer, self._reader_schema):
-            return _refusing(other)
-        return _resolving_reader(writer, self._reader_schema, self._own)
+            return form, _refusing(other)
+        return form, _resolving_reader(writer, self._reader_schema, self._own)
+
+
+AnyDecoder = _Decoder[Any]
 
 
 class Decoder(_Decoder[Record]):

@@ -1,5 +1,7 @@
 """Fixtures live in modules of their own, by subject."""
 
+import os
+
 from hypothesis import settings
 
 from tests.examples import examples
@@ -14,6 +16,9 @@ pytest_plugins = [
     "tests.fix_secured",
     "tests.reruns",
 ]
+
+# A test that is about what is kept of the registry has a folder of its own.
+os.environ["FOX_SCHEMA_CACHE"] = ""
 
 # The same examples at every run: what a change breaks is the change's doing.
 settings.register_profile("suite", derandomize=True, max_examples=examples(100))

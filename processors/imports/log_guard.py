@@ -16,6 +16,7 @@ import structlog
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
+from processors.kafka.schema_lookups import looked_up
 from processors.rows.accounting import positions
 from processors.rows.batch_loop import BatchLoop
 from schemas.codec.framing import DecodeError
@@ -33,7 +34,8 @@ class LogGuard(BatchLoop):
 
     async def _write(self, batch: Batch) -> None:
         """Marks imports whose last state in the batch is older than the one in PostgreSQL."""
-        last = self._last(batch)
+        known = self._decoder.knows(record.value for record in batch.records)
+        last = self._last(batch) if known else await looked_up(self._last, batch)
         async with transaction(self._pool) as connection:
             await positions.advance(connection, batch)
             if not last:

@@ -27,6 +27,7 @@ from processors.imports.facts import ImportFacts, read_facts
 from processors.imports.state import SITE_STATUS, State, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
+from processors.kafka.schema_lookups import looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.accounting.sqlstate import is_transient
 from processors.rows.batch_loop import process_batch
@@ -123,7 +124,8 @@ class Tracker:
 
     async def _write(self, batch: Batch) -> set[UUID]:
         """Writes a batch of events; returns the ids of their imports."""
-        events, rejected = await asyncio.to_thread(self._decode, batch)
+        known = self._decoder.knows(record.value for record in batch.records)
+        events, rejected = await (asyncio.to_thread if known else looked_up)(self._decode, batch)
         async with transaction(self._pool) as connection:
             topic_id = await positions.advance(connection, batch)
             for event in events:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes]]], Awaitable[int]]
+Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes | None]]], Awaitable[int]]
 """Topic, key, value and headers to the offset, once all in-sync replicas have the record."""
 
 
@@ -11,7 +11,7 @@ def sender(app: Any) -> Send:
     """Publishes through `app`, which must be started. Partitions as Java's default does: murmur2."""
 
     async def send(
-        topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+        topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
     ) -> int:
         producer = await app.maybe_start_producer()
         metadata = await producer.send_and_wait(topic, key, value, None, None, headers)

@@ -5,7 +5,6 @@ again here they would be dropped as replays.
 """
 
 import json
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, Decoder, SchemaSource
 from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import TOPICS
+from schemas.values.stored import headers_of
 
 _SQL = load("processors.operator", "upstream_rejects.sql")
 
@@ -64,7 +64,7 @@ class StoredReject:
     appended_at: datetime
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, str]]
+    headers: list[tuple[str, str | None]]
     import_id: UUID | None
     line: int | None
     sheet: str | None
@@ -76,14 +76,14 @@ class StoredReject:
     discarded_why: str | None
 
     @cached_property
-    def own_headers(self) -> list[tuple[str, bytes]]:
+    def own_headers(self) -> list[tuple[str, bytes | None]]:
         """The headers that its sender gave it."""
-        return [(name, b64decode(value)) for name, value in self.headers]
+        return headers_of(self.headers)
 
     @property
     def attempt(self) -> int:
         """How often this record has been rejected, by the header that a replay gives it."""
-        attempt = dict(self.own_headers).get(ATTEMPT, b"1")
+        attempt = dict(self.own_headers).get(ATTEMPT) or b"1"
         return int(attempt) if attempt.isdigit() and len(attempt) < 6 else 1
 
     @property

@@ -10,7 +10,6 @@ no value, and its id in the header `ingest.settles`.
 
 import asyncio
 import json
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from processors.rows.accounting.sqlstate import is_transient
 from processors.rows.accounting.written import Written
 from schemas.codec.framing import NAMESPACE, Encoder
 from schemas.topics import IMPORT_EVENTS, REJECTS
+from schemas.values.stored import headers_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ SWEEP_SECONDS = 2.0
 
 
 class UnpublishedReject(TypedDict):
-    """A row of the statement `unpublished`. Values of `headers` are base64."""
+    """A row of the statement `unpublished`. Values of `headers` are base64, or None."""
 
     id: UUID
     topic: str
@@ -55,7 +55,7 @@ class UnpublishedReject(TypedDict):
     appended_at: datetime
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, str]]
+    headers: list[tuple[str, str | None]]
     import_id: UUID | None
     line: int | None
     sheet: str | None
@@ -210,14 +210,13 @@ def _key(row: UnpublishedReject) -> bytes:
     return str(row["import_id"] or row["topic"]).encode()
 
 
-def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes]]:
+def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes | None]]:
     """Headers of a reject: the record's own, then why it was rejected.
 
     With the names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) if it has one, so
     that its tools work; others are our own. Only `ingest.errors` contains values of the row.
     """
-    for name, value in row["headers"]:
-        yield name, b64decode(value)
+    yield from headers_of(row["headers"])
     faults = row["faults"]
     reasons: dict[str, object] = {
         "__connect.errors.topic": row["topic"],

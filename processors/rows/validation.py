@@ -1,10 +1,12 @@
 """Turns each record of a batch into a row to write or a reject with all its faults."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from itertools import compress
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from confluent_kafka import murmur2
 
 from processors.rows.model import NO_ROWS, Reject, RejectedLine, Rows, Validated
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
 
     from processors.kafka.batch import Batch
 
+log = structlog.get_logger(__name__)
+
 _MILLISECOND = timedelta(milliseconds=1)
+
+EARLIEST_MS = (datetime(1973, 1, 1, tzinfo=UTC) - EPOCH) // _MILLISECOND
+"""The beginning of the SIRENE register. Seconds that are taken for milliseconds lie before it, and so
+does what a client writes for a time that it does not have: 0, -1, the year 1."""
+
+CREATE_TIME = 0
+"""Timestamp type of a topic that keeps the senders' time (Kafka, `message.timestamp.type`)."""
 
 FUTURE_MS = 5 * 60 * 1000
 """How far an observation may lie ahead of the time at which Kafka appended its record."""
@@ -71,10 +82,12 @@ def validate(
     }
     keys = import_type.keys(columns)
     times = _times(observed, records)
-    for i, misplaced in _misplaced(import_type, keys, partitions, records):
-        faults.setdefault(i, [misplaced])
-    for i, ahead in _ahead(observed, times, records):
-        faults.setdefault(i, [ahead])
+    for i, found in chain(
+        _misplaced(import_type, keys, partitions, records),
+        _ahead(observed, times, records),
+        _early(observed, times),
+    ):
+        faults.setdefault(i, [found])
     rejects += [_reject(records[i], lineages[i], faults[i]) for i in sorted(faults)]
     rows = _rows(
         records, keys, lineages, times, {name: columns[name] for name in import_type.field}
@@ -174,11 +187,48 @@ def _misplaced(
 def _ahead(
     observed: Sequence[datetime | None], times: Sequence[int], records: "Sequence[ConsumerRecord]"
 ) -> Iterator[tuple[int, Fault]]:
+    if records[0].timestamp_type == CREATE_TIME:  # the sender's clock cannot check itself
+        _warn_of_create_time(records[0].topic)
+        latest = (datetime.now(UTC) - EPOCH) // _MILLISECOND + FUTURE_MS
+        for i, ms in enumerate(times) if max(times) > latest else ():
+            if ms > latest:
+                yield i, _FUTURE
+        return
     for i, moment in enumerate(observed) if any(observed) else ():
         if moment is not None and times[i] - records[i].timestamp > FUTURE_MS:
             yield i, _FUTURE
 
 
+def _early(
+    observed: Sequence[datetime | None], times: Sequence[int]
+) -> Iterator[tuple[int, Fault]]:
+    """Rows that would lose to any other row of their key, and nobody would notice."""
+    for i, ms in enumerate(times) if min(times) < EARLIEST_MS else ():
+        if ms < EARLIEST_MS:
+            yield i, _UNDATED if observed[i] is None else _EARLY
+
+
+@cache
+def _warn_of_create_time(topic: str) -> None:
+    log.warning(
+        "topic keeps the senders' time: rows without observed_at are as old as their sender's clock "
+        "says. Set message.timestamp.type=LogAppendTime",
+        action="create_time", topic=topic,
+    )  # fmt: skip
+
+
+_EARLY = Fault(
+    "observed_at",
+    "observed-too-early",
+    "La date d'observation est antérieure à 1973 : l'émetteur l'écrit sans doute en secondes, il la "
+    "faut en millisecondes.",
+)
+_UNDATED = Fault(
+    None,
+    "observed-too-early",
+    "La ligne n'a pas de date d'observation et l'horodatage de l'enregistrement est antérieur à "
+    "1973 : réglez le topic sur message.timestamp.type=LogAppendTime.",
+)
 _FUTURE = Fault(
     "observed_at",
     "observed-in-future",
@@ -192,7 +242,9 @@ _FOREIGN_KEY = Fault(
 _FOREIGN_PARTITION = Fault(
     None,
     "partition-mismatch",
-    "La ligne n'est pas dans la partition de sa clé : réglez l'émetteur sur partitioner=murmur2_random.",
+    "La ligne n'est pas dans la partition de sa clé, par le murmur2 de Java. librdkafka : "
+    "partitioner=murmur2_random ; sarama : NewCustomPartitioner(WithAbsFirst(), "
+    "WithCustomHashFunction(murmur2)) ; KafkaJS : createPartitioner: Partitioners.DefaultPartitioner.",
 )
 
 
@@ -242,7 +294,7 @@ def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> 
                 first = (datetime.fromisoformat((value or b"").decode()) - EPOCH) // _MILLISECOND
             except (ValueError, TypeError):  # not a time, or without a time zone
                 continue
-            if 0 <= first <= timestamp:
+            if EARLIEST_MS <= first <= timestamp:
                 return first
     return timestamp
 

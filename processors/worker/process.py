@@ -24,6 +24,7 @@ from processors.monitoring.health import Health
 from processors.monitoring.http import served
 from processors.monitoring.server_checks import Ask, Servers
 from processors.settings import Settings
+from processors.worker.schema_watch import SchemaWatch
 from processors.worker.topology import KINDS, World
 from schemas.codec.schema import SchemaUnknownError
 from schemas.runtime import error_reports
@@ -68,10 +69,15 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     ):
         log.info("metrics are served", action="metrics_served", port=port)
         async with open_pool(database_url, CONNECTIONS, settings.session_seconds) as pool:
-            apps = _apps(World(settings, pool, registry, identities, health, spans), kinds)
+            world = World(settings, pool, registry, identities, health, spans)
+            apps = _apps(world, kinds)
+            schemas = SchemaWatch(registry, world.decoders, world.writers)
             try:
                 async with _meanwhile(
-                    health.run(), servers.watch(), certificates.watch(_endpoints(settings))
+                    health.run(),
+                    servers.watch(),
+                    certificates.watch(_endpoints(settings)),
+                    schemas.run(),
                 ):
                     try:
                         await asyncio.gather(*(app.start() for app in apps))

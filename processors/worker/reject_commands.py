@@ -58,7 +58,9 @@ def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None
         record = upstream_rejects.decoded(found, settings.topic_prefix, registry)
     document = {
         **found.document(),
-        "headers": [[n, upstream_rejects.readable(v)] for n, v in found.own_headers],
+        "headers": [
+            [n, None if v is None else upstream_rejects.readable(v)] for n, v in found.own_headers
+        ],
         "record": record,
         "value": found.value and found.value.hex(),
     }

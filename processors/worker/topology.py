@@ -6,11 +6,12 @@ partitions of another. One process may run several kinds.
 
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 from faust.types import TP
@@ -45,7 +46,9 @@ from processors.texts import stage_config
 from processors.texts.requests.intake import Requests, Results
 from processors.texts.requests.publisher import StoredPublisher
 from processors.texts.stage import CaughtUp, Parts, Stage
-from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
+from processors.worker.schema_watch import Writing
+from schemas.codec.framing import AnyDecoder, Decoder, Encoder, RowDecoder, load
+from schemas.codec.schema import SchemaUnknownError
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
 from schemas.runtime.registry import Registry
 from schemas.runtime.traces import BatchSpans
@@ -60,6 +63,8 @@ from schemas.topics import (
     STATS,
     Topic,
 )
+
+Watched = TypeVar("Watched", bound=AnyDecoder)
 
 SEEK_SESSIONS = 2
 """Longest seek, in session timeouts: locks of a dead worker are released before."""
@@ -85,6 +90,8 @@ class World:
     identities: Mapping[str, Identity]
     health: Health = field(default_factory=Health)
     spans: BatchSpans = field(default_factory=partial(BatchSpans, None))
+    decoders: list[AnyDecoder] = field(default_factory=list)
+    writers: list[Writing] = field(default_factory=list)
 
     def name(self, topic: Topic) -> str:
         return self.settings.topic_prefix + topic.name
@@ -100,11 +107,27 @@ class World:
         """Writes values of `topic`, under the id that its schema is registered with."""
         assert topic.record is not None  # noqa: S101 - of topics of our own making
         subject = f"{self.name(topic)}-value"
-        return Encoder(topic.record, self.registry.schema_id(subject, load(topic.record)))
+        schema_id = self.registry.schema_id(subject, load(topic.record))
+        encoder = Encoder(topic.record, schema_id)
+        self.writers.append(Writing(subject, topic.record, encoder))
+        return encoder
 
     def decoder(self, topic: Topic) -> Decoder:
-        assert topic.record is not None  # noqa: S101
-        return Decoder(topic.record, self.registry)
+        return self._watched(Decoder, topic)
+
+    def row_decoder(self, topic: Topic) -> RowDecoder:
+        return self._watched(RowDecoder, topic)
+
+    def _watched(self, kind: type[Watched], topic: Topic) -> Watched:
+        """Knows the newest schema of its topic from the start, if it is registered."""
+        assert topic.record is not None  # noqa: S101 - of topics of our own making
+        own_id = None
+        with suppress(SchemaUnknownError):
+            subject = f"{self.name(topic)}-value"
+            own_id = self.registry.schema_id(subject, load(topic.record))
+        decoder = kind(topic.record, self.registry, own_id)
+        self.decoders.append(decoder)
+        return decoder
 
 
 def rows(world: World) -> faust.App:
@@ -160,7 +183,7 @@ def _validators(world: World) -> dict[str, Validator]:
     return {
         name: Validator(
             target.import_type,
-            RowDecoder(str(target.import_type.topic.record), world.registry),
+            world.row_decoder(target.import_type.topic),
             world.identities[world.name(target.import_type.topic)].partitions,
             world.settings.import_luhn,
         )

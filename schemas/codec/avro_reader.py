@@ -262,7 +262,12 @@ def _long_text(data: bytes, p: int) -> tuple[int, int]:
 
 
 def _millis(value: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=value)
+    try:
+        return EPOCH + timedelta(milliseconds=value)
+    except OverflowError:
+        raise ValueError(
+            f"{value} is not a time in milliseconds; microseconds or nanoseconds?"
+        ) from None
 
 
 def _fail() -> None:

@@ -7,8 +7,9 @@ Avro binary encoding. Any bytes give either a record or a DecodeError, nothing e
 import json
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache, cached_property
 from importlib import resources
 from io import BytesIO
@@ -26,6 +27,7 @@ from schemas.codec.avro_reader import (
     compile_rows_reader,
 )
 from schemas.codec.avro_writer import Columns, Write, column_writer
+from schemas.codec.canonical import reading_form
 from schemas.codec.schema import Schema, SchemaUnknownError
 
 Record = dict[str, Any]
@@ -46,6 +48,14 @@ class DecodeError(ValueError):
 
 
 _OVERRUN = DecodeError("undecodable", "the record does not end where it should")
+_UNFRAMED = DecodeError("undecodable", "the value is not Avro in Confluent's framing")
+_EIGHT_BYTES = DecodeError(
+    "undecodable",
+    "the value looks like Apicurio's own framing, with an id of 8 bytes: set its serializer to "
+    "apicurio.registry.as-confluent=true and apicurio.registry.use-id=contentId",
+)
+"""Ids begin at 1. An id of 8 bytes is most often Apicurio's globalId, which its Confluent API does
+not know: the contentId of the same number may be of another schema."""
 
 
 class SchemaSource(Protocol):
@@ -81,7 +91,11 @@ class Encoder:
 
     def __init__(self, record: str, schema_id: int) -> None:
         self._schema = fastavro.parse_schema(load(record))
-        self._prefix = _HEADER.pack(0, schema_id)
+        self.schema_id = schema_id
+
+    @property
+    def _prefix(self) -> bytes:
+        return _HEADER.pack(0, self.schema_id)
 
     @cached_property
     def _write_columns(self) -> Write:
@@ -111,15 +125,21 @@ class Encoder:
 class _Decoder(ABC, Generic[Decoded]):
     """Values of one schema, whichever compatible schema they were written with.
 
-    The source is queried once per schema id, and its own errors are raised (a registry that is down
+    `own_id` is the id of our own schema, if it is known: nothing is asked about it. The source is queried once per schema id, and its own errors are raised (a registry that is down
     says nothing about the bytes).
     """
 
-    def __init__(self, record: str, source: SchemaSource) -> None:
+    def __init__(self, record: str, source: SchemaSource, own_id: int | None = None) -> None:
         self._schema = load(record)
         self._reader_schema = fastavro.parse_schema(self._schema)
+        self._form = reading_form(self._reader_schema)
         self._source = source
         self._known: dict[bytes, Reader] = {}
+        self._forms: dict[bytes, Any] = {}
+        """What the known prefixes mean."""
+        if own_id is not None:
+            prefix = _HEADER.pack(0, own_id)
+            self._known[prefix], self._forms[prefix] = self._own, self._form
 
     @cached_property
     def _own(self) -> Reader:
@@ -162,6 +182,9 @@ class _Decoder(ABC, Generic[Decoded]):
                 continue
             try:
                 record, reached = read(data, text, start + size)
+            except DecodeError as error:
+                results.append(error)
+                continue
             except Exception as error:  # noqa: BLE001
                 # Damaged bytes make a reader raise whatever they lead it to: EOFError, IndexError,
                 # UnicodeDecodeError, OverflowError, MemoryError and more.
@@ -177,29 +200,53 @@ class _Decoder(ABC, Generic[Decoded]):
         if prefix in refused:
             raise refused[prefix]
         try:
-            self._known[prefix] = self._reader(prefix)
+            self._forms[prefix], self._known[prefix] = self._look_up(prefix)
         except DecodeError as error:
             refused[prefix] = error
             raise
         return self._known[prefix]
 
-    def _reader(self, prefix: bytes) -> Reader:
+    def recheck(self) -> list[int]:
+        """Asks the source again for all that is known; the ids that mean something else than before.
+
+        What the source lost stays known: values that were written with it are there still. Raises
+        what the source raises if it cannot answer.
+        """
+        changed = []
+        for prefix, form in list(self._forms.items()):
+            with suppress(DecodeError):
+                now, reader = self._look_up(prefix)
+                if now != form:
+                    self._forms[prefix], self._known[prefix] = now, reader
+                    changed.append(int(_HEADER.unpack(prefix)[1]))
+        return changed
+
+    def _look_up(self, prefix: bytes) -> tuple[Any, Reader]:
+        """What a prefix means, as reading_form, and what reads the values behind it."""
         if len(prefix) < _HEADER.size or prefix[0] != 0:
-            raise DecodeError("undecodable", "the value is not Avro in Confluent's framing")
+            raise _UNFRAMED
         schema_id: int = _HEADER.unpack(prefix)[1]
+        if schema_id == 0:
+            raise _EIGHT_BYTES
         try:
             written = self._source.schema(schema_id)
         except SchemaUnknownError as error:
             raise DecodeError(
-                "unknown-schema", f"the registry holds no schema {schema_id}"
+                "unknown-schema", f"the registry holds no schema {schema_id}: {error}"
             ) from error
         try:
             writer = fastavro.parse_schema(written)
         except Exception as error:  # whatever a foreign schema makes fastavro raise
             raise DecodeError("unknown-schema", f"schema {schema_id} is not Avro") from error
-        if writer == self._reader_schema:
-            return self._own
-        return _resolving_reader(writer, self._reader_schema, self._own)
+        form = reading_form(writer)
+        if form == self._form:
+            return form, self._own
+        if other := _other_record(writer, self._reader_schema):
+            return form, _refusing(other)
+        return form, _resolving_reader(writer, self._reader_schema, self._own)
+
+
+AnyDecoder = _Decoder[Any]
 
 
 class Decoder(_Decoder[Record]):
@@ -261,12 +308,56 @@ def _resolving_reader(writer: Any, reader: Any, own: Reader) -> Reader:
     a UUID. What survives our own schema has our own types.
     """
     resolve = _fastavro_reader(writer, reader)
+    local_times = any(str(kind).startswith("local-timestamp-") for kind in _logical_types(writer))
 
     def read(data: bytes, text: str, start: int) -> tuple[Any, int]:
         record, end = resolve(data, text, start)
+        if local_times:
+            _refuse_local_times(record)
         buffer = BytesIO()
         fastavro.schemaless_writer(buffer, reader, record)
         again = buffer.getvalue()
         return own(again, again.decode("latin-1"), 0)[0], end
 
     return read
+
+
+def _other_record(writer: Any, reader: Any) -> str | None:
+    """Why no value of `writer` is one of `reader`: a record of another name, or not a record."""
+    if isinstance(writer, list):
+        return None  # the value says which
+    kind = writer["type"] if isinstance(writer, dict) else writer
+    if kind != "record":
+        return f"the schema of the value is {kind!r}, not the record {reader['name']}"
+    names = {reader["name"].rpartition(".")[2], *reader.get("aliases", ())}
+    if names & {writer["name"], writer["name"].rpartition(".")[2]}:
+        return None
+    return f"the value is a record {writer['name']}, and this topic takes {reader['name']}"
+
+
+def _refusing(reason: str) -> Reader:
+    def read(_: bytes, __: str, ___: int) -> tuple[Any, int]:
+        raise DecodeError("undecodable", reason)
+
+    return read
+
+
+def _logical_types(schema: Any) -> Iterator[Any]:
+    if isinstance(schema, dict):
+        yield schema.get("logicalType")
+        for name in ("type", "items", "values"):
+            yield from _logical_types(schema.get(name))
+        for field in schema.get("fields", ()):
+            yield from _logical_types(field["type"])
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _logical_types(each)
+
+
+def _refuse_local_times(record: Any) -> None:
+    """fastavro would take a time without a zone for one in the zone of this process."""
+    for name, value in record.items():
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise DecodeError(
+                "undecodable", f"{name} is a local time, whose zone nobody knows: timestamp-millis"
+            )

@@ -5,20 +5,43 @@ httpx is loaded by the first client: the errors and names of this module are use
 """
 
 import json
+import logging
 import ssl
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     import httpx
+from schemas.codec.references import inlined
 from schemas.codec.schema import Schema, SchemaUnknownError
+from schemas.runtime.schema_cache import SchemaCache
+
+_LOGGER = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 DENIED = (401, 403)
 
 
-NOT_FOUND = 404
+UNKNOWN = ((404, 40401), (404, 40402), (404, 40403))
+"""Status and `error_code` of a registry that lacks the subject, the version or the schema.
 
+Any other 404 comes from something in front of the registry, and says nothing about a schema.
+"""
 
 INCOMPATIBLE = 409
+
+MOST_REFERENCES = 50
+"""Schemas that one schema may refer to, through others too: each is a request."""
+
+AWAY_SECONDS = 5.0
+"""After a failure what the cache holds is not asked for that long: a registry that hangs would hold
+up each question for the whole timeout."""
+
+LARGEST_ANSWER = 8 << 20
+"""In bytes. Confluent's registry accepts schemas of up to 1 MB."""
 
 
 class RegistryUnavailableError(Exception):
@@ -34,9 +57,11 @@ class IncompatibleSchemaError(Exception):
 
 
 class Registry:
-    """A client of one registry. Not safe for concurrent use by several threads.
+    """A client of one registry, for any number of threads.
 
-    `credentials` are the name and password of basic authentication.
+    `credentials` are the name and password of basic authentication. No request takes much longer
+    than `timeout_seconds`. What `cache` holds is used while the registry cannot be reached; one that
+    denies us is not replaced by it.
     """
 
     def __init__(
@@ -46,10 +71,14 @@ class Registry:
         timeout_seconds: float = 5.0,
         tls: ssl.SSLContext | None = None,
         credentials: tuple[str, str] | None = None,
+        cache: SchemaCache | None = None,
     ) -> None:
         import httpx
 
         self.url = url
+        self._timeout_seconds = timeout_seconds
+        self._cache = cache
+        self._away_until = 0.0
         self._http = httpx.Client(
             base_url=url,
             timeout=timeout_seconds,
@@ -66,21 +95,72 @@ class Registry:
         self._http.close()
 
     def answers(self) -> None:
-        """Returns where the registry answers. Raises RegistryUnavailableError."""
-        self._call("GET", "/schemas/types")
+        """Returns if the registry answers. Raises RegistryUnavailableError."""
+        kinds = self._call("GET", "/schemas/types")
+        if not isinstance(kinds, list) or "AVRO" not in kinds:
+            raise self._nonsense()
 
     def schema(self, schema_id: int) -> Schema:
-        """The schema with this id. Raises SchemaUnknownError, also where it is no Avro."""
-        text = self._ask("schema", "GET", f"/schemas/ids/{schema_id}")
+        """The schema with this id, and within it all that it refers to.
+
+        Raises SchemaUnknownError, also if it is not Avro, or refers to too much.
+        """
+        whole: Schema = self._known(lambda: self._schema(schema_id), "schema", schema_id)
+        return whole
+
+    def _schema(self, schema_id: int) -> Schema:
+        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        schema, references = self._avro(answer), self._references(answer)
+        if not references:
+            return schema
         try:
-            parsed: Schema = json.loads(text)
-        except ValueError as error:
-            raise SchemaUnknownError(f"schema {schema_id} is not Avro") from error
-        return parsed
+            return inlined(schema, self._referenced(references))
+        except (TypeError, AttributeError, RecursionError) as error:
+            raise SchemaUnknownError(
+                "the schema and those that it refers to are not Avro"
+            ) from error
+
+    def _avro(self, answer: Any) -> Schema:
+        text = self._member(answer, "schema", str)
+        kind = answer.get("schemaType") or "AVRO"
+        try:
+            if kind == "AVRO":
+                schema: Schema = json.loads(text)
+                return schema
+        except (ValueError, RecursionError) as error:
+            raise SchemaUnknownError("the schema is not JSON") from error
+        raise SchemaUnknownError(f"the schema is {kind}, not Avro")
+
+    def _references(self, answer: Any) -> list[tuple[str, int]]:
+        """Subjects and versions that a schema refers to."""
+        references = answer.get("references") or []
+        try:
+            return [(str(each["subject"]), int(each["version"])) for each in references]
+        except (TypeError, KeyError, ValueError) as error:
+            raise self._nonsense() from error
+
+    def _referenced(self, references: list[tuple[str, int]]) -> list[Schema]:
+        """The schemas of these subjects and versions, and of those that they refer to."""
+        found: dict[tuple[str, int], Schema] = {}
+        left = list(references)
+        while left:
+            subject, version = reference = left.pop()
+            if reference in found:
+                continue
+            if len(found) == MOST_REFERENCES:
+                raise SchemaUnknownError(f"the schema refers to more than {MOST_REFERENCES} others")
+            path = f"/subjects/{quote(subject, safe='')}/versions/{version}"
+            answer = self._call("GET", path)
+            found[reference] = self._avro(answer)
+            left += self._references(answer)
+        return list(found.values())
 
     def schema_id(self, subject: str, schema: Schema) -> int:
         """The id under which `subject` holds exactly `schema`. Raises SchemaUnknownError."""
-        return int(self._ask("id", "POST", f"/subjects/{subject}", _body(schema)))
+        path = f"/subjects/{subject}"
+        ask = lambda: self._ask("id", int, "POST", path, _body(schema))  # noqa: E731
+        found: int = self._known(ask, "id", subject, schema)
+        return found
 
     def register(self, subject: str, schema: Schema) -> int:
         """Holds `subject` to BACKWARD, then adds `schema` to it; raises IncompatibleSchemaError.
@@ -88,24 +168,55 @@ class Registry:
         The same schema again answers the id that it has.
         """
         self._call("PUT", f"/config/{subject}", {"compatibility": "BACKWARD"})
-        return int(self._ask("id", "POST", f"/subjects/{subject}/versions", _body(schema)))
+        return self._ask("id", int, "POST", f"/subjects/{subject}/versions", _body(schema))
 
-    def _ask(self, member: str, method: str, path: str, body: Schema | None = None) -> Any:
-        """A member of the answer. What is no registry's answer counts as no answer."""
-        answer = self._call(method, path, body)
+    def _known(self, ask: Callable[[], Any], *question: Any) -> Any:
+        """What the registry answers, else what it answered before."""
+        if self._cache is None:
+            return ask()
+        before = self._cache.get(*question)
+        if before is not None and monotonic() < self._away_until:
+            return before
         try:
-            return answer.json()[member]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RegistryUnavailableError(
-                f"what is at {self.url} does not answer as a schema registry"
-            ) from error
+            answer = ask()
+        except RegistryDeniedError:
+            raise
+        except RegistryUnavailableError as error:
+            if before is None:
+                raise
+            self._away_until = monotonic() + AWAY_SECONDS
+            _LOGGER.warning(
+                "the schema registry is away; a schema is known from before",
+                extra={"action": "schema_known", "error": str(error)},
+            )
+            return before
+        if before not in (None, answer):
+            _LOGGER.warning(
+                "the schema registry answers otherwise than before: was it restored?",
+                extra={"action": "schema_changed", "question": repr(question)[:200]},
+            )
+        self._cache.keep(answer, *question)
+        return answer
 
-    def _call(self, method: str, path: str, body: Schema | None = None) -> "httpx.Response":
+    def _ask(
+        self, member: str, kind: type[Value], method: str, path: str, body: Schema | None = None
+    ) -> Value:
+        return self._member(self._call(method, path, body), member, kind)
+
+    def _member(self, answer: Any, member: str, kind: type[Value]) -> Value:
+        value = answer.get(member) if isinstance(answer, dict) else None
+        if type(value) is not kind:
+            raise self._nonsense()
+        return value
+
+    def _call(self, method: str, path: str, body: Schema | None = None) -> Any:
+        """The document of a successful answer. What no registry answers counts as no answer."""
         import httpx
 
         try:
-            answer = self._http.request(method, path, json=body)
-        except httpx.TransportError as error:
+            with self._http.stream(method, path, json=body) as answer:
+                status, content = answer.status_code, self._content(answer)
+        except httpx.RequestError as error:
             if _untrusted(error):
                 raise RegistryDeniedError(
                     f"the schema registry at {self.url} has a certificate that is not trusted "
@@ -114,20 +225,48 @@ class Registry:
             raise RegistryUnavailableError(
                 f"the schema registry at {self.url} cannot be reached: {error}"
             ) from error
-        if answer.status_code in DENIED:
+        if status in DENIED:
             raise RegistryDeniedError(
-                f"the schema registry at {self.url} answers {answer.status_code} to {method} "
+                f"the schema registry at {self.url} answers {status} to {method} "
                 f"{path}: FOX_SCHEMA_REGISTRY_USERNAME or _PASSWORD is wrong, or has no right to it"
             )
-        if answer.status_code == NOT_FOUND:
+        document = _parsed(content)
+        code = document.get("error_code") if isinstance(document, dict) else None
+        if (status, code) in UNKNOWN:
             raise SchemaUnknownError(f"the schema registry has nothing at {path}")
-        if answer.status_code == INCOMPATIBLE:
-            raise IncompatibleSchemaError(f"{path}: {answer.text}")
+        if status == INCOMPATIBLE and code is not None:
+            raise IncompatibleSchemaError(f"{path}: {content.decode(errors='replace')}")
         if not answer.is_success:
             raise RegistryUnavailableError(
-                f"the schema registry at {self.url} answers {answer.status_code} to {method} {path}"
+                f"the schema registry at {self.url} answers {status} to {method} {path}"
             )
-        return answer
+        if document is None:
+            raise self._nonsense()
+        return document
+
+    def _content(self, answer: "httpx.Response") -> bytes:
+        """All bytes of an answer. httpx limits only the time between two of them."""
+        content, end = bytearray(), monotonic() + self._timeout_seconds
+        for chunk in answer.iter_bytes():
+            content += chunk
+            if len(content) > LARGEST_ANSWER or monotonic() > end:
+                raise RegistryUnavailableError(
+                    f"the answer of the schema registry at {self.url} is too large or too slow"
+                )
+        return bytes(content)
+
+    def _nonsense(self) -> RegistryUnavailableError:
+        return RegistryUnavailableError(
+            f"what is at {self.url} does not answer as a schema registry"
+        )
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON document, or None."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _untrusted(error: BaseException) -> bool:

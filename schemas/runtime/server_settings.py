@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from schemas.rules import Luhn
 from schemas.runtime.registry import Registry
+from schemas.runtime.schema_cache import SchemaCache
 from schemas.values.text_prices import DEFAULT_MODEL, Price, price
 
 _CERTIFICATE = "kafka_security_certificate"
@@ -136,6 +137,14 @@ class ServerSettings(FoxSettings):
     schema_registry_password: Annotated[
         SecretStr | None, Field(description="The user's password.")
     ] = None
+    schema_cache: Annotated[
+        str,
+        Field(
+            description="Folder that keeps the registry's answers, for when it cannot be reached: "
+            "only a schema that is new waits then. Empty: none is kept; so it is where the folder "
+            "cannot be written."
+        ),
+    ] = "~/.cache/foxstream/schemas"
     topic_prefix: Annotated[
         str,
         Field(pattern="^[a-zA-Z0-9._-]*$", description="Before every topic and consumer group."),
@@ -229,10 +238,18 @@ class ServerSettings(FoxSettings):
         context = None
         if url.startswith("https:"):
             context = ssl.create_default_context(cafile=self.schema_registry_ca)
-        if password is None:
-            return Registry(url, tls=context)
-        credentials = (str(self.schema_registry_username), password.get_secret_value())
-        return Registry(url, tls=context, credentials=credentials)
+        credentials = None
+        if password is not None:
+            credentials = (str(self.schema_registry_username), password.get_secret_value())
+        return Registry(url, tls=context, credentials=credentials, cache=self._schema_cache(url))
+
+    def _schema_cache(self, url: str) -> SchemaCache | None:
+        if not self.schema_cache:
+            return None
+        try:
+            return SchemaCache(Path(self.schema_cache).expanduser(), url)
+        except RuntimeError:  # a user without a home
+            return None
 
 
 class CommonSettings(ServerSettings):

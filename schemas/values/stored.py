@@ -1,8 +1,9 @@
 """Values in the forms that PostgreSQL stores."""
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 
@@ -24,6 +25,24 @@ def without_nul(text: str) -> str:
     return text.replace("\0", "␀")
 
 
+def moment(ms: int) -> datetime:
+    """The time of a record's timestamp; the nearest of the calendar if a sender wrote any number."""
+    return _EPOCH + timedelta(milliseconds=max(_FIRST_MS, min(ms, _LAST_MS)))
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _LAST_MS = (
+    (datetime(year, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1) for year in (1, 9999)
+)
+
+
 def headers_json(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    """Headers of a record as JSON: pairs of a name and its value in base64, in order."""
-    return json.dumps([[name, b64encode(value or b"").decode()] for name, value in headers])
+    """Headers of a record as JSON: pairs of a name and its value in base64 or null, in order."""
+    return json.dumps(
+        [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
+    )
+
+
+def headers_of(stored: Iterable[tuple[str, str | None]]) -> list[tuple[str, bytes | None]]:
+    """The headers that headers_json stored."""
+    return [(name, None if value is None else b64decode(value)) for name, value in stored]

@@ -132,6 +132,10 @@ def _registry() -> Iterator[Seen]:
                     return "not trusted"
                 return Registry.user
 
+        def cached(_: Place, kind: Any = kind) -> bool:
+            with kind().registry() as registry:
+                return registry._cache is not None
+
         yield Seen(
             "FOX_SCHEMA_REGISTRY_URL", readers, "http://other:1/x", url,
             "http://localhost:8081", "http://other:1/x",
@@ -140,6 +144,7 @@ def _registry() -> Iterator[Seen]:
             "FOX_SCHEMA_REGISTRY_CA", readers, "{folder}/ca.pem", answers, "not trusted", "u:p",
             given=REGISTRY,
         )  # fmt: skip
+        yield Seen("FOX_SCHEMA_CACHE", readers, "", cached, True, False, given={"HOME": "{folder}"})
         yield Seen(
             "FOX_SCHEMA_REGISTRY_USERNAME", readers, "claire", answers, "u:p", "claire:p",
             given=TRUSTED,
@@ -159,9 +164,9 @@ class Registry(BaseHTTPRequestHandler):
         told = self.headers.get("Authorization", "").removeprefix("Basic ")
         Registry.user = base64.b64decode(told).decode()
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", "8")
         self.end_headers()
-        self.wfile.write(b"[]")
+        self.wfile.write(b'["AVRO"]')
 
     def log_message(self, *_: object) -> None:
         """Nothing."""

@@ -25,13 +25,17 @@ class Topics:
     longest: int = 1000
 
     async def send(
-        self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
     ) -> int:
         if topic in self.refused:
             raise TimeoutError
         if len(value or b"") > self.longest:
             raise MessageSizeTooLargeError
-        self.sent.append((topic, value, dict(headers)))
+        self.sent.append((topic, value, {name: text or b"" for name, text in headers}))
         return len(self.sent)
 
     def of(self, topic: str) -> list[tuple[bytes | None, dict[str, bytes]]]:

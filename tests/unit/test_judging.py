@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
+from structlog.testing import capture_logs
 
 from processors.kafka.batch import Batch
+from processors.rows import validation
 from processors.rows.model import Reject, Row, Validated
-from processors.rows.validation import APPENDED_AT, FUTURE_MS, validate
+from processors.rows.validation import APPENDED_AT, CREATE_TIME, EARLIEST_MS, FUTURE_MS, validate
+from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
@@ -175,6 +178,7 @@ def test_moment_of_observation(microseconds: int) -> None:
         ([b"2025-03-01T08:31:00.000+00:00"], 0),
         ([b"2025-03-01T08:29:00"], 0),
         ([b"0001-01-01T00:00:00+14:00"], 0),
+        ([b"1970-01-20T00:00:00+00:00"], 0),
         ([b"\xff"], 0),
         ([None], 0),
         ([b"nothing", b"2025-03-01T08:28:00Z"], -120),
@@ -190,12 +194,74 @@ def test_a_row_that_is_sent_again(headers: list[bytes | None], seconds: int) -> 
     assert row.observed_ms == APPENDED_MS + 1000 * seconds
 
 
-@pytest.mark.parametrize("ms", [-1_086_553_255_067, -1, 0, 1])
-def test_moments_of_long_ago(ms: int) -> None:
-    """Times before 1970 are kept to the millisecond as well."""
-    observed = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+@pytest.mark.parametrize("ms", [-62_135_596_800_000, -1, 0, 1_740_818_000, EARLIEST_MS - 1])
+def test_observed_too_early(ms: int) -> None:
+    """Seconds, or no time at all, would make a row lose to any other one of its key: it is refused."""
+    observed = EPOCH + timedelta(milliseconds=ms)
 
-    assert validated(company(observed_at=observed)).rows[0].observed_ms == ms
+    found = validated(company(observed_at=observed), company())
+
+    assert codes(found.rejects) == [(0, [("observed_at", "observed-too-early")])]
+    assert [row.offset for row in found.rows] == [1]
+
+
+def test_the_earliest_observation() -> None:
+    """The first millisecond of the register is one of it."""
+    observed = EPOCH + timedelta(milliseconds=EARLIEST_MS)
+
+    assert validated(company(observed_at=observed)).rows[0].observed_ms == EARLIEST_MS
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, APPENDED_MS // 1000])
+def test_timestamps_that_are_none(timestamp: int) -> None:
+    """So is a row without a time of its own, on a topic that keeps what its sender wrote."""
+    undated, dated = company(), company(observed_at=APPENDED)
+    for each in (undated, dated):
+        each.timestamp_type, each.timestamp = CREATE_TIME, timestamp
+
+    found = validated(undated, dated)
+
+    assert codes(found.rejects) == [(0, [(None, "observed-too-early")])]
+    assert [row.observed_ms for row in found.rows] == [APPENDED_MS]
+
+
+@pytest.mark.parametrize("factor", [2, 1000, 1_000_000])
+def test_timestamps_ahead(factor: int) -> None:
+    """A sender's clock that runs ahead would keep all later rows out: it cannot vouch for itself."""
+    ahead, good = company(), company()
+    for each in (ahead, good):
+        each.timestamp_type = CREATE_TIME
+    ahead.timestamp *= factor
+
+    found = validated(ahead, good)
+
+    assert codes(found.rejects) == [(0, [("observed_at", "observed-in-future")])]
+    assert [row.observed_ms for row in found.rows] == [APPENDED_MS]
+
+
+def test_a_topic_that_keeps_the_senders_time() -> None:
+    """It is warned about once."""
+    validation._warn_of_create_time.cache_clear()
+    sent = company()
+    sent.timestamp_type = CREATE_TIME
+
+    with capture_logs() as logs:
+        for _ in range(3):
+            validated(company())
+            validated(sent)
+
+    assert [(entry["action"], entry["topic"]) for entry in logs] == [("create_time", "fox.rows")]
+
+
+def test_the_hint_about_the_partitioner() -> None:
+    """It names the setting of each client that has another default."""
+    stray = company()
+    stray.partition = (stray.partition + 1) % PARTITIONS
+
+    [reject] = validated(stray).rejects
+
+    for setting in ("murmur2_random", "WithAbsFirst", "DefaultPartitioner"):
+        assert setting in (reject.faults[0].message or "")
 
 
 def test_every_millisecond() -> None:
@@ -216,7 +282,7 @@ def test_observed_in_future() -> None:
         company(observed_at=most),
         company(observed_at=most + timedelta(milliseconds=1)),
         company(observed_at=datetime(9999, 12, 31, tzinfo=UTC)),
-        company(observed_at=datetime(1, 1, 1, tzinfo=UTC)),
+        company(observed_at=datetime(1973, 1, 1, tzinfo=UTC)),
     )
 
     assert [row.offset for row in found.rows] == [0, 3]

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import LiteralString
 from uuid import UUID, uuid5
 
 from processors.database.pool import Connection
 from processors.rows.model import Reject
-from schemas.values.stored import headers_json, without_nul
+from schemas.values.stored import headers_json, moment, without_nul
 
 _NAMESPACE = UUID("f3a0a1de-4c53-5b5e-8f0d-3f6f3b0d8a57")
 
@@ -64,7 +63,7 @@ def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
         record.topic,
         record.partition,
         record.offset,
-        datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        moment(record.timestamp),
         record.key,
         record.value,
         headers_json(record.headers),

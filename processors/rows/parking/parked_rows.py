@@ -6,7 +6,6 @@ transaction at a time, so that no row is parked while its parent is written.
 """
 
 import asyncio
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from processors.rows.merge.merge import Merged, Origin, stage
 from processors.rows.merge.targets import Target
 from processors.rows.model import Reject, Row, Validated
 from schemas.codec.avro_reader import EPOCH
-from schemas.values.stored import headers_json
+from schemas.values.stored import headers_json, headers_of
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -62,7 +61,7 @@ class ParkedRow(NamedTuple):
     appended_at: datetime
     key: bytes
     value: bytes
-    headers: Sequence[tuple[str, str]]
+    headers: Sequence[tuple[str, str | None]]
     import_id: str | None
     row_number: int
     line: int | None
@@ -189,7 +188,7 @@ def _record(topic: str, partition: int, row: ParkedRow) -> ConsumerRecord:
         checksum=None,
         serialized_key_size=len(row.key),
         serialized_value_size=len(row.value),
-        headers=tuple((name, b64decode(value)) for name, value in row.headers),
+        headers=tuple(headers_of(row.headers)),
     )
 
 

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
+from processors.kafka.schema_lookups import looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import BatchLoop
 from processors.rows.model import Reject
@@ -38,9 +39,10 @@ class Requests(BatchLoop):
     """Stores the requests of the partitions assigned to this worker."""
 
     async def _write(self, batch: Batch) -> None:
-        decoded = await asyncio.to_thread(
-            self._decoder.decode_all, [record.value for record in batch.records]
-        )
+        values = [record.value for record in batch.records]
+        known = self._decoder.knows(values)
+        decode = self._decoder.decode_all
+        decoded = await (asyncio.to_thread if known else looked_up)(decode, values)
         async with transaction(self._pool) as connection:
             topic_id = await positions.advance(connection, batch)
             valid: list[dict[str, Any]] = []
@@ -90,13 +92,18 @@ class Results(BatchLoop):
     """Stores answers of the topic of results that PostgreSQL lacks."""
 
     async def _write(self, batch: Batch) -> None:
-        last = {result["prompt_hash"]: result for result in self._good(batch)}
+        known = self._decoder.knows(record.value for record in batch.records)
+        last = self._last(batch) if known else await looked_up(self._last, batch)
         async with transaction(self._pool) as connection:
             await positions.advance(connection, batch)
             if last:
                 await connection.execute(
                     _SQL["results_read"], {"results": Jsonb(list(last.values()))}
                 )
+
+    def _last(self, batch: Batch) -> dict[str, Record]:
+        """The last result of each prompt."""
+        return {result["prompt_hash"]: result for result in self._good(batch)}
 
     def _good(self, batch: Batch) -> Iterator[Record]:
         """The results of a batch. Malformed ones are logged: no other system publishes on the topic."""

@@ -38,6 +38,7 @@ _CODES = {
     "unknown-schema": "schéma inconnu",
     "key-mismatch": "clé de message fausse",
     "partition-mismatch": "message dans la mauvaise partition",
+    "observed-too-early": "date d'observation trop ancienne",
     "observed-in-future": "date d'observation dans le futur",
     "out-of-range": "valeur hors limites",
     "encoding": "caractères refusés par la base",

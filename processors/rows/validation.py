@@ -1,6 +1,6 @@
 """Turns each record of a batch into a row to write or a reject with all its faults."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain, compress
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import murmur2
 
+from processors.rows.append_time import EARLIEST_MS, appended_ms
 from processors.rows.model import NO_ROWS, Reject, RejectedLine, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
@@ -26,18 +27,11 @@ log = structlog.get_logger(__name__)
 
 _MILLISECOND = timedelta(milliseconds=1)
 
-EARLIEST_MS = (datetime(1973, 1, 1, tzinfo=UTC) - EPOCH) // _MILLISECOND
-"""The beginning of the SIRENE register. Seconds that are taken for milliseconds lie before it, and so
-does what a client writes for a time that it does not have: 0, -1, the year 1."""
-
 CREATE_TIME = 0
 """Timestamp type of a topic that keeps the senders' time (Kafka, `message.timestamp.type`)."""
 
 FUTURE_MS = 5 * 60 * 1000
 """How far an observation may lie ahead of the time at which Kafka appended its record."""
-
-APPENDED_AT = "ingest.appended_at"
-"""Header of a record that was sent again: when Kafka first appended it, ISO 8601."""
 
 
 Lineage = tuple[Any, ...]
@@ -281,22 +275,6 @@ def _times(observed: Sequence[datetime | None], records: "Sequence[ConsumerRecor
         else (moment - EPOCH) // _MILLISECOND  # exact, as a float of seconds is not
         for moment, record in zip(observed, records, strict=True)
     ]
-
-
-def appended_ms(headers: Iterable[tuple[str, bytes | None]], timestamp: int) -> int:
-    """When Kafka first appended a record, which may have been sent again with this `timestamp`.
-
-    Anybody can write the header: only a time before the record's own is accepted.
-    """
-    for name, value in headers:
-        if name == APPENDED_AT:
-            try:
-                first = (datetime.fromisoformat((value or b"").decode()) - EPOCH) // _MILLISECOND
-            except (ValueError, TypeError):  # not a time, or without a time zone
-                continue
-            if EARLIEST_MS <= first <= timestamp:
-                return first
-    return timestamp
 
 
 def _reject(record: "ConsumerRecord", lineage: Lineage, faults: Sequence[Fault]) -> Reject:

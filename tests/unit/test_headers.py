@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from processors.operator.upstream_rejects import ATTEMPT, StoredReject, _headers
+from processors.rows.append_time import APPENDED_AT
 from processors.rows.outbox import UnpublishedReject
 from processors.rows.outbox import headers as published
-from processors.rows.validation import APPENDED_AT
 from schemas.values.stored import headers_json, headers_of, moment
 
 OWN = [("trace", b"1"), ("flag", None), ("empty", b""), ("flag", b"\0\xff"), ("flag", None)]

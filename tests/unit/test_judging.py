@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 
 from processors.kafka.batch import Batch
 from processors.rows import validation
+from processors.rows.append_time import APPENDED_AT, EARLIEST_MS
 from processors.rows.model import Reject, Row, Validated
-from processors.rows.validation import APPENDED_AT, CREATE_TIME, EARLIEST_MS, FUTURE_MS, validate
+from processors.rows.validation import CREATE_TIME, FUTURE_MS, validate
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError

@@ -5,7 +5,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from producers.terminal.exits import PARTIAL
 from schemas.topics import CO_PARTITIONED, ROWS_ENTREPRISE
-from tests.fix_companies import Companies, importing
+from tests.fix_companies import Companies, importing, published
 from tests.fix_stack import Site, eventually
 
 ROWS = 3_000
@@ -32,8 +32,9 @@ def test_partitions_are_added_between_imports(site: Site, companies: Companies) 
     assert refused(site, "workers run")
     worker.stop()
 
-    path = companies.file(ROWS)
+    path, before = companies.file(ROWS), published(site)
     with importing(site, path) as command:  # nobody writes its rows
+        eventually(lambda: published(site) > before)
         eventually(lambda: refused(site, "rows that are not written"))
         site.worker()
         assert command.wait(180) == PARTIAL

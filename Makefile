@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast properties mutants up down check fmt lock docs bench bench-growth faults soak
+.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock docs bench bench-growth faults soak
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: $(VENV)/ready ## the whole test suite, against real embedded servers
 
 test-fast: $(VENV)/ready ## unit and contract tests, without servers (90 seconds)
 	@$(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract
+
+test-postgres: $(VENV)/ready ## the tests that write, on Debian's PostgreSQL and on 15 to 18 (NAMES="debian-15 18")
+	@$(BIN)/python -m tests.postgres $(NAMES)
 
 properties: $(VENV)/ready ## property tests with four times the examples of the suite (for the night)
 	@FOX_TEST_EXAMPLES=full $(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/integration/test_writing.py

@@ -22,7 +22,7 @@ LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Writing:
+class SubjectEncoder:
     """An encoder, and the subject and record of its schema."""
 
     subject: str
@@ -34,7 +34,7 @@ class SchemaWatch:
     """Asks again for what `decoders` and `writers` know; both may grow."""
 
     def __init__(
-        self, registry: Registry, decoders: Iterable[AnyDecoder], writers: Iterable[Writing]
+        self, registry: Registry, decoders: Iterable[AnyDecoder], writers: Iterable[SubjectEncoder]
     ) -> None:
         self._registry = registry
         self._decoders = decoders
@@ -60,7 +60,7 @@ class SchemaWatch:
         except RegistryUnavailableError as error:
             log.info("schemas are not checked", action="schemas_unchecked", reason=str(error))
 
-    def _look_at(self, writing: Writing) -> None:
+    def _look_at(self, writing: SubjectEncoder) -> None:
         try:
             schema_id = self._registry.schema_id(writing.subject, load(writing.record))
         except SchemaUnknownError:

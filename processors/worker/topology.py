@@ -46,7 +46,7 @@ from processors.texts import stage_config
 from processors.texts.requests.intake import Requests, Results
 from processors.texts.requests.publisher import StoredPublisher
 from processors.texts.stage import CaughtUp, Parts, Stage
-from processors.worker.schema_watch import Writing
+from processors.worker.schema_watch import SubjectEncoder
 from schemas.codec.framing import AnyDecoder, Decoder, Encoder, RowDecoder, load
 from schemas.codec.schema import SchemaUnknownError
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
@@ -91,7 +91,7 @@ class World:
     health: Health = field(default_factory=Health)
     spans: BatchSpans = field(default_factory=partial(BatchSpans, None))
     decoders: list[AnyDecoder] = field(default_factory=list)
-    writers: list[Writing] = field(default_factory=list)
+    writers: list[SubjectEncoder] = field(default_factory=list)
 
     def name(self, topic: Topic) -> str:
         return self.settings.topic_prefix + topic.name
@@ -109,7 +109,7 @@ class World:
         subject = f"{self.name(topic)}-value"
         schema_id = self.registry.schema_id(subject, load(topic.record))
         encoder = Encoder(topic.record, schema_id)
-        self.writers.append(Writing(subject, topic.record, encoder))
+        self.writers.append(SubjectEncoder(subject, topic.record, encoder))
         return encoder
 
     def decoder(self, topic: Topic) -> Decoder:

@@ -1,5 +1,6 @@
 """docs/architecture.md: its paths are short, and no folder is left out."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -66,10 +67,17 @@ def hidden(folder: Path) -> set[Path]:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_name_says_which_module(side: str) -> None:
-    """No two modules of a side have one name, and none is too long to be read at once."""
+    """No two modules or classes of a side have one name, and no module is too long to read at once."""
     modules = [path for path in (ROOT / side).rglob("*.py") if path.name != "__init__.py"]
     names = [path.name for path in modules]
 
     assert {name for name in names if names.count(name) > 1} == set()
+    classes = [
+        node.name
+        for path in modules
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert {name for name in classes if classes.count(name) > 1} == set()
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
     assert {path for path, count in lines.items() if count > MOST_LINES} == set()

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from processors.kafka.batch import Batch
 from processors.rows.writer import Validator
-from processors.worker.schema_watch import SchemaWatch, Writing
+from processors.worker.schema_watch import SchemaWatch, SubjectEncoder
 from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import VILLE
@@ -117,7 +117,7 @@ def test_what_ids_mean(happens: Callable[[Restored], None], logged: list[str], i
     decoder = Decoder("ville_row", registry, OURS)
     encoder = Encoder("ville_row", OURS)
     watch = SchemaWatch(
-        registry, [decoder], [Writing("fox.rows.ville-value", "ville_row", encoder)]
+        registry, [decoder], [SubjectEncoder("fox.rows.ville-value", "ville_row", encoder)]
     )
     old = value(load("ville_row"), CITY, OURS)
     assert decoder.decode(old)["nom"] == "Rennes"

@@ -53,7 +53,8 @@ def test_folders_are_small(side: str) -> None:
     """At most so many modules and folders stand beside each other."""
     sizes = {
         folder: len(
-            {p for p in folder.iterdir() if p.suffix == ".py" or p.is_dir()} - hidden(folder)
+            {p for p in folder.iterdir() if p.suffix == ".py" or any(p.rglob("*.py"))}
+            - hidden(folder)
         )
         for folder in {path.parent for path in (ROOT / side).rglob("*.py")}
     }

@@ -7,10 +7,11 @@ whether columns exist and types fit.
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
+from psycopg import sql
 
 from processors.database.site_tables import Column, inserted, inserts, inspect
 from processors.errors import ConfigurationError
-from processors.rows.merge.merge import staging
+from processors.rows.merge.merge import staged_query
 
 
 class _Parameters(dict[str, object]):
@@ -59,6 +60,17 @@ def check(connection: "psycopg.Connection[Any]") -> list[Fit]:
     return found
 
 
+def _explained(statement: LiteralString, columns: LiteralString | None) -> sql.Composed:
+    """The plan of a statement. A query stands for the staging table: a role that migrates may not be
+    allowed to create temporary tables."""
+    if columns is None:
+        return sql.SQL("EXPLAIN {}").format(sql.SQL(statement))
+    before, _, after = statement.partition("WITH ")
+    return sql.SQL("EXPLAIN {}WITH staging AS ({}), {}").format(
+        sql.SQL(before), staged_query(columns), sql.SQL(after)
+    )
+
+
 def _refused(
     connection: "psycopg.Connection[Any]",
     statement: LiteralString,
@@ -66,9 +78,7 @@ def _refused(
 ) -> str | None:
     try:
         with connection.transaction(force_rollback=True):
-            if columns is not None:
-                connection.execute(staging(columns))
-            connection.execute("EXPLAIN " + statement, _Parameters())
+            connection.execute(_explained(statement, columns), _Parameters())
     except psycopg.Error as error:
         return error.diag.message_primary or str(error)
     return None

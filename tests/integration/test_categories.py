@@ -65,7 +65,7 @@ def test_known_categories_are_not_looked_up_b18(site: Site, tmp_path: Path) -> N
         assert proxy.largest < STATEMENTS
         assert proxy.statements - statements < TRADES / 5
 
-        site.execute("DELETE FROM category_categorie")
+        site.execute("DELETE FROM subcategory_souscategorie; DELETE FROM category_categorie")
         site.execute(
             """
             INSERT INTO category_categorie (id, created_at, updated_at, nom, slug)

@@ -24,7 +24,7 @@ from processors.jobs.lease import MOST_DEATHS, StoppedError
 from processors.jobs.scheduler import due
 from processors.jobs.upkeep import DriftError
 from processors.settings import Settings
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import AS_DJANGO, Site, eventually
 
 PARIS = ZoneInfo("Europe/Paris")
 NOW = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)  # a Wednesday
@@ -358,7 +358,7 @@ def test_cleaning_removes_what_is_old_and_nothing_else(site: Site) -> None:
     old_import(site, child, 1, parent=parent)
     old_import(site, open_, 300)
     site.execute("UPDATE ingest.imports SET completed_at = NULL WHERE id = %s", open_)
-    with psycopg.connect(site.database_url) as connection:
+    with psycopg.connect(site.database_url, options=AS_DJANGO) as connection:
         for import_id in (gone, kept, parent, open_):
             for _, insert in HANGING:
                 connection.execute(insert.encode(), {"i": import_id})

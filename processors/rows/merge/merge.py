@@ -29,13 +29,12 @@ INDEXES_ONLY: LiteralString = (
     " set_config('enable_seqscan', 'off', true)"
 )
 
-_STAGING = sql.SQL("""
-CREATE TEMPORARY TABLE staging ON COMMIT DROP AS
+_STAGED = sql.SQL("""
 SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
     NULL::text AS policy, NULL::timestamptz AS observed_at, NULL::uuid AS import_id,
     NULL::integer AS line, NULL::bigint AS offset_, NULL::integer AS counted,
     NULL::integer AS repeated, NULL::bigint AS resolving
-FROM ({columns}) columns WITH NO DATA
+FROM ({columns}) columns
 """)
 MOST_ROUNDS = 100
 """In one transaction: each round is a statement of a millisecond or more."""
@@ -132,9 +131,15 @@ def stage(rows: Rows) -> Staged:
     return Staged(rows, list(rounds), list(rounds.values()), repeats)
 
 
-def staging(columns: LiteralString) -> sql.Composed:
-    """Creates the staging table; `columns` is the query of that name of the type's .sql."""
-    return _STAGING.format(columns=sql.SQL(columns))
+def staged_query(columns: LiteralString) -> sql.Composed:
+    """What the staging table holds; `columns` is the query of that name of the type's .sql."""
+    return _STAGED.format(columns=sql.SQL(columns))
+
+
+def _create_staging(columns: LiteralString) -> sql.Composed:
+    return sql.SQL("CREATE TEMPORARY TABLE staging ON COMMIT DROP AS {} WITH NO DATA").format(
+        staged_query(columns)
+    )
 
 
 async def merge(connection: Connection, target: Target, origin: Origin, staged: Staged) -> Merged:
@@ -145,7 +150,7 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     queries = load("processors.rows.merge", target.sql)
     async with connection.pipeline():
         await connection.execute(INDEXES_ONLY)
-        await connection.execute(staging(queries["columns"]))
+        await connection.execute(_create_staging(queries["columns"]))
     names, lines = _lines(target, origin, staged)
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, names))

@@ -55,7 +55,7 @@ def run(
         )
     import asyncio
 
-    from processors.monitoring import logs
+    from schemas.runtime import logs
 
     logs.configure()
     with operator_settings() as settings:
@@ -192,7 +192,7 @@ def job(
 ) -> None:
     """Run a job once, now."""
     from processors.jobs.job_run import by_hand
-    from processors.monitoring import logs
+    from schemas.runtime import logs
 
     if name not in JOBS:
         raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")

@@ -49,10 +49,10 @@ def run() -> None:
         limits = gateway_settings()
         _configure_sentry()
         application = create_app(settings(), limits)
-        from producers.gateway.monitoring import gateway_log
         from producers.gateway.processes.server_process import serve
+        from schemas.runtime import logs
 
-        gateway_log.configure()
+        logs.configure()
         serve(uvicorn.Server(_configuration(application, limits)), application)
 
 
@@ -129,10 +129,10 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 def _tokens() -> dict[str, dict[str, Any]]:
     from producers.gateway.followed_topics import tokens
-    from producers.gateway.monitoring import gateway_log
     from producers.settings import settings
+    from schemas.runtime import logs
 
-    gateway_log.configure()
+    logs.configure()
     with (
         settings().registry() as registry,
         tokens(settings(), registry) as log,

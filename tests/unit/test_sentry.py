@@ -17,7 +17,7 @@ SECRET = "552100554"
 
 WORKER = """
 import structlog
-from processors.monitoring import logs
+from schemas.runtime import logs
 from processors.worker.process import _configure_sentry
 from processors.settings import Settings
 
@@ -35,9 +35,9 @@ except RuntimeError:
 GATEWAY = """
 import structlog
 from producers.gateway.commands import _configure_sentry
-from producers.gateway.monitoring import gateway_log
+from schemas.runtime import logs
 
-gateway_log.configure()
+logs.configure()
 _configure_sentry()
 structlog.get_logger("test").error("request failed", path="552100554")
 """

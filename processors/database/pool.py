@@ -26,7 +26,7 @@ from processors.settings import DEFAULT_SESSION_SECONDS
 class Connection(AsyncConnection[tuple[Any, ...]]):
     """A connection of a pool; `site` completes the statements that insert into the site's tables."""
 
-    site: SiteTables = SiteTables()
+    site: SiteTables
 
 
 TRANSACTION_SHARE = 0.8

@@ -17,16 +17,12 @@ from psycopg import AsyncConnection, Connection, sql
 from processors.database.queries import load
 from processors.errors import ConfigurationError
 
-_TEXT, _FALSE, _TRUE, _ZERO, _OBJECT, _LIST, _NOW = (
-    "''", "false", "true", "0", "'{}'", "'[]'", "now()",
-)  # fmt: skip
-
-_DESCRIBED = dict.fromkeys(("description", "texte_description_ia", "meta_description"), _TEXT)
+_TEXT, _FALSE, _TRUE, _ZERO, _OBJECT, _LIST = "''", "false", "true", "0", "'{}'", "'[]'"
 
 DEFAULTS: Mapping[str, Mapping[str, str]] = {
-    "category_categorie": {**_DESCRIBED, "ordre": _ZERO},
-    "subcategory_souscategorie": {**_DESCRIBED, "mots_cles": _TEXT, "ordre": _ZERO},
-    "location_ville": {**_DESCRIBED, "codes_postaux": _LIST, "population": _ZERO},
+    "category_categorie": {"texte_description_ia": _TEXT},
+    "subcategory_souscategorie": {"texte_description_ia": _TEXT},
+    "location_ville": dict.fromkeys(("texte_description_ia", "meta_description"), _TEXT),
     "enterprise_entreprise": {
         **dict.fromkeys(("siren_temporaire", "enrichi_insee", "enrichi_dirigeants"), _FALSE),
         **dict.fromkeys(
@@ -34,7 +30,6 @@ DEFAULTS: Mapping[str, Mapping[str, str]] = {
              "google_place_id", "original_title"), _TEXT,
         ),
         "contacts": _OBJECT,
-        "is_active": _TRUE,
     },
     "enterprise_prolocalisation": {
         **dict.fromkeys(("zone_description", "texte_long_entreprise", "meta_description"), _TEXT),
@@ -43,27 +38,10 @@ DEFAULTS: Mapping[str, Mapping[str, str]] = {
         "is_verified": _FALSE,
         "is_active": _TRUE,
     },
-    "reviews_avisdecrypte": {
-        **dict.fromkeys(("texte_brut", "job_id"), _TEXT),
-        **dict.fromkeys(("has_reviews", "needs_regeneration"), _FALSE),
-        "source": "'google'",
-        "ai_payload": _OBJECT,
-        "avis_decryptes_json": _LIST,
-        "confidence_score": _ZERO,
-        "date_generation": _NOW,
-    },
-    "core_importlog": {
-        **dict.fromkeys(("file", "file_name", "import_type"), _TEXT),
-        **dict.fromkeys(("total_rows", "success_rows", "error_rows"), _ZERO),
-        **dict.fromkeys(
-            ("generate_ai_content", "ai_generation_started", "ai_generation_completed"), _FALSE
-        ),
-        "status": "'PENDING'",
-        "errors": _LIST,
-        "created_at": _NOW,
-    },
+    "reviews_avisdecrypte": {"confidence_score": _ZERO},
+    "core_importlog": {"file": _TEXT},
 }  # fmt: skip
-"""What the models of the site give a new row, by table and column."""
+"""What the models of the site give a new row, by table: the columns that no statement names."""
 
 EMPTY = {
     "text": "''",
@@ -77,8 +55,8 @@ EMPTY = {
 """By PostgreSQL's name of the type."""
 
 _SUGGESTED = {
-    "timestamptz": _NOW,
-    "timestamp": _NOW,
+    "timestamptz": "now()",
+    "timestamp": "now()",
     "date": "current_date",
     "uuid": "gen_random_uuid()",
 }
@@ -150,30 +128,44 @@ def inspect(connection: "Connection[Any]") -> list[Column]:
     return required(connection.execute(REQUIRED, {"tables": list(TABLES)}).fetchall())
 
 
+class Insert(NamedTuple):
+    """A statement that inserts into a table of the site, and the columns that it names."""
+
+    statement: LiteralString
+    table: str
+    named: frozenset[str]
+
+    def lacking(self, columns: Iterable[Column]) -> list[Column]:
+        """Those of `columns` that the table requires and the statement does not name."""
+        return [
+            each for each in columns if each.table == self.table and each.name not in self.named
+        ]
+
+
 def added(rows: Iterable[tuple[str, str, str]]) -> list[Column]:
     """Those that deployments of the site have added, and that foxstream fills."""
-    written = dict(filter(None, (inserted(statement) for _, statement in inserts())))
-    return [
-        column
-        for column in required(rows)
-        if column.is_new and column.name not in written[column.table]
-    ]
+    columns = required(rows)
+    return [each for _, insert in inserts() for each in insert.lacking(columns) if each.is_new]
 
 
-def inserts() -> Iterator[tuple[Mapping[str, LiteralString], LiteralString]]:
-    """Each statement that inserts into a table of the site, after all the statements of its file."""
+def inserts() -> Iterator[tuple[Mapping[str, LiteralString], Insert]]:
+    """Each of INSERTS, after all the statements of its file."""
     for package, file, names in INSERTS:
         queries = load(package, file)
         statement: LiteralString = ""
         for name in names:
             statement += queries[name]
-        yield queries, statement
+        insert = inserted(statement)
+        if insert is None:
+            raise ValueError(f"{file} marks no INSERT")
+        yield queries, insert
 
 
-def inserted(statement: str) -> tuple[str, frozenset[str]] | None:
-    """The table of a marked INSERT, and the columns that the statement names; None without one."""
+def inserted(statement: LiteralString) -> Insert | None:
+    """The marked INSERT of a statement; None without one."""
     if found := _INSERT.search(statement):
-        return found[1], frozenset(name.strip() for name in found[2].split(","))
+        named = frozenset(name.strip() for name in found[2].split(","))
+        return Insert(statement, found[1], named)
     return None
 
 
@@ -182,7 +174,7 @@ class SiteTables:
 
     def __init__(self) -> None:
         self.is_current = False
-        self._columns: dict[str, list[Column]] = {}
+        self._columns: list[Column] = []
         self._completed: dict[str, LiteralString] = {}
         self._named: dict[str, frozenset[str]] = {}
         self._logged: set[tuple[str, str]] = set()
@@ -190,9 +182,8 @@ class SiteTables:
     async def look(self, connection: "AsyncConnection[Any]") -> None:
         """Reads the catalogue. Call it if this is not current: an error may have shown that."""
         cursor = await connection.execute(REQUIRED, {"tables": list(TABLES)})
-        self._columns, self._completed, self.is_current = {}, {}, True
-        for column in required(await cursor.fetchall()):
-            self._columns.setdefault(column.table, []).append(column)
+        self._columns = required(await cursor.fetchall())
+        self._completed, self.is_current = {}, True
 
     def complete(self, statement: LiteralString) -> LiteralString:
         """The statement with the columns that it lacks. Raises UnfilledColumnError."""
@@ -214,21 +205,20 @@ class SiteTables:
         )
 
     def _complete(self, statement: LiteralString) -> LiteralString:
-        found = inserted(statement)
-        if found is None:
+        insert = inserted(statement)
+        if insert is None:
             return statement
-        table, named = found
-        lacking = [column for column in self._columns.get(table, ()) if column.name not in named]
+        lacking = insert.lacking(self._columns)
         for column in lacking:
             if column.value is None:
                 raise UnfilledColumnError(column.advice())
-            if column.is_new and (table, column.name) not in self._logged:
-                self._logged.add((table, column.name))
+            if column.is_new and column[:2] not in self._logged:
+                self._logged.add(column[:2])
                 _log().warning(
                     "a column of the site is filled", action="column_filled",
-                    table=table, column=column.name, value=column.value,
+                    table=column.table, column=column.name, value=column.value,
                 )  # fmt: skip
-        self._named[table] = named | {column.name for column in lacking}
+        self._named[insert.table] = insert.named | {column.name for column in lacking}
         names = "".join(f", {sql.Identifier(column.name).as_string(None)}" for column in lacking)
         values = "".join(f", {column.value}" for column in lacking)
         return statement.replace("/* filled columns */", names).replace(

@@ -9,7 +9,7 @@ from typing import Any, LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
-from processors.database.site_tables import Column, inserted, inserts, inspect
+from processors.database.site_tables import Column, inserts, inspect
 from processors.errors import ConfigurationError
 from processors.rows.merge.merge import staged_query
 
@@ -39,16 +39,14 @@ def fits(connection: "psycopg.Connection[Any]") -> list[Fit]:
     """Of each table, in a transaction that changes nothing by itself."""
     required = inspect(connection)
     found = []
-    for queries, statement in inserts():
-        insert = inserted(statement)
-        if insert is None:
-            raise ValueError("the statement marks no INSERT")
-        table, named = insert
-        lacking = [each for each in required if each.table == table and each.name not in named]
+    for queries, insert in inserts():
+        lacking = insert.lacking(required)
         blocks = [each.advice() for each in lacking if each.value is None]
-        if reason := _refused(connection, statement, queries.get("columns")):
+        if reason := _refused(connection, insert.statement, queries.get("columns")):
             blocks.append(reason)
-        found.append(Fit(table, [each for each in lacking if each.value is not None], blocks))
+        found.append(
+            Fit(insert.table, [each for each in lacking if each.value is not None], blocks)
+        )
     return found
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from processors.kafka.batch import Batch
 
 _SQL = load("processors.rows.derived", "public_pages.sql")
+_MAKE_OF_BATCH = _SQL["of_batch"] + _SQL["make"]
+_MAKE_CHOSEN = _SQL["chosen"] + _SQL["make"]
 
 CHUNK = 1000
 
@@ -41,7 +43,7 @@ async def of_batch(connection: Connection, batch: "Batch", sirens: Sequence[str]
     if await cursor.fetchone() == (False,):
         return Made(0, 0, 0, 0)
     cursor = await connection.execute(
-        connection.site.complete(_SQL["of_batch"] + _SQL["make"]),
+        connection.site.complete(_MAKE_OF_BATCH),
         {
             # As one text: psycopg writes the items of an array one by one.
             "sirens": " ".join(set(sirens)),
@@ -102,9 +104,7 @@ async def _resolve(
     await connection.execute(INDEXES_ONLY)
     # Waits for a company that is being changed; the next statement reads its current values.
     await connection.execute(_SQL["lock"], {"ids": ids})
-    cursor = await connection.execute(
-        connection.site.complete(_SQL["chosen"] + _SQL["make"]), {"ids": ids}
-    )
+    cursor = await connection.execute(connection.site.complete(_MAKE_CHOSEN), {"ids": ids})
     made = Made(*(await cursor.fetchone() or (0, 0, 0, 0)))
     await text_requests.note_pages(connection, ids)
     return made, ids[-1] if len(ids) == CHUNK else None

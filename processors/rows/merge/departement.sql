@@ -36,9 +36,9 @@ WITH found AS (
 ), inserted AS (
     INSERT INTO location_departement (
         id, created_at, updated_at, code, nom, ingest_observed_at, ingest_import_id, ingest_line,
-        ingest_partition, ingest_offset, ingest_outcome /* filled columns */
+        ingest_partition, ingest_offset, ingest_outcome
     )
-    SELECT id, now(), now(), code, nom, observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
+    SELECT id, now(), now(), code, nom, observed_at, import_id, line, %(partition)s, offset_, 'i'
     FROM fresh
 )
 SELECT import_id, outcome, sum(counted), sum(repeated), resolving

@@ -12,7 +12,6 @@ from typing import Any
 from schemas import topics
 from schemas.values import natural_keys, public_headers
 from schemas.values.field import Field
-from schemas.values.field import Kind as Kind
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ import structlog
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
-from processors.kafka.schema_lookups import looked_up
+from processors.kafka.schema_lookups import decoded
 from processors.rows.accounting import positions
 from processors.rows.batch_loop import BatchLoop
 from schemas.codec.framing import DecodeError
+from schemas.values.stored import uuid_of
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +35,7 @@ class LogGuard(BatchLoop):
 
     async def _write(self, batch: Batch) -> None:
         """Marks imports whose last state in the batch is older than the one in PostgreSQL."""
-        known = self._decoder.knows(record.value for record in batch.records)
-        last = self._last(batch) if known else await looked_up(self._last, batch)
+        last = await decoded(self._decoder, self._last, batch)
         async with transaction(self._pool) as connection:
             await positions.advance(connection, batch)
             if not last:
@@ -63,13 +63,6 @@ class LogGuard(BatchLoop):
                 continue
             else:
                 version = state["version"]
-            if import_id := _uuid(record.key):
+            if import_id := uuid_of((record.key or b"").decode(errors="replace")):
                 last[import_id] = version, record.offset
         return last
-
-
-def _uuid(key: bytes | None) -> UUID | None:
-    try:
-        return UUID((key or b"").decode())
-    except ValueError:  # UnicodeDecodeError is one
-        return None

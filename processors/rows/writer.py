@@ -13,7 +13,7 @@ from processors import metrics
 from processors.database.pool import Pool
 from processors.kafka.batch import BATCH_BYTES, Batch
 from processors.kafka.consumer import BatchConsumer
-from processors.kafka.schema_lookups import looked_up
+from processors.kafka.schema_lookups import decoded
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.written import Written
 from processors.rows.batch_loop import process_batch
@@ -43,10 +43,7 @@ class Validator:
     luhn: Luhn
 
     async def __call__(self, batch: Batch) -> Validated:
-        if self.decoder.knows(record.value for record in batch.records):
-            # In the event loop: threads that compete for the interpreter cost a fifth more.
-            return self._validate(batch)
-        return await looked_up(self._validate, batch)
+        return await decoded(self.decoder, self._validate, batch)
 
     def _validate(self, batch: Batch) -> Validated:
         return validate(batch, self.partitions, self.import_type, self.decoder, self.luhn)

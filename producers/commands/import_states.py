@@ -9,8 +9,6 @@ from producers.terminal.exits import REFUSED, fail
 if TYPE_CHECKING:
     from schemas.records import ImportState
 
-_KAFKA_SECONDS = 8.0
-
 
 def read_states(import_ids: Iterable[str] | None = None) -> "dict[str, ImportState]":
     """The latest states by id, of all imports if no ids are given."""
@@ -21,7 +19,7 @@ def read_states(import_ids: Iterable[str] | None = None) -> "dict[str, ImportSta
         settings().registry() as registry,
         ImportLog(settings(), registry) as log,
     ):
-        log.start(timeout_seconds=_KAFKA_SECONDS)
+        log.start()
         return log.read(None if import_ids is None else set(import_ids))
 
 

@@ -137,7 +137,7 @@ def _tokens() -> dict[str, dict[str, Any]]:
         settings().registry() as registry,
         tokens(settings(), registry) as log,
     ):
-        log.start(timeout_seconds=8.0)
+        log.start()
         return log.read()
 
 

@@ -22,7 +22,6 @@ from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
 _LOGGER = structlog.get_logger(__name__)
 
-_KAFKA_SECONDS = 8.0
 _POLL_SECONDS = 0.5
 _AGAIN_SECONDS = 3.0
 
@@ -221,7 +220,7 @@ def follow_states(
 
     def imports(follower: Follower, registry: Registry) -> None:
         with ImportLog(settings, registry, follows=True) as log:
-            log.start(timeout_seconds=_KAFKA_SECONDS)
+            log.start()
             _post(loop, states.replace, dict(log.read()))
             follower.ready()
             while not follower.stopped:
@@ -231,7 +230,7 @@ def follow_states(
 
     def events(follower: Follower, registry: Registry) -> None:
         with _Submissions(settings, registry) as submissions:
-            submissions.start(timeout_seconds=_KAFKA_SECONDS, from_now=True)
+            submissions.start(from_now=True)
             follower.ready()
             while not follower.stopped:
                 new = submissions.changed(_POLL_SECONDS)
@@ -262,7 +261,7 @@ def _following(
 ) -> Callable[[Follower, Registry], None]:
     def follow(follower: Follower, registry: Registry) -> None:
         with records(registry) as log:
-            log.start(timeout_seconds=_KAFKA_SECONDS)
+            log.start()
             _post(loop, take, dict(log.read()))
             follower.ready()
             while not follower.stopped:

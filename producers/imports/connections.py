@@ -6,7 +6,7 @@ from typing import Self
 
 from producers.imports.order import Reading
 from producers.imports.window import Window
-from producers.kafka.broker import NotReadyError
+from producers.kafka.broker import ANSWER_SECONDS, NotReadyError
 from producers.kafka.import_log import ImportLog
 from producers.kafka.progress_log import ProgressLog
 from producers.kafka.publisher import Publisher
@@ -17,8 +17,6 @@ from schemas.codec.schema import SchemaUnknownError
 from schemas.records import ImportState
 from schemas.runtime import traces
 from schemas.topics import Topic
-
-KAFKA_SECONDS = 8.0
 
 
 class Connections:
@@ -40,7 +38,7 @@ class Connections:
 
     def partition_counts(self, *topics: Topic) -> dict[str, int]:
         """As producers.kafka.broker.partition_counts."""
-        return self.publisher.partition_counts([topic.name for topic in topics], KAFKA_SECONDS)
+        return self.publisher.partition_counts([topic.name for topic in topics], ANSWER_SECONDS)
 
     def traced(
         self, topic: Topic, reading: Reading
@@ -54,7 +52,7 @@ class Connections:
         progress = ProgressLog(self._settings, self.registry, state["id"])
         follows = not small or state["status"] == "PAUSED"
         if follows:
-            progress.start_now(KAFKA_SECONDS)
+            progress.start_now()
         return Window(progress, self.log, state, follows=follows)
 
     def rejects(self, state: ImportState, patience_seconds: float) -> list[Reject]:

@@ -9,7 +9,6 @@ from producers.reading import RefusedError
 from schemas.outcomes import ACTIONS, TERMINAL, ActionName
 from schemas.records import ImportState
 
-_KAFKA_SECONDS = 8.0
 ANSWER_SECONDS = 20.0
 
 _REFUSED = {
@@ -32,7 +31,7 @@ def request_action(
     Raises RefusedError if the status of the import does not allow the action.
     """
     events = Events(connections)
-    connections.log.start(timeout_seconds=_KAFKA_SECONDS)
+    connections.log.start()
     state = connections.log.read({import_id}).get(import_id)
     if state is None:
         raise RefusedError("unknown-import", f"Aucun import n'a l'identifiant {import_id}.")

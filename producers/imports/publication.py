@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from producers.imports.connections import KAFKA_SECONDS, Connections
+from producers.imports.connections import Connections
 from producers.imports.events import Events
 from producers.imports.identity import earlier, import_ids, known_import, parent_of, pinned
 from producers.imports.occurrences import Occurrences
@@ -48,7 +48,7 @@ def read_file(order: Order, connections: Connections, watch: Callable[[Reading],
     first: list[Row] = next(chunks, [])
 
     row_publisher = RowPublisher(connections, order.import_type)
-    connections.log.start(timeout_seconds=KAFKA_SECONDS)
+    connections.log.start()
     ids = [order.import_id] if order.import_id else import_ids(source, order.policy)
     corrects = parent_of(source)
     states = connections.log.read({*ids, corrects or ""}, file_sha256=source.sha256)

@@ -36,7 +36,6 @@ from schemas.records import ImportState
 
 _NAMESPACE = UUID("5d0c1c3e-7b56-5f0e-a0a6-0e6c5c1c9d11")
 _ATTEMPTS = 100
-_KAFKA_SECONDS = 8.0
 _PATIENCE_SECONDS = 5.0
 
 Notify = Callable[[str], None]
@@ -53,7 +52,7 @@ def publish_rest(
 
     Raises RefusedError if there is nothing to retry, and as producers.imports.publication.read_file.
     """
-    connections.log.start(timeout_seconds=_KAFKA_SECONDS)
+    connections.log.start()
     states = connections.log.read()
     parent = _retriable(states.get(import_id), import_id)
     import_type = IMPORT_TYPES[parent["import_type"]]

@@ -18,6 +18,9 @@ from producers.settings import Settings
 from schemas.runtime.kafka_denial import denial
 
 # librdkafka writes to the terminal by itself unless it is given a logger.
+ANSWER_SECONDS = 8.0
+"""How long Kafka may take to answer who asks it first."""
+
 _LOGGER = logging.getLogger("librdkafka")
 _LOGGER.addHandler(logging.NullHandler())
 

@@ -20,7 +20,7 @@ from confluent_kafka import (
     murmur2,
 )
 
-from producers.kafka.broker import UnreachableError, configuration, partition_counts
+from producers.kafka.broker import ANSWER_SECONDS, UnreachableError, configuration, partition_counts
 from producers.settings import Settings
 from schemas.topics import Topic
 
@@ -65,7 +65,7 @@ class LogReader:
     def start(
         self,
         *,
-        timeout_seconds: float,
+        timeout_seconds: float = ANSWER_SECONDS,
         key: str | None = None,
         from_now: bool = False,
         since: datetime | None = None,

@@ -27,9 +27,9 @@ class ProgressLog(LogReader):
         self.cancelled = False
         self.paused: bool | None = None
 
-    def start_now(self, timeout_seconds: float) -> None:
+    def start_now(self) -> None:
         """Reads from the end of the topic on. Raises UnreachableError and NotReadyError."""
-        self.start(timeout_seconds=timeout_seconds, key=self._import_id, from_now=True)
+        self.start(key=self._import_id, from_now=True)
 
     def accounted(self, timeout_seconds: float) -> int:
         """Rows with an outcome in the partitions known so far. Waits for a change until the time-out."""

@@ -15,9 +15,6 @@ from producers.settings import Settings
 from schemas.records import ImportState
 from schemas.topics import REJECTS
 
-_START_SECONDS = 8.0
-
-
 _CLOCKS_APART = timedelta(minutes=1)
 """An import may seem younger than its first reject by so much: the submitter has another clock."""
 
@@ -47,7 +44,7 @@ class RejectLog(LogReader):
         """
         expected = state["rejected"] + state["cancelled"]
         since = state["created_at"] - _CLOCKS_APART
-        begin = partial(self.start, timeout_seconds=_START_SECONDS, key=state["id"])
+        begin = partial(self.start, key=state["id"])
         left_out = begin(since=since)
         found = self._found(state["id"].encode(), expected, patience_seconds)
         if left_out and len(found) < expected:

@@ -8,12 +8,14 @@ import json
 import logging
 import ssl
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     import httpx
+
 from schemas.codec.references import inlined
 from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.runtime.schema_cache import SchemaCache
@@ -23,7 +25,6 @@ _LOGGER = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 DENIED = (401, 403)
-
 
 UNKNOWN = ((404, 40401), (404, 40402), (404, 40403))
 """Status and `error_code` of a registry that lacks the subject, the version or the schema.
@@ -105,7 +106,7 @@ class Registry:
 
         Raises SchemaUnknownError, also if it is not Avro, or refers to too much.
         """
-        whole: Schema = self._known(lambda: self._schema(schema_id), "schema", schema_id)
+        whole: Schema = self._known(partial(self._schema, schema_id), "schema", schema_id)
         return whole
 
     def _schema(self, schema_id: int) -> Schema:
@@ -158,7 +159,7 @@ class Registry:
     def schema_id(self, subject: str, schema: Schema) -> int:
         """The id under which `subject` holds exactly `schema`. Raises SchemaUnknownError."""
         path = f"/subjects/{subject}"
-        ask = lambda: self._ask("id", int, "POST", path, _body(schema))  # noqa: E731
+        ask = partial(self._ask, "id", int, "POST", path, _body(schema))
         found: int = self._known(ask, "id", subject, schema)
         return found
 
@@ -190,7 +191,9 @@ class Registry:
                 extra={"action": "schema_known", "error": str(error)},
             )
             return before
-        if before not in (None, answer):
+        if answer == before:
+            return answer
+        if before is not None:
             _LOGGER.warning(
                 "the schema registry answers otherwise than before: was it restored?",
                 extra={"action": "schema_changed", "question": repr(question)[:200]},

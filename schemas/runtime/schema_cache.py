@@ -41,7 +41,7 @@ class SchemaCache:
 
     def keep(self, answer: Any, *question: Any) -> None:
         """Keeps the answer, whole or not at all."""
-        if not self._writes or self.get(*question) == answer:
+        if not self._writes:
             return
         kept = {"of": [self._url, *question], "answer": answer, "sha256": _digest(answer)}
         try:

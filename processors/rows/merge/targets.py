@@ -12,8 +12,8 @@ from schemas.import_types import (
     SOUS_CATEGORIE,
     VILLE,
     ImportType,
-    Kind,
 )
+from schemas.values.field import Kind
 from schemas.values.geography import departement_of, region_of
 
 Column = Sequence[Any]

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
-from processors.kafka.schema_lookups import looked_up
+from processors.kafka.schema_lookups import decoded, looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import BatchLoop
 from processors.rows.model import Reject
@@ -42,12 +42,12 @@ class Requests(BatchLoop):
         values = [record.value for record in batch.records]
         known = self._decoder.knows(values)
         decode = self._decoder.decode_all
-        decoded = await (asyncio.to_thread if known else looked_up)(decode, values)
+        results = await (asyncio.to_thread if known else looked_up)(decode, values)
         async with transaction(self._pool) as connection:
             topic_id = await positions.advance(connection, batch)
             valid: list[dict[str, Any]] = []
             rejected: list[Reject] = []
-            for place, (record, request) in enumerate(zip(batch.records, decoded, strict=True)):
+            for place, (record, request) in enumerate(zip(batch.records, results, strict=True)):
                 try:
                     valid.append(_checked(request, f"{topic_id} {batch.partition} {record.offset}"))
                     valid[-1]["place"] = place
@@ -92,8 +92,7 @@ class Results(BatchLoop):
     """Stores answers of the topic of results that PostgreSQL lacks."""
 
     async def _write(self, batch: Batch) -> None:
-        known = self._decoder.knows(record.value for record in batch.records)
-        last = self._last(batch) if known else await looked_up(self._last, batch)
+        last = await decoded(self._decoder, self._last, batch)
         async with transaction(self._pool) as connection:
             await positions.advance(connection, batch)
             if last:

@@ -36,6 +36,7 @@ from deploy.local.servers.kafka import Kafka
 from deploy.local.servers.postgres import Postgres
 from deploy.local.stack import Stack
 from tests.fix_stack import Site
+from tests.postgres.servers import OtherPostgres, debian
 
 ROOT = Path(__file__).parents[1]
 _numbers = count(1)
@@ -129,23 +130,13 @@ class SecuredKafka(Kafka):
         ]
 
 
-def debian_programs() -> Path | None:
-    """Of the newest PostgreSQL that Debian's packages installed; it speaks TLS."""
-    found = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
-    )
-    return found[-1] if found else None
-
-
-class SecuredPostgres(Postgres):
+class SecuredPostgres(OtherPostgres):
     """TLS and SCRAM for every role but the superuser, who is the tests' own and comes without."""
 
-    initdb: ClassVar = ("--encoding=UTF8", "--locale=C", "--auth=trust", "--username=foxstream")
     settings: ClassVar = {**Postgres.settings, "ssl": "on", "password_encryption": "scram-sha-256"}
 
     def __init__(self, directory: Path, authority: Authority, programs: Path) -> None:
-        super().__init__(directory, threading.Event())
-        self._debian = programs
+        super().__init__(directory, programs)
         self._issued = authority.issue("postgres")
 
     def secured(self, role: str, authority: Path, database: str, secret: str | None = None) -> str:
@@ -158,9 +149,6 @@ class SecuredPostgres(Postgres):
 
     def _url(self, database: str) -> str:
         return f"{super()._url(database)}?sslmode=disable"
-
-    def _programs(self, owner: unprivileged.Owner | None) -> Path:
-        return self._debian
 
     def _initialise(self, programs: Path, owner: unprivileged.Owner | None) -> None:
         super()._initialise(programs, owner)
@@ -347,7 +335,7 @@ def psql(programs: Path, url: str, file: Path) -> None:
 @pytest.fixture(scope="session")
 def secured(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Prepared as docs/security.md says: roles, rights, migrations, topics and schemas."""
-    programs = debian_programs()
+    programs = next(reversed(debian().values()), None)  # the newest
     if programs is None:
         pytest.skip("NO TLS: Debian's PostgreSQL is not installed (apt install postgresql)")
     folder = tmp_path_factory.mktemp("secured")

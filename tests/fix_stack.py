@@ -241,13 +241,18 @@ def _run_preloaded(
         return Finished(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
+def create_database(server: str, name: str, options: str = "") -> str:
+    """The URL of a new database; `server` is the URL of any database beside it."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} {options}".encode())
+    return f"{server.rsplit('/', 1)[0]}/{name}"
+
+
 @cache
 def _template(server: str) -> str:
     """A database with the site's own tables, migrated: others are copied from it."""
     name = "migrated"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    url = f"{server.rsplit('/', 1)[0]}/{name}"
+    url = create_database(server, name)
     subprocess.run(
         [sys.executable, "-m", "tests.django_site", url, "--python-defaults"], check=True
     )
@@ -258,9 +263,7 @@ def _template(server: str) -> str:
 def new_database(stack: Stack, name: str) -> str:
     """The URL of a new database at this version."""
     server = stack.environment["FOX_DATABASE_URL"]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template(server)}".encode())
-    return f"{server.rsplit('/', 1)[0]}/{name}"
+    return create_database(server, name, f"TEMPLATE {_template(server)}")
 
 
 def prepared(stack: Stack, *, quick: bool = True) -> Site:

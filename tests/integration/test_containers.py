@@ -16,7 +16,7 @@ from deploy.local.local_settings import own_environment
 from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.stack import Stack
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import Site, create_database, eventually
 
 ROOT = Path(__file__).parents[2]
 SERVICES: Mapping[str, Any] = yaml.safe_load(
@@ -85,11 +85,9 @@ class Containers:
 @pytest.fixture
 def containers(stack: Stack, tmp_path: Path) -> Containers:
     """Its database has the roles that the file gives PostgreSQL's image."""
-    server = stack.environment["FOX_DATABASE_URL"]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+    url = create_database(stack.environment["FOX_DATABASE_URL"], DATABASE)
     roles = (ROOT / "deploy" / "postgres" / "roles.sql").read_bytes()
-    with psycopg.connect(f"{server.rpartition('/')[0]}/{DATABASE}", autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(roles)
         connection.execute(roles)  # again changes nothing
     return Containers(stack, tmp_path)

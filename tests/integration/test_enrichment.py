@@ -11,7 +11,7 @@ import pytest
 from deploy.local.stack import Stack
 from processors.database.migrator import migrate
 from tests.fix_enrichment import ask, cities, empty, open_shop, page, report, review, settled
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import Site, create_database, eventually
 from tests.openai_server import Call, Reply, ScriptedOpenAI, good
 
 _numbers = count(1)
@@ -226,11 +226,7 @@ def test_b43_no_review_no_synthesis(shop: Site, model: ScriptedOpenAI) -> None:
 @pytest.fixture
 def own_tables(stack: Stack) -> Site:
     """The tables that foxstream creates if there is no site; Django's have no such checks."""
-    server = stack.environment["FOX_DATABASE_URL"]
-    name = f"own{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    url = f"{server.rsplit('/', 1)[0]}/{name}"
+    url = create_database(stack.environment["FOX_DATABASE_URL"], f"own{next(_numbers)}")
     migrate(url)
     return Site(stack, "", url)
 

@@ -12,17 +12,14 @@ from processors.database.migrator import migrate
 from processors.database.site_tables import REQUIRED, TABLES, Column, added
 from processors.errors import ConfigurationError
 from processors.operator.site_fit import Fit, check
+from tests.fix_stack import create_database
 
 _numbers = count(1)
 
 
 def new(stack: Stack, options: str = "") -> str:
     """The URL of a new database without any table."""
-    server = stack.environment["FOX_DATABASE_URL"]
-    name = f"fit{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} {options}".encode())
-    return f"{server.rsplit('/', 1)[0]}/{name}"
+    return create_database(stack.environment["FOX_DATABASE_URL"], f"fit{next(_numbers)}", options)
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 def debian() -> dict[str, Path]:
-    """The programs of each server that Debian's packages installed, by name."""
-    return {f"debian-{path.parent.name}": path for path in sorted(DEBIAN.glob("*/bin"))}
+    """The programs of each server that Debian's packages installed, by name, the oldest first."""
+    found = sorted(DEBIAN.glob("*/bin"), key=lambda path: int(path.parent.name))
+    return {f"debian-{path.parent.name}": path for path in found}
 
 
 def pinned() -> dict[str, Pin]:

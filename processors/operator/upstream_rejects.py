@@ -163,7 +163,7 @@ def replay(
 
     In the order of their offsets, at most `rate` a second. Their headers are those of the sender,
     `ingest.attempt`, `ingest.reject_id`, and `ingest.appended_at`, so that a row without
-    `observed_at` stays as old as it was. Each is marked when Kafka has acknowledged it: one whose
+    `observed_at` keeps its age. Each reject is marked after Kafka has acknowledged it: one whose
     mark is lost may be sent twice, which the stale-write guard makes harmless, and none is lost.
     Raises RefusedReplayError, with nothing sent, if one of them must not be sent.
     """

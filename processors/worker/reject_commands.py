@@ -81,7 +81,7 @@ def replay_rejects(
     ] = False,
     rate: Annotated[int, typer.Option(min=1, help="Most rejects a second.")] = 500,
 ) -> None:
-    """Send rejects to their topic again as they were, once what refused them is mended."""
+    """Send rejects to their topic again, unchanged, after the cause is fixed."""
     import threading
 
     from processors.operator import upstream_rejects

@@ -5,7 +5,8 @@ of a line joined by " | "), `_sheet` if the lines come from sheets, `_columns` i
 given the fields of columns, and `_import`, the id, by which producers.reading.correction knows the
 file when it comes back.
 
-In .csv and .xlsx no cell starts a formula (producers/reading/formula_guard.py). In .jsonl every value is as it was.
+In .csv and .xlsx no cell starts a formula (producers/reading/formula_guard.py); .jsonl keeps every
+value unchanged.
 """
 
 import csv
@@ -92,8 +93,8 @@ def _originals(
 ) -> tuple[list[str], Callable[[Reject], list[str]]]:
     """The header of the original columns, and what gives their cells.
 
-    The cells stand in the row if the reader found the fault. If PostgreSQL did, the fields
-    are shown under the columns that they came from.
+    A row has its cells if the reader found the fault. If PostgreSQL found it, the fields are shown
+    under the columns that they came from.
     """
     fields = [field.name for field in IMPORT_TYPES[state["import_type"]].fields]
     header: list[str] = state["header"] or fields

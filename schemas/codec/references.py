@@ -1,4 +1,4 @@
-"""Schemas of which parts stand in others: the whole of them, as fastavro takes it.
+"""Resolves schema references: one schema with all the types that it names, as fastavro needs it.
 
 Source: Apache Avro 1.12 specification, "Names".
 """

@@ -88,7 +88,7 @@ def test_no_tables(stack: Stack) -> None:
     ],
 )
 def test_a_table_that_blocks(django: str, change: str, why: str) -> None:
-    """The reason is named, and the database is as it was."""
+    """The message gives the reason, and the database is unchanged."""
     with psycopg.connect(django) as connection:
         connection.execute(change.encode())
 

@@ -47,7 +47,7 @@ def fetched(pin: Pin) -> Path:
 
 
 class OtherPostgres(Postgres):
-    """A server with the defaults of whoever built it."""
+    """A server with the default settings of its build."""
 
     initdb: ClassVar = ("--encoding=UTF8", "--locale=C", "--auth=trust", f"--username={NAME}")
     settings: ClassVar[Mapping[str, str]] = {

@@ -26,7 +26,7 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("title", MOST_FILES)
 def test_a_path_is_short(title: str) -> None:
-    """Every step names a file that exists, and there are no more steps than a newcomer reads."""
+    """Each step names an existing file, and the path has at most that many steps."""
     steps = re.findall(r"^\d+\. `([\w/]+\.py)`", section(title), re.M)
 
     assert 0 < len(steps) <= MOST_FILES[title]
@@ -50,7 +50,7 @@ def test_every_folder_is_on_the_page(side: str) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_folders_are_small(side: str) -> None:
-    """At most so many modules and folders stand beside each other."""
+    """No folder has more than MOST_ENTRIES modules and folders."""
     sizes = {
         folder: len(
             {p for p in folder.iterdir() if p.suffix == ".py" or any(p.rglob("*.py"))}

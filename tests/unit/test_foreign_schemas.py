@@ -110,7 +110,7 @@ def test_schemas_that_are_not_read_alike(change: Callable[[Any], Any]) -> None:
 
 
 def test_a_record_of_another_name() -> None:
-    """It is told by its name, once for all of its kind, and the registry is asked once."""
+    """The message names the record; all of them share one message and one request to the registry."""
     theirs = {**load("ville_row"), "name": "City", "namespace": "org.example"}
     schemas = Schemas(theirs)
     decoder = RowDecoder("ville_row", schemas)
@@ -126,7 +126,7 @@ def test_a_record_of_another_name() -> None:
 
 
 def test_a_schema_that_is_not_a_record() -> None:
-    """A text, as a serializer without a schema of its own writes it, is told as one."""
+    """The message says that the value is a text, as a serializer writes it that has no schema."""
     assert "'string', not the record" in refusal("string", "Rennes")
 
 

@@ -75,7 +75,7 @@ NO_ANSWERS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("trouble", NO_ANSWERS.values(), ids=NO_ANSWERS)
 def test_what_is_not_the_registrys_answer(fake: FakeRegistry, trouble: Answer) -> None:
-    """Whatever else stands in front of the registry says nothing about a schema: it is awaited."""
+    """No other answer says that a schema is unknown: the batch waits for the registry."""
     fake.trouble = trouble
     with Registry(fake.url) as registry:
         with pytest.raises(RegistryUnavailableError):

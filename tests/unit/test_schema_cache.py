@@ -110,7 +110,7 @@ def test_another_registry(fake: FakeRegistry, tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_what_they_were(fake: FakeRegistry, tmp_path: Path) -> None:
-    """A damaged file, or one under another's name, is no answer."""
+    """A damaged file, or one with the name of another, is ignored."""
     learn(fake, tmp_path)
     fake.trouble = (503, b"")
     [folder] = tmp_path.iterdir()

@@ -83,7 +83,7 @@ class Released(NamedTuple):
     more_parked: bool
 
     def by_parent(self) -> Counter[str]:
-        """How many rows are no longer parked, by the key of their parent."""
+        """The number of released rows by the key of their parent."""
         still_parked = {row.offset for row in self.merged.parked}
         still_parked |= {reject.record.offset for reject in self.rejects if reject.cancelled}
         return Counter(row.parent_key for row in self.taken if row.offset not in still_parked)

@@ -127,7 +127,7 @@ def _fields_at_fault(found: Sequence[Problem]) -> Iterator[tuple[int, set[str]]]
 def _derive(
     import_type: ImportType, columns: dict[str, list[Any]], warnings: dict[int, list[str]]
 ) -> set[tuple[int, str]]:
-    """Fills in what stands at the beginning of another field; the rows and fields filled in."""
+    """Fills in fields that another field begins with; returns the rows and fields that it filled in."""
     derived = set()
     for field in import_type.fields:
         sources = columns[field.taken_from] if field.taken_from else ()

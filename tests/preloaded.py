@@ -126,6 +126,8 @@ def _serve() -> None:
             request = json.loads(line)
             if "pid" in request:
                 answer = _code(request["pid"])
+                if answer != RUNNING:
+                    forks.remove(request["pid"])  # the kernel may give its id to another process
             else:
                 answer = os.fork()
                 if answer == 0:

@@ -15,10 +15,10 @@ from schemas.values.slugs import SLUG_LENGTH, slugify
 Column = Sequence[Any]
 
 
-class Problem(NamedTuple):
+class Violation(NamedTuple):
     """Row `row` of the batch breaks a rule in `field`; `code` as in docs/errors.md.
 
-    A `fatal` problem rejects the row; any other is a warning, and the value counts as not given
+    A `fatal` violation rejects the row; any other is a warning, and the value counts as not given
     unless it is `kept`.
     """
 
@@ -72,20 +72,20 @@ _RANGES: dict[Kind, tuple[float, float]] = {
 _TEXTS = ("text", "name", "slugged", "phone", "email", "url", "departement")
 
 
-def problems(
+def violations(
     import_type: ImportType, columns: Mapping[str, Column], luhn: Luhn = "off"
-) -> list[Problem]:
+) -> list[Violation]:
     """All that is wrong with the rows that `columns` hold (a column per field, equally long)."""
-    found: list[Problem] = []
+    found: list[Violation] = []
     for field in import_type.fields:
         values = columns[field.name]
         found += [
-            Problem(row, field.name, code, fatal) for row, code, fatal in _broken(field, values)
+            Violation(row, field.name, code, fatal) for row, code, fatal in _broken(field, values)
         ]
         if luhn != "off" and field.kind in CHECKED:
             fatal = luhn == "error"
             found += [
-                Problem(row, field.name, "checksum", fatal, not fatal)
+                Violation(row, field.name, "checksum", fatal, not fatal)
                 for row in unchecked(values, _DIGITS[field.kind])
             ]
     if "siret" in columns:
@@ -143,9 +143,9 @@ def _all_digits(values: Column, length: int) -> bool:
     )
 
 
-def _foreign_sirets(sirens: Column, sirets: Column) -> list[Problem]:
+def _foreign_sirets(sirens: Column, sirets: Column) -> list[Violation]:
     return [
-        Problem(row, "siret", "mismatch", fatal=True)
+        Violation(row, "siret", "mismatch", fatal=True)
         for row, (siren, siret) in enumerate(zip(sirens, sirets, strict=True))
         if siret is not None
         and siren is not None

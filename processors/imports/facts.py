@@ -9,6 +9,7 @@ from psycopg.rows import kwargs_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
+from schemas.records import FileError
 
 _SQL = load("processors.imports", "tracker.sql")
 
@@ -31,7 +32,7 @@ class ImportFacts(TypedDict):
     created_at: datetime
     total_rows: int | None
     warnings_by_code: dict[str, int]
-    error: dict[str, str] | None
+    error: FileError | None
     status: str
     started_at: datetime | None
     completed_at: datetime | None

@@ -1,26 +1,49 @@
 """Computes the state of an import from its facts."""
 
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from processors.imports.facts import ImportFacts
-from schemas.outcomes import AI_COUNTS, ERRORS, SUCCESSES, UNFINISHED
+from schemas.outcomes import ERRORS, OUTCOMES, SUCCESSES, UNFINISHED
+from schemas.records import FileError, ImportState
 from schemas.values.rates import success_rate
 
-State = dict[str, Any]
+
+class OutcomeCounts(TypedDict):
+    """How many rows of an import have each outcome."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    duplicate: int
+    stale: int
+    rejected: int
+    parked: int
+    cancelled: int
+
+
+class TextCounts(TypedDict):
+    """How many texts were requested for the rows of an import, and what became of them."""
+
+    ai_requested: int
+    ai_done: int
+    ai_failed: int
+    ai_left: int
+
 
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
 
 
-def state_of(facts: ImportFacts) -> State:
+def state_of(facts: ImportFacts) -> ImportState:
     """The state that schemas/avro/import_state.avsc describes.
 
     An import is finished when each row that was read has an outcome, never before.
     """
     counts = _outcome_counts(facts)
+    texts, asks = _text_counts(facts), facts["generate_ai_content"]
     success = sum(counts[name] for name in SUCCESSES)
-    accounted = sum(counts.values())
+    accounted = sum(counts[name] for name in OUTCOMES)
     status = _status(facts, accounted, success)
     finished = status not in UNFINISHED
     completed_at = (facts["completed_at"] or facts["now"]) if finished else None
@@ -46,14 +69,16 @@ def state_of(facts: ImportFacts) -> State:
         "error_rows": sum(counts[name] for name in ERRORS),
         "success_rate": success_rate(success, total or 0),
         **counts,
-        "parent": facts["parent"] and str(facts["parent"]),
+        "parent": str(facts["parent"]) if facts["parent"] else None,
         "settles": facts["now_settles"],
         "warnings_by_code": facts["warnings_by_code"],
         "rows_per_second": _rate(accounted, started_at, moved),
         "released": facts["now_released"],
         "waiting_for": _waiting_for(facts, finished=finished),
-        "generate_ai_content": facts["generate_ai_content"],
-        **_ai(facts, finished=finished),
+        "generate_ai_content": asks,
+        **texts,
+        "ai_generation_started": asks and facts["now_ai_started"],
+        "ai_generation_completed": asks and finished and _texts_are_handled(facts, texts),
         "created_at": facts["created_at"],
         "started_at": started_at,
         "completed_at": completed_at,
@@ -66,7 +91,7 @@ def state_of(facts: ImportFacts) -> State:
     }
 
 
-def _outcome_counts(facts: ImportFacts) -> dict[str, int]:
+def _outcome_counts(facts: ImportFacts) -> OutcomeCounts:
     return {
         "inserted": facts["now_inserted"],
         "updated": facts["now_updated"],
@@ -79,28 +104,20 @@ def _outcome_counts(facts: ImportFacts) -> dict[str, int]:
     }
 
 
-def _ai(facts: ImportFacts, *, finished: bool) -> State:
-    """Counters of the text requests. An import does not wait for them."""
-    if not facts["generate_ai_content"]:
-        return {
-            **dict.fromkeys(AI_COUNTS, 0),
-            "ai_generation_started": False,
-            "ai_generation_completed": False,
-        }
-    counts = {
-        "ai_requested": facts["now_ai_requested"],
-        "ai_done": facts["now_ai_done"],
-        "ai_failed": facts["now_ai_failed"],
-        "ai_left": facts["now_ai_left"],
-    }
-    handled = counts["ai_done"] + counts["ai_failed"] + counts["ai_left"]
+def _text_counts(facts: ImportFacts) -> TextCounts:
+    """An import that asks for no texts counts none, although other imports may for its rows."""
+    asks = facts["generate_ai_content"]
     return {
-        **counts,
-        "ai_generation_started": facts["now_ai_started"],
-        "ai_generation_completed": (
-            finished and handled == counts["ai_requested"] and not facts["ai_scanning"]
-        ),
+        "ai_requested": facts["now_ai_requested"] if asks else 0,
+        "ai_done": facts["now_ai_done"] if asks else 0,
+        "ai_failed": facts["now_ai_failed"] if asks else 0,
+        "ai_left": facts["now_ai_left"] if asks else 0,
     }
+
+
+def _texts_are_handled(facts: ImportFacts, texts: TextCounts) -> bool:
+    handled = texts["ai_done"] + texts["ai_failed"] + texts["ai_left"]
+    return handled == texts["ai_requested"] and not facts["ai_scanning"]
 
 
 def _status(facts: ImportFacts, accounted: int, success: int) -> str:
@@ -133,7 +150,7 @@ def _is_cut(facts: ImportFacts) -> bool:
     return unread or bool(facts["now_cancelled"])
 
 
-def _cut_short(facts: ImportFacts) -> dict[str, str]:
+def _cut_short(facts: ImportFacts) -> FileError:
     by = f" par {facts['cancelled_by']}" if facts["cancelled_by"] else ""
     if facts["stopped_after"] is not None:
         where = f" : la lecture s'est arrêtée après la ligne {facts['stopped_after']}"

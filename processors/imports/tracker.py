@@ -24,7 +24,7 @@ from processors.database.pool import Connection, Pool, connected, transaction
 from processors.database.queries import load
 from processors.database.site_tables import UnfilledColumnError
 from processors.imports.facts import ImportFacts, read_facts
-from processors.imports.state import SITE_STATUS, State, state_of
+from processors.imports.state import SITE_STATUS, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
 from processors.kafka.schema_lookups import looked_up
@@ -37,6 +37,7 @@ from schemas.codec.framing import NAMESPACE, DecodeError, Decoder, Encoder, Reco
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
 from schemas.outcomes import AI_COUNTS, OUTCOMES, TERMINAL
+from schemas.records import ImportState
 from schemas.values.stored import without_nul
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ class Tracker:
             "reader_gone": timedelta(seconds=reader_gone_seconds),
         }
         # The last published states of unfinished imports, with the partition of their events.
-        self._last_published: dict[str, tuple[int, State]] = {}
+        self._last_published: dict[str, tuple[int, ImportState]] = {}
         # Versions that were sent but not confirmed in PostgreSQL: they may follow later ones on the log.
         self._unconfirmed: dict[str, int] = {}
         self._touched: set[UUID] = set()
@@ -175,7 +176,7 @@ class Tracker:
 
     async def _update(self, ids: Iterable[UUID]) -> None:
         """Writes the states that have changed, then publishes those that are not published."""
-        unpublished: list[tuple[int, State]] = []
+        unpublished: list[tuple[int, ImportState]] = []
         async with transaction(self._pool) as connection:
             await text_requests.clear_moved(connection, ids)
             for facts in await read_facts(connection, ids, self._parameters):
@@ -225,7 +226,7 @@ class Tracker:
             )
         log.info("imports are forgotten", action="imports_forgotten", imports=len(forgotten))
 
-    async def _send(self, state: State) -> bool:
+    async def _send(self, state: ImportState) -> bool:
         """Publishes a state. Returns False if another worker has already published a later one.
 
         The import is assigned to that worker by now, and its state must be the last on the topic: it
@@ -247,7 +248,8 @@ class Tracker:
             if partition not in assigned or known["waiting_for"] == "database":
                 continue
             # Below the version of a state that may have been committed without this worker knowing: it wins.
-            state = {**known, "waiting_for": "database", "version": known["version"] + 1}
+            state = known.copy()
+            state |= {"waiting_for": "database", "version": known["version"] + 1}
             try:
                 await self._publish(import_id.encode(), self._encoder.encode(state))
             except Exception:  # Kafka does not respond either
@@ -320,7 +322,7 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
             pass  # Progress only wakes the tracker: the counters are in PostgreSQL
 
 
-def _has_changed(facts: ImportFacts, state: State, known: State | None) -> bool:
+def _has_changed(facts: ImportFacts, state: ImportState, known: ImportState | None) -> bool:
     """`known` is the last published state; another worker may have published that it waits."""
     if facts["version"] == 0 or state["status"] != facts["status"]:
         return True
@@ -329,14 +331,15 @@ def _has_changed(facts: ImportFacts, state: State, known: State | None) -> bool:
     ):
         return True
     stored: Mapping[str, object] = facts
+    computed: Mapping[str, object] = state
     changed = facts["ai_completed"] != state["ai_generation_completed"] or any(
-        stored[name] != state[name] for name in (*OUTCOMES, "released", "settles", *AI_COUNTS)
+        stored[name] != computed[name] for name in (*OUTCOMES, "released", "settles", *AI_COUNTS)
     )
     quiet = facts["now"] - facts["changed_at"] >= QUIET
     return changed and (state["completed_at"] is not None or quiet)
 
 
-async def _store(connection: Connection, state: State) -> None:
+async def _store(connection: Connection, state: ImportState) -> None:
     await connection.execute(_SQL["changed"], state)
     parameters = {
         **state,
@@ -358,7 +361,7 @@ async def _store(connection: Connection, state: State) -> None:
         )  # fmt: skip
 
 
-def _count(facts: ImportFacts, state: State) -> None:
+def _count(facts: ImportFacts, state: ImportState) -> None:
     if state["completed_at"] is not None and facts["completed_at"] is None:
         labels = state["import_type"], state["status"]
         metrics.IMPORTS_FINISHED.labels(*labels).inc()

@@ -15,7 +15,7 @@ from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
-from schemas.rules import Luhn, problems
+from schemas.rules import Luhn, violations
 from schemas.values.stored import is_uuid
 
 if TYPE_CHECKING:
@@ -153,13 +153,13 @@ def _faults(
     }
     found_by_reader = set(faults)  # its faults are better: they have the header's own names
     # Nobody would see a warning here: none is looked for.
-    for problem in problems(import_type, columns, "error" if luhn == "error" else "off"):
-        i, column = problem.row, columns[problem.field]
-        if not problem.fatal:
+    for violation in violations(import_type, columns, "error" if luhn == "error" else "off"):
+        i, column = violation.row, columns[violation.field]
+        if not violation.fatal:
             column[i] = None
         elif i not in found_by_reader:
-            field = import_type.field[problem.field]
-            faults.setdefault(i, []).append(fault(field, problem.code, value=column[i]))
+            field = import_type.field[violation.field]
+            faults.setdefault(i, []).append(fault(field, violation.code, value=column[i]))
     return faults
 
 

@@ -26,7 +26,7 @@ from producers.imports.occurrences import Occurrences
 from producers.reading import open_source
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.import_types import ENTREPRISE
-from schemas.rules import problems
+from schemas.rules import violations
 from schemas.runtime.garbage import collect_rarely
 from tests.benchmarks.isolation import TOPIC, OneSchema, record_of
 from tests.benchmarks.measuring import save
@@ -66,7 +66,7 @@ def main(rows: int) -> None:
     staged = stage(validated.rows)
     timed("decode and validate", lambda: validate(batch, 1, ENTREPRISE, decoder))
     timed("— decode", lambda: decoder.decode_all(values))
-    timed("— rules", lambda: list(problems(ENTREPRISE, validated.rows.values)))
+    timed("— rules", lambda: list(violations(ENTREPRISE, validated.rows.values)))
     timed("leave out replays", lambda: validated.without_replays({}))
     timed("stage", lambda: stage(validated.rows))
     timed("columns for COPY", lambda: _columns(TARGET, Origin(TOPIC, 0), staged))

@@ -18,7 +18,7 @@ from fastavro.validation import ValidationError, validate
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.import_types import IMPORT_TYPES
-from schemas.rules import Problem, problems
+from schemas.rules import Violation, violations
 from schemas.topics import TOPICS
 
 SCHEMAS = Path(str(resources.files("schemas")))
@@ -86,10 +86,10 @@ def _record(
     return {name: typed(given[name], types[name], complete=complete) for name in given}
 
 
-def row_problems(record: str, example: Mapping[str, Any]) -> list[Problem]:
+def row_violations(record: str, example: Mapping[str, Any]) -> list[Violation]:
     """What the rules find in an example of a row."""
     import_type = ROWS[record]
-    return problems(import_type, {name: [example.get(name)] for name in import_type.field})
+    return violations(import_type, {name: [example.get(name)] for name in import_type.field})
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -124,7 +124,7 @@ def test_valid(record: str, file: Path) -> None:
 
     assert Decoder(record, OneSchema(record)).decode(value) == typed(example, schema, complete=True)
     if record in ROWS:
-        assert row_problems(record, example) == []
+        assert row_violations(record, example) == []
 
 
 @pytest.mark.parametrize(("record", "file"), examples("invalid"))
@@ -139,7 +139,7 @@ def test_invalid(record: str, file: Path) -> None:
         with pytest.raises((ValueError, TypeError)):
             Encoder(record, 1).encode(given)
     else:
-        assert [(found.field, found.code) for found in row_problems(record, example)] == [
+        assert [(found.field, found.code) for found in row_violations(record, example)] == [
             (field, code)
         ]
         Encoder(record, 1).encode(given)

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.import_types import CATEGORIE, IMPORT_TYPES, SOUS_CATEGORIE, ImportType
-from tests.unit.test_rules import problems_of
+from tests.unit.test_rules import violations_of
 
 
 @pytest.mark.parametrize("nom", ["Café & Bar", "CAFE  BAR", "café bar"])
@@ -34,7 +34,7 @@ def test_keys_of_nothing(import_type: ImportType) -> None:
 @pytest.mark.parametrize("field", ["nom", "categorie"])
 def test_names_without_a_slug(field: str, nom: str) -> None:
     """A name of which no slug can be made that the site can hold rejects its row."""
-    found = problems_of(
+    found = violations_of(
         SOUS_CATEGORIE, **{"nom": ["A", "A"], "categorie": ["B", "B"], field: [nom, "4"]}
     )
 

@@ -9,7 +9,7 @@ from producers.reading.row.cell_values import Memo
 from producers.reading.row.normalisation import Column, NormalisedRows, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
-from schemas.rules import Luhn, problems
+from schemas.rules import Luhn, violations
 
 SIREN = "732829320"
 
@@ -382,7 +382,7 @@ def test_any_cells(import_type: ImportType, data: st.DataObject) -> None:
 
     batch = batch_of(import_type, numeric=names, **columns)
 
-    found = problems(
+    found = violations(
         import_type, {name: [record[name] for record in batch.records] for name in names}
     )
     assert all(problem.fatal for problem in found)

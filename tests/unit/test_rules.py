@@ -4,17 +4,17 @@ import pytest
 
 from schemas.faults import fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
-from schemas.rules import Problem, problems
+from schemas.rules import Violation, violations
 from schemas.values.slugs import SLUG_LENGTH
 
 SIREN = "732829320"
 
 
-def problems_of(import_type: ImportType, **columns: Sequence[object]) -> list[Problem]:
-    """The problems of columns, those of other fields being valid or not given."""
+def violations_of(import_type: ImportType, **columns: Sequence[object]) -> list[Violation]:
+    """The violations of columns, those of other fields being valid or not given."""
     count = len(next(iter(columns.values())))
     valid = {"siren": SIREN, "nom": "A", "code_postal_principal": "35000"}
-    return problems(
+    return violations(
         import_type,
         {name: [valid.get(name)] * count for name in import_type.field} | columns,
     )
@@ -26,8 +26,8 @@ def test_required_fields(import_type: ImportType) -> None:
     nothing = {name: [None] for name in import_type.field}
 
     required = [field.name for field in import_type.fields if field.required]
-    assert problems(import_type, nothing) == [
-        Problem(0, name, "missing-value", fatal=True) for name in required
+    assert violations(import_type, nothing) == [
+        Violation(0, name, "missing-value", fatal=True) for name in required
     ]
 
 
@@ -54,9 +54,9 @@ def test_forms(field: str, good: object, bad: object) -> None:
     """A value that lacks the form of its kind is told, at its row, and no other."""
     strict = ENTREPRISE.field[field].strict
 
-    found = problems_of(ENTREPRISE, **{field: [good, bad, good, bad]})
+    found = violations_of(ENTREPRISE, **{field: [good, bad, good, bad]})
 
-    assert found == [Problem(row, field, "malformed", strict) for row in (1, 3)]
+    assert found == [Violation(row, field, "malformed", strict) for row in (1, 3)]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_forms(field: str, good: object, bad: object) -> None:
 )
 def test_bounds(field: str, good: object, bad: object) -> None:
     """A value beyond its bounds is a warning of its row."""
-    found = problems_of(VILLE, **{field: [bad, good, None]})
+    found = violations_of(VILLE, **{field: [bad, good, None]})
 
-    assert found == [Problem(0, field, "malformed", fatal=False)]
+    assert found == [Violation(0, field, "malformed", fatal=False)]
 
 
 @pytest.mark.parametrize("field", ["nom", "nom_commercial", "ville_nom", "naf_libelle"])
@@ -88,9 +88,9 @@ def test_lengths(field: str) -> None:
     """A text that its column in the database does not take rejects the row."""
     limit = ENTREPRISE.field[field].max_length or 0
 
-    found = problems_of(ENTREPRISE, **{field: ["x" * limit, "x" * (limit + 1)]})
+    found = violations_of(ENTREPRISE, **{field: ["x" * limit, "x" * (limit + 1)]})
 
-    assert found == [Problem(1, field, "too-long", fatal=True)]
+    assert found == [Violation(1, field, "too-long", fatal=True)]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_lengths(field: str) -> None:
 )
 def test_malformed_and_too_long(import_type: ImportType, field: str, value: object) -> None:
     """An optional value that is dropped for its form does not reject the row for its length."""
-    assert problems_of(import_type, **{field: [value]}) == [
-        Problem(0, field, "malformed", fatal=False)
+    assert violations_of(import_type, **{field: [value]}) == [
+        Violation(0, field, "malformed", fatal=False)
     ]
 
 
@@ -108,15 +108,15 @@ def test_a_slug_that_is_longer_than_its_name() -> None:
     """Signs such as ﬃ become several letters: a slug that its column does not take is told."""
     names = ["ﬃ" * (SLUG_LENGTH // 3), "ﬃ" * (SLUG_LENGTH // 3 + 1), "ﬃ" * 100]
 
-    assert problems(
+    assert violations(
         CATEGORIE, {**{name: [None] * 3 for name in CATEGORIE.field}, "nom": names}
-    ) == [Problem(row, "nom", "malformed", fatal=True) for row in (1, 2)]
+    ) == [Violation(row, "nom", "malformed", fatal=True) for row in (1, 2)]
 
 
 def test_nul() -> None:
     """A NUL, which PostgreSQL does not store, rejects the row."""
-    assert problems_of(ENTREPRISE, adresse=["A", "B\0"]) == [
-        Problem(1, "adresse", "nul-byte", fatal=True)
+    assert violations_of(ENTREPRISE, adresse=["A", "B\0"]) == [
+        Violation(1, "adresse", "nul-byte", fatal=True)
     ]
 
 
@@ -124,23 +124,25 @@ def test_siret_of_another() -> None:
     """A SIRET begins with the SIREN of its row."""
     sirets = [SIREN + "00074", "12345678900001", None]
 
-    assert problems_of(ENTREPRISE, siret=sirets) == [Problem(1, "siret", "mismatch", fatal=True)]
+    assert violations_of(ENTREPRISE, siret=sirets) == [
+        Violation(1, "siret", "mismatch", fatal=True)
+    ]
 
 
 def test_siret_of_a_malformed_siren() -> None:
     """Where the SIREN or the SIRET is malformed, that is told and not that they differ."""
-    found = problems_of(ENTREPRISE, siren=["X", SIREN], siret=[SIREN + "00074", "bad_siret"])
+    found = violations_of(ENTREPRISE, siren=["X", SIREN], siret=[SIREN + "00074", "bad_siret"])
 
     assert found == [
-        Problem(0, "siren", "malformed", fatal=True),
-        Problem(1, "siret", "malformed", fatal=True),
+        Violation(0, "siren", "malformed", fatal=True),
+        Violation(1, "siret", "malformed", fatal=True),
     ]
 
 
 @pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
 @pytest.mark.parametrize("code", ["missing-value", "too-long", "nul-byte", "mismatch", "malformed"])
 def test_every_fault_has_a_sentence(import_type: ImportType, code: str) -> None:
-    """Every problem of every field is told in a sentence that names the file's own column."""
+    """Every violation of every field is told in a sentence that names the file's own column."""
     for field in import_type.fields:
         told = fault(field, code, "Ma colonne", "valeur")
 

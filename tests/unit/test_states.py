@@ -14,6 +14,7 @@ from processors.imports.state import SITE_STATUS, state_of
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.outcomes import AI_COUNTS, OUTCOMES
+from schemas.records import FileError
 
 NOW = datetime(2025, 3, 1, 8, 30, 10, tzinfo=UTC)
 STATUSES = {"PENDING", "PROCESSING", "SUCCESS", "PARTIAL", "ERROR", "CANCELLED", "PAUSED"}
@@ -73,7 +74,7 @@ def begun(**known: object) -> ImportFacts:
     return facts(**{"began": NOW - timedelta(seconds=4), "moved": NOW, **known})
 
 
-FAILED = {"code": "encoding", "message": "Le fichier ne se lit pas."}
+FAILED: FileError = {"code": "encoding", "message": "Le fichier ne se lit pas."}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_unfinished_until_the_file_is_read() -> None:
     state = state_of(begun(now_inserted=1000))
 
     assert state["status"] == "PROCESSING"
-    assert state["total_rows"] is state["success_rate"] is state["completed_at"] is None
+    assert (state["total_rows"], state["success_rate"], state["completed_at"]) == (None, None, None)
 
 
 def test_sums() -> None:
@@ -150,7 +151,7 @@ def test_sums() -> None:
 
     state = state_of(begun(total_rows=total, **{f"now_{name}": n for name, n in counts.items()}))
 
-    assert {name: state[name] for name in counts} == counts
+    assert {**state, **counts} == state
     assert (state["success_rows"], state["error_rows"]) == (54_321, 600_000)
     assert state["success_rate"] == 8.3
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from producers.reading.row.cell_values import CONVERSIONS, clear_formula_errors, texts_of
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
-from schemas.rules import Luhn, Problem, problems
+from schemas.rules import Luhn, Violation, violations
 from schemas.values.naf import codes
 
 MALFORMED = "malformed"
@@ -60,22 +60,24 @@ def normalise(
     _main_first(columns)
     derived = _derive(import_type, columns, warnings)
     found = _independent(
-        import_type, [*found, *problems(import_type, columns, luhn)], derived, given
+        import_type, [*found, *violations(import_type, columns, luhn)], derived, given
     )
     if "naf_code" in given:
         _unknown_activities(columns["naf_code"], warnings)
 
     faults: dict[int, list[Fault]] = {}
-    for problem in found:
-        if problem.fatal:
-            header, cells, _ = given[problem.field]
-            faults.setdefault(problem.row, []).append(
-                fault(import_type.field[problem.field], problem.code, header, cells[problem.row])
+    for violation in found:
+        if violation.fatal:
+            header, cells, _ = given[violation.field]
+            faults.setdefault(violation.row, []).append(
+                fault(
+                    import_type.field[violation.field], violation.code, header, cells[violation.row]
+                )
             )
             continue
-        warnings.setdefault(problem.row, []).append(problem.code)
-        if not problem.kept:
-            columns[problem.field][problem.row] = None
+        warnings.setdefault(violation.row, []).append(violation.code)
+        if not violation.kept:
+            columns[violation.field][violation.row] = None
 
     names = tuple(columns)
     rows = zip(*columns.values(), strict=True)
@@ -91,11 +93,11 @@ def _converted(
     given: Mapping[str, Column],
     count: int,
     warnings: dict[int, list[str]],
-) -> tuple[dict[str, list[Any]], list[Problem]]:
+) -> tuple[dict[str, list[Any]], list[Violation]]:
     """The values of each field, and the cells that could not be converted."""
     nothing: list[Any] = [None] * count
     columns: dict[str, list[Any]] = {}
-    found: list[Problem] = []
+    found: list[Violation] = []
     for field in import_type.fields:
         column = given.get(field.name)
         if column is None:
@@ -103,24 +105,24 @@ def _converted(
             continue
         texts = texts_of(column.cells)
         found += [
-            Problem(row, field.name, FORMULA_ERROR, fatal=True)
+            Violation(row, field.name, FORMULA_ERROR, fatal=True)
             for row in clear_formula_errors(texts)
         ]
         done = CONVERSIONS[field.kind](texts, column.numeric)
         columns[field.name] = done.values
         for row in done.restored:
             warnings.setdefault(row, []).append(ZEROS_RESTORED)
-        found += [Problem(row, field.name, MALFORMED, field.strict) for row in done.malformed]
+        found += [Violation(row, field.name, MALFORMED, field.strict) for row in done.malformed]
     return columns, found
 
 
-def _fields_at_fault(found: Sequence[Problem]) -> Iterator[tuple[int, set[str]]]:
+def _fields_at_fault(found: Sequence[Violation]) -> Iterator[tuple[int, set[str]]]:
     by_row: dict[int, set[str]] = {}
-    for problem in found:
+    for violation in found:
         # A number with a wrong check digit is a key all the same: the strictness may change
         # before an interrupted import goes on, its partitions must not.
-        if problem.fatal and problem.code != CHECKSUM:
-            by_row.setdefault(problem.row, set()).add(problem.field)
+        if violation.fatal and violation.code != CHECKSUM:
+            by_row.setdefault(violation.row, set()).add(violation.field)
     yield from by_row.items()
 
 
@@ -145,24 +147,24 @@ def _derive(
 
 def _independent(
     import_type: ImportType,
-    found: Sequence[Problem],
+    found: Sequence[Violation],
     derived: set[tuple[int, str]],
     given: Mapping[str, Column],
-) -> list[Problem]:
-    """Those of the problems that are not a mere consequence of another, in columns that exist."""
-    wrong = {(problem.row, problem.field) for problem in found if problem.code != MISSING}
+) -> list[Violation]:
+    """Those of the violations that are not a mere consequence of another, in columns that exist."""
+    wrong = {(violation.row, violation.field) for violation in found if violation.code != MISSING}
     kept = []
-    for problem in found:
-        source = import_type.field[problem.field].taken_from
-        if problem.code == MISSING and not wrong.isdisjoint(
-            {(problem.row, problem.field), (problem.row, source)}
+    for violation in found:
+        source = import_type.field[violation.field].taken_from
+        if violation.code == MISSING and not wrong.isdisjoint(
+            {(violation.row, violation.field), (violation.row, source)}
         ):
             continue
-        if problem.code == CHECKSUM and (problem.row, problem.field) in derived:
+        if violation.code == CHECKSUM and (violation.row, violation.field) in derived:
             continue
-        if problem.field not in given and source is not None:
-            problem = problem._replace(field=source)
-        kept.append(problem)
+        if violation.field not in given and source is not None:
+            violation = violation._replace(field=source)
+        kept.append(violation)
     return kept
 
 

@@ -117,9 +117,11 @@ class Application:
         """The address of a new resumable upload."""
         return (await self.create(length)).headers["location"]
 
-    async def create(self, length: int, answered: Callable[[], None] = lambda: None) -> Answer:
+    async def create(
+        self, length: int, answered: Callable[[], None] = lambda: None, name: str = "a.csv"
+    ) -> Answer:
         """POST of a resumable upload."""
-        told = {"filename": "a.csv", "import_type": "ENTREPRISE"}
+        told = {"filename": name, "import_type": "ENTREPRISE"}
         metadata = ",".join(
             f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in told.items()
         )

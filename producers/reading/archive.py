@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, cast
 
 from producers.reading.archive_damage import refused_as
-from producers.reading.refusals import RefusedError, refusal
+from producers.reading.refusals import BZIP2, EMPTY_ZIP, GZIP, ZIP, ZSTD, RefusedError, refusal
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -61,7 +61,7 @@ def contents_of(path: Path) -> Contents:
     """
     plain = Content(None, lambda: path.open("rb"))
     head = plain.head()
-    if head.startswith(ZIP):
+    if head.startswith((ZIP, EMPTY_ZIP)):
         members = _members(path)
         return Contents(None, [plain]) if members is None else Contents("zip", members)
     compression = compression_of(head)
@@ -78,11 +78,10 @@ class _Compression(NamedTuple):
 
 
 _COMPRESSIONS = {
-    "gzip": _Compression(b"\x1f\x8b\x08", gzip.GzipFile),
-    "bzip2": _Compression(b"BZh", bz2.BZ2File),
-    "zstd": _Compression(b"\x28\xb5\x2f\xfd", zstd.ZstdFile),
+    "gzip": _Compression(GZIP, gzip.GzipFile),
+    "bzip2": _Compression(BZIP2, bz2.BZ2File),
+    "zstd": _Compression(ZSTD, zstd.ZstdFile),
 }
-ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def compression_of(head: bytes) -> str | None:

@@ -107,6 +107,14 @@ def quoted(names: list[str]) -> str:
     return ", ".join(f"« {name} »" for name in shown) + (f" et {more} autres" if more else "")
 
 
+ZIP = b"PK\x03\x04"
+EMPTY_ZIP = b"PK\x05\x06"
+OLE = b"\xd0\xcf\x11\xe0"
+GZIP = b"\x1f\x8b"
+BZIP2 = b"BZh"
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""First bytes of files that may hold a table."""
+
 FOREIGN_SIGNATURES = {
     b"%PDF": "un document PDF",
     b"Rar!": "une archive RAR",

@@ -10,11 +10,19 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from producers.reading.archive import ZIP, Content, compression_of, contents_of
+from producers.reading.archive import Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
 from producers.reading.options import Options
-from producers.reading.refusals import FOREIGN_SIGNATURES, RefusedError, quoted, refusal
+from producers.reading.refusals import (
+    EMPTY_ZIP,
+    FOREIGN_SIGNATURES,
+    OLE,
+    ZIP,
+    RefusedError,
+    quoted,
+    refusal,
+)
 from producers.reading.row.row import Row, filled, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
@@ -204,7 +212,7 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     try:
         head = content.head()
-        if not head.startswith((*ZIP, _OLE)):
+        if not head.startswith((ZIP, EMPTY_ZIP, OLE)):
             _check_signature(head, content.name)
             recognise = partial(text_table.part_of, content, import_type, options)
             yield _Candidate(content.name, content.name, recognise)
@@ -245,7 +253,6 @@ _SIGNATURES = {
     b"<table": "une page HTML",
     b"<?xml": "un document XML",
 }
-_OLE = b"\xd0\xcf\x11\xe0"
 
 
 def _check_signature(head: bytes, member: str | None) -> None:
@@ -281,7 +288,7 @@ _BLOCK = 1 << 20
 
 
 def _open_book(file: BinaryIO) -> Book:
-    old = file.read(len(_OLE)) == _OLE
+    old = file.read(len(OLE)) == OLE
     file.seek(0)
     return BinaryWorkbook(file) if old else Workbook(file)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from producers.gateway.spool.spool import alone
-from producers.gateway.uploads import tus
+from producers.gateway.uploads import file_type, tus
 from tests.fix_application import TUS, Application, Threads, at_wait, cancel
 from tests.fix_disk import Disk, failing_sync, lose_power
 
@@ -165,6 +165,20 @@ async def test_bytes_beyond_the_length_are_not_kept(application: Make) -> None:
         assert await made.offset(where) == len(first)
 
     await resume(made, where, content)
+
+
+@pytest.mark.parametrize("name", sorted(f"a{extension}" for extension in file_type.EXTENSIONS))
+async def test_each_format_may_be_resumed(application: Make, name: str) -> None:
+    """The name is known at the start, the content only at the end: then it must fit the name."""
+    made, content = application(), content_of(0)
+    created = await made.create(len(content), name=name)
+    assert created.status == 201, created.body
+
+    answer = await made.send(created.headers["location"], 0, [content])
+
+    assert answer.status == (
+        415 if name.endswith((".gz", ".zip", ".ods", ".xls", ".xlsx", ".bz2", ".zst")) else 204
+    )
 
 
 def checksum(piece: bytes) -> str:

@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 
 from producers.gateway.problems import Problem
-from producers.reading.refusals import FOREIGN_SIGNATURES
+from producers.reading.refusals import BZIP2, EMPTY_ZIP, FOREIGN_SIGNATURES, GZIP, OLE, ZIP, ZSTD
 
 _TEXT = frozenset({".csv", ".txt", ".tsv", ".jsonl"})
 _BINARY = frozenset({".xlsx", ".xls", ".ods", ".zip", ".gz", ".bz2", ".zst"})
@@ -14,12 +14,12 @@ EXTENSIONS = _TEXT | _BINARY
 _FOREIGN = ("image/", "audio/", "video/", "font/", "application/pdf", "text/html")
 
 _SIGNATURES = {
-    b"PK\x03\x04": ("un classeur ou une archive ZIP", frozenset({".xlsx", ".ods", ".zip"})),
-    b"PK\x05\x06": ("une archive ZIP vide", frozenset()),
-    b"\xd0\xcf\x11\xe0": ("un document d'un ancien format Office", frozenset({".xls"})),
-    b"\x1f\x8b": ("une archive gzip", frozenset({".gz"})),
-    b"BZh": ("une archive bzip2", frozenset({".bz2"})),
-    b"\x28\xb5\x2f\xfd": ("une archive zstd", frozenset({".zst"})),
+    ZIP: ("un classeur ou une archive ZIP", frozenset({".xlsx", ".ods", ".zip"})),
+    EMPTY_ZIP: ("une archive ZIP vide", frozenset()),
+    OLE: ("un document d'un ancien format Office", frozenset({".xls"})),
+    GZIP: ("une archive gzip", frozenset({".gz"})),
+    BZIP2: ("une archive bzip2", frozenset({".bz2"})),
+    ZSTD: ("une archive zstd", frozenset({".zst"})),
     **{head: (name, frozenset()) for head, name in FOREIGN_SIGNATURES.items()},
     b"\x7fELF": ("un programme", frozenset()),
 }
@@ -35,8 +35,8 @@ def safe_name(name: str) -> str:
     return clean or "sans nom"
 
 
-def check(name: str, content_type: str, head: bytes) -> str:
-    """The extension. Raises Problem 415 if it is unknown or the content is something else."""
+def check_name(name: str, content_type: str) -> str:
+    """The extension. Raises Problem 415 if no table has it, or none has the announced type."""
     extension = PurePosixPath(name).suffix.lower()
     if extension not in EXTENSIONS:
         raise _unfit(
@@ -45,6 +45,12 @@ def check(name: str, content_type: str, head: bytes) -> str:
         )
     if content_type.strip().lower().startswith(_FOREIGN):
         raise _unfit(f"Le fichier est annoncé comme {content_type[:60]} : ce n'est pas un tableau.")
+    return extension
+
+
+def check(name: str, content_type: str, head: bytes) -> str:
+    """The extension. Raises Problem 415 if it is unknown or the content is something else."""
+    extension = check_name(name, content_type)
     for signature, (found, extensions) in _SIGNATURES.items():
         if head.startswith(signature):
             if extension in extensions:

@@ -90,9 +90,7 @@ async def create(
     fields = _metadata(upload_metadata)
     form_of(fields)
     name = file_type.safe_name(fields.get("filename", ""))
-    file_type.check(
-        name, fields.get("filetype", ""), b"PK\x03\x04" if name.endswith(".xlsx") else b""
-    )
+    file_type.check_name(name, fields.get("filetype", ""))
     upload_id = str(uuid4())
     info = {
         "length": upload_length,

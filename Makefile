@@ -39,7 +39,7 @@ test-postgres: $(VENV)/ready ## the tests that write, on Debian's PostgreSQL and
 	@$(BIN)/python -m tests.postgres $(NAMES)
 
 properties: $(VENV)/ready ## property tests with four times the examples of the suite (for the night)
-	@FOX_TEST_EXAMPLES=full $(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/integration/test_writing.py
+	@FOX_TEST_EXAMPLES=full $(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/integration/test_row_writer.py
 
 up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 	@$(BIN)/foxstream-local up --detach --with-worker

@@ -4,7 +4,7 @@ A Faust consumer delivers one message per record and commits to Kafka. This one 
 per partition and fetch, whose value is a `Batch`, and never commits: it starts each partition at the
 offset that PostgreSQL stores. Changelogs of tables are delivered as Faust expects, a message per
 record. It relies on these facts of faust-streaming 0.15.3 and aiokafka 0.14, each checked by
-tests/integration/test_draining.py:
+tests/integration/test_consumer.py:
 
 * Faust fetches only through `Consumer.getmany`, and finds its start only through
   `Consumer.seek_to_committed`, which it awaits after each rebalance before it resumes the flow.

@@ -21,8 +21,8 @@ from producers.imports.preview import preview_of
 from schemas.import_types import ENTREPRISE
 from tests.effects.case import COMMAND, WORKER, Place, Proven, Seen
 from tests.effects.servers import world
-from tests.unit.test_judging import company
 from tests.unit.test_states import NOW, facts
+from tests.unit.test_validation import company
 
 WRONG_DIGIT = "123456789"
 """As a SIREN it has a wrong check digit."""

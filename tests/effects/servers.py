@@ -21,7 +21,7 @@ from schemas.runtime.registry import RegistryDeniedError
 from schemas.topics import IMPORT_EVENTS, TOPICS
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
 from tests.fix_secured import Authority, SecuredHttp
-from tests.unit.test_judging import Registered
+from tests.unit.test_validation import Registered
 
 
 def world() -> World:

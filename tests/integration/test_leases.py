@@ -12,7 +12,7 @@ import pytest
 from processors.jobs import lease
 from processors.jobs.lease import MOST_DEATHS, Connection, LostError, Run, StoppedError, begin, bury
 from tests.fix_stack import eventually
-from tests.integration.test_writing import database
+from tests.integration.test_row_writer import database
 
 __all__ = ["database"]  # fixtures
 

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from processors.rows.outbox import Outbox
 from schemas.codec.framing import Encoder
-from tests.integration.test_writing import IMPORT, OTHER, Partition, company, database, line, log
+from tests.integration.test_row_writer import IMPORT, OTHER, Partition, company, database, line, log
 
 __all__ = ["database", "log"]  # fixtures
 

@@ -13,7 +13,7 @@ from processors.database.pool import transaction
 from processors.rows.accounting import resolution
 from processors.rows.outbox import Outbox
 from schemas.codec.framing import Encoder
-from tests.integration.test_writing import (
+from tests.integration.test_row_writer import (
     IMPORT,
     OTHER,
     Partition,

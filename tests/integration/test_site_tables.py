@@ -10,7 +10,7 @@ from processors.rows.accounting.sqlstate import Blame, blame
 from producers.terminal.exits import PARTIAL
 from tests.fix_companies import Companies, importing
 from tests.fix_stack import Site, eventually
-from tests.integration.test_writing import Partition, company, database, line, log
+from tests.integration.test_row_writer import Partition, company, database, line, log
 
 __all__ = ["database", "log"]
 

@@ -16,7 +16,7 @@ from processors.operator.upstream_rejects import StoredReject
 from processors.operator.waiting import UnresolvedCompany, WaitingRow
 from processors.rows.outbox import UnpublishedReject
 from processors.rows.parking.parked_rows import ParkedRow
-from tests.integration.test_writing import database
+from tests.integration.test_row_writer import database
 
 __all__ = ["database"]  # a fixture
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from tests.postgres.servers import OtherPostgres, debian, fetched, pinned
 
 TESTS = (
-    "tests/integration/test_writing.py",
-    "tests/integration/test_types_writing.py",
-    "tests/integration/test_tracker_writing.py",
+    "tests/integration/test_row_writer.py",
+    "tests/integration/test_row_writer_types.py",
+    "tests/integration/test_tracker_sql.py",
     "tests/integration/test_site_tables.py",
     "tests/integration/test_site_fit.py",
     "tests/integration/test_transaction_limits.py",

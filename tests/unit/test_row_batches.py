@@ -21,7 +21,7 @@ from processors.rows.merge.targets import TARGETS
 from processors.rows.writer import RelatedTypes, RowWriter, WriterResources
 from schemas.import_types import VILLE
 from schemas.runtime.traces import BatchSpans
-from tests.unit.test_judging import city
+from tests.unit.test_validation import city
 
 MEASURED = ("fox_batch_rows_count", "fox_batch_rows_sum", "fox_batch_seconds_count")
 

@@ -17,7 +17,7 @@ from schemas.codec.schema import Schema, SchemaUnknownError
 from schemas.import_types import VILLE
 from schemas.runtime.registry import RegistryUnavailableError
 from tests.unit.test_foreign_schemas import CITY, value
-from tests.unit.test_judging import record
+from tests.unit.test_validation import record
 
 OURS, NEWER = 1, 2
 WAIT_SECONDS = 20.0

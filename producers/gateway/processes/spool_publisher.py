@@ -9,8 +9,9 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
+import stamina
 import structlog
 
 from producers.gateway.processes import tasks
@@ -101,30 +102,28 @@ class Publishing:
 
     async def _tries(self, job: Job) -> str | None:
         """None when nothing is left to do, else why Kafka cannot take it now."""
-        why, away = "", None
-        for number in range(self._limits.tries):
-            if number:
-                await asyncio.sleep(self._limits.retry_seconds)
-            try:
-                outcome = await self._once(job)
-            except tasks.AwayError as error:
-                away = self.waiting[job.id] = str(error)
-            except ChildDiedError as error:
-                why, away = str(error), None
-            except TimeLimitError:
-                return await self._give_up(job, "time-limit", _TOO_SLOW)
-            else:
-                _log_outcome(job, outcome)
-                return None
-            _LOGGER.warning(
-                "published later",
-                action="retry",
-                import_id=job.id,
-                error=away or why,
-            )
-        if away is not None:
-            return away
-        return await self._give_up(job, "publishing-failed", _FAILED)
+        try:
+            async for attempt in stamina.retry_context(
+                on=partial(self._pause, job), attempts=self._limits.tries, timeout=None
+            ):
+                with attempt:
+                    _log_outcome(job, await self._once(job))
+        except tasks.AwayError as error:
+            return str(error)
+        except ChildDiedError:
+            return await self._give_up(job, "publishing-failed", _FAILED)
+        except TimeLimitError:
+            return await self._give_up(job, "time-limit", _TOO_SLOW)
+        return None
+
+    def _pause(self, job: Job, error: Exception) -> float | Literal[False]:
+        """Seconds until the next try; False if there is none."""
+        if isinstance(error, tasks.AwayError):
+            self.waiting[job.id] = str(error)
+        elif not isinstance(error, ChildDiedError):
+            return False
+        _LOGGER.warning("published later", action="retry", import_id=job.id, error=str(error))
+        return self._limits.retry_seconds
 
     async def _once(self, job: Job) -> str:
         watch = _PublishingTime()

@@ -16,7 +16,7 @@ from processors.imports.log_guard import LogGuard
 from processors.imports.tracker import Tracker
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, Record, load
 from schemas.codec.schema import Schema
-from tests.integration.test_writing import IMPORT, Partition, _waits, database
+from tests.integration.test_row_writer import IMPORT, Partition, _waits, database
 
 __all__ = ["database"]  # fixtures
 

@@ -25,7 +25,7 @@ from processors.rows.transaction import RelatedRows, write_parked
 from schemas.import_types import CATEGORIE, DEPARTEMENT, SOUS_CATEGORIE
 from schemas.outcomes import OUTCOMES
 from schemas.values.slugs import slugify
-from tests.integration.test_writing import (
+from tests.integration.test_row_writer import (
     APPENDED,
     IMPORT,
     OTHER,

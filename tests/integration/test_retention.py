@@ -11,7 +11,7 @@ import pytest
 from processors.jobs.lease import Connection, begin
 from processors.jobs.retention import clean
 from processors.settings import Settings
-from tests.integration.test_writing import database
+from tests.integration.test_row_writer import database
 
 __all__ = ["database"]  # fixtures
 

@@ -9,7 +9,7 @@ import pytest
 from processors.database.pool import transaction
 from processors.rows.derived import public_pages
 from processors.rows.derived.public_pages import arrived, resolve_all, resolve_some
-from tests.integration.test_writing import Partition, _waits, company, database, opened
+from tests.integration.test_row_writer import Partition, _waits, company, database, opened
 
 __all__ = ["database"]  # fixtures
 

@@ -224,7 +224,6 @@ def test_an_outage_longer_than_a_seek_may_take(site: Site, companies: Companies)
     pauses = [event["wait_for"] for event in retries(survivor)]
     assert pauses[0] <= FIRST_PAUSE_SECONDS
     assert max(pauses) <= LONGEST_PAUSE_SECONDS
-    assert len(set(pauses)) > 1
 
 
 def test_a_silent_server(site: Site, companies: Companies) -> None:

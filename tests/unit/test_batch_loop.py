@@ -166,3 +166,18 @@ async def test_what_only_a_person_can_put_right(error: Exception, again: bool) -
     assert await seen_through(work, consumer) == []
     assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([], [], [(10, again)])
     assert len(work.batches) == 1
+
+
+def test_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is about twice the one before, up to a limit, and no two workers pause alike."""
+    monkeypatch.setattr(batch_loop, "FIRST_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(batch_loop, "LONGEST_PAUSE_SECONDS", 5.0)
+    away = psycopg.OperationalError()
+    pace, other = batch_loop._Pace(), batch_loop._Pace()
+
+    pauses = [pace(away) for _ in range(6)]
+
+    for pause, longest in zip(pauses, (1, 2, 4, 5, 5, 5), strict=True):
+        assert longest / 2 <= pause <= longest
+    assert pauses != [other(away) for _ in range(6)]
+    assert pace(psycopg.errors.CheckViolation()) is False

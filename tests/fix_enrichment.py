@@ -65,8 +65,7 @@ def open_shop(
             site.worker(*kinds)
             yield site, server
         finally:
-            for process in site.spawned:
-                process.kill()
+            site.end()
 
 
 _TABLES = (

@@ -152,8 +152,7 @@ def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     made = Served(site, tmp_path_factory.mktemp("gateway") / "spool", free_port()).start()
     yield made
     made.close()
-    for process in site.spawned:
-        process.kill()
+    site.end()
 
 
 @pytest.fixture

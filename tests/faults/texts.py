@@ -84,8 +84,7 @@ def main(words: list[str]) -> int:
         site = prepared(stack)
         site.settings = {**model.environment, **FAST}
         wrong = through_kills(site, model, given.requests)
-        for process in site.spawned:
-            process.kill()
+        site.end()
         twice = model.repeats().total()
     for claim in wrong:
         long_run.report(f"DIFFERENCE: {claim}")

@@ -29,8 +29,7 @@ def site(stack: Stack) -> Iterator[Site]:
     found.settings = {"FOX_BATCH_ROWS": "1"}  # one fetch is one transaction
     found.worker()
     yield found
-    for process in found.spawned:
-        process.kill()
+    found.end()
 
 
 Put = Callable[..., dict[str, Any]]

@@ -31,14 +31,14 @@ def told(site: Site) -> dict[str, Record]:
 
 
 def fill(site: Site) -> None:
-    """30,000 companies, three categories of which two have sub-categories, and a few rejects."""
+    """10,000 companies, three categories of which two have sub-categories, and a few rejects."""
     site.execute(
         """
         INSERT INTO enterprise_entreprise (id, created_at, updated_at, siren, nom, adresse,
             code_postal, ville_nom, naf_code, naf_libelle, is_active)
         SELECT md5(n::text)::uuid, now(), now(), lpad(n::text, 9, '0'), 'Entreprise ' || n,
             '', '', '', '', '', true
-        FROM generate_series(1, 30000) n;
+        FROM generate_series(1, 10000) n;
         INSERT INTO category_categorie (id, created_at, updated_at, nom, slug, description, meta_description, ordre)
         SELECT md5(n::text)::uuid, now(), now(), 'Catégorie ' || n, 'c' || n, '', '', 0
         FROM generate_series(1, 3) n;
@@ -85,7 +85,7 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
         by_name = {record["name"]: record for record in sent}
         assert by_name["site"]["counts"] == {
-            "entreprises": 30_000, "villes": 0, "categories": 3, "sous_categories": 3, "pages": 0,
+            "entreprises": 10_000, "villes": 0, "categories": 3, "sous_categories": 3, "pages": 0,
         }  # fmt: skip
         assert by_name["site"]["estimated"] == []
         assert list(by_name["categories"]["counts"].items()) == [
@@ -106,7 +106,7 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         [again] = sent
         assert again["name"] == "site"
         assert again["estimated"] == ["entreprises"]
-        assert again["counts"]["entreprises"] == pytest.approx(30_000, rel=0.4)
+        assert again["counts"]["entreprises"] == pytest.approx(10_000, rel=0.4)
 
 
 def test_a_worker_tells_the_counts(site: Site, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +42,7 @@ from schemas.import_types import ENTREPRISE
 from schemas.records import ImportState
 from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
-from tests.fix_stack import Received, Site
+from tests.fix_stack import Received, Site, eventually
 
 # SIGINT as at a terminal: who starts the tests in the background has it ignored.
 HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -511,25 +512,26 @@ def foxstream(settings: Settings, *arguments: object) -> subprocess.CompletedPro
     )
 
 
-def begun(settings: Settings, *arguments: object) -> subprocess.Popen[str]:
-    """Starts a command."""
-    return subprocess.Popen(
+@contextmanager
+def begun(settings: Settings, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs at most as long as the block."""
+    with subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         env=environment(settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as command:
+        try:
+            yield command
+        finally:
+            command.kill()
 
 
 def finished_reading(settings: Settings, worker: Worker) -> Record:
     """Waits until a file is read; returns its Submitted event."""
-    until = monotonic() + 120
-    while monotonic() < until:
-        events = worker.events()
-        if len(events) == 2:
-            return events[0][1]
-    raise AssertionError("the file was not read in time")
+    eventually(lambda: len(worker.events()) == 2)
+    return worker.events()[0][1]
 
 
 def state_of(worker: Worker, submitted: Record, **changed: Any) -> ImportState:
@@ -543,23 +545,23 @@ def test_a_followed_import_ends_with_its_state(
     settings: Settings, worker: Worker, order: Order
 ) -> None:
     """One JSON document on stdout, the exit code of its status, one word on the missing worker."""
-    command = begun(settings, "import", order.path, "--type", "entreprise", "--json")
-    submitted = finished_reading(settings, worker)
-    assert command.stderr is not None
-    assert "Aucun worker ne tourne" in command.stderr.readline()
-    state = state_of(
-        worker,
-        submitted,
-        status="PARTIAL",
-        total_rows=2503,
-        inserted=2499,
-        success_rows=2501,
-        duplicate=2,
-        rejected=2,
-        error_rows=2,
-    )
-    worker.tell(state)
-    out, err = command.communicate(timeout=120)
+    with begun(settings, "import", order.path, "--type", "entreprise", "--json") as command:
+        submitted = finished_reading(settings, worker)
+        assert command.stderr is not None
+        assert "Aucun worker ne tourne" in command.stderr.readline()
+        state = state_of(
+            worker,
+            submitted,
+            status="PARTIAL",
+            total_rows=2503,
+            inserted=2499,
+            success_rows=2501,
+            duplicate=2,
+            rejected=2,
+            error_rows=2,
+        )
+        worker.tell(state)
+        out, err = command.communicate(timeout=120)
 
     assert command.returncode == 3
     assert err == ""
@@ -641,16 +643,12 @@ def test_an_interrupted_follower_says_that_the_import_goes_on(
     settings: Settings, worker: Worker, order: Order
 ) -> None:
     """Exit code 130."""
-    command = begun(settings, "import", order.path, "--type", "ENTREPRISE")
-    finished_reading(settings, worker)
-    assert command.stderr is not None
-    assert "Aucun worker" in command.stderr.readline()
-    command.send_signal(signal.SIGINT)
-    try:
+    with begun(settings, "import", order.path, "--type", "ENTREPRISE") as command:
+        finished_reading(settings, worker)
+        assert command.stderr is not None
+        assert "Aucun worker" in command.stderr.readline()
+        command.send_signal(signal.SIGINT)
         _, err = command.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        command.kill()
-        pytest.fail(f"it goes on after SIGINT: {command.communicate()}")
 
     assert command.returncode == 130
     assert "l'import continue" in err

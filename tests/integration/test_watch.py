@@ -156,8 +156,7 @@ def running(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         served = Served(site, spool, free_port()).start()
         yield Running(served, port, collector)
         served.close()
-        for process in site.spawned:
-            process.kill()
+        site.end()
 
 
 def asked(url: str) -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,7 @@ from psycopg.rows import RowFactory, kwargs_row, tuple_row
 from pydantic import SecretStr
 
 from processors.database.pool import OPTIONS, reason
-from processors.errors import UnreachableError
+from processors.errors import ConfigurationError, UnreachableError
 
 Row = TypeVar("Row")
 
@@ -20,13 +20,19 @@ def connect(
 ) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose transaction is committed at the end of the block.
 
-    Raises UnreachableError if the connection fails at any point of the block.
+    Raises UnreachableError if the connection fails at any point of the block, ConfigurationError if
+    it leads to a pgBouncer that takes no transactions.
     """
     try:
         with psycopg.connect(
             database_url, row_factory=row_factory, autocommit=autocommit, **OPTIONS
         ) as connection:
             yield connection
+    except psycopg.errors.ProtocolViolation as error:
+        raise ConfigurationError(
+            f"PostgreSQL (FOX_DATABASE_URL): {reason(error)}: foxstream needs transactions, set "
+            "pool_mode = transaction in pgBouncer"
+        ) from error
     except psycopg.OperationalError as error:
         raise UnreachableError(f"PostgreSQL (FOX_DATABASE_URL): {reason(error)}") from error
 

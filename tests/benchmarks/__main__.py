@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 SETS = {
-    "quick": ("sinks", "traits", "imports", "stages"),
+    "quick": ("sinks", "production", "traits", "imports", "stages"),
     "long": ("producers", "fairness", "isolation", "growth"),
 }
 

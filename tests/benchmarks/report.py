@@ -166,6 +166,31 @@ def trait_end(run: Mapping[str, Any]) -> str:
 # --- the others
 
 
+def of_production(document: Document) -> str:
+    """Per pass: foxstream into the bare table and into the site's own database."""
+    rows = []
+    for name, state in product(("insert", "update"), ("bare table", "production")):
+        runs = [run for run in document["results"] if (run["state"], run["pass"]) == (state, name)]
+        cost = {
+            part: median(run["cpu_us_per_row"][part] for run in runs)
+            for part in ("contestant", "postgres")
+        }
+        rows.append(
+            [
+                f"{name}, {state}",
+                str(len(runs)),
+                number(best_rate(runs)),
+                number(middle_rate(runs)),
+                f"{cost['contestant']:.1f}",
+                f"{cost['postgres']:.1f}",
+                str(max(run["peak_mb"] for run in runs)),
+            ]
+        )
+    header = ("pass", "runs", "rows/s, best", "rows/s, median", "worker µs/row", "PostgreSQL µs/row", "peak MB")  # fmt: skip
+    size = number(document["parameters"]["rows"])
+    return f"{size} rows. {measured_on(document)}\n\n{table(header, rows)}"
+
+
 def of_imports(document: Document) -> str:
     rows = [
         [
@@ -408,6 +433,7 @@ def of_soak(document: Document) -> str:
 
 PARTS: Mapping[str, Callable[[Document], str]] = {
     "sinks": of_sinks,
+    "production": of_production,
     "traits": of_traits,
     "imports": of_imports,
     "producers": of_producers,

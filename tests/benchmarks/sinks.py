@@ -111,14 +111,14 @@ def best_batch(ready: Stage, rows: int) -> int:
 
 
 def passes(
-    ready: Stage, contestant: Contestant, rows: int, names: Sequence[str]
+    ready: Stage, contestant: Contestant, rows: int, names: Sequence[str], prefix: str = ""
 ) -> Iterator[dict[str, Any]]:
-    """The passes of one contestant into one database."""
+    """The passes of one contestant into one database; `prefix` is of the topics."""
     database = ready.database()
     for name in names:
         env = {
-            **ready.environment(f"{name}.", database),
-            "BENCH_TOPIC": f"{name}.{ROWS_ENTREPRISE.name}",
+            **ready.environment(f"{prefix}{name}.", database),
+            "BENCH_TOPIC": f"{prefix}{name}.{ROWS_ENTREPRISE.name}",
             "BENCH_GROUP": f"{contestant.name.replace(' ', '-')}-{database.rsplit('/', 1)[1]}",
             **contestant.env,
         }

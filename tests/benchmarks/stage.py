@@ -37,36 +37,42 @@ OTHER_INDEXES = [f"enterprise_entreprise_{name}" for name in ("siret", "ville", 
 class Stage:
     """Servers of a benchmark's own, empty at first. Its figures are of this run only.
 
-    `keys_only`: databases from now on have the table of companies without the site's other indexes.
+    Databases from now on are copies of `template`; with `keys_only` their table of companies is
+    without the site's other indexes.
     """
 
     stack: Stack
     directory: Path
+    template: str = TEMPLATE
     keys_only: bool = False
     _numbers: Iterator[int] = field(default_factory=count)
 
     def database(self) -> str:
         """The URL of a new migrated database."""
         name = f"bench{next(self._numbers)}"
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self.template}".encode())
             connection.execute("CHECKPOINT")
         if self.keys_only:
-            with psycopg.connect(self._url(name), autocommit=True) as connection:
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
                 connection.execute(f"DROP INDEX {', '.join(OTHER_INDEXES)}".encode())
-        return self._url(name)
+        return self.url(name)
 
     def drop(self, database_url: str) -> None:
         """Removes a database, whoever is connected to it."""
         name = database_url.rsplit("/", 1)[1]
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def prepare(self) -> None:
         """Makes the database that others are copied from."""
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
-        migrate(self._url(TEMPLATE))
+        migrate(self.create(TEMPLATE))
+
+    def create(self, database: str) -> str:
+        """The URL of a new empty database."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {database}".encode())
+        return self.url(database)
 
     def topics(self, prefix: str) -> None:
         """All topics of foxstream under this prefix, and their schemas."""
@@ -116,7 +122,8 @@ class Stage:
             return {}
         return {name: pid for name, pid in found.items() if pid is not None}
 
-    def _url(self, database: str) -> str:
+    def url(self, database: str) -> str:
+        """Of a database of this server."""
         return f"{self.stack.environment['FOX_DATABASE_URL'].rsplit('/', 1)[0]}/{database}"
 
 

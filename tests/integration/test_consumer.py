@@ -91,6 +91,8 @@ class Topic:
                 "bootstrap.servers": self.bootstrap,
                 # Without it a retry puts records behind later ones.
                 "enable.idempotence": True,
+                # What is alike takes no room on its way: its size is known after it is unpacked.
+                "compression.type": "zstd",
             }
         )
         for future in self.admin.create_topics([NewTopic(self.name, self.partitions)]).values():

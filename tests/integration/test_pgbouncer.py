@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from psycopg.rows import dict_row
 from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.servers import unprivileged
+from processors.errors import ConfigurationError
 from tests.fix_gateway import companies
 from tests.fix_stack import Site, eventually
 
@@ -28,7 +30,7 @@ listen_addr = 127.0.0.1
 listen_port = {listen}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {sessions}
 server_reset_query_always = 0
 """
@@ -40,16 +42,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def pooled(site: Site, tmp_path: Path) -> Iterator[Site]:
-    """The site, whose database is reached through pgBouncer."""
+@contextmanager
+def pooled(site: Site, tmp_path: Path, mode: str) -> Iterator[Site]:
+    """The site, whose database is reached through a pgBouncer of this `pool_mode`."""
     server, listen = urlsplit(site.database_url), free_port()
     with tempfile.TemporaryDirectory() as folder:  # another user has to read it
         Path(folder).chmod(0o755)
         file = Path(folder) / "pgbouncer.ini"
         file.write_text(
             CONFIGURATION.format(
-                host=server.hostname, port=server.port, listen=listen, sessions=SESSIONS
+                host=server.hostname, port=server.port, listen=listen, mode=mode, sessions=SESSIONS
             ),
             encoding="ascii",
         )
@@ -63,16 +65,18 @@ def pooled(site: Site, tmp_path: Path) -> Iterator[Site]:
         found = Site(
             site.stack, site.prefix, f"postgresql://foxstream@127.0.0.1:{listen}{server.path}"
         )
-        eventually(lambda: bouncer.running and _answers(found.database_url))
-        yield found
-        for process in found.spawned:
-            process.kill()
-        bouncer.kill()
+        try:
+            eventually(lambda: bouncer.running and _answers(found.database_url))
+            yield found
+        finally:
+            for process in found.spawned:
+                process.kill()
+            bouncer.kill()
 
 
 def _answers(url: str) -> bool:
     try:
-        with psycopg.connect(url):
+        with psycopg.connect(url, autocommit=True):
             return True
     except psycopg.OperationalError:
         return False
@@ -88,8 +92,13 @@ def _clients(site: Site) -> int:
     return sum(int(pool["cl_active"]) + int(pool["cl_waiting"]) for pool in of_site)
 
 
-def test_workers_share_sessions(site: Site, pooled: Site, tmp_path: Path) -> None:
+def test_workers_share_sessions(site: Site, tmp_path: Path) -> None:
     """Two of every kind, rows of three types, some of which are bad or wait; then commands."""
+    with pooled(site, tmp_path, "transaction") as shared:
+        _work(site, shared, tmp_path)
+
+
+def _work(site: Site, pooled: Site, tmp_path: Path) -> None:
     for _ in range(2):
         pooled.worker()
     files = {
@@ -132,3 +141,21 @@ def test_workers_share_sessions(site: Site, pooled: Site, tmp_path: Path) -> Non
         assert done.code == 0, (words, done.stdout, done.stderr)
     for process in pooled.spawned:
         assert "exception" not in process.launch.log.read_text(encoding="utf-8")
+
+
+def test_a_mode_without_transactions(site: Site, tmp_path: Path) -> None:
+    """Workers and commands refuse it with the setting that is wrong; they do not wait for it."""
+    with pooled(site, tmp_path, "statement") as refused:
+        worker = refused.worker("rows")
+        assert worker.wait(60) == ConfigurationError.exit_code
+        command = refused.foxstream_worker("migrate")
+        assert command.code == ConfigurationError.exit_code
+        log = worker.launch.log.read_text(encoding="utf-8")
+        assert all("pool_mode = transaction" in text for text in (log, command.stderr))
+
+
+def test_a_mode_with_sessions(site: Site, tmp_path: Path) -> None:
+    """As without pgBouncer, if it has enough sessions."""
+    with pooled(site, tmp_path, "session") as patient:
+        assert patient.foxstream_worker("migrate").code == 0
+        assert patient.foxstream_worker("job", "clean").code == 0

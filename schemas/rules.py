@@ -1,6 +1,6 @@
-"""When a row is valid. The reader applies these rules to report faults early, the worker to every record.
+"""The rules of a valid row. The reader applies them to report faults early, the worker to every record.
 
-They work on columns: a rule that no value of a batch breaks costs a pass in C, not a call per row.
+A rule takes whole columns: a column without a violation is checked by C code, not by a call for each row.
 """
 
 import re
@@ -16,10 +16,10 @@ Column = Sequence[Any]
 
 
 class Violation(NamedTuple):
-    """Row `row` of the batch breaks a rule in `field`; `code` as in docs/errors.md.
+    """Row `row` of the batch breaks a rule in `field`; docs/errors.md explains each `code`.
 
-    A `fatal` violation rejects the row; any other is a warning, and the value counts as not given
-    unless it is `kept`.
+    If it is `fatal`, the row is rejected. If not, it is a warning, and the value is removed unless
+    `kept` is set.
     """
 
     row: int

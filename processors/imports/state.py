@@ -38,7 +38,8 @@ SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
 def state_of(facts: ImportFacts) -> ImportState:
     """The state that schemas/avro/import_state.avsc describes.
 
-    An import is finished when each row that was read has an outcome, never before.
+    An import is finished if every row that was read has an outcome, if reading its file failed, or
+    if it was cancelled and its reader has stopped reporting.
     """
     counts = _outcome_counts(facts)
     texts, asks = _text_counts(facts), facts["generate_ai_content"]

@@ -118,10 +118,10 @@ class Tracker:
                 await self._update(touched)
             except Exception as error:  # the next sweep tries again; events go on meanwhile
                 if is_transient(error):
-                    log.warning("states are late", action="fold_failed", reason=repr(error))
+                    log.warning("states are late", action="states_late", reason=repr(error))
                     await self._publish_waiting()
                 else:
-                    log.exception("states are late", action="fold_failed")
+                    log.exception("states are late", action="states_late")
 
     async def _write(self, batch: Batch) -> set[UUID]:
         """Writes a batch of events; returns the ids of their imports."""
@@ -183,7 +183,8 @@ class Tracker:
                 state = state_of(facts)
                 _, known = self._last_published.get(state["id"], (None, None))
                 if _has_changed(facts, state, known):
-                    # By two, which leaves a version below for a state that only says that it waits.
+                    # Versions rise by two. The version in between is for a state that differs only in that it
+                    # waits for the database.
                     state["version"] = max(
                         facts["version"] + 2,
                         known["version"] + 1 if known else 0,
@@ -247,7 +248,8 @@ class Tracker:
         for import_id, (partition, known) in self._last_published.items():
             if partition not in assigned or known["waiting_for"] == "database":
                 continue
-            # Below the version of a state that may have been committed without this worker knowing: it wins.
+            # One below the next version: if that state was committed without this worker's knowledge, it
+            # replaces this one.
             state = known.copy()
             state |= {"waiting_for": "database", "version": known["version"] + 1}
             try:

@@ -8,14 +8,14 @@ BATCH = 100
 """Default number of rows, or imports, in a transaction of a job."""
 
 AFTER_IMPORTS = "after large imports"
-"""Due when an import that wrote many rows is finished."""
+"""Due when an import that inserted or updated 10,000 rows or more is finished (`large_import` in jobs.sql)."""
 
 JOBS: Mapping[str, Clock | str | None] = {
     "analyze": AFTER_IMPORTS,
-    "check-accounts": Clock(7),
-    "clean": Clock(0, 3, 6),
-    "enrich-nightly": Clock(0, 2),
+    "check-accounts": Clock(minute=7),
+    "clean": Clock(minute=0, hour=3, weekday=6),
+    "enrich-nightly": Clock(minute=0, hour=2),
     "repair-sous-categories": None,
-    "resolve-pages": Clock(0, 4),
+    "resolve-pages": Clock(minute=0, hour=4),
 }
-"""None: only by hand. What each does: processors.jobs.job_run."""
+"""None: the job only runs by hand. processors/jobs/job_run.py maps each job to its function."""

@@ -15,7 +15,9 @@ from processors.rows.accounting.sqlstate import is_transient
 from processors.settings import Settings
 
 Work = Callable[[Settings, Run, Connection, int], Counts]
-"""Does a job by a connection that commits by itself; the number is of rows in a transaction."""
+"""The function of a job. It works in transactions of at most so many rows on an autocommit connection,
+and calls `run.hold` in each of them: its lease ends after LEASE_SECONDS without a renewal. It returns
+what it counted. An exception ends the run as failed, or as died if a retry may succeed."""
 
 WORK: Mapping[str, Work] = {
     "analyze": upkeep.analyze,
@@ -25,7 +27,7 @@ WORK: Mapping[str, Work] = {
     "repair-sous-categories": upkeep.repair_sous_categories,
     "resolve-pages": upkeep.resolve_pages,
 }
-"""Of each job of processors.jobs.catalogue."""
+"""The function of each job of processors.jobs.catalogue."""
 
 
 def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:

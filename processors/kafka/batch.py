@@ -7,8 +7,8 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 BATCH_BYTES = 8 << 20
-"""Of the keys and values of a batch that is made of several fetches. Writing it takes about five
-times as much memory."""
+"""The most bytes of keys and values in a batch that is made of several fetches. Writing it takes about
+five times as much memory."""
 
 
 def size(records: Iterable[ConsumerRecord]) -> int:
@@ -21,7 +21,7 @@ def size(records: Iterable[ConsumerRecord]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition, as one fetch returned them.
+    """Consecutive records of one partition: of one fetch, of several fetches, or half of those.
 
     `start` is the position from which they were fetched and `end` the position after them: offsets
     in between may be missing, if a transaction of an upstream system left its markers there.

@@ -40,10 +40,10 @@ FULL_SECONDS = 0.02
 
 
 UNWRITTEN_BYTES = 2 * BATCH_BYTES
-"""Of a partition's records that are delivered and not written: it is not fetched beyond them."""
+"""A partition is not fetched while so many bytes of its records are delivered but not written."""
 
 SEEK_AGAIN_SECONDS = 1.0
-"""Between two seeks while a server cannot be reached."""
+"""The pause before a failed seek is tried again, while a server cannot be reached."""
 
 
 class Positions(Protocol):

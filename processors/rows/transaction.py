@@ -1,6 +1,7 @@
 """One batch, one transaction: rows, rejects, progress and position, all or nothing.
 
-Promises 1 to 3 of docs/guarantees.md rest on the order of its steps.
+The order of the steps matters: docs/architecture.md, "The seven steps of a transaction". docs/guarantees.md
+lists what holds if a process dies between two of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ async def _write(
     merge: Merge,
 ) -> Written:
     async with transaction(pool) as connection:
-        # Step 1. Lock the partition, or find that the batch is not the next one.
+        # Step 1. Take the family lock, then move the position: a batch that is not the next one is fenced.
         if related.children or target.import_type.parent:
             await parked_rows.lock_family(connection, batch.partition)
         topic_id = await positions.advance(connection, batch)

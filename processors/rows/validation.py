@@ -152,11 +152,12 @@ def _faults(
         if lineage[_FAULTS]
     }
     found_by_reader = set(faults)  # its faults are better: they have the header's own names
-    # Nobody would see a warning here: none is looked for.
+    # The worker reports no warnings, so checks that only warn are left out.
     for violation in violations(import_type, columns, "error" if luhn == "error" else "off"):
         i, column = violation.row, columns[violation.field]
         if not violation.fatal:
-            column[i] = None
+            if not violation.kept:
+                column[i] = None
         elif i not in found_by_reader:
             field = import_type.field[violation.field]
             faults.setdefault(i, []).append(fault(field, violation.code, value=column[i]))

@@ -21,8 +21,9 @@ LEAST_STORED = 50
 class Kind:
     """`prompt` names the file of its instructions, whose number rises with every change.
 
-    `table` holds the entities; `columns` are those of it that an answer fills. `input` and `bounds`:
-    the query of enrichment.sql that gives the model's input, and what each text must keep to.
+    `table` holds the entities; `columns` are those of it that an answer fills. The query
+    `input_NAME` in processors/texts/requests/store.sql returns the model's input. `bounds` limits
+    each text of the answer.
     """
 
     name: str

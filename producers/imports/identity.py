@@ -112,6 +112,7 @@ def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
         **reading_options(source),
         "policy": order.policy,
         "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
+        # The options as the operator gave them: a retry reads the file in the same way.
         "told": json.dumps(
             {**vars(requested), "columns": dict(requested.columns)}, ensure_ascii=False
         ),

@@ -35,7 +35,7 @@ class Order:
         try:
             source = open_source(self.path, self.import_type, self.options)
         except RefusedError:
-            # What is wrong with a damaged file is not what was wrong with the one that was sent.
+            # The error may be that of a damaged copy: check first that this is the file that was sent.
             self._check(sha256_of(self.path))
             raise
         self._check(source.sha256)
@@ -54,9 +54,9 @@ class Order:
 class Reading:
     """How far the reading of an import is; updated as it goes.
 
-    `waiting`: it goes on when workers have written more of what is published; `paused`: when
-    it is resumed. `stopped_after` is the line after which a cancel stopped it, `failure` what
-    broke the file off after rows of it were published.
+    `waiting`: publishing waits until workers have written more rows. `paused`: publishing waits
+    until the import is resumed. `stopped_after` is the line after which a cancel stopped it,
+    `failure` why reading stopped after rows had been published.
     """
 
     state: ImportState

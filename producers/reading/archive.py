@@ -1,8 +1,8 @@
 """What a file holds: itself, or what is compressed or archived in it, one level deep.
 
-Contents are inflated while they are read, so that memory stays flat whatever their size. A bomb
-is stopped by how much it inflates to: beyond 512 MiB to no more than 250 times its own size, as
-no export does (text comes to 100 times at most), and never to more than 64 GiB.
+Contents are inflated while they are read, so that memory stays flat whatever their size. An archive
+is refused if its content exceeds 64 GiB, or 512 MiB and 250 times its own size: text compresses 100
+times at most.
 """
 
 import bz2

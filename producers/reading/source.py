@@ -35,13 +35,14 @@ from schemas.import_types import ImportType
 from schemas.rules import Luhn
 
 READER_VERSION = "3"
-"""Changes when the same file could read differently."""
+"""Raise this if the same file may be read differently by this version, for example by a new rule on a
+key field. An interrupted import of the earlier version is then not resumed."""
 
 
 @dataclass
 class Source:
-    """A file that can be imported. `blank_lines` counts those skipped so far, `skipped_rows` those
-    of a nomenclature that are not an activity.
+    """A file that can be imported. `blank_lines` counts the blank lines skipped so far;
+    `skipped_rows` counts the rows of a nomenclature that are not activities.
 
     `parts` have the same header; what a file has besides is in `skipped_sheets`.
     """
@@ -58,7 +59,7 @@ class Source:
 
     @property
     def file_name(self) -> str:
-        """The last part of the path; bytes of it that are no UTF-8 are replaced."""
+        """The last part of the path. Bytes that are not valid UTF-8 are replaced."""
         return os.fsencode(self.path.name).decode(errors="replace")
 
     @property

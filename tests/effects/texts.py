@@ -68,7 +68,7 @@ class _Connection:
 def _opened(failures: int) -> Any:
     """For how many seconds the breaker opens with one more failure; None: it stays closed."""
     connection: Any = _Connection(failures)
-    error = CallError(Trouble.PASSES, "http-500", "")
+    error = CallError(Trouble.TRANSIENT, "http-500", "")
     asyncio.run(call_limits.failed(connection, _terms().limits, error))
     return next((v["seconds"] for v in connection.written if "seconds" in v), None)
 

@@ -250,8 +250,8 @@ async def test_an_answer_ends_a_row_of_failures(texts: Texts, model: ScriptedOpe
     "came",
     [
         Got(str(POOR.content), None, "stop", 400, 100),
-        CallError(Trouble.PASSES, "http-500", ""),
-        CallError(Trouble.PASSES, "timeout", "", unsure=True),
+        CallError(Trouble.TRANSIENT, "http-500", ""),
+        CallError(Trouble.TRANSIENT, "timeout", "", unsure=True),
     ],
     ids=["a poor answer", "a failure", "a failure that may be paid"],
 )

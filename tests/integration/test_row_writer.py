@@ -401,7 +401,7 @@ async def test_all_or_nothing(log: Partition, table: str) -> None:
     with pytest.raises(psycopg.errors.ConfigFileError) as caught:
         await log.write(log.batch())
 
-    assert blame(caught.value) is Blame.PEOPLE
+    assert blame(caught.value) is Blame.OPERATOR
     assert await log.everything() == before
     await log.execute(f"DROP TRIGGER fail ON {table}")
     await log.write(log.batch())

@@ -171,7 +171,7 @@ async def test_a_table_that_does_not_fit(log: Partition, change: str) -> None:
     with pytest.raises(psycopg.Error) as caught:
         await log.write(log.batch())
 
-    assert blame(caught.value) is Blame.PEOPLE
+    assert blame(caught.value) is Blame.OPERATOR
     assert await log.progress() == Counter()
 
 

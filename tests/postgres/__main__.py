@@ -24,6 +24,7 @@ TESTS = (
 def run(name: str, programs: Path) -> int:
     """The exit code of pytest on this server."""
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the server runs as another user
         server = OtherPostgres(Path(folder), programs)
         server.start()
         try:

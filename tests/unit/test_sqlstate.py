@@ -1,4 +1,4 @@
-"""Whose fault a failed statement is: the table of the fourth promise, state by state."""
+"""What a failed statement leads to, state by state: retry, halve, isolate or halt."""
 
 import psycopg
 import pytest
@@ -7,7 +7,7 @@ from psycopg_pool import PoolTimeout
 
 from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 
-# Promise 4 of docs/guarantees.md, in the states that PostgreSQL really has for each class.
+# The states that PostgreSQL really has for each class.
 AGAIN = [
     "08000", "08001", "08003", "08004", "08006", "08007",
     "40001", "40002", "40003", "40P01",
@@ -60,7 +60,7 @@ def test_rows(state: str) -> None:
 @pytest.mark.parametrize("state", PEOPLE)
 def test_people(state: str) -> None:
     """What a person has to set right, and whatever is unknown, halts and rejects nothing."""
-    assert blame(error(state)) is Blame.PEOPLE
+    assert blame(error(state)) is Blame.OPERATOR
     assert not is_transient(error(state))
 
 
@@ -89,8 +89,8 @@ def test_data_that_the_client_refuses() -> None:
 
 def test_statements_that_the_client_refuses() -> None:
     """A mistake in our own use of psycopg halts: no row is to blame for it."""
-    assert blame(psycopg.ProgrammingError("the query has 0 placeholders")) is Blame.PEOPLE
-    assert blame(psycopg.InterfaceError("the cursor is closed")) is Blame.PEOPLE
+    assert blame(psycopg.ProgrammingError("the query has 0 placeholders")) is Blame.OPERATOR
+    assert blame(psycopg.InterfaceError("the cursor is closed")) is Blame.OPERATOR
 
 
 def test_others() -> None:
@@ -101,10 +101,10 @@ def test_others() -> None:
 @pytest.mark.parametrize("state", ["55000", "55006", "55P02", "55P04"])
 def test_objects_in_the_wrong_state(state: str) -> None:
     """Of class 55 only a lock that was not to be had passes by itself."""
-    assert blame(error(state)) is Blame.PEOPLE
+    assert blame(error(state)) is Blame.OPERATOR
 
 
 @pytest.mark.parametrize("state", ["25000", "25001", "25P01", "25P02"])
 def test_transactions_in_the_wrong_state(state: str) -> None:
     """Of class 25 only what a server's failover or a time-out brings passes by itself."""
-    assert blame(error(state)) is Blame.PEOPLE
+    assert blame(error(state)) is Blame.OPERATOR

@@ -1,4 +1,4 @@
-"""The next offset to read of each partition, in PostgreSQL: the basis of promise 1.
+"""The next offset to read of each partition, in PostgreSQL: writing exactly once rests on it.
 
 A batch is written only in the transaction that moves the position of its partition from the
 batch's start to its end, by compare and set. So a batch that was skipped, repeated or now belongs

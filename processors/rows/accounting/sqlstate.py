@@ -12,7 +12,7 @@ class Blame(Enum):
     SERVER = "retry"  # transient: retry for as long as it takes
     ROWS = "isolate"  # at least one of the rows must be rejected: find it
     SIZE = "halve"  # too much at once, or a slow server: halves may succeed
-    PEOPLE = "halt"  # the configuration is wrong: halt this partition
+    OPERATOR = "halt"  # the configuration is wrong: halt this partition
 
 
 _SERVER_CLASSES = frozenset({"08", "40", "53", "57", "58"})
@@ -34,14 +34,14 @@ def blame(error: psycopg.Error) -> Blame:
         return Blame.SERVER
     if state[:2] in _ROW_CLASSES:
         return Blame.ROWS
-    return Blame.PEOPLE
+    return Blame.OPERATOR
 
 
 def _without_sqlstate(error: psycopg.Error) -> Blame:
     """The connection failed, or the client could not convert the parameters."""
     if isinstance(error, psycopg.OperationalError):
         return Blame.SERVER
-    return Blame.ROWS if isinstance(error, psycopg.DataError) else Blame.PEOPLE
+    return Blame.ROWS if isinstance(error, psycopg.DataError) else Blame.OPERATOR
 
 
 def is_transient(error: BaseException) -> bool:

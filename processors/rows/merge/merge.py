@@ -37,11 +37,11 @@ SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
 FROM ({columns}) columns
 """)
 MOST_ROUNDS = 100
-"""In one transaction: each round is a statement of a millisecond or more."""
+"""The most rounds in one transaction. Each is a statement of a millisecond or more."""
 
 
 MOST_PASSES = 20
-"""Of one round, before rows that keep conflicting are left to another try of the batch."""
+"""The most passes of one round. If rows still conflict then, the batch is tried again."""
 
 _NEXT_PASS, _PARKED = "~", "p"
 

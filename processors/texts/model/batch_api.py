@@ -282,21 +282,21 @@ def _came(line: Mapping[str, Any] | None) -> Reply | CallError:
     try:
         return reply_of(_answer(line))
     except CallError as error:
-        if error.trouble is not Trouble.PASSES:
+        if error.trouble is not Trouble.TRANSIENT:
             return error
-        return CallError(Trouble.PASSED, error.code, str(error), unsure=error.unsure)
+        return CallError(Trouble.TRANSIENT_IN_BATCH, error.code, str(error), unsure=error.unsure)
 
 
 def _answer(line: Mapping[str, Any] | None) -> Any:
     """The body of an answer. Raises CallError for what is none, or never came."""
     if line is None:
-        raise CallError(Trouble.PASSES, "batch", "the batch ended before it was asked")
+        raise CallError(Trouble.TRANSIENT, "batch", "the batch ended before it was asked")
     response = line.get("response") or {}
     status = response.get("status_code")
     body = response.get("body") or {}
     if status is None:
         error = line.get("error") or {}
-        raise CallError(Trouble.PASSES, "batch", str(error.get("message") or error)[:500])
+        raise CallError(Trouble.TRANSIENT, "batch", str(error.get("message") or error)[:500])
     if status != 200:
         raise of_status(status, body.get("error"), {})
     return body

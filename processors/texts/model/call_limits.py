@@ -2,9 +2,9 @@
 
 Every call is a row of ingest.ai_calls, written before it is made, under a lock of its model's row:
 the same row is the sliding window of the rates, the reservation of the budgets, and what is known
-of a call whose worker died. A permit has to be used within `MARGIN` of the window, and the window
-that is looked at is longer by as much: so no window of the provider's own clock holds more calls,
-however long they were on their way (docs/decisions/0008).
+of a call whose worker died. A permit expires after half of `Limits.margin`, and the sliding window
+is longer than the provider's by the whole margin. So the provider never counts more calls in one of
+its windows than it allows, however long they were in transit (docs/decisions/0008).
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ LEAST_MARGIN_SECONDS = 1.0
 _MARGIN = 1 / 30
 
 LONGEST_OPEN_SECONDS = 600.0
-"""Between two probes of a provider that stays away."""
+"""The longest time between two test calls to a provider that keeps failing."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Call(NamedTuple):
 
 
 class Permit(NamedTuple):
-    """To make one call, until so far by this process' clock."""
+    """Permission to make one call before `until`, a time of this process' monotonic clock."""
 
     id: int
     until: float
@@ -120,7 +120,7 @@ async def begin(connection: Connection, model: str) -> None:
 
 
 async def retire(connection: Connection, model: str) -> None:
-    """By this account nobody calls any more: nothing stands in the way of calls that nobody makes."""
+    """Clears the halt and the breaker of a model that is no longer called: it is not reported as blocked."""
     await connection.execute(_SQL["retire"], {"model": model})
 
 
@@ -235,7 +235,7 @@ async def used(connection: Connection, limits: Limits) -> dict[str, float]:
 
 class Used(NamedTuple):
     """What a call used. `state`: answered, failed (nothing is paid), void (never sent) or lost
-    (it may have been paid). None of `tokens` and `cost`: what was reserved stays."""
+    (it may have been paid). If `tokens` or `cost` is None, the reservation stands."""
 
     state: str
     tokens: int | None
@@ -280,14 +280,14 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
     if wait is not None:
         await block(connection, limits.model, wait)
     match error.trouble:
-        case Trouble.PEOPLE:
+        case Trouble.OPERATOR:
             await _halt(connection, limits, model, error)
         case Trouble.QUOTA:
             await _open(connection, limits, model, error, at_once=True)
-        case Trouble.PASSES:
+        case Trouble.TRANSIENT:
             await connection.execute(_SQL["failed"], {"model": limits.model})
             return not await _open(connection, limits, model, error, at_once=False)
-        case Trouble.PASSED:
+        case Trouble.TRANSIENT_IN_BATCH:
             return True
         case Trouble.RATE | Trouble.PROMPT:
             await works(connection, limits.model)

@@ -28,18 +28,18 @@ log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 1.0
 LEASE_SECONDS = 20.0
-"""Of a request that waits; renewed with each look. One that is asked is leased for as long as a call
-may take."""
+"""How long a waiting request is leased; each look renews the lease. While the model is called it lasts
+for the longest call."""
 
 WAIT_SECONDS = 5.0
-"""Longest between two looks at what a worker waits for."""
+"""The longest time between two looks at what a worker waits for."""
 
 STOP_SECONDS = 5.0
-"""Longest wait of a worker that is stopped for the answer to a call that may be paid already."""
+"""How long a worker that is stopped waits for the answer to a call that may be paid already."""
 
 
 class _Stop(Exception):  # noqa: N818 - no error: this request is over, or somebody else's
-    """Nothing more is to be done with the request."""
+    """The request is finished, or another worker holds it."""
 
 
 class Worker:

@@ -17,18 +17,19 @@ from math import isfinite
 from typing import Any
 
 LONGEST_WAIT_SECONDS = 3600.0
-"""Of what a provider asks for. A longer one is a mistake, or a budget: the breaker deals with it."""
+"""The longest wait that a provider can ask for. A longer one is a mistake or an exhausted budget, which
+the breaker handles."""
 
 
 class Trouble(Enum):
     """What a failed call means."""
 
-    PASSES = "again"  # network, time-out, 408, 409, 5xx, garbage: again after a while
-    PASSED = "passed"  # the same in a batch that is over: again, but nobody else waits
+    TRANSIENT = "again"  # network, time-out, 408, 409, 5xx, garbage: again after a while
+    TRANSIENT_IN_BATCH = "passed"  # the same in a batch that is over: again, but nobody else waits
     RATE = "wait"  # 429: everybody waits
     QUOTA = "quota"  # nothing more is paid for: the breaker opens at once
     PROMPT = "prompt"  # 400, 413, 422, a content filter: this prompt never works
-    PEOPLE = "people"  # 401, 403, 404: somebody has to change something
+    OPERATOR = "people"  # 401, 403, 404: somebody has to change something
 
 
 class CallError(Exception):
@@ -176,7 +177,7 @@ class Provider:
 
 
 def _passing(code: str, message: str, *, unsure: bool) -> CallError:
-    return CallError(Trouble.PASSES, code, message, unsure=unsure)
+    return CallError(Trouble.TRANSIENT, code, message, unsure=unsure)
 
 
 def reply_of(found: Any) -> Reply:
@@ -208,10 +209,10 @@ def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallErro
     if status == _TOO_MANY:
         return CallError(Trouble.RATE, "rate", message, wait or exhausted(headers))
     if status in _PASSING or status >= _SERVER:
-        return CallError(Trouble.PASSES, f"http-{status}", message, wait)
+        return CallError(Trouble.TRANSIENT, f"http-{status}", message, wait)
     if status in _PROMPT:
         return CallError(Trouble.PROMPT, f"http-{status}", message)
-    return CallError(Trouble.PEOPLE, f"http-{status}", message)
+    return CallError(Trouble.OPERATOR, f"http-{status}", message)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

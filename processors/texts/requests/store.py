@@ -27,7 +27,7 @@ ALWAYS_OURS = "texte_description_ia"
 """The column of the site that only a model writes."""
 
 Caught = Callable[[Connection], Awaitable[bool]]
-"""Whether PostgreSQL has every answer that is known to be on the topic of results."""
+"""Whether PostgreSQL holds every answer that Kafka is known to hold. The model is not called before."""
 
 
 class Request(NamedTuple):
@@ -149,7 +149,8 @@ async def over(
 
 
 async def rest(connection: Connection, request: Request, scope: str, seconds: float) -> None:
-    """Postpones what a budget has no room for: the requests of an import, or the time of all."""
+    """Postpones the requests of an import if its budget is used up. If a daily or monthly budget is used
+    up, stops the time limits of all imports."""
     if scope == "import":
         values = {"import_id": request.import_id, "seconds": seconds}
         await connection.execute(_SQL["rest"], values)

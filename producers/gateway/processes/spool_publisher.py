@@ -1,8 +1,8 @@
 """Publishes what the spool holds, in the background, whatever dies.
 
-A failed try is made again, 3 times and 5 seconds apart (FOX_GATEWAY_TRIES, ..._RETRY_SECONDS).
-If Kafka is away the file then waits and is tried again every half minute; if it is the file's
-doing, such as a crash of its reader, the import ends as ERROR.
+A failed attempt is repeated every FOX_GATEWAY_RETRY_SECONDS, FOX_GATEWAY_TRIES attempts in all. If
+Kafka is still away, the file waits and is tried again every 30 seconds. If its reader keeps crashing,
+the import ends as ERROR.
 """
 
 import asyncio

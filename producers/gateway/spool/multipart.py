@@ -44,7 +44,7 @@ class Upload:
 
 
 class Receiving:
-    """At most `most` at once; a client that sends nothing for `idle_seconds` is disconnected."""
+    """Receives at most `most` uploads at once. Disconnects a client that sends nothing for `idle_seconds`."""
 
     def __init__(self, spool: Spool, max_bytes: int, most: int, idle_seconds: float) -> None:
         self._spool = spool

@@ -35,7 +35,11 @@ _KEY_SECONDS = 86_400.0
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be published. `options` are producers.reading.Options by name, `data` names the file."""
+    """What is to be published. `options` are producers.reading.Options by name, `data` names the file.
+
+    `max_rows` is the row limit of a plain upload. It is None for a resumable upload, which has no
+    limit and is published in a slot of its own.
+    """
 
     id: str
     import_type: str

@@ -90,9 +90,8 @@ def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
 def position(
     rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> int:
-    """Which of the first lines is the header, `requested` being fields by header: by default the first.
-
-    It is the first that names all the required fields: a title or a "sep=;" may stand above it.
+    """Returns the index of the header line: the first that names all required fields, because a title
+    or "sep=;" may precede it. If none does, returns 0. `requested` maps headers to fields.
     """
     spelled = {fold(name): field for name, field in requested.items()}
     for at, cells in enumerate(rows[:_WITHIN]):

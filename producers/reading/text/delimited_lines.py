@@ -96,7 +96,7 @@ def _starts(rows: list[list[str]], line: int) -> list[int]:
 
 
 def _careful(texts: list[str], file: TextIO, delimiter: str, line: int) -> tuple[Block, list[str]]:
-    """As _block, record by record: one that goes on beyond `texts` takes lines of the file."""
+    """Like _block, but record by record. One that continues after `texts` reads more lines of the file."""
     rows: list[list[str]] = []
     lines: list[int] = []
     broken: dict[int, Fault] = {}

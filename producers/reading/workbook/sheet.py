@@ -89,7 +89,7 @@ def _put(rows: list[list[Any]], first: int, odd: Mapping[int, list[tuple[int, st
 
 
 class _Tall:
-    """The merged ranges of more than one row, and the value of each as it is come upon."""
+    """The merged ranges of more than one row, with the value of each once it has been read."""
 
     def __init__(self, merged: Sequence[Merged]) -> None:
         self._ranges = sorted(

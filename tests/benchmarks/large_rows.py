@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.large_rows [ROWS [SECONDS]]
 
-Companies with a description of nearly 1 MB, in four partitions: plain ones behind a lock on the
+Companies with an address of nearly 1 MB, in four partitions: plain ones behind a lock on the
 table for so many seconds, then ones that are alike, in zstd, which inflate a thousandfold. All are
 written in the end. Writes results/large_rows.json.
 """
@@ -22,7 +22,7 @@ from tests.benchmarks.sinks import until
 from tests.benchmarks.stage import Site, site, words
 
 ROWS, SECONDS = 700, 30
-DESCRIPTION = "é1" * 330_000
+ADDRESS = "é1" * 330_000
 """990,000 bytes."""
 
 KINDS = {"plain": "none", "zstd": "zstd"}
@@ -74,7 +74,7 @@ def publish(found: Site, rows: int, first: int, compression: str) -> None:
             **fields,
             "siren": siren(number),
             "nom": f"Entreprise {number}",
-            "description": DESCRIPTION,
+            "adresse": ADDRESS,
         }
         producer.produce(topic, encoder.encode(row), siren(number))
         producer.poll(0)

@@ -85,18 +85,20 @@ class Topic:
     def __post_init__(self) -> None:
         self.name = f"{self.prefix}rows"
         self.admin = AdminClient({"log_level": 0, "bootstrap.servers": self.bootstrap})
-        self.producer = Producer(
+        self.producer = self.new_producer()
+        for future in self.admin.create_topics([NewTopic(self.name, self.partitions)]).values():
+            future.result(10)
+
+    def new_producer(self, compression: str = "none") -> Producer:
+        return Producer(
             {
                 "log_level": 0,
                 "bootstrap.servers": self.bootstrap,
+                "compression.type": compression,
                 # Without it a retry puts records behind later ones.
                 "enable.idempotence": True,
-                # What is alike takes no room on its way: its size is known after it is unpacked.
-                "compression.type": "zstd",
             }
         )
-        for future in self.admin.create_topics([NewTopic(self.name, self.partitions)]).values():
-            future.result(10)
 
     def tp(self, partition: int = 0) -> TP:
         return TP(self.name, partition)
@@ -673,8 +675,13 @@ async def test_partition_that_is_not_written(wide: Topic) -> None:
         await until(lambda: len(reader.records) >= 80_000)
 
 
-async def test_large_records_that_are_not_written(wide: Topic) -> None:
-    """The bytes that wait are bounded as well: the worker's memory does not follow the records' size."""
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+async def test_large_records_that_are_not_written(wide: Topic, compression: str) -> None:
+    """The bytes that wait are bounded as well: the worker's memory does not follow the records' size.
+
+    What is alike takes no room on its way: its size is known only after it is decompressed.
+    """
+    wide.producer = wide.new_producer(compression)
     wide.put(0, 59, 0, size=900_000)
     wide.put(0, 9, 1)
 

@@ -14,7 +14,7 @@ from tests.faults.check import check
 from tests.faults.logs import tracebacks
 from tests.faults.plan import Plan
 from tests.faults.run import Driver
-from tests.fix_stack import Site, prepared
+from tests.fix_stack import AS_DJANGO, Site, prepared
 
 PLAN = Plan(seed=5, rows=5_000, faults=9)
 
@@ -122,8 +122,9 @@ def tampered(site: Site, statements: Iterable[str]) -> Site:
     server, _, name = site.database_url.rpartition("/")
     copy = f"{name}_tampered"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {copy}".encode())
         connection.execute(f"CREATE DATABASE {copy} TEMPLATE {name}".encode())
-    with psycopg.connect(f"{server}/{copy}") as connection:
+    with psycopg.connect(f"{server}/{copy}", options=AS_DJANGO) as connection:
         for statement in statements:
             connection.execute(statement.encode())
     return replace(site, database_url=f"{server}/{copy}")

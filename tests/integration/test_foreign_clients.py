@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from deploy.local.stack import Stack
-from tests.fix_stack import Site, eventually, headers, prepared
+from tests.fix_stack import Site, eventually, headers
 from tests.integration.test_strange_records import settled
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
@@ -30,24 +29,15 @@ COMPANIES: list[dict[str, Any]] = [
         "siren": "732829320",
         "nom": "Crêperie de l’Œuvre",
         "code_postal": "35000",
-        "description": None,
+        "adresse": None,
     },
-    {"siren": "552100554", "nom": "北京 & Fils", "code_postal": None, "description": "été " * 200},
-    {"siren": "005520135", "nom": "Zéros", "code_postal": "01000", "description": ""},
+    {"siren": "552100554", "nom": "北京 & Fils", "code_postal": None, "adresse": "été " * 200},
+    {"siren": "005520135", "nom": "Zéros", "code_postal": "01000", "adresse": ""},
     *(
-        {"siren": f"{number:09d}", "nom": f"N° {number}", "code_postal": None, "description": None}
+        {"siren": f"{number:09d}", "nom": f"N° {number}", "code_postal": None, "adresse": None}
         for number in range(1, 500)
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack) -> Iterator[Site]:
-    """A site with a worker, for one sender after another."""
-    found = prepared(stack)
-    found.worker()
-    yield found
-    found.end()
 
 
 def missing(program: str) -> str:
@@ -95,12 +85,7 @@ def franz_go(site: Site, folder: Path) -> None:
 
 
 def avro_serializer(site: Site, _: Path) -> None:
-    registry = SchemaRegistryClient({"url": site.environment["FOX_SCHEMA_REGISTRY_URL"]})
     topic = f"{site.prefix}rows.entreprise"
-    latest = registry.get_latest_version(f"{topic}-value").schema
-    serialize = AvroSerializer(
-        registry, latest, conf={"auto.register.schemas": False, "use.latest.version": True}
-    )
     producer = Producer(
         {
             "bootstrap.servers": site.environment["FOX_KAFKA_BOOTSTRAP"],
@@ -109,10 +94,14 @@ def avro_serializer(site: Site, _: Path) -> None:
         }
     )
     context = SerializationContext(topic, MessageField.VALUE)
-    for company in COMPANIES:
-        row = {**company, "observed_at": datetime(2025, 1, 1, 12, tzinfo=UTC)}
-        value = serialize(row, context)
-        producer.produce(topic, value, company["siren"], headers={"sender": "confluent"})
+    settings = {"auto.register.schemas": False, "use.latest.version": True}
+    with SchemaRegistryClient({"url": site.environment["FOX_SCHEMA_REGISTRY_URL"]}) as registry:
+        latest = registry.get_latest_version(f"{topic}-value").schema
+        serialize = AvroSerializer(registry, latest, conf=settings)
+        for company in COMPANIES:
+            row = {**company, "observed_at": datetime(2025, 1, 1, 12, tzinfo=UTC)}
+            value = serialize(row, context)
+            producer.produce(topic, value, company["siren"], headers={"sender": "confluent"})
     assert producer.flush(30) == 0
 
 
@@ -126,28 +115,25 @@ SENDERS: Mapping[str, Callable[[Site, Path], None]] = {
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_sender(site: Site, tmp_path: Path, name: str) -> None:
     """Its rows are in their keys' partitions and in the table, with all they say, and none is a reject."""
-    site.execute("DELETE FROM enterprise_entreprise")
+    site.worker()
 
     SENDERS[name](site, tmp_path)
 
-    sent = [
-        message
-        for message in site.messages("rows.entreprise")
-        if headers(message)["sender"].decode() == name
-    ]
+    sent = site.messages("rows.entreprise")
+    assert {headers(message)["sender"].decode() for message in sent} == {name}
     assert len(sent) == len(COMPANIES)
     for message in sent:
         assert message.partition() == murmur2(message.key(), 4)
     eventually(lambda: settled(site))
     assert site.query("SELECT faults FROM ingest.rejects") == []
     assert site.query(
-        "SELECT siren, nom, code_postal, description FROM enterprise_entreprise ORDER BY siren"
+        "SELECT siren, nom, code_postal, adresse FROM enterprise_entreprise ORDER BY siren"
     ) == [
         (
             company["siren"],
             company["nom"],
             company["code_postal"] or "",
-            company["description"] or "",
+            company["adresse"] or "",
         )
         for company in sorted(COMPANIES, key=lambda company: str(company["siren"]))
     ]

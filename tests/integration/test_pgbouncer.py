@@ -123,7 +123,8 @@ def _work(site: Site, pooled: Site, tmp_path: Path) -> None:
     assert shared > SESSIONS
     [(sessions,)] = site.query(
         "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
     )
     assert sessions <= SESSIONS
 

@@ -16,10 +16,10 @@ import (
 // Fields without a pointer must be given; hamba leaves out what a struct lacks only if the schema
 // has a default for it.
 type company struct {
-	Siren       string  `json:"siren" avro:"siren"`
-	Nom         string  `json:"nom" avro:"nom"`
-	CodePostal  *string `json:"code_postal" avro:"code_postal"`
-	Description *string `json:"description" avro:"description"`
+	Siren      string  `json:"siren" avro:"siren"`
+	Nom        string  `json:"nom" avro:"nom"`
+	CodePostal *string `json:"code_postal" avro:"code_postal"`
+	Adresse    *string `json:"adresse" avro:"adresse"`
 }
 
 func main() {

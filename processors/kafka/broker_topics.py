@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Event
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
@@ -14,6 +16,9 @@ from schemas.runtime.server_settings import ServerSettings
 from schemas.topics import CO_PARTITIONED, TOPICS
 
 TIMEOUT_SECONDS = 10.0
+
+SHOW_SECONDS = 0.1
+"""Between two looks at whether Kafka shows a topic that it has created."""
 
 ANSWER_SECONDS = 5.0
 """How long a broker that is up may take to respond."""
@@ -88,9 +93,24 @@ def create_topics(settings: ServerSettings) -> list[str]:
         )
         for future in created.values():
             future.result(TIMEOUT_SECONDS)
+        _wait_until_shown(admin, created)
         return list(created)
     except KafkaException as error:
         raise unreachable(settings, error) from error
+
+
+def _wait_until_shown(admin: AdminClient, names: Iterable[str]) -> None:
+    """A broker confirms a topic before it shows it to clients: a worker started at once would miss it.
+
+    Raises KafkaException if that takes longer than TIMEOUT_SECONDS.
+    """
+    until = monotonic() + TIMEOUT_SECONDS
+    while missing := set(names) - admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys():
+        if monotonic() > until:
+            raise KafkaException(
+                KafkaError(KafkaError._TIMED_OUT, f"does not show {', '.join(sorted(missing))}")
+            )
+        Event().wait(SHOW_SECONDS)
 
 
 def configuration(settings: ServerSettings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from processors.database.site_tables import UnfilledColumnError
 from processors.rows.accounting.sqlstate import Blame, blame
 from producers.terminal.exits import PARTIAL
-from tests.fix_companies import Companies, importing
+from tests.fix_companies import ROWS, Companies, finish, importing, make_slow
 from tests.fix_stack import Site, eventually
 from tests.integration.test_row_writer import Partition, company, database, line, log
 
@@ -203,3 +203,31 @@ def test_an_import_log_that_the_site_refuses(site: Site, companies: Companies) -
 
     assert companies.are_exact(refused, 200)
     assert site.query("SELECT file_name FROM core_importlog") == [(taken.name,)]
+
+
+def test_a_deployment_in_the_middle_of_an_import(site: Site, companies: Companies) -> None:
+    """Its locks and new columns hold rows up; none is lost, rejected or written twice."""
+    make_slow(site, 0.1)
+    site.worker()
+    path = companies.file()
+    with (
+        importing(site, path) as command,
+        psycopg.connect(site.database_url, autocommit=True) as deployment,
+        psycopg.connect(site.database_url) as report,
+    ):
+        companies.begun(path)
+        for statement in (ADDED.format("vip", "boolean", "false"), DROPPED.format("vip")):
+            deployment.execute(statement.encode())
+        # It reads the table in one long transaction.
+        report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        [(seen,)] = report.execute("SELECT count(*) FROM enterprise_entreprise").fetchall()
+        assert 0 < seen < ROWS
+        deployment.execute("CREATE INDEX by_name ON enterprise_entreprise (nom)")
+        deployment.execute("ANALYZE enterprise_entreprise")
+        report.rollback()
+        deployment.execute("CREATE INDEX CONCURRENTLY by_city ON enterprise_entreprise (ville_nom)")
+        deployment.execute("VACUUM FULL enterprise_entreprise")
+        deployment.execute("REINDEX TABLE enterprise_entreprise")
+        deployment.execute("DROP INDEX by_name")
+        finish(site, companies, command)
+    assert site.query("SELECT count(*) FROM enterprise_entreprise WHERE vip") == [(0,)]

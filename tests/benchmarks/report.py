@@ -191,6 +191,16 @@ def of_production(document: Document) -> str:
     return f"{size} rows. {measured_on(document)}\n\n{table(header, rows)}"
 
 
+def of_large_rows(document: Document) -> str:
+    """The memory of a worker with rows of nearly 1 MB, plain and compressed."""
+    given = document["parameters"]
+    rows = [
+        [run["kind"], str(run["waiting_mb"]), str(run["peak_mb"])] for run in document["results"]
+    ]
+    header = ("rows", f"MB after {given['seconds']} s behind a lock", "MB until all were written")
+    return f"{number(given['rows'])} rows of each kind.\n\n{table(header, rows)}"
+
+
 def of_imports(document: Document) -> str:
     rows = [
         [
@@ -434,6 +444,7 @@ def of_soak(document: Document) -> str:
 PARTS: Mapping[str, Callable[[Document], str]] = {
     "sinks": of_sinks,
     "production": of_production,
+    "large_rows": of_large_rows,
     "traits": of_traits,
     "imports": of_imports,
     "producers": of_producers,

@@ -69,13 +69,12 @@ def test_the_image_has_the_versions_that_were_tested() -> None:
 def test_the_image_has_nothing_to_develop_with() -> None:
     """None of the packages of the extras that a process needs not by itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {
-        re.split(r"[\[><=~!; ]", line)[0]
-        for extra in project["optional-dependencies"].values()
-        for line in extra
-    }
+    needed, *extras = (
+        {re.split(r"[\[><=~!; ]", line)[0] for line in lines}
+        for lines in (project["dependencies"], *project["optional-dependencies"].values())
+    )
 
-    assert {name for name in extras if name in pins("image")} == set()
+    assert (set().union(*extras) - needed) & pins("image").keys() == set()
 
 
 def imported(*packages: str) -> set[str]:

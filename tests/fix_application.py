@@ -121,9 +121,9 @@ class Application:
         self, length: int, answered: Callable[[], None] = lambda: None, name: str = "a.csv"
     ) -> Answer:
         """POST of a resumable upload."""
-        told = {"filename": name, "import_type": "ENTREPRISE"}
+        fields = {"filename": name, "import_type": "ENTREPRISE"}
         metadata = ",".join(
-            f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in told.items()
+            f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items()
         )
         headers = {**TUS, "Upload-Length": str(length), "Upload-Metadata": metadata}
         return await self.ask("POST", UPLOADS, headers, answered=answered)

@@ -140,17 +140,21 @@ class Site:
         self.commands.append(command)
         return command
 
-    def end(self) -> None:
-        """Kills all processes that were started for it, and deletes its topics and its database.
-
-        Each client that asks for all topics would get them (80 ms of Kafka's CPU time for 60 sites),
-        and autovacuum looks after all databases.
-        """
+    def kill(self) -> None:
+        """Kills all processes that were started for it."""
         for process in self.spawned:
             process.kill()
         for command in self.commands:
             command.kill()
             command.wait()
+
+    def end(self) -> None:
+        """Kills its processes, and deletes its topics and its database.
+
+        Each client that asks for all topics would get them (80 ms of Kafka's CPU time for 60 sites),
+        and autovacuum looks after all databases.
+        """
+        self.kill()
         admin = AdminClient(
             {"log_level": 0, "bootstrap.servers": self.stack.environment["FOX_KAFKA_BOOTSTRAP"]}
         )

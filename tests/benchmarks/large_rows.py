@@ -4,7 +4,8 @@
 
 Companies with an address of nearly 1 MB, in four partitions: plain ones behind a lock on the
 table for so many seconds, then ones that are alike, in zstd, of which one fetch holds hundreds. All
-are written in the end. (How far a single batch of a sender may inflate is not bounded.) Writes results/large_rows.json.
+are written in the end. How far a single batch of a sender inflates is not bounded. Writes
+results/large_rows.json.
 """
 
 import threading
@@ -18,7 +19,7 @@ from schemas.runtime.registry import Registry
 from schemas.topics import ROWS_ENTREPRISE
 from tests.benchmarks.measuring import forget_peak, peak_mb, save
 from tests.benchmarks.samples import siren
-from tests.benchmarks.sinks import until
+from tests.benchmarks.sinks import count, until
 from tests.benchmarks.stage import Site, site, words
 
 ROWS, SECONDS = 700, 30
@@ -40,7 +41,7 @@ def main(rows: int, seconds: int) -> None:
                 threading.Event().wait(seconds)
                 waiting = peak_mb(worker.pid)
             with psycopg.connect(found.database_url, autocommit=True) as connection:
-                until(lambda: written(connection) == rows * (number + 1), worker)  # noqa: B023
+                until(lambda: count(connection, "%") == rows * (number + 1), worker)  # noqa: B023
             results.append(
                 {
                     "kind": kind,
@@ -77,12 +78,6 @@ def publish(found: Site, rows: int, first: int, compression: str) -> None:
         producer.produce(topic, encoder.encode(row), siren(number))
         producer.poll(0)
     assert producer.flush(120) == 0
-
-
-def written(connection: "psycopg.Connection[Any]") -> int:
-    found = connection.execute("SELECT count(*) FROM enterprise_entreprise").fetchone()
-    assert found is not None
-    return int(found[0])
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def prepare(ready: Stage) -> None:
     subprocess.run([sys.executable, "-m", "tests.django_site", url], check=True)
     ready.topics("site.")
     environment = ready.environment("site.", url)
-    run(ready, "site.", "migrate", url=url)
+    run(ready, "site.", "migrate")
     worker = ready.spawn("worker", WORKER, environment)
     for kind, file in references(ready.directory).items():
         argv = [*COMMAND, "import", str(file), "--type", kind]
@@ -80,10 +80,10 @@ def references(folder: Path) -> dict[str, Path]:
     }
 
 
-def run(ready: Stage, prefix: str, *words: str, url: str | None = None) -> None:
-    """A command of the worker, to its end."""
-    url = url or ready.url(SITE)
-    done = Command([*WORKER[:-1], *words], ready.environment(prefix, url)).wait()
+def run(ready: Stage, prefix: str, *words: str) -> None:
+    """A command of the worker on the site's database, to its end."""
+    argv = [*WORKER[:-1], *words]
+    done = Command(argv, ready.environment(prefix, ready.url(SITE))).wait()
     assert done.code == 0, done.output
 
 

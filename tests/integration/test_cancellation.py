@@ -47,6 +47,14 @@ def started(site: Site, path: Path) -> "subprocess.Popen[bytes]":
     )
 
 
+def half_written(site: Site, path: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """The command and the id of an import of the file that a slow worker has begun to write."""
+    site.worker()
+    make_slow(site, 0.5)
+    command = started(site, path)
+    return command, import_of(site, path)
+
+
 def import_of(site: Site, path: Path) -> str:
     """The id of the import of a file, once some of its rows are written."""
 
@@ -182,11 +190,7 @@ def test_a_cancel_before_any_worker(site: Site, tmp_path: Path) -> None:
 
 def test_a_pause(site: Site, tmp_path: Path) -> None:
     """At most a window more is written until somebody resumes; then all of it is."""
-    site.worker()
-    make_slow(site, 0.5)
-    path = large(tmp_path)
-    command = started(site, path)
-    import_id = import_of(site, path)
+    command, import_id = half_written(site, large(tmp_path))
 
     paused = site.foxstream("pause", import_id, "--json")
     assert (paused.code, paused.json()["status"]) == (0, "PAUSED")
@@ -213,11 +217,8 @@ def test_a_pause(site: Site, tmp_path: Path) -> None:
 
 def test_a_pause_whose_command_is_dead(site: Site, tmp_path: Path) -> None:
     """The same command waits as well, and goes on where the first one was when it is resumed."""
-    site.worker()
-    make_slow(site, 0.5)
     path = large(tmp_path)
-    command = started(site, path)
-    import_id = import_of(site, path)
+    command, import_id = half_written(site, path)
     assert site.foxstream("pause", import_id).code == 0
     command.kill()
     command.wait()
@@ -239,11 +240,8 @@ def test_a_resume_without_a_command(site: Site, tmp_path: Path) -> None:
 
     More rows than a window holds are written by then, so that nothing tells of them any more.
     """
-    site.worker()
-    make_slow(site, 0.5)
     path = large(tmp_path)
-    command = started(site, path)
-    import_id = import_of(site, path)
+    command, import_id = half_written(site, path)
     assert site.foxstream("pause", import_id).code == 0
     command.kill()
     command.wait()

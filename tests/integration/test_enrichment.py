@@ -225,7 +225,7 @@ def test_b43_no_review_no_synthesis(shop: Site, model: ScriptedOpenAI) -> None:
 
 @pytest.fixture
 def own_tables(stack: Stack) -> Site:
-    """The tables that foxstream creates if there is no site; Django's have no such checks."""
+    """A database with the tables of migration 0001, which have check constraints. Django's have none."""
     url = create_database(stack.environment["FOX_DATABASE_URL"], f"own{next(_numbers)}")
     migrate(url)
     return Site(stack, "", url)

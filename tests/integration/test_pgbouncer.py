@@ -69,8 +69,7 @@ def pooled(site: Site, tmp_path: Path, mode: str) -> Iterator[Site]:
             eventually(lambda: bouncer.running and _answers(found.database_url))
             yield found
         finally:
-            for process in found.spawned:
-                process.kill()
+            found.kill()
             bouncer.kill()
 
 

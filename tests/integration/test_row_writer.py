@@ -724,7 +724,7 @@ async def test_good_rows_cost_one_statement(picky: Partition) -> None:
 @pytest.mark.parametrize("bad", [{0}, {1023}, {511, 512}, {1, 3, 500, 501, 1000}])
 async def test_halving(picky: Partition, bad: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad rows are found and rejected, all others written, in O(k log n) statements."""
-    monkeypatch.setattr(isolation, "ISOLATING_SHARE", 1000)  # a busy machine is no reason to stop
+    monkeypatch.setattr(isolation, "ISOLATING_SHARE", 1000)  # however slow the machine is
     rows = 1024
     for number in range(rows):
         picky.append(company(number, "bad" if number in bad else "A", **line(number + 1)))

@@ -142,7 +142,7 @@ def test_siret_of_a_malformed_siren() -> None:
 @pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
 @pytest.mark.parametrize("code", ["missing-value", "too-long", "nul-byte", "mismatch", "malformed"])
 def test_every_fault_has_a_sentence(import_type: ImportType, code: str) -> None:
-    """Every violation of every field is told in a sentence that names the file's own column."""
+    """The message of each violation names the column as the file spells it."""
     for field in import_type.fields:
         told = fault(field, code, "Ma colonne", "valeur")
 

@@ -302,10 +302,10 @@ class BatchConsumer(driver.Consumer):
         """Seeks after a while; the partitions are not read before."""
         self.pause_partitions(tps)
         await self.sleep(SEEK_AGAIN_SECONDS)
+        if self.should_stop or self.app.consumer_generation_id != generation:
+            return  # the rebalance seeks, or has sought and reads them: nobody would resume them
         # Faust resumes the assigned partitions once the failed seek has returned.
         self.pause_partitions(tps)
-        if self.should_stop or self.app.consumer_generation_id != generation:
-            return  # the rebalance seeks, or has sought
         if await self._seek_or_crash(tps) and self.app.consumer_generation_id == generation:
             self.resume_partitions(tps)
 

@@ -795,6 +795,35 @@ async def test_seek_again_that_fails(wide: Topic) -> None:
         await until(lambda: reader.crashed() or len(reader.values) >= 30)
 
 
+async def test_seek_that_waits_through_a_rebalance(
+    wide: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seek that is due again after a rebalance leaves alone what the rebalance has sought.
+
+    It paused these partitions once more, and nobody resumed them: the worker kept them unread.
+    """
+    monkeypatch.setattr(consumer, "SEEK_AGAIN_SECONDS", 4.0)
+    for partition in range(4):
+        wide.put(0, 9, partition)
+
+    async with reading(wide) as first:
+        await until(lambda: len(first.records) >= 40)
+        first.positions.fault = UnreachableError("no server")
+        for batch in first.batches:
+            await first.consumer.seek_again(batch)
+        failed = asyncio.get_running_loop().time()
+        first.positions.fault = None
+        async with reading(wide, positions=first.positions) as second:
+            await until(lambda: not second.consumer.waits_for() and not first.consumer.waits_for())
+            assert len(second.consumer.assignment()) == 2
+            elapsed = asyncio.get_running_loop().time() - failed
+            assert elapsed < 4
+            await asyncio.sleep(4.5 - elapsed)
+            for partition in range(4):
+                wide.put(10, 19, partition)
+            await until(lambda: first.positions.stored == {wide.tp(p): 20 for p in range(4)})
+
+
 # A whole worker
 
 

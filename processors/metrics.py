@@ -90,8 +90,8 @@ ROWS_PARKED = Gauge(
 )
 PAGES_UNRESOLVED = Gauge(
     "fox_pages_unresolved",
-    "Companies without a page because a mapping, a sub-category or a city is missing. Every worker of "
-    "rows reports all of them. Rising: load what is missing.",
+    "Companies without a page because a mapping, a sub-category or a city is missing, or because the "
+    "site refuses it. Every worker of rows reports all of them. Rising: load what is missing.",
     ("reason",),
 )
 IMPORTS_FINISHED = Counter("fox_imports_total", "Finished imports.", ("type", "status"))

@@ -58,18 +58,17 @@ async def write(
     Rows are assumed to be valid. If PostgreSQL rejects a batch, it is written again with savepoints,
     which find the rows at fault: two round trips that other batches do not need.
     """
-    isolating = _isolating(pool)
     try:
-        return await _write(pool, target, batch, validated, limit, related, merge_all)
+        return await _write(pool, target, batch, validated, limit, related)
     except psycopg.errors.ForeignKeyViolation:
         # A parent whose id was known is gone: the merge looks all of them up.
         unknown = RelatedRows(children=related.children)
-        written = await _write(pool, target, batch, validated, limit, unknown, isolating)
+        written = await _write(pool, target, batch, validated, limit, unknown, isolate=True)
         return replace(written, stale_parent_ids=True)
     except psycopg.Error as error:
         if blame(error) is not Blame.ROWS:
             raise
-    return await _write(pool, target, batch, validated, limit, related, isolating)
+    return await _write(pool, target, batch, validated, limit, related, isolate=True)
 
 
 def _isolating(pool: Pool) -> Merge:
@@ -83,8 +82,11 @@ async def _write(
     validated: Validated,
     limit: RejectLimit,
     related: RelatedRows,
-    merge: Merge,
+    *,
+    isolate: bool = False,
 ) -> Written:
+    merge = _isolating(pool) if isolate else merge_all
+    make_pages = public_pages.of_batch_isolating if isolate else public_pages.of_batch
     async with transaction(pool) as connection:
         # Step 1. Take the family lock, then move the position: a batch that is not the next one is fenced.
         if related.children or target.import_type.parent:
@@ -108,7 +110,7 @@ async def _write(
                 connection, related.children, batch.partition, validated.rows, merge
             )
             if target.import_type is ENTREPRISE:
-                await public_pages.of_batch(connection, batch, validated.rows.keys)
+                await make_pages(connection, batch, validated.rows.keys)
             await _note_arrivals(connection, target.import_type, validated.rows)
             if with_texts:
                 keys = validated.rows.keys

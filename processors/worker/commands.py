@@ -226,7 +226,7 @@ def pages(
     limit: Annotated[int, typer.Option(min=1, help="Most companies.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """List companies without a page, and what it lacks: naf, sous-categorie or ville."""
+    """List companies without a page, and why: naf, sous-categorie, ville (missing) or refused."""
     from processors.operator.waiting import unresolved
 
     with operator_settings() as settings:

@@ -1,15 +1,25 @@
 """Public pages in PostgreSQL, without Kafka: what an import made, and what is the site's own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from processors.database.pool import transaction
+from processors.errors import BatchTooLargeError
 from processors.rows.derived import public_pages
 from processors.rows.derived.public_pages import arrived, resolve_all, resolve_some
-from tests.integration.test_row_writer import Partition, _waits, company, database, opened
+from tests.integration.test_row_writer import (
+    Partition,
+    _waits,
+    company,
+    database,
+    line,
+    opened,
+    siren,
+)
 
 __all__ = ["database"]  # fixtures
 
@@ -170,3 +180,91 @@ async def test_a_look_waits_for_a_company_that_moves(log: Partition) -> None:
     await looking
 
     assert await shown(log) == {"Paris": True}
+
+
+# Pages that a trigger of the site refuses
+
+
+REFUSED = 5
+
+
+@pytest.fixture
+async def refusing(log: Partition) -> Partition:
+    """The site refuses the page of one company."""
+    await log.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF '{siren(REFUSED)}' = (
+                SELECT siren FROM enterprise_entreprise WHERE id = NEW.entreprise_id
+            ) THEN RAISE 'not this one'; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON enterprise_prolocalisation
+            FOR EACH ROW EXECUTE FUNCTION refuse()
+        """
+    )
+    return log
+
+
+REFUSALS = (
+    "SELECT siren, reason FROM ingest.unresolved_pages u"
+    " JOIN enterprise_entreprise e ON e.id = u.entreprise_id"
+)
+
+
+async def test_a_page_that_the_site_refuses(refusing: Partition) -> None:
+    """All companies are written, the others have their pages, and the company is listed."""
+    for number in range(1, 10):
+        refusing.append(company(number, **RENNES, **line(number)))
+
+    await refusing.write(refusing.batch())
+
+    assert await refusing.progress() == Counter(inserted=9)
+    assert await refusing.query("SELECT count(*) FROM enterprise_prolocalisation") == [(8,)]
+    assert await refusing.query(REFUSALS) == [(siren(REFUSED), "refused")]
+
+    await refusing.execute("DROP TRIGGER refuse ON enterprise_prolocalisation")
+    await resolve_all(refusing.pool, None)
+
+    assert await refusing.query("SELECT count(*) FROM enterprise_prolocalisation") == [(9,)]
+    assert await refusing.query(REFUSALS) == []
+
+
+@pytest.mark.parametrize("seconds", [2.0, 0.0])
+async def test_a_refused_page_among_others_that_are_due(
+    refusing: Partition, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """It holds up no other; a search that takes too long goes on in the next transaction."""
+    for number in range(1, 10):
+        refusing.append(company(number, **RENNES, **line(number)))
+    await refusing.write_all()
+    await refusing.execute("DELETE FROM enterprise_prolocalisation")
+    await refusing.execute("DELETE FROM ingest.unresolved_pages")
+    async with transaction(refusing.pool) as connection:
+        await arrived(connection, "naf", ["62.01Z"])
+    await refusing.execute("UPDATE ingest.pages_due SET at = at - interval '1 minute'")
+    monkeypatch.setattr(public_pages, "ISOLATING_SECONDS", seconds)
+
+    looks = 0
+    while await resolve_some(refusing.pool) is not None:
+        looks += 1
+
+    assert (looks == 1) == (seconds > 0)
+    assert await refusing.query("SELECT count(*) FROM enterprise_prolocalisation") == [(8,)]
+    assert await refusing.query(REFUSALS) == [(siren(REFUSED), "refused")]
+
+
+async def test_so_many_refused_pages_that_a_batch_is_halved(
+    refusing: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each company is written once, and each page but the refused one exists."""
+    monkeypatch.setattr(public_pages, "ISOLATING_SECONDS", 0.0)
+    for number in range(1, 10):
+        refusing.append(company(number, **RENNES, **line(number)))
+    with pytest.raises(BatchTooLargeError):
+        await refusing.write(refusing.batch())
+
+    await refusing.write_all()
+
+    assert await refusing.progress() == Counter(inserted=9)
+    assert await refusing.query("SELECT count(*) FROM enterprise_prolocalisation") == [(8,)]

@@ -14,6 +14,7 @@ from tests.postgres.servers import OtherPostgres, debian, fetched, pinned
 TESTS = (
     "tests/integration/test_row_writer.py",
     "tests/integration/test_row_writer_types.py",
+    "tests/integration/test_public_pages.py",
     "tests/integration/test_tracker_sql.py",
     "tests/integration/test_site_tables.py",
     "tests/integration/test_site_fit.py",

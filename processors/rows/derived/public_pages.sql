@@ -11,6 +11,25 @@ WITH companies AS MATERIALIZED (
         AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
 )
 
+-- name: ids_of_batch
+-- The same companies, in the order in which rows are merged.
+SELECT t.id
+FROM enterprise_entreprise t
+WHERE t.siren = ANY(string_to_array(%(sirens)s, ' ')) AND t.ingest_partition = %(partition)s
+    AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
+ORDER BY t.siren
+
+-- name: refuse
+INSERT INTO ingest.unresolved_pages AS stored (
+    entreprise_id, reason, naf_code, code_postal, ville_nom
+)
+SELECT id, 'refused', naf_code, code_postal, ville_nom
+FROM enterprise_entreprise
+WHERE id = %(id)s
+ON CONFLICT (entreprise_id) DO UPDATE
+    SET reason = EXCLUDED.reason, naf_code = EXCLUDED.naf_code,
+        code_postal = EXCLUDED.code_postal, ville_nom = EXCLUDED.ville_nom
+
 -- name: chosen
 WITH companies AS MATERIALIZED (
     SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active

@@ -1,7 +1,7 @@
 """The worker's settings, from the environment. The only module of this package that reads it."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from psycopg import Error
@@ -42,6 +42,21 @@ class Settings(CommonSettings):
             "partition a worker holds three times as many in memory at most.",
         ),
     ] = 5000
+    naf_primary: Annotated[
+        Literal["rev2", "2025"],
+        Field(
+            description="The nomenclature of naf_code and naf_libelle on the site: rev2 (NAF rev. 2) or "
+            "2025. The code of the other one stands there only if there is no code of this one."
+        ),
+    ] = "rev2"
+    parked_rows: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Most rows of one import that wait for a company that is not known yet. Rows "
+            "beyond are rejected: the companies have to be imported first.",
+        ),
+    ] = 100_000
     reject_limit: Annotated[
         float,
         Field(

@@ -124,6 +124,7 @@ ENTREPRISE = ImportType(
                 "enseigne ou nom de l exploitation",
                 "denominationusuelle",
                 "denominationusuelle1unitelegale",
+                "sigleunitelegale",
                 "enseigne1etablissement",
                 "dc enseigne",
             ),
@@ -235,6 +236,51 @@ ENTREPRISE = ImportType(
         ),
         Field(
             "is_active", "boolean", ("actif", "active", "est actif", "etatadministratifunitelegale")
+        ),
+        Field(
+            "naf_2025",
+            "naf",
+            (
+                "naf25",
+                "code naf 2025",
+                "activiteprincipalenaf25unitelegale",
+                "activiteprincipalenaf25etablissement",
+                "activite principale naf25",
+            ),
+            chains=public_headers.ACTIVITIES_2025,
+            register=True,
+        ),
+        Field(
+            "categorie_juridique",
+            "legal_category",
+            ("categoriejuridiqueunitelegale",),
+            register=True,
+        ),
+        Field(
+            "statut_diffusion",
+            "disclosure",
+            ("statutdiffusionunitelegale", "statutdiffusionetablissement"),
+            chains=public_headers.DISCLOSURES,
+            register=True,
+        ),
+        Field(
+            "code_commune",
+            "commune",
+            ("codecommuneetablissement",),
+            register=True,
+        ),
+        Field(
+            "etablissement_siege",
+            "boolean",
+            ("etablissementsiege",),
+            register=True,
+        ),
+        Field(
+            "source_date",
+            "source_date",
+            ("datederniertraitementunitelegale", "datederniertraitementetablissement"),
+            chains=public_headers.SOURCE_DATES,
+            register=True,
         ),
     ),
 )

@@ -77,11 +77,27 @@ WARNINGS: dict[str, Words] = {
     "unknown-naf": Words(
         "code NAF absent de la nomenclature, gardé", "codes NAF absents de la nomenclature, gardés"
     ),
+    "other-nomenclature": Words(
+        "code d'une ancienne nomenclature d'activités, ignoré",
+        "codes d'anciennes nomenclatures d'activités, ignorés",
+    ),
+    "known-company-only": Words(
+        "ligne sans nom, prise en compte seulement si l'entreprise est connue",
+        "lignes sans nom, prises en compte seulement si l'entreprise est connue",
+    ),
     "other-spelling": Words(
         "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"
     ),
 }
 """By the keys of warnings_by_code of an import state."""
+
+SKIPPED: dict[str, Words] = {
+    "ENTREPRISE": Words("Établissements secondaires ignorés", "établissements secondaires ignorés"),
+    "SOUS_CATEGORIE": Words(
+        "Niveaux de la nomenclature ignorés", "niveaux de la nomenclature ignorés"
+    ),
+}
+"""What skipped_rows of an import state counts, by import type."""
 
 
 class Action(NamedTuple):

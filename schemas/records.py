@@ -97,6 +97,12 @@ EntrepriseRow = TypedDict(
         "email_contact": str | None,
         "site_web": str | None,
         "is_active": bool | None,
+        "naf_2025": str | None,
+        "categorie_juridique": str | None,
+        "statut_diffusion": str | None,
+        "code_commune": str | None,
+        "etablissement_siege": bool | None,
+        "source_date": str | None,
         "observed_at": datetime | None,
         "import": ImportLine | None,
     },
@@ -137,6 +143,7 @@ class Submitted(TypedDict):
 class ReadingFinished(TypedDict):
     total_rows: int
     warnings_by_code: dict[str, int]
+    skipped_rows: int
     stopped_after: int | None
 
 
@@ -220,6 +227,7 @@ class ImportState(TypedDict):
     parked: int
     cancelled: int
     released: int
+    skipped_rows: int
     warnings_by_code: dict[str, int]
     rows_per_second: float | None
     waiting_for: str | None

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from schemas.import_types import ImportType
 from schemas.values.check_digits import unchecked
 from schemas.values.field import Field, Kind
+from schemas.values.public_headers import UNDISCLOSED
 from schemas.values.slugs import SLUG_LENGTH, slugify
 
 Column = Sequence[Any]
@@ -39,6 +40,10 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "postal_code": re.compile(r"[0-9]{5}"),
     "departement": re.compile(r"[0-9]{2,3}|2[AB]"),
     "naf": re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]"),
+    "commune": re.compile(r"(?:[0-9]{2}|2[AB])[0-9]{3}"),
+    "legal_category": re.compile(r"[0-9]{4}"),
+    "disclosure": re.compile(r"[OP]"),
+    "source_date": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]{5,15})?Z?"),
     "phone": re.compile(r"\+?[0-9 .()/-]{4,20}"),
     "email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+"),
     "url": re.compile(r"https?://[^\s/]+\.[^\s]+", re.IGNORECASE),
@@ -77,10 +82,13 @@ def violations(
 ) -> list[Violation]:
     """All that is wrong with the rows that `columns` hold (a column per field, equally long)."""
     found: list[Violation] = []
+    nameless = may_be_nameless(columns)
     for field in import_type.fields:
         values = columns[field.name]
         found += [
-            Violation(row, field.name, code, fatal) for row, code, fatal in _broken(field, values)
+            Violation(row, field.name, code, fatal)
+            for row, code, fatal in _broken(field, values)
+            if not (code == "missing-value" and field.name == "nom" and row in nameless)
         ]
         if luhn != "off" and field.kind in CHECKED:
             fatal = luhn == "error"
@@ -91,6 +99,15 @@ def violations(
     if "siret" in columns:
         found += _foreign_sirets(columns["siren"], columns["siret"])
     return found
+
+
+def may_be_nameless(columns: Mapping[str, Column]) -> set[int]:
+    """Rows of a company that is known, or whose name is not disclosed: establishments in SIRENE have no
+    name of their own."""
+    if "etablissement_siege" not in columns:
+        return set()
+    marks = zip(columns["etablissement_siege"], columns["statut_diffusion"], strict=True)
+    return {row for row, (siege, status) in enumerate(marks) if siege is not None or status == "P"}
 
 
 def _broken(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]:
@@ -109,7 +126,10 @@ def _unstorable(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]
     limit = field.max_length
     if limit is not None and max(map(len, filter(None, values)), default=0) > limit:
         yield from ((i, "too-long", True) for i, v in enumerate(values) if v and len(v) > limit)
-    if "\0" in "".join(filter(None, values)):
+    joined = "".join(filter(None, values))
+    if "[N" in joined:
+        yield from ((i, "not-disclosed", False) for i, v in enumerate(values) if v in UNDISCLOSED)
+    if "\0" in joined:
         yield from ((i, "nul-byte", True) for i, v in enumerate(values) if v and "\0" in v)
 
 

@@ -32,6 +32,7 @@ class ImportFacts(TypedDict):
     created_at: datetime
     total_rows: int | None
     warnings_by_code: dict[str, int]
+    skipped_rows: int
     error: FileError | None
     status: str
     started_at: datetime | None

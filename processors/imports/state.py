@@ -73,6 +73,7 @@ def state_of(facts: ImportFacts) -> ImportState:
         "parent": str(facts["parent"]) if facts["parent"] else None,
         "settles": facts["now_settles"],
         "warnings_by_code": facts["warnings_by_code"],
+        "skipped_rows": facts["skipped_rows"],
         "rows_per_second": _rate(accounted, started_at, moved),
         "released": facts["now_released"],
         "waiting_for": _waiting_for(facts, finished=finished),

@@ -281,6 +281,7 @@ def _checked(event: Record) -> Record:
         raise ValueError(f"there is no import type {import_type[:40]!r}")
     counts = [
         body.get("total_rows", 0),
+        body.get("skipped_rows", 0),
         body.get("stopped_after") or 0,
         *body.get("warnings_by_code", {}).values(),
     ]

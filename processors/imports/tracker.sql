@@ -12,6 +12,7 @@ ON CONFLICT (id) DO NOTHING
 -- name: reading_finished
 UPDATE ingest.imports
 SET total_rows = greatest(total_rows, %(total_rows)s), warnings_by_code = %(warnings_by_code)s,
+    skipped_rows = %(skipped_rows)s,
     error = NULL,
     -- A cancel stops two readers of one file at different lines: the later line counts.
     stopped_after = CASE WHEN total_rows >= %(total_rows)s THEN stopped_after

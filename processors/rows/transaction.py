@@ -4,7 +4,8 @@ The order of the steps matters: docs/architecture.md, "The seven steps of a tran
 lists what holds if a process dies between two of them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -89,7 +90,7 @@ async def _write(
     make_pages = public_pages.of_batch_isolating if isolate else public_pages.of_batch
     async with transaction(pool) as connection:
         # Step 1. Take the family lock, then move the position: a batch that is not the next one is fenced.
-        if related.children or target.import_type.parent:
+        if _is_family(related.children) or target.import_type.parent:
             await parked_rows.lock_family(connection, batch.partition)
         topic_id = await positions.advance(connection, batch)
         # Step 2. Leave out replays: rows that already have an outcome.
@@ -101,26 +102,29 @@ async def _write(
             validated = validated.without_replays(watermarks)
             if cancelled:
                 validated = reject_cancelled(batch, validated, cancelled)
-        # Step 3. Write the rows, the parked rows that waited for them, and their pages.
+        # Step 3. Write or park the rows; write the parked rows that waited for them, and pages.
         merged, released = Merged(), None
         if validated.rows:
             origin = Origin(batch.topic, batch.partition, related.parent_ids)
             merged = await merge(connection, target, origin, stage(validated.rows))
+            most_parked = related.children.most_parked if related.children else None
+            await parked_rows.park_some(connection, topic_id, target, batch, merged, most_parked)
+            written_keys = Counter(validated.rows.keys) - Counter(row.key for row in merged.parked)
             released = await _release(
-                connection, related.children, batch.partition, validated.rows, merge
+                connection, related.children, batch.partition, written_keys.keys(), merge
             )
             if target.import_type is ENTREPRISE:
                 await make_pages(connection, batch, validated.rows.keys)
-            await _note_arrivals(connection, target.import_type, validated.rows)
-            if with_texts:
-                keys = validated.rows.keys
-                await text_requests.note(connection, target.import_type, with_texts, keys)
+            await _follow(connection, target.import_type, validated.rows, with_texts)
         outcomes = merged.outcomes
-        # Step 4. Store rejects and parked rows.
+        # Step 4. Store rejects.
         rejected = [*validated.rejects, *_rejected_rows(batch, merged.rejected)]
         unexpected = sum(not (reject.found_by_reader or reject.cancelled) for reject in rejected)
         limit.check(len(batch.records), unexpected)
-        await _store(connection, topic_id, target, batch, rejected, merged)
+        if rejected:
+            await rejects.store(connection, topic_id, rejected)
+        _add_rejects(outcomes, rejected)
+        _add(outcomes, "parked", merged.parked)
         # Step 5. Resolve the rejects that written rows replace.
         moves = await _resolve(connection, outcomes)
         # Step 6. Account for all of it.
@@ -132,7 +136,7 @@ async def _write(
             if watermarks
             else []
         )
-        written = None if released is None else await _account(connection, released)
+        written = await _account(connection, released, related.children)
     # Step 7. Leaving the block commits.
     limit.count(len(batch.records), unexpected)
     return Written(outcomes, rejected, moved, written)
@@ -151,11 +155,12 @@ async def write_parked(
     while True:
         try:
             async with transaction(pool) as connection:
-                await parked_rows.lock_family(connection, partition)
+                if _is_family(children):
+                    await parked_rows.lock_family(connection, partition)
                 released = await parked_rows.release(
                     connection, children, partition, keys, most, merge
                 )
-                return released and await _account(connection, released)
+                return await _account(connection, released, children)
         except BatchTooLargeError:
             most //= 2
         except psycopg.Error as error:
@@ -167,8 +172,20 @@ async def write_parked(
                 raise
 
 
-async def _note_arrivals(connection: Connection, import_type: ImportType, rows: Rows) -> None:
-    """Notes new cities and sub-categories, for which pages may wait."""
+def _is_family(children: ChildType | None) -> bool:
+    """Whether rows of another topic wait: its partition of the same number has a writer of its own."""
+    return children is not None and children.target.import_type.parent is not None
+
+
+async def _follow(
+    connection: Connection, import_type: ImportType, rows: Rows, with_texts: set[str]
+) -> None:
+    """Does what written rows lead to: what is no longer disclosed is withdrawn, cities and
+    sub-categories for which pages may wait are noted, texts are requested."""
+    if import_type is ENTREPRISE and "P" in rows.values["statut_diffusion"]:
+        await public_pages.withdraw(connection, rows.keys)
+    if with_texts:
+        await text_requests.note(connection, import_type, with_texts, rows.keys)
     if import_type is VILLE:
         await public_pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
     elif import_type is SOUS_CATEGORIE:
@@ -185,14 +202,13 @@ async def _release(
     connection: Connection,
     children: ChildType | None,
     partition: int,
-    rows: Rows,
+    keys: Collection[str],
     merge: Merge,
 ) -> Released | None:
     if children is None:
         return None
     try:
         async with connection.transaction():
-            keys = set(rows.keys)
             return await parked_rows.release(
                 connection, children, partition, keys, parked_rows.MOST_RELEASED, merge
             )
@@ -208,15 +224,26 @@ def _count_released(outcomes: Outcomes, rows: Rows, released: Released) -> None:
             outcomes.by_import[import_id]["released"] += count
 
 
-async def _account(connection: Connection, released: Released) -> Written:
+async def _account(
+    connection: Connection, released: Released | None, children: ChildType | None
+) -> Written | None:
     """Stores the rejects among released rows, and moves their counters from parked to their outcome."""
+    if released is None or children is None:
+        return None
+    import_type = children.target.import_type
     rejected = [*released.rejects, *_rejected_rows(released.batch, released.merged.rejected)]
     if rejected:
         await rejects.store(connection, released.topic_id, rejected)
-    await public_pages.arrived(connection, "sous-categorie", [None])
+    sirens: list[str] = []
+    if import_type is SOUS_CATEGORIE:
+        await public_pages.arrived(connection, "sous-categorie", [None])
+    else:
+        sirens = sorted({row.parent_key for row in released.taken})
+        await public_pages.of_batch_isolating(connection, released.batch, sirens)
+        await public_pages.withdraw(connection, sirens)
     imports = {row.import_id for row in released.taken if row.import_id is not None}
     if with_texts := await text_requests.imports_with_texts(connection, imports):
-        await text_requests.note(connection, SOUS_CATEGORIE, with_texts, ())
+        await text_requests.note(connection, import_type, with_texts, sirens)
     outcomes = released.merged.outcomes
     _add(outcomes, "parked", released.merged.parked)
     _add_rejects(outcomes, rejected)
@@ -232,22 +259,6 @@ async def _account(connection: Connection, released: Released) -> Written:
         else []
     )
     return Written(outcomes, rejected, moved, more_parked=released.more_parked)
-
-
-async def _store(
-    connection: Connection,
-    topic_id: str,
-    target: Target,
-    batch: Batch,
-    rejected: Sequence[Reject],
-    merged: Merged,
-) -> None:
-    if rejected:
-        await rejects.store(connection, topic_id, rejected)
-    if merged.parked:
-        await parked_rows.park(connection, topic_id, target, batch, merged.parked)
-    _add_rejects(merged.outcomes, rejected)
-    _add(merged.outcomes, "parked", merged.parked)
 
 
 async def _resolve(connection: Connection, outcomes: Outcomes) -> resolution.Moves:

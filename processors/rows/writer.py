@@ -22,7 +22,7 @@ from processors.rows.model import Validated
 from processors.rows.outbox import Outbox
 from processors.rows.parking.category_table import CategoryTable
 from processors.rows.parking.parked_rows import ChildType
-from processors.rows.transaction import NO_RELATED_ROWS, RelatedRows, write
+from processors.rows.transaction import RelatedRows, write
 from processors.rows.validation import validate
 from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType
@@ -128,7 +128,8 @@ class RowWriter:
 
     async def _write(self, batch: Batch) -> Written:
         validated = await self._validate(batch)
-        categories, keys, related = self._related.categories, set[str](), NO_RELATED_ROWS
+        categories, keys = self._related.categories, set[str]()
+        related = RelatedRows(children=self._related.children)
         if categories is not None:
             keys = set(map(self._target.import_type.routing, set(validated.rows.keys)))
             known = {} if self._target.import_type.parent is None else categories.ids(keys)

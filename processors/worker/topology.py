@@ -155,8 +155,24 @@ def rows(world: World) -> faust.App:
         validators[SOUS_CATEGORIE.name],
     )
     app.task(_sweep(world, children, outbox, lambda: app.consumer.assignment()).run)
-    naf = Naf(app, world.name(REFERENCE_NAF), world.decoder(REFERENCE_NAF))
-    companies = replace(TARGETS[ENTREPRISE.name], derived=("own_libelle",), derive=naf.own_labels)
+    naf = Naf(
+        app,
+        world.name(REFERENCE_NAF),
+        world.decoder(REFERENCE_NAF),
+        world.settings.naf_primary,
+    )
+    companies = replace(
+        TARGETS[ENTREPRISE.name],
+        derived=("naf_first", "naf_other", "own_libelle"),
+        derive=naf.activities,
+    )
+    head_offices = ChildType(
+        companies,
+        world.name(ENTREPRISE.topic),
+        validators[ENTREPRISE.name],
+        world.settings.parked_rows,
+    )
+    app.task(_sweep(world, head_offices, outbox, lambda: app.consumer.assignment()).run)
     app.task(partial(resolve_pages, world.pool))
     types = {world.name(target.import_type.topic): name for name, target in TARGETS.items()}
     parked = partial(gauges.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
@@ -164,6 +180,7 @@ def rows(world: World) -> faust.App:
     related_types = {
         CATEGORIE.name: RelatedTypes(children, categories),
         SOUS_CATEGORIE.name: RelatedTypes(None, categories),
+        ENTREPRISE.name: RelatedTypes(head_offices),
     }
     for name, target in {**TARGETS, ENTREPRISE.name: companies}.items():
         related = related_types.get(name, RelatedTypes())

@@ -22,6 +22,7 @@ from producers.commands.arguments import (
 )
 from producers.terminal.exits import PARTIAL, REFUSED, explained
 from schemas.import_types import ImportType
+from schemas.outcomes import SKIPPED
 
 if TYPE_CHECKING:
     from producers.reading import Options
@@ -100,6 +101,8 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
         f"{found['rejected_rows']} rejetées, {found['duplicate_rows']} en double, "
         f"{found['blank_lines']} vides"
     )
+    if found["skipped_rows"]:
+        yield f"  {found['skipped_rows']} {SKIPPED[found['import_type']].phrase}"
     yield from _reading_lines(found)
     if found["unknown_columns"]:
         yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"

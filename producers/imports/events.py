@@ -52,6 +52,7 @@ class Events:
             finished: ReadingFinished = {
                 "total_rows": reading.file_rows,
                 "warnings_by_code": dict(reading.warnings),
+                "skipped_rows": reading.skipped_rows,
                 "stopped_after": reading.stopped_after,
             }
             self._send(reading.import_id, "ReadingFinished", finished)

@@ -69,6 +69,7 @@ class Reading:
     last_line: int = 0
     stopped_after: int | None = None
     failure: RefusedError | None = None
+    skipped_rows: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
 
     def finish(self) -> None:
@@ -77,6 +78,7 @@ class Reading:
         if self.failure is None:
             self.state["total_rows"] = self.file_rows
             self.state["warnings_by_code"] = dict(self.warnings)
+            self.state["skipped_rows"] = self.skipped_rows
         else:
             self.state["status"] = "ERROR"
             self.state["error"] = {"code": self.failure.code, "message": self.failure.message}

@@ -27,7 +27,7 @@ from producers.imports.unsplit_lines import still_broken
 from producers.imports.window import SMALL_FILE_BYTES, Window
 from producers.kafka.import_state import new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
-from producers.reading import RefusedError, Row
+from producers.reading import RefusedError, Row, Source
 from schemas.codec.avro_writer import Columns
 from schemas.codec.framing import Decoder, Encoder
 from schemas.faults import Fault
@@ -69,7 +69,11 @@ def read_file(order: Order, connections: Connections, watch: Callable[[Reading],
         rows = still_broken(rows, connections.rejects(states[corrects], 0.0), row_publisher.decoder)
     small = before.st_size <= SMALL_FILE_BYTES
     row_publisher.publish(
-        reading, _unchanged(order.path, before, rows), order.policy, small=small, watch=watch
+        reading,
+        _counting_skipped(reading, source, _unchanged(order.path, before, rows)),
+        order.policy,
+        small=small,
+        watch=watch,
     )
     return reading
 
@@ -108,6 +112,16 @@ def _unchanged(path: Path, before: Any, chunks: Iterable[list[Row]]) -> Iterator
             "Le fichier a été modifié pendant sa lecture : attendez qu'il soit complet, puis "
             "importez-le à nouveau.",
         )
+
+
+def _counting_skipped(
+    reading: Reading, source: Source, chunks: Iterable[list[Row]]
+) -> Iterator[list[Row]]:
+    """The chunks; `reading` knows how many lines before each were skipped."""
+    for chunk in chunks:
+        reading.skipped_rows = source.skipped_rows
+        yield chunk
+    reading.skipped_rows = source.skipped_rows
 
 
 class RowPublisher:

@@ -34,15 +34,15 @@ from producers.reading.workbook.xls import BinaryWorkbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 
-READER_VERSION = "3"
+READER_VERSION = "4"
 """Raise this if the same file may be read differently by this version, for example by a new rule on a
 key field. An interrupted import of the earlier version is then not resumed."""
 
 
 @dataclass
 class Source:
-    """A file that can be imported. `blank_lines` counts the blank lines skipped so far;
-    `skipped_rows` counts the rows of a nomenclature that are not activities.
+    """A file that can be imported. `blank_lines` counts the blank lines skipped so far; `skipped_rows`
+    counts the rows of a nomenclature that are not activities, and secondary establishments.
 
     `parts` have the same header; what a file has besides is in `skipped_sheets`.
     """
@@ -118,6 +118,7 @@ class Source:
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
             wanted = header_line.activities(self.columns, block.rows, at)
+            wanted = header_line.head_offices(self.columns, block.rows, wanted)
             self.skipped_rows += len(at) - len(wanted)
             if wanted:
                 rows = rows_of(self.import_type, self.columns, block, wanted, self.luhn)

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol, Self
 
 from producers.kafka.import_state import accounted
-from schemas.outcomes import OUTCOMES, STATUSES, WAITING, WARNINGS
+from schemas.outcomes import OUTCOMES, SKIPPED, STATUSES, WAITING, WARNINGS
 from schemas.records import ImportState
 
 if TYPE_CHECKING:
@@ -142,6 +142,12 @@ def screen() -> PlainScreen | LiveScreen:
     return LiveScreen() if sys.stderr.isatty() else PlainScreen()
 
 
+def _skipped(state: ImportState) -> list[str]:
+    if not state["skipped_rows"]:
+        return []
+    return [f"  {number(state['skipped_rows'])} {SKIPPED[state['import_type']].phrase}"]
+
+
 def summary(state: ImportState) -> str:
     """How an import stands, in a few lines."""
     total = "?" if state["total_rows"] is None else number(state["total_rows"])
@@ -168,6 +174,7 @@ def summary(state: ImportState) -> str:
             f"  {number(state['released'])} lignes d'autres imports, qui attendaient ces lignes, ont "
             "été traitées"
         )
+    lines += _skipped(state)
     if state["warnings_by_code"]:
         warnings = ", ".join(
             f"{number(count)} {WARNINGS[code].phrase if code in WARNINGS else code}"

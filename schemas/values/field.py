@@ -13,6 +13,10 @@ Kind = Literal[
     "postal_codes",  # several of them
     "departement",  # 2 or 3 characters, such as 01, 2A, 971
     "naf",  # 62.01Z
+    "commune",  # INSEE's code: 5 digits, or 2A or 2B and 3 digits
+    "legal_category",  # 4 digits
+    "disclosure",  # O or P
+    "source_date",  # an ISO 8601 date or time, which sorts
     "phone",
     "email",
     "url",
@@ -32,7 +36,8 @@ class Field:
     then c and d joined by a space; b, c and d beside a are not a second column for the field. In
     "a + b > c", b must be there and a may.
     A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
-    that is not given is the beginning of the field `taken_from`, if that is given.
+    that is not given is the beginning of the field `taken_from`, if that is given. Fields of the
+    `register` only SIRENE has: the template for operators leaves them out.
     """
 
     name: str
@@ -43,3 +48,4 @@ class Field:
     strict: bool = False
     chains: tuple[str, ...] = ()
     taken_from: str | None = None
+    register: bool = False

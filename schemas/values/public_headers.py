@@ -1,16 +1,37 @@
 """Headers of public registers: of companies as `Field.chains` writes them, and of places."""
 
-# INSEE names a legal person, a person in their own name and a shop in different columns.
+# INSEE names a legal person, a person in their own name and a shop in different columns. A person has
+# a usual first name, and a name of usage that goes before the name of birth.
 NAMES = (
-    "denominationUniteLegale > denominationUsuelle1UniteLegale > denominationUsuelleEtablissement"
-    " > prenomUsuelUniteLegale + nomUniteLegale > nomUniteLegale",
+    "denominationUniteLegale > prenomUsuelUniteLegale + nomUsageUniteLegale"
+    " > prenomUsuelUniteLegale + nomUniteLegale > nomUniteLegale > denominationUsuelle1UniteLegale"
+    " > denominationUsuelleEtablissement",
     "denominationUsuelleEtablissement > enseigne1Etablissement",
     "NOMEN_LONG > NOM",
 )
 TRADE_NAMES = (
-    "enseigne1Etablissement > denominationUsuelleEtablissement > denominationUsuelle1UniteLegale",
+    "enseigne1Etablissement > denominationUsuelleEtablissement > denominationUsuelle1UniteLegale"
+    " > sigleUniteLegale",
+    "denominationUsuelle1UniteLegale > sigleUniteLegale",
 )
+NAMES_OF_ESTABLISHMENTS = ("denominationUsuelleEtablissement",)
+"""Names of a company only in files that have no other: in SIRENE's files they are trade names."""
+
 ACTIVITIES = ("activitePrincipaleEtablissement > activitePrincipaleUniteLegale",)
+ACTIVITIES_2025 = ("activitePrincipaleNAF25Etablissement > activitePrincipaleNAF25UniteLegale",)
+NOMENCLATURES = (
+    "nomenclatureActivitePrincipaleEtablissement",
+    "nomenclatureActivitePrincipaleUniteLegale",
+)
+"""Which nomenclature the code of the line is from, in the order of ACTIVITIES."""
+
+DISCLOSURES = ("statutDiffusionEtablissement > statutDiffusionUniteLegale",)
+SOURCE_DATES = (
+    "dateDernierTraitementEtablissement > dateDebut",
+    "dateDernierTraitementUniteLegale > dateDebut",
+)
+UNDISCLOSED = frozenset({"[ND]", "[NON-DIFFUSIBLE]"})
+"""What INSEE and the State's company search write in the place of a value that is not disclosed."""
 
 ADDRESSES = (
     "numeroVoieEtablissement + indiceRepetitionEtablissement + typeVoieEtablissement"

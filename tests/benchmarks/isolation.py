@@ -30,7 +30,6 @@ from processors.rows.validation import validate
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE
-from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import save
 from tests.benchmarks.samples import siren
 from tests.benchmarks.stage import stage, words
@@ -133,7 +132,7 @@ def batch_of(rows: int, bad: int) -> Batch:
         nom = "bad" if number % every == every - 1 and number < every * bad else "good"
         tie = {"id": import_id, "number": number + 1, "line": number + 2}
         key = siren(number)
-        row = {**dict.fromkeys(COLUMNS), "siren": key, "nom": nom, "import": tie}
+        row = {**dict.fromkeys(ENTREPRISE.field), "siren": key, "nom": nom, "import": tie}
         records.append(record_of(number, key.encode(), encoder.encode(row)))
     return Batch(TOPIC, 0, 0, rows, records, object())
 

@@ -20,6 +20,7 @@ import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
 from producers.imports.connections import Connections
+from schemas.import_types import ENTREPRISE
 from schemas.topics import ROW_PARTITIONS, ROWS_ENTREPRISE
 from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import save
@@ -59,7 +60,7 @@ class Log:
                 "faults": (),
                 "settles": None,
             }
-            nothing = dict.fromkeys(COLUMNS)
+            nothing = dict.fromkeys(ENTREPRISE.field)
             self.records.append({**nothing, **company, "observed_at": None, "import": tie})
 
     def expected(self) -> Table:

@@ -154,6 +154,8 @@ CASES: list[Seen | Proven] = [
         "FOX_HALT_SECONDS", WORKER,
         "tests/integration/test_site_tables.py::test_a_halt_ends_when_its_cause_is_gone",
     ),
+    Proven("FOX_NAF_PRIMARY", WORKER, "tests/integration/test_sirene_files.py::test_settings"),
+    Proven("FOX_PARKED_ROWS", WORKER, "tests/integration/test_sirene_files.py::test_settings"),
     Seen("FOX_SWEEP_SECONDS", WORKER, "0.005", _looks, 0, 1),
     Seen("FOX_READER_GONE_SECONDS", WORKER, "4", _cancelled_alone, ["PENDING"] * 2, ["PENDING", "CANCELLED"]),
     Proven("FOX_JOBS_SCHEDULED", WORKER, f"{_JOBS}::test_two_workers_run_each_job_once"),

@@ -48,10 +48,13 @@ def test_statements_grow_with_transactions_not_with_rows(site: Site, companies: 
         site.settings = {"FOX_DATABASE_URL": proxy.url}
         site.worker("rows")
         eventually(lambda: shared(site, 1))
-        found = [measured(site, companies, proxy, rows) for rows in (2_000, 20_000)]
+        few, many = (measured(site, companies, proxy, rows) for rows in (2_000, 20_000))
     exact(site, companies)
-    assert all(0 < traffic.largest < STATEMENTS for traffic in found), found
-    assert all(traffic.statements < traffic.rows / 12 for traffic in found), found
+    assert min(few.largest, many.largest) > 0, (few, many)
+    assert max(few.largest, many.largest) < STATEMENTS, (few, many)
+    # Into how many transactions they are cut depends on how they arrive.
+    assert many.statements < many.rows / 12, many
+    assert many.statements < 5 * few.statements, (few, many)
 
 
 def measured(site: Site, companies: Companies, proxy: PgProxy, rows: int) -> Traffic:

@@ -1156,7 +1156,10 @@ async def played(partition: Partition, published: Published, expected: Model) ->
         cursor = connection.cursor(row_factory=dict_row)
         await cursor.execute(f"SELECT * FROM {partition.import_type.table}".encode())
         for row in await cursor.fetchall():
-            found.rows[row[key]] = {name: row[name] for name in partition.import_type.field}
+            fields = partition.import_type.fields
+            found.rows[row[key]] = {
+                each.name: row[each.name] for each in fields if not each.register
+            }
             found.observed[row[key]] = round(row["ingest_observed_at"].timestamp() * 1000)
         await cursor.execute("SELECT * FROM ingest.progress")
         for row in await cursor.fetchall():

@@ -63,29 +63,43 @@ FILES = [
         warnings={"siren-from-siret": 26, "checksum": 2, "malformed": 1},
     ),
     Expected(
-        "entreprise/signaux_faibles/sireneTestData.csv", 5, 5,
-        errors={"missing-value": 5, "mismatch": 3}, warnings={"checksum": 10, "unknown-naf": 3},
-        why="Luhn is a warning, but these establishments have no name",
+        "entreprise/signaux_faibles/sireneTestData.csv", 4, 2, skipped=1,
+        errors={"mismatch": 2},
+        warnings={
+            "checksum": 8, "unknown-naf": 2, "malformed": 4, "known-company-only": 4,
+            "other-nomenclature": 1,
+        },
+        why="random letters stand for the status; one line is a secondary establishment",
     ),
     Expected(
         "entreprise/signaux_faibles/sireneULTestData.csv", 4,
-        warnings={"checksum": 4, "unknown-naf": 3, "malformed": 1},
+        warnings={"checksum": 4, "unknown-naf": 6, "malformed": 4, "other-nomenclature": 1},
     ),
     Expected(
         "entreprise/signaux_faibles/test_uniteLegale.csv", 6,
         warnings={"checksum": 6, "unknown-naf": 4},
     ),
     Expected(
-        "entreprise/sirene44/StockEtablissement_44_part000.csv", 4999, 4930, 34,
-        errors={"missing-value": 4930}, warnings={"malformed": 4405, "unknown-naf": 1},
+        "entreprise/sirene44/StockEtablissement_44_part000.csv", 4601, skipped=398,
+        warnings={"known-company-only": 4601, "other-nomenclature": 4208},
+        why="head offices have no name; most are closed, with a code of an older nomenclature",
     ),
     Expected(
-        "entreprise/sirene_as_api/sample_etablissements_OK.csv", 3, 3,
-        errors={"missing-value": 3}, warnings={"malformed": 3},
-        why="these establishments have no name",
+        "entreprise/sirene_as_api/sample_etablissements_OK.csv", 3,
+        warnings={"known-company-only": 3, "other-nomenclature": 3},
     ),
     Expected(
-        "entreprise/sirene_as_api/sample_unites_legales_OK.csv", 3, warnings={"malformed": 1}
+        "entreprise/sirene_as_api/sample_unites_legales_OK.csv", 3,
+        warnings={"other-nomenclature": 1},
+    ),
+    Expected(
+        "sirene2026/sirene_etablissements_naf25.csv", 51, skipped=47,
+        warnings={"known-company-only": 51, "other-nomenclature": 1},
+    ),
+    Expected(
+        "sirene2026/sirene_unites_legales_naf25.csv", 102,
+        warnings={"known-company-only": 8, "other-nomenclature": 1},
+        why="of the natural persons with status P one has its name in clear",
     ),
     Expected("entreprise/sirene_as_api/stock_v2_mensuel.csv", 4, duplicate=1),
     Expected("entreprise/sirene_v2_ods_bars_libelles_longs.csv", 1674, duplicate=84),
@@ -134,7 +148,7 @@ FILES = [
     Expected("departements_france.xlsx", refusal="wrong-type", import_type=CATEGORIE),
     Expected("excel/ess_numerique_complet.xlsx", 2406),
     Expected("excel/finess.xlsx", refusal="missing-label"),
-    Expected("excel/insee_grille_densite_2022.xlsx", refusal="unknown-columns"),
+    Expected("excel/insee_grille_densite_2022.xlsx", refusal="missing-label"),
     Expected("excel/perf/MiniExcel_Test100000x10.xlsx", refusal="unknown-columns"),
     Expected(
         "excel/subventions/fonjep-new.xlsx", 4, warnings={"siren-from-siret": 4, "checksum": 4}

@@ -132,7 +132,7 @@ def test_row_of_an_upstream_system() -> None:
             occurrence=1,
             policy="merge",
             observed_ms=APPENDED_MS,
-            values=(SIREN, "Boulangerie", *[None] * 11),
+            values=(SIREN, "Boulangerie", *[None] * (len(ENTREPRISE.fields) - 2)),
         )
     ]
     assert found.rejects == []

@@ -42,6 +42,12 @@ async def watermarks(
     )
 
 
+async def parked(connection: Connection, imports: set[str]) -> dict[str, int]:
+    """The number of parked rows of each of these imports, in all partitions."""
+    cursor = await connection.execute(_SQL["parked"], {"imports": sorted(imports)})
+    return {import_id: int(count) for import_id, count in await cursor.fetchall()}
+
+
 async def add(
     connection: Connection,
     tp: TP,

@@ -37,3 +37,7 @@ ON CONFLICT (import_id, topic, partition) DO UPDATE SET
     updated_at = now()
 RETURNING import_id::text, revision, watermark,
     inserted + updated + unchanged + duplicate + stale + rejected + parked + cancelled
+
+-- name: parked
+SELECT import_id::text, sum(parked) FROM ingest.progress
+WHERE import_id = ANY(%(imports)s::uuid[]) GROUP BY import_id

@@ -73,6 +73,34 @@ async def of_batch_isolating(connection: Connection, batch: "Batch", sirens: Seq
         raise BatchTooLargeError
 
 
+_WITHDRAWALS = (
+    "withdraw_pages",
+    "withdraw_owners",
+    "unlink_syntheses",
+    "withdraw_syntheses",
+    "withdraw_texts",
+)
+
+
+async def withdraw(connection: Connection, sirens: Sequence[str]) -> None:
+    """Removes what the site shows of companies among these that are partly disclosed.
+
+    Of all of them their place on the map; of natural persons their pages, with the texts made from
+    what is stored (code de commerce R123-232, A123-96). A row that discloses them again, and comes
+    later, brings the pages back.
+    """
+    cursor = await connection.execute(_SQL["partly_disclosed"], {"sirens": list(sirens)})
+    found: list[tuple[UUID, bool]] = await cursor.fetchall()
+    if not found:
+        return
+    await connection.execute(
+        _SQL["unplace"], {"ids": [entreprise_id for entreprise_id, _ in found]}
+    )
+    persons = [entreprise_id for entreprise_id, is_person in found if is_person]
+    for name in _WITHDRAWALS if persons else ():
+        await connection.execute(_SQL[name], {"ids": persons})
+
+
 async def _is_resolvable(connection: Connection) -> bool:
     cursor = await connection.execute(_SQL["resolvable"])
     return await cursor.fetchone() == (True,)

@@ -5,8 +5,11 @@ SELECT EXISTS (SELECT FROM ingest.naf)
 -- name: of_batch
 -- The companies that the current batch inserted or changed.
 WITH companies AS MATERIALIZED (
-    SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
+    SELECT t.id, coalesce(x.naf_rev2, t.naf_code) AS naf_code, x.naf_2025, t.code_postal,
+        t.ville_nom, t.is_active AND NOT coalesce('P' IN (x.diffusion_unite, x.diffusion_siege)
+            AND coalesce(x.categorie_juridique, '1000') = '1000', false) AS is_active
     FROM enterprise_entreprise t
+    LEFT JOIN ingest.sirene x ON x.siren = t.siren
     WHERE t.siren = ANY(string_to_array(%(sirens)s, ' ')) AND t.ingest_partition = %(partition)s
         AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
 )
@@ -32,8 +35,11 @@ ON CONFLICT (entreprise_id) DO UPDATE
 
 -- name: chosen
 WITH companies AS MATERIALIZED (
-    SELECT t.id, t.naf_code, t.code_postal, t.ville_nom, t.is_active
+    SELECT t.id, coalesce(x.naf_rev2, t.naf_code) AS naf_code, x.naf_2025, t.code_postal,
+        t.ville_nom, t.is_active AND NOT coalesce('P' IN (x.diffusion_unite, x.diffusion_siege)
+            AND coalesce(x.categorie_juridique, '1000') = '1000', false) AS is_active
     FROM enterprise_entreprise t
+    LEFT JOIN ingest.sirene x ON x.siren = t.siren
     WHERE t.id = ANY(%(ids)s)
 )
 
@@ -46,7 +52,7 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
 -- two such lists would be quadratic here. Never a guess: exactly one matching city, or none.
 , given AS MATERIALIZED (
     SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key,
-        array_agg(id) AS ids, array_agg(naf_code) AS codes
+        array_agg(id) AS ids, array_agg(naf_code) AS codes, array_agg(naf_2025) AS codes_2025
     FROM companies
     WHERE is_active AND naf_code <> ''
     GROUP BY code_postal, ville_nom
@@ -67,14 +73,19 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
 ), resolved AS MATERIALIZED (
     SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.ville_id, s.id AS sous_categorie_id,
         CASE
-            WHEN n.code IS NULL THEN 'naf'
+            WHEN trade.slug IS NULL THEN 'naf'
             WHEN s.id IS NULL THEN 'sous-categorie'
             WHEN p.ville_id IS NULL THEN 'ville'
         END AS missing
     FROM places p
-    CROSS JOIN LATERAL unnest(p.ids, p.codes) AS c (id, naf_code)
+    CROSS JOIN LATERAL unnest(p.ids, p.codes, p.codes_2025) AS c (id, naf_code, naf_2025)
     LEFT JOIN ingest.naf n ON n.code = c.naf_code
-    LEFT JOIN subcategory_souscategorie s ON s.slug = n.sous_categorie
+    LEFT JOIN ingest.naf n25 ON n25.code = c.naf_2025
+    CROSS JOIN LATERAL (
+        -- The trade of either code: one of NAF 2025 may have none yet.
+        SELECT coalesce(nullif(n.sous_categorie, ''), nullif(n25.sous_categorie, '')) AS slug
+    ) trade
+    LEFT JOIN subcategory_souscategorie s ON s.slug = trade.slug
 ), made AS (
     INSERT INTO enterprise_prolocalisation AS stored (
         id, created_at, updated_at, entreprise_id, sous_categorie_id, ville_id, ingest_made
@@ -164,7 +175,12 @@ LIMIT %(limit)s
 -- With a page or without: the mapping of the activity has changed.
 SELECT id
 FROM enterprise_entreprise
-WHERE naf_code <> '' AND (%(keys)s::text[] IS NULL OR naf_code = ANY(%(keys)s))
+WHERE naf_code <> '' AND (
+        %(keys)s::text[] IS NULL OR naf_code = ANY(%(keys)s) OR siren IN (
+            SELECT siren FROM ingest.sirene WHERE naf_rev2 = ANY(%(keys)s)
+            UNION ALL SELECT siren FROM ingest.sirene WHERE naf_2025 = ANY(%(keys)s)
+        )
+    )
     AND (%(after)s::uuid IS NULL OR id > %(after)s)
 ORDER BY id
 LIMIT %(limit)s
@@ -183,3 +199,47 @@ SELECT e.siren, e.nom, u.reason, u.naf_code, u.code_postal, u.ville_nom, u.since
 FROM ingest.unresolved_pages u JOIN enterprise_entreprise e ON e.id = u.entreprise_id
 ORDER BY u.reason, u.code_postal, e.siren
 LIMIT %(limit)s
+
+-- name: partly_disclosed
+SELECT e.id, ingest.is_masked_person(e.siren)
+FROM enterprise_entreprise e JOIN ingest.sirene x ON x.siren = e.siren
+WHERE e.siren = ANY(%(sirens)s) AND 'P' IN (x.diffusion_unite, x.diffusion_siege)
+ORDER BY e.siren
+
+-- name: unplace
+-- Where the site itself has put the company on its map.
+UPDATE enterprise_entreprise
+SET latitude = NULL, longitude = NULL
+WHERE id = ANY(%(ids)s) AND num_nonnulls(latitude, longitude) > 0
+
+-- name: withdraw_pages
+UPDATE enterprise_prolocalisation
+SET is_active = false, ingest_retired = true, texte_long_entreprise = '', zone_description = '',
+    meta_description = '', faq = '[]', updated_at = now()
+WHERE entreprise_id = ANY(%(ids)s) AND (
+    is_active OR (texte_long_entreprise, zone_description, meta_description) <> ('', '', '')
+    OR faq <> '[]'
+)
+
+-- name: withdraw_owners
+UPDATE enterprise_entreprise SET nom_proprietaire = ''
+WHERE id = ANY(%(ids)s) AND nom_proprietaire <> ''
+
+-- name: unlink_syntheses
+UPDATE reviews_avis SET avis_decrypte_id = NULL
+WHERE avis_decrypte_id IN (
+    SELECT id FROM reviews_avisdecrypte WHERE entreprise_id = ANY(%(ids)s)
+)
+
+-- name: withdraw_syntheses
+DELETE FROM reviews_avisdecrypte WHERE entreprise_id = ANY(%(ids)s)
+
+-- name: withdraw_texts
+WITH removed AS (
+    DELETE FROM ingest.enrichment_texts
+    WHERE entity_id IN (
+        SELECT id FROM enterprise_prolocalisation WHERE entreprise_id = ANY(%(ids)s)
+    )
+    RETURNING prompt_hash
+)
+DELETE FROM ingest.ai_results WHERE prompt_hash IN (SELECT prompt_hash FROM removed)

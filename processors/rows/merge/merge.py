@@ -17,7 +17,8 @@ from processors.rows.accounting.row_counts import Outcomes
 from processors.rows.merge.targets import NULL, Target, escaped
 from processors.rows.model import Row, Rows
 from schemas.codec.avro_reader import EPOCH
-from schemas.faults import Fault
+from schemas.faults import Fault, fault
+from schemas.import_types import ENTREPRISE
 
 _NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes
 _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
@@ -43,7 +44,7 @@ MOST_ROUNDS = 100
 MOST_PASSES = 20
 """The most passes of one round. If rows still conflict then, the batch is tried again."""
 
-_NEXT_PASS, _PARKED = "~", "p"
+_NEXT_PASS, _PARKED, _NAMELESS = "~", "p", "n"
 
 
 class Origin(NamedTuple):
@@ -170,10 +171,14 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
                 offsets = _add_outcomes(await cursor.fetchall(), staged, merged)
                 if not offsets:
                     break
-    if merged.outcomes.total().total() + len(merged.parked) != staged.size():
+    accounted = merged.outcomes.total().total() + len(merged.parked) + len(merged.rejected)
+    if accounted != staged.size():
         # Another session deleted a row of the site while it was merged.
         raise errors.SerializationFailure("not every row has an outcome")
     return merged
+
+
+_NO_NAME = fault(ENTREPRISE.field["nom"], "missing-value")
 
 
 def _add_outcomes(results: Sequence[tuple[Any, ...]], staged: Staged, merged: Merged) -> list[int]:
@@ -185,6 +190,9 @@ def _add_outcomes(results: Sequence[tuple[Any, ...]], staged: Staged, merged: Me
         elif outcome == _PARKED:
             for offset in offsets[0]:
                 merged.parked += staged.by_offset[offset]
+        elif outcome == _NAMELESS:
+            for offset in offsets[0]:
+                merged.rejected += [(row, _NO_NAME) for row in staged.by_offset[offset]]
         else:
             import_key = None if import_id is None else str(import_id)
             merged.outcomes.add(import_key, outcome, counted, repeated)

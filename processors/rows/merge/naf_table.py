@@ -6,15 +6,39 @@ loaded reaches running workers, and rows need no look-up in PostgreSQL.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from schemas.codec.framing import DecodeError, Decoder
 
+Nomenclature = Literal["rev2", "2025"]
+
+
+def in_order(
+    columns: Mapping[str, Sequence[Any]], primary: Nomenclature = "rev2"
+) -> tuple[Sequence[str | None], Sequence[str | None]]:
+    """Each company's activity in the nomenclature of the site, and in the other one.
+
+    No code is in both: the last letter decides, whichever column it stands in.
+    """
+    codes, codes_2025 = columns["naf_code"], columns["naf_2025"]
+    if primary == "rev2" and not any(codes_2025) and not any(map(_is_2025, set(codes))):
+        return codes, codes_2025
+    rev2 = [None if _is_2025(code) else code for code in codes]
+    new = [
+        other or (code if _is_2025(code) else None)
+        for code, other in zip(codes, codes_2025, strict=True)
+    ]
+    return (rev2, new) if primary == "rev2" else (new, rev2)
+
+
+def _is_2025(code: str | None) -> bool:
+    return code is not None and code.endswith(("Y", "G", "H", "J", "K", "L"))
+
 
 class Naf:
-    """The table of one worker; `app` must not have been started."""
+    """The table of one worker; `app` must not have been started. `primary` is the site's nomenclature."""
 
-    def __init__(self, app: Any, topic: str, decoder: Decoder) -> None:
+    def __init__(self, app: Any, topic: str, decoder: Decoder, primary: Nomenclature) -> None:
         raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}  # fmt: skip
         self._table = app.GlobalTable(
             "naf",
@@ -29,12 +53,18 @@ class Naf:
         # The assignor of Faust 0.15.3 looks up the changelog by Faust's default name.
         self._table._changelog_topic_name = lambda: topic
         self._decoder = decoder
+        self._primary = primary
         self._label_in = lru_cache(maxsize=4096)(self._read)
 
-    def own_labels(self, columns: Mapping[str, Sequence[Any]]) -> Iterable[Sequence[str | None]]:
-        """The label of each company's activity if its row has only the code."""
-        given = zip(columns["naf_code"], columns["naf_libelle"], strict=True)
-        return ([self._own_label(code) if label is None else None for code, label in given],)
+    def activities(self, columns: Mapping[str, Sequence[Any]]) -> Iterable[Sequence[str | None]]:
+        """As `in_order`, and the label of each activity if the row has only the code."""
+        firsts, others = in_order(columns, self._primary)
+        given = zip(firsts, others, columns["naf_libelle"], strict=True)
+        own = [
+            self._own_label(first or other) if label is None else None
+            for first, other, label in given
+        ]
+        return firsts, others, own
 
     def _own_label(self, code: str | None) -> str | None:
         stored = code and self._table.data.get(code.encode())

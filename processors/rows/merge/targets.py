@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from processors.rows.merge.naf_table import in_order
 from schemas.import_types import (
     CATEGORIE,
     DEPARTEMENT,
@@ -88,7 +89,7 @@ def _of_postal_code(columns: Mapping[str, Column]) -> Iterable[Column]:
 TARGETS = {
     target.import_type.name: target
     for target in (
-        Target(ENTREPRISE, "entreprise.sql"),
+        Target(ENTREPRISE, "entreprise.sql", ("naf_first", "naf_other"), in_order),
         Target(VILLE, "ville.sql", ("own_departement", "own_region"), _of_postal_code),
         Target(CATEGORIE, "categorie.sql"),
         Target(SOUS_CATEGORIE, "sous_categorie.sql"),

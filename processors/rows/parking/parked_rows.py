@@ -26,6 +26,7 @@ from processors.rows.merge.merge import Merged, Origin, stage
 from processors.rows.merge.targets import Target
 from processors.rows.model import Reject, Row, Validated
 from schemas.codec.avro_reader import EPOCH
+from schemas.faults import Fault
 from schemas.values.stored import headers_json, headers_of
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -43,13 +44,14 @@ MOST_RELEASED = 2000
 class ChildType:
     """The type whose rows wait for parent rows: their topic, and how they are validated.
 
-    A transaction that leaves parked rows to be released sets `more_parked`, and the sweep runs at
+    At most `most_parked` rows of one import wait. A transaction that leaves parked rows to be released sets `more_parked`, and the sweep runs at
     once.
     """
 
     target: Target
     topic: str
     validate: Callable[[Batch], Awaitable[Validated]]
+    most_parked: int | None = None
     more_parked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -117,9 +119,44 @@ async def park(
             "lines": [row.line for row in rows],
             "sheets": [row.sheet for row in rows],
             "parent_keys": [import_type.routing(row.key) for row in rows],
-            "parent_names": [import_type.parent_name(row.values) for row in rows],
+            "parent_names": [
+                import_type.parent_name(row.values) if import_type.parent else row.key
+                for row in rows
+            ],
         },
     )
+
+
+async def park_some(
+    connection: Connection,
+    topic_id: str,
+    target: Target,
+    batch: Batch,
+    merged: Merged,
+    most: int | None,
+) -> None:
+    """Parks the rows of `merged` that wait; those of an import that has more than `most` are rejected."""
+    if most is not None and merged.parked:
+        imports = {row.import_id for row in merged.parked if row.import_id is not None}
+        counts = Counter[str | None](await progress.parked(connection, imports))
+        waiting: list[Row] = []
+        for row in merged.parked:
+            counts[row.import_id] += 1
+            if row.import_id is None or counts[row.import_id] <= most:
+                waiting.append(row)
+            else:
+                merged.rejected.append((row, _TOO_MANY))
+        merged.parked[:] = waiting
+    if merged.parked:
+        await park(connection, topic_id, target, batch, merged.parked)
+
+
+_TOO_MANY = Fault(
+    None,
+    "unknown-company",
+    "Cette entreprise n'est pas encore connue, et trop de lignes de cet import attendent déjà la leur : "
+    "importez d'abord StockUniteLegale, puis renvoyez cette ligne.",
+)
 
 
 async def release(

@@ -35,7 +35,7 @@ async def upload_page(request: Request, account: User) -> Response:
     """Where a file is dropped, checked and imported."""
     limits = of(request).limits
     fields = {
-        name: [(field.name, field.required) for field in known.fields]
+        name: [(field.name, field.required) for field in known.fields if not field.register]
         for name, known in IMPORT_TYPES.items()
     }
     return render(

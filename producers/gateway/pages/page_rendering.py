@@ -11,7 +11,7 @@ from producers.gateway.access.accounts import Account
 from producers.gateway.api import listing
 from producers.gateway.uploads import form
 from producers.terminal.screen import number, seconds
-from schemas.outcomes import ACTIONS, OUTCOMES, WAITING, WARNINGS
+from schemas.outcomes import ACTIONS, OUTCOMES, SKIPPED, WAITING, WARNINGS
 
 FOLDER = Path(__file__).parent
 
@@ -72,6 +72,7 @@ def _environment() -> Environment:
         "OUTCOMES": {name: words.label for name, words in OUTCOMES.items()},
         "WAITING": {name: words.label for name, words in WAITING.items()},
         "CODES": _CODES,
+        "SKIPPED": {name: words.label for name, words in SKIPPED.items()},
         "WARNINGS": _CODES | {code: words.label for code, words in WARNINGS.items()},
         "POLICIES": {name: _POLICIES.get(name, name) for name in form.POLICIES},
     }

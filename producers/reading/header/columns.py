@@ -9,6 +9,7 @@ from functools import cache
 from producers.reading.refusals import RefusedError, quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
 from schemas.values.field import Field
+from schemas.values.public_headers import NAMES_OF_ESTABLISHMENTS, NOMENCLATURES
 
 OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
 """What error reports add to the columns of the file."""
@@ -26,7 +27,7 @@ class Header:
     first source names the field's column. `coordinates` is the column of "latitude, longitude",
     `cities` is the column of a city list, whose values are "Nom (code postal)". `parents` are the
     columns of a taxonomy that a term without a parent leaves blank, `activity` is the column of
-    codes of a nomenclature.
+    codes of a nomenclature, `nomenclature` is the column that names the one of a company's activity.
     """
 
     names: list[str]
@@ -35,6 +36,7 @@ class Header:
     coordinates: int | None = None
     parents: tuple[int, ...] = ()
     activity: int | None = None
+    nomenclature: int | None = None
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -58,7 +60,8 @@ class Header:
         """The named columns that do not feed a field."""
         used = {column for sources in self.sources.values() for one in sources for column in one}
         used.update(self.parents)
-        used.update(at for at in (self.coordinates, self.activity) if at is not None)
+        others = (self.coordinates, self.activity, self.nomenclature)
+        used.update(at for at in others if at is not None)
         return [name for at, name in enumerate(self.names) if name and at not in used]
 
 
@@ -102,11 +105,17 @@ def position(
 
 
 def _missing(import_type: ImportType, fields: Container[str]) -> list[str]:
-    """The required fields that neither are there nor can be taken from another one."""
+    """The required fields that neither are there nor can be taken from another one.
+
+    A file of establishments needs no names: its companies are known.
+    """
     return [
         field.name
         for field in import_type.fields
-        if field.required and field.name not in fields and field.taken_from not in fields
+        if field.required
+        and field.name not in fields
+        and field.taken_from not in fields
+        and not (field.name == "nom" and "etablissement_siege" in fields)
     ]
 
 
@@ -136,13 +145,21 @@ def recognise(
         field = fields.get(folded)
         if field is not None and field not in fixed and at not in fixed.values():
             columns.setdefault(field, []).append(at)
+    if "etablissement_siege" in columns:
+        _drop_trade_names(columns, names)
     sources = {field: ((column,),) for field, column in fixed.items()} | {
         field: _sources(import_type.field[field], names, candidates)
         for field, candidates in columns.items()
     }
     if not _lists_cities(import_type, sources, city_list):
         city_list = None
-    header = Header(names, sources, city_list, _coordinates(import_type, names, sources))
+    header = Header(
+        names,
+        sources,
+        city_list,
+        _coordinates(import_type, names, sources),
+        nomenclature=_nomenclature(names) if "naf_code" in sources else None,
+    )
     lacking = _lacking(import_type, header)
     if lacking is not None:
         lacking.mapping, lacking.unknown_columns = header.mapping, header.unknown
@@ -197,6 +214,20 @@ def _chain(field: Field, folded: str) -> tuple[tuple[str, ...], ...]:
         if links[0][-1] == folded:
             return links
     return ((folded,),)
+
+
+def _drop_trade_names(columns: dict[str, list[int]], names: list[str]) -> None:
+    """In a file of establishments what looks like a name of the company is one of the establishment."""
+    trade_names = set(map(fold, NAMES_OF_ESTABLISHMENTS))
+    columns["nom"] = [at for at in columns.get("nom", ()) if fold(names[at]) not in trade_names]
+    if not columns["nom"]:
+        del columns["nom"]
+
+
+def _nomenclature(names: list[str]) -> int | None:
+    folded = list(map(fold, names))
+    found = (folded.index(fold(name)) for name in NOMENCLATURES if fold(name) in folded)
+    return next(found, None)
 
 
 def _coordinates(

@@ -10,6 +10,7 @@ from html import unescape
 from typing import Any, NamedTuple
 
 from schemas.values.field import Kind
+from schemas.values.public_headers import UNDISCLOSED
 
 Texts = list[str | None]
 
@@ -22,8 +23,8 @@ class Values(NamedTuple):
     malformed: Sequence[int] = ()
 
 
-# What spreadsheets and exports write for an empty value.
-_NOTHING = ("", "None", "nan", "NaN", "null", "NULL", "#N/A")
+# What spreadsheets and exports write for an empty value, and SIRENE for one that is not disclosed.
+_NOTHING = ("", "None", "nan", "NaN", "null", "NULL", "#N/A", *UNDISCLOSED)
 _given = dict.fromkeys(_NOTHING).get
 _ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
 _EDGES = "".join(filter(str.isspace, map(chr, range(0x3001)))) + _ZERO_WIDTH
@@ -283,6 +284,14 @@ def _degrees(texts: Texts, numeric: Sequence[int]) -> Values:
     return _readable(list(map(_degree, texts)))
 
 
+# Since 2023 P stands for what N stood for before (décret 2022-1014).
+_STATUSES = {"O": "O", "P": "P", "N": "P"}
+
+
+def _disclosure(text: str) -> str:
+    return _STATUSES.get(text.upper(), text)
+
+
 def _plain(texts: Texts, numeric: Sequence[int]) -> Values:
     return Values(texts)
 
@@ -299,6 +308,10 @@ CONVERSIONS: dict[Kind, Callable[[Texts, Sequence[int]], Values]] = {
     "postal_codes": _postal_codes,
     "departement": _memoised(_departement_code),
     "naf": _memoised(_naf_code),
+    "commune": _digits(5, 4),
+    "legal_category": _digits(4, 4),
+    "disclosure": _memoised(_disclosure),
+    "source_date": _plain,
     "phone": _phone,
     "email": _plain,
     "url": _url,

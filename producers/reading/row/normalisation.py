@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from producers.reading.row.cell_values import CONVERSIONS, clear_formula_errors, texts_of
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
-from schemas.rules import Luhn, Violation, violations
+from schemas.rules import Luhn, Violation, may_be_nameless, violations
 from schemas.values.naf import codes
 
 MALFORMED = "malformed"
@@ -19,6 +19,7 @@ FORMULA_ERROR = "formula-error"
 ZEROS_RESTORED = "zeros-restored"
 DERIVED = "siren-from-siret"
 UNKNOWN_NAF = "unknown-naf"
+KNOWN_ONLY = "known-company-only"
 
 _SIRET = re.compile(r"[0-9]{14}")
 _SIREN_DIGITS = 9
@@ -62,8 +63,7 @@ def normalise(
     found = _independent(
         import_type, [*found, *violations(import_type, columns, luhn)], derived, given
     )
-    if "naf_code" in given:
-        _unknown_activities(columns["naf_code"], warnings)
+    _warn_of_companies(columns, warnings)
 
     faults: dict[int, list[Fault]] = {}
     for violation in found:
@@ -166,6 +166,15 @@ def _independent(
             violation = violation._replace(field=source)
         kept.append(violation)
     return kept
+
+
+def _warn_of_companies(columns: Mapping[str, list[Any]], warnings: dict[int, list[str]]) -> None:
+    for name in ("naf_code", "naf_2025"):
+        if name in columns and any(columns[name]):
+            _unknown_activities(columns[name], warnings)
+    for row in may_be_nameless(columns):
+        if columns["nom"][row] is None:
+            warnings.setdefault(row, []).append(KNOWN_ONLY)
 
 
 def _unknown_activities(given: Sequence[str | None], warnings: dict[int, list[str]]) -> None:

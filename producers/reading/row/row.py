@@ -12,6 +12,7 @@ from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 from schemas.values.naf import CODE, category_of
+from schemas.values.public_headers import UNDISCLOSED
 
 
 class Origin(NamedTuple):
@@ -60,7 +61,9 @@ def rows_of(
     lines, cells, sheet = block.lines, block.rows, block.sheet
     broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
-    batch = normalise(import_type, _columns(header, block, sound), len(sound), luhn)
+    columns = _columns(header, block, sound)
+    foreign = _other_nomenclatures(header, block, sound, columns)
+    batch = normalise(import_type, columns, len(sound), luhn)
     rows = [
         Row(lines[i], sheet, cells[i], record, key, [], [])
         for i, record, key in zip(sound, batch.records, batch.keys, strict=True)
@@ -69,6 +72,8 @@ def rows_of(
         rows[row].faults = faults
     for row, warnings in batch.warnings.items():
         rows[row].warnings = warnings
+    for row in foreign:
+        rows[row].warnings = [*rows[row].warnings, OTHER_NOMENCLATURE]
     if broken:
         nothing = [field.name for field in import_type.fields]
         rows += [
@@ -125,7 +130,34 @@ def _miscounted(found: int, expected: int) -> Fault:
     )
 
 
-def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Column]:
+OTHER_NOMENCLATURE = "other-nomenclature"
+
+_NOMENCLATURES = frozenset({"", "NAFREV2", "NAF2025", "NAF25"})
+
+
+def _other_nomenclatures(
+    header: Header, block: Block, at: Sequence[int], columns: dict[str, Column]
+) -> list[int]:
+    """Clears activities of nomenclatures that are out of use (NAP, NAF1993, NAFRev1); their rows."""
+    if header.nomenclature is None or not at:
+        return []
+    named = [block.rows[i][header.nomenclature].strip().upper() for i in at]
+    if _NOMENCLATURES.issuperset(named):
+        return []
+    column = columns["naf_code"]
+    rows = [
+        row
+        for row, (name, code) in enumerate(zip(named, column.cells, strict=True))
+        if name not in _NOMENCLATURES and code.strip()
+    ]
+    cells = list(column.cells)
+    for row in rows:
+        cells[row] = ""
+    columns["naf_code"] = column._replace(cells=cells)
+    return rows
+
+
+def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Column]:
     if not at:
         return {}
     cells = block.rows if len(at) == len(block.rows) else [block.rows[i] for i in at]
@@ -136,10 +168,12 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> Mapping[str, Co
         column = sources[0][-1]
         texts = columns[column]
         if len(sources[0]) > 1:
-            texts = _joined([columns[other] for other in sources[0]])
+            texts = _joined([_disclosed(columns[other]) for other in sources[0]])
+        elif len(sources) > 1:
+            texts = _disclosed(texts)
         for source in sources[1:]:
             if "" in texts:
-                texts = _filled_in(texts, [columns[other] for other in source])
+                texts = _filled_in(texts, [_disclosed(columns[other]) for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
         given[field] = Column(header.names[column], texts, numeric)
     given.update(_derived(header, columns, given))
@@ -190,7 +224,17 @@ def _filled_in(texts: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[s
 
 
 def _joined(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(" ".join(filter(None, cells)) for cells in zip(*columns, strict=True))
+    """The cells of each row with a space between; nothing if the last one is blank, which must be there."""
+    return tuple(
+        " ".join(filter(None, cells)) if cells[-1] else "" for cells in zip(*columns, strict=True)
+    )
+
+
+def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """Cells of a column, blank if their value is not disclosed."""
+    if UNDISCLOSED.isdisjoint(cells):
+        return cells
+    return tuple("" if cell in UNDISCLOSED else cell for cell in cells)
 
 
 def _halves(text: str) -> tuple[str, str]:

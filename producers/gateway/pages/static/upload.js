@@ -132,6 +132,10 @@ if (form !== null) {
     if (preview.delimiter) parts.push(`séparateur ${names[preview.delimiter] ?? preview.delimiter}`);
     if (preview.header_line) parts.push(`en-tête à la ligne ${preview.header_line}`);
     if (preview.blank_lines) parts.push(`${rows(preview.blank_lines)} vide${preview.blank_lines > 1 ? "s" : ""}`);
+    if (preview.skipped_rows) {
+      const what = preview.import_type === "ENTREPRISE" ? "établissements secondaires" : "niveaux de la nomenclature";
+      parts.push(`${preview.skipped_rows.toLocaleString("fr")} ${what} ignorés`);
+    }
     at("read-as").textContent = parts.length ? `Reconnu : ${parts.join(", ")}.` : "";
   }
 

@@ -21,7 +21,7 @@ from processors.database.pool import Connection, Pool, open_pool, transaction
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Asked, Terms, handling
 from processors.texts.model.call_limits import Limits, Permit
-from processors.texts.model.call_worker import Worker
+from processors.texts.model.model_caller import ModelCaller
 from processors.texts.model.provider import Provider
 from processors.texts.requests import store
 from schemas.values.text_prices import PRICES
@@ -111,13 +111,13 @@ class Texts:
     pool: Pool
     provider: Provider
 
-    def worker(self, terms: Terms = TERMS) -> Worker:
-        return Worker(self.pool, self.provider, terms, caught_up)
+    def caller(self, terms: Terms = TERMS) -> ModelCaller:
+        return ModelCaller(self.pool, self.provider, terms, caught_up)
 
     @asynccontextmanager
-    async def working(self, terms: Terms = TERMS, workers: int = 1) -> AsyncIterator[None]:
-        """So many workers run, as in so many processes: they share nothing but the database."""
-        tasks = [asyncio.create_task(self.worker(terms).run()) for _ in range(workers)]
+    async def working(self, terms: Terms = TERMS, callers: int = 1) -> AsyncIterator[None]:
+        """So many callers run, as in so many processes: they share nothing but the database."""
+        tasks = [asyncio.create_task(self.caller(terms).run()) for _ in range(callers)]
         try:
             yield
         finally:
@@ -166,7 +166,7 @@ def counted() -> dict[str, float]:
 
 
 async def soon(ask: Callable[[], object]) -> None:
-    """As `eventually`, while workers run in this very test."""
+    """As `eventually`, while callers run in this very test."""
     await asyncio.to_thread(eventually, ask)
 
 

@@ -1,4 +1,4 @@
-"""The stage of texts: its workers, its publisher, and its periodic checks."""
+"""The stage of texts: its callers of the model, its publisher, and its periodic checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ from processors.rows.accounting.sqlstate import is_transient
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
-from processors.texts.model.call_worker import Worker
+from processors.texts.model.model_caller import ModelCaller
 from processors.texts.model.provider import Provider
 from processors.texts.requests.publisher import StoredPublisher
 
@@ -97,8 +97,8 @@ class Stage:
                 log.warning("no model is configured: requests wait", action="ai_unconfigured")
                 return
             for _ in range(self._terms.limits.concurrency):
-                worker = Worker(self._pool, self._provider, self._terms, self._caught_up)
-                tasks.create_task(worker.run())
+                caller = ModelCaller(self._pool, self._provider, self._terms, self._caught_up)
+                tasks.create_task(caller.run())
             # Also if batches are off: one may be open.
             batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
             tasks.create_task(self._steadily(batcher.step, self._batch_seconds))

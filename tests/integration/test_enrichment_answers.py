@@ -24,9 +24,9 @@ PATIENT = replace(TERMS, retry_seconds=1e6, limits=replace(TERMS.limits, window=
 
 
 async def at_once(texts: Texts, terms: Terms) -> None:
-    """Deals with all that is due, as a worker does."""
-    worker = texts.worker(terms)
-    while await worker._next():
+    """Deals with all that is due, as a caller does."""
+    caller = texts.caller(terms)
+    while await caller._next():
         pass
 
 

@@ -1,6 +1,6 @@
 """Decides what follows from an answer or a failed call, made at once or in a batch of the provider.
 
-The worker and the batcher differ in who calls, when, and by which account; an answer is checked,
+A caller and the batcher differ in who calls, when, and by which account; an answer is checked,
 stored, rejected, asked again, retried and counted here, in one transaction with its call.
 """
 

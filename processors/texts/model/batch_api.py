@@ -45,7 +45,7 @@ LEASE_SECONDS = 300.0
 """Of a batch that a process works on."""
 
 AGAIN_SECONDS = 60.0
-"""Until a request is tried again whose prompt another worker has claimed."""
+"""How long until a request is tried again whose prompt is already claimed."""
 
 
 class ProviderBatch(NamedTuple):
@@ -155,7 +155,7 @@ class Batcher:
             if refusal is not None:
                 await store.unclaim(connection, request, prompt)
             return refusal or 1
-        if claim.state == "asking":  # a worker, at this moment
+        if claim.state == "asking":  # a caller, at this moment
             await store.again(connection, request, AGAIN_SECONDS, tries=request.tries)
         else:
             await handle.use(request, prompt, claim)

@@ -1,9 +1,9 @@
-"""The workers that call the model, one call for each request.
+"""The coroutines of a worker that call the model; each handles one request at a time.
 
-A worker leases a request, looks up whether its prompt was answered before, waits for a permit, and
-calls the model. While it waits it holds only the lease. A worker that is killed leaves its request to
-the others; it is unknown whether a call that was under way is paid: it is recorded as lost and made
-again.
+A caller leases a request, looks up whether its prompt was answered before, waits for a permit, and
+calls the model. While it waits it holds only the lease. When a worker is killed, the callers of other
+workers take over its requests. Nobody knows whether a call that was under way is paid: it is recorded
+as lost and made again.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ LEASE_SECONDS = 20.0
 for the longest call."""
 
 WAIT_SECONDS = 5.0
-"""The longest time between two looks at what a worker waits for."""
+"""The longest time between two looks at what a caller waits for."""
 
 STOP_SECONDS = 5.0
-"""How long a worker that is stopped waits for the answer to a call that may be paid already."""
+"""How long a caller that is stopped waits for the answer to a call that may be paid already."""
 
 
 class _Stop(Exception):  # noqa: N818 - no error: this request is over, or somebody else's
-    """The request is finished, or another worker holds it."""
+    """The request is finished, or another caller holds it."""
 
 
-class Worker:
+class ModelCaller:
     """One of several in a process; they share nothing but the database."""
 
     def __init__(self, pool: Pool, provider: Provider, terms: Terms, caught_up: Caught) -> None:
@@ -103,7 +103,7 @@ class Worker:
         self, handle: AnswerHandling, request: Request, prompt: Prompt, known: Known
     ) -> None:
         """Uses an earlier answer; nothing is paid."""
-        if known.state == "asking":  # by another worker, at this moment
+        if known.state == "asking":  # by another caller, at this moment
             await store.again(handle.connection, request, IDLE_SECONDS, tries=request.tries)
         else:
             await handle.use(request, prompt, known)
@@ -173,7 +173,7 @@ class Worker:
             return None
         found = await store.claim(connection, request, prompt, LEASE_SECONDS)
         if isinstance(found, Known):
-            # Another worker has it, or the topic had the answer.
+            # Another caller has it, or the topic had the answer.
             await store.again(connection, request, 0, tries=request.tries)
             return None
         return found

@@ -15,7 +15,7 @@ from producers.gateway.problems import unknown_import
 from producers.gateway.processes.child_processes import Children
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.multipart import Receiving
-from producers.gateway.spool.spool import Job, Spool
+from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
 from schemas.records import ImportState
@@ -64,8 +64,8 @@ class Gateway:
     def start(self) -> None:
         """Begins to follow and to publish."""
         loop = asyncio.get_running_loop()
-        jobs = map(self.spool.job, self.spool.pending())
-        self.states.take_new(submitted(job) for job in jobs if job is not None)
+        files = map(self.spool.find, self.spool.pending())
+        self.states.take_new(submitted(spooled) for spooled in files if spooled is not None)
         self._threads = followed_topics.follow_states(self.settings, self.states, loop)
         self._threads.append(followed_topics.follow_tokens(self.settings, self.tokens.take, loop))
         self._threads.append(followed_topics.follow_stats(self.settings, self.stats.update, loop))
@@ -123,8 +123,8 @@ class Gateway:
         """The state of an import, of the log or, before that, of the spool."""
         state = self.states.by_id.get(import_id)
         if state is None:
-            job = self.spool.job(import_id)
-            state = None if job is None else submitted(job)
+            spooled = self.spool.find(import_id)
+            state = None if spooled is None else submitted(spooled)
         if state is None or state["status"] != "PENDING":
             return state
         return {**state, "waiting_for": "kafka"} if import_id in self.publishing.waiting else state
@@ -136,9 +136,9 @@ class Gateway:
             raise unknown_import(import_id)
         return state
 
-    def accepted(self, job: Job) -> None:
+    def accepted(self, spooled: SpooledFile) -> None:
         """A file came to the spool: it is published, and listed at once."""
-        self.states.take_new([submitted(job)])
+        self.states.take_new([submitted(spooled)])
         self.publishing.look()
 
 
@@ -147,17 +147,17 @@ def _log_end(publishing: "asyncio.Task[None]") -> None:
         _LOGGER.error("nothing is published any more", exc_info=publishing.exception())
 
 
-def submitted(job: Job) -> ImportState:
+def submitted(spooled: SpooledFile) -> ImportState:
     """The state of an import of which Kafka knows nothing yet."""
     return new_state(
-        id=job.id,
-        import_type=job.import_type,
-        file_name=job.file_name,
-        file_sha256=job.sha256,
-        uploaded_by=job.uploaded_by,
-        generate_ai_content=job.generate_ai_content,
-        options={"policy": job.policy},
-        created_at=job.when,
+        id=spooled.id,
+        import_type=spooled.import_type,
+        file_name=spooled.file_name,
+        file_sha256=spooled.sha256,
+        uploaded_by=spooled.uploaded_by,
+        generate_ai_content=spooled.generate_ai_content,
+        options={"policy": spooled.policy},
+        created_at=spooled.when,
     )
 
 

@@ -21,7 +21,7 @@ from producers.gateway.commands import _configuration
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.processes.tasks import AwayError
 from producers.gateway.shared import Gateway
-from producers.gateway.spool.spool import Job, Spool, new_job_time
+from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
 from producers.kafka.import_state import new_state
 from producers.settings import gateway_settings, settings
 from tests.effects.case import GATEWAY, Place, Proven, Seen
@@ -174,7 +174,7 @@ class _Away(Publishing):
 
     running = most = tries = 0
 
-    async def _once(self, job: Job) -> str:
+    async def _once(self, spooled: SpooledFile) -> str:
         self.tries += 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -183,20 +183,20 @@ class _Away(Publishing):
         raise AwayError("away")
 
 
-def _job(number: int, max_rows: int | None) -> Job:
-    now = new_job_time()
-    return Job(str(UUID(int=number)), "VILLE", "a.csv", "", 1, "", now, max_rows=max_rows)
+def _spooled(number: int, max_rows: int | None) -> SpooledFile:
+    now = new_upload_time()
+    return SpooledFile(str(UUID(int=number)), "VILLE", "a.csv", "", 1, "", now, max_rows=max_rows)
 
 
-def _accepted(spool: Spool, count: int, max_rows: int | None = 1) -> list[Job]:
-    jobs = [_job(number, max_rows) for number in range(count)]
-    for job in jobs:
+def _accepted(spool: Spool, count: int, max_rows: int | None = 1) -> list[SpooledFile]:
+    files = [_spooled(number, max_rows) for number in range(count)]
+    for spooled in files:
         received = spool.receive()
         received.open()
         received.finish()
-        spool.accept(job, received.path)
+        spool.accept(spooled, received.path)
         received.close()
-    return jobs
+    return files
 
 
 def _side_by_side(max_rows: int | None) -> Callable[[Place], int]:
@@ -204,10 +204,10 @@ def _side_by_side(max_rows: int | None) -> Callable[[Place], int]:
 
     async def run(folder: Path) -> int:
         spool = Spool(folder)
-        jobs = _accepted(spool, 8, max_rows)
+        files = _accepted(spool, 8, max_rows)
         publishing = _Away(spool, settings(), gateway_settings())
-        tasks = [asyncio.create_task(publishing._publish(job.id)) for job in jobs]
-        while publishing.tries < len(jobs):
+        tasks = [asyncio.create_task(publishing._publish(spooled.id)) for spooled in files]
+        while publishing.tries < len(files):
             await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
@@ -242,7 +242,7 @@ def _tries(place: Place) -> tuple[int, int]:
         loop = asyncio.get_running_loop()
         publishing = _Away(Spool(place.folder / "tries"), settings(), gateway_settings())
         begun = loop.time()
-        await publishing._tries(_job(1, 1))
+        await publishing._tries(_spooled(1, 1))
         return publishing.tries, round(loop.time() - begun)
 
     with asyncio.Runner(loop_factory=_Hurried) as runner:
@@ -253,9 +253,9 @@ def _file_of_20_days(place: Place) -> bool:
     """Whether a file that was published so long ago is still there when the gateway has looked."""
 
     async def run(spool: Spool) -> bool:
-        [job] = _accepted(spool, 1)
-        spool.published(job.id)
-        folder = spool.import_folder(job.id)
+        [spooled] = _accepted(spool, 1)
+        spool.published(spooled.id)
+        folder = spool.import_folder(spooled.id)
         then = time.time() - 20 * 86_400
         os.utime(folder, (then, then))
         publishing = asyncio.create_task(Publishing(spool, settings(), gateway_settings()).run())

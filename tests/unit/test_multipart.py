@@ -38,11 +38,11 @@ async def check_once(made: Application, content: bytes, key: str) -> None:
     before = len(folders(made))
     again = await made.upload(content, headers={"Idempotency-Key": key}, force="true")
     assert again.status == 202, again.body
-    job = made.spool.job(again.headers["location"].split("/")[-2])
-    assert job is not None
-    assert made.spool.data(job).read_bytes() == content
-    assert (job.sha256, job.size) == (hashlib.sha256(content).hexdigest(), len(content))
-    assert job.id in made.spool.pending()
+    spooled = made.spool.find(again.headers["location"].split("/")[-2])
+    assert spooled is not None
+    assert made.spool.data(spooled).read_bytes() == content
+    assert (spooled.sha256, spooled.size) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert spooled.id in made.spool.pending()
     replayed = "idempotent-replayed" in again.headers
     assert len(folders(made)) == before + (not replayed)
 

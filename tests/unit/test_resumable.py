@@ -44,11 +44,11 @@ def sha256_of(content: bytes) -> str:
 
 def check_imported(made: Application, location: str, content: bytes) -> None:
     """The import's file is what was sent, its SHA-256 too, and it will be published."""
-    job = made.spool.job(location.split("/")[-2])
-    assert job is not None
-    assert made.spool.data(job).read_bytes() == content
-    assert (job.sha256, job.size) == (sha256_of(content), len(content))
-    assert job.id in made.spool.pending()
+    spooled = made.spool.find(location.split("/")[-2])
+    assert spooled is not None
+    assert made.spool.data(spooled).read_bytes() == content
+    assert (spooled.sha256, spooled.size) == (sha256_of(content), len(content))
+    assert spooled.id in made.spool.pending()
 
 
 async def resume(made: Application, where: str, content: bytes, least: int = 0) -> None:

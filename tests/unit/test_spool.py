@@ -12,9 +12,11 @@ from uuid import UUID
 import pytest
 
 from producers.gateway.spool import spool as module
-from producers.gateway.spool.spool import Job, Spool, TakenError, alone, key, write_info
+from producers.gateway.spool.spool import Spool, SpooledFile, TakenError, alone, key, write_info
 
-JOB = Job(str(UUID(int=0)), "VILLE", "a.csv", "0" * 64, 3, "me", "2026-01-01T00:00:00+00:00")
+SPOOLED = SpooledFile(
+    str(UUID(int=0)), "VILLE", "a.csv", "0" * 64, 3, "me", "2026-01-01T00:00:00+00:00"
+)
 HOUR = 3600
 
 
@@ -32,23 +34,23 @@ def received(spool: Spool) -> Path:
 
 def test_a_file_that_is_an_import_already_stays_where_it_was(spool: Spool) -> None:
     """Another request was faster; who sent this one may have nothing else."""
-    spool.accept(JOB, received(spool))
+    spool.accept(SPOOLED, received(spool))
     late = received(spool)
 
     with pytest.raises(TakenError):
-        spool.accept(JOB, late)
+        spool.accept(SPOOLED, late)
 
     assert late.read_bytes() == b"abc"
-    assert [path.name for path in (spool.folder / "imports").iterdir()] == [JOB.id]
+    assert [path.name for path in (spool.folder / "imports").iterdir()] == [SPOOLED.id]
 
 
 def test_a_job_of_another_version_is_read(spool: Spool) -> None:
     """A newer one that shares the spool may know more of it, an older one less."""
-    spool.accept(JOB, received(spool))
-    path = spool.import_folder(JOB.id) / "job.json"
+    spool.accept(SPOOLED, received(spool))
+    path = spool.import_folder(SPOOLED.id) / "job.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "force": True}))
 
-    assert spool.job(JOB.id) == JOB
+    assert spool.find(SPOOLED.id) == SPOOLED
 
 
 def test_sessions_are_never_signed_with_an_empty_secret(spool: Spool) -> None:

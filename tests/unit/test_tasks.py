@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from producers.gateway.processes import tasks
-from producers.gateway.spool.spool import Job, Spool, new_job_time
+from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
 from producers.imports.order import Order, Reading
 from producers.imports.start import begin
 from producers.kafka.import_state import new_state
@@ -60,28 +60,28 @@ def publish(tmp_path: Path) -> Callable[..., str]:
     """Publishes a file of which `damaged` is left."""
     spool = Spool(tmp_path / "spool")
 
-    def run(job: Job, damaged: bytes | None = None) -> str:
+    def run(spooled: SpooledFile, damaged: bytes | None = None) -> str:
         data = spool.scratch(".part")
         data.write_bytes(CONTENT)
-        spool.accept(job, data)
+        spool.accept(spooled, data)
         if damaged is not None:
-            spool.data(job).write_bytes(damaged)
+            spool.data(spooled).write_bytes(damaged)
         limit = tasks.Limit(60)
-        outcome = tasks.publish(lambda _: None, Settings(), spool.folder, job.id, limit)
+        outcome = tasks.publish(lambda _: None, Settings(), spool.folder, spooled.id, limit)
         assert spool.pending() == []
         return outcome
 
     return run
 
 
-JOB = Job(
+SPOOLED = SpooledFile(
     IMPORT_ID,
     "ENTREPRISE",
     "a.csv",
     sha256(CONTENT).hexdigest(),
     len(CONTENT),
     "me",
-    new_job_time(),
+    new_upload_time(),
 )
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_was_damaged_is_not_imported(
     kafka: Kafka, publish: Callable[..., str], damaged: bytes, max_rows: int | None
 ) -> None:
     """A disk lost or changed bytes: that is what the import says, also where they are no file at all."""
-    outcome = publish(replace(JOB, max_rows=max_rows), damaged)
+    outcome = publish(replace(SPOOLED, max_rows=max_rows), damaged)
 
     assert (outcome, kafka.refused, kafka.read) == ("refused", ["damaged-file"], [])
 
@@ -105,11 +105,13 @@ def test_a_file_that_is_whole_is_read(
     kafka: Kafka, publish: Callable[..., str], max_rows: int | None
 ) -> None:
     """And one that was never right is refused for what is wrong with it."""
-    assert publish(replace(JOB, max_rows=max_rows)) == "published"
+    assert publish(replace(SPOOLED, max_rows=max_rows)) == "published"
     assert (kafka.refused, kafka.read) == ([], [CONTENT])
 
     wrong = b"foo;bar\n1;2\n"
-    sent = replace(JOB, id=str(UUID(int=1)), max_rows=max_rows, sha256=sha256(wrong).hexdigest())
+    sent = replace(
+        SPOOLED, id=str(UUID(int=1)), max_rows=max_rows, sha256=sha256(wrong).hexdigest()
+    )
     assert publish(sent, wrong) == "refused"
     assert kafka.refused == ["unknown-columns"]
 
@@ -119,7 +121,7 @@ def test_an_import_that_has_ended_is_not_refused(
     kafka: Kafka, publish: Callable[..., str], status: str
 ) -> None:
     """Who published it died before it could say so; that the upload was forced changes nothing."""
-    kafka.known = new_state(id=IMPORT_ID, status=status, created_at=JOB.when, version=1)
+    kafka.known = new_state(id=IMPORT_ID, status=status, created_at=SPOOLED.when, version=1)
 
-    assert publish(JOB) == "published"
+    assert publish(SPOOLED) == "published"
     assert (kafka.refused, kafka.read) == ([], [])

@@ -87,18 +87,20 @@ async def upload(
             answer = replay.earlier(received.sha256, {**received.fields, "file": file.name})
             if answer is not None:
                 return _accepted(answer, replayed=True)
-            job = acceptance.job(gateway, file, form, account.name, gateway.limits.max_rows)
+            spooled = acceptance.spooled_file(
+                gateway, file, form, account.name, gateway.limits.max_rows
+            )
             answer = {
-                "id": job.id,
+                "id": spooled.id,
                 "message": "Fichier reçu, l'import commence.",
                 "status": "PENDING",
             }
             # Before the import, which would else be made again when the same is sent again.
             await gateway.receiving.in_thread(replay.remember, answer)
-            await acceptance.accept(gateway, job, file.path)
+            await acceptance.accept(gateway, spooled, file.path)
         gateway_metrics.UPLOAD.observe(monotonic() - received.received_at)
-        gateway_metrics.UPLOAD_BYTES.inc(job.size)
-        gateway.audit.write(request, account, "import", job.id, job.file_name)
+        gateway_metrics.UPLOAD_BYTES.inc(spooled.size)
+        gateway.audit.write(request, account, "import", spooled.id, spooled.file_name)
         return _accepted(answer)
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError, Children
-from producers.gateway.spool.spool import Job, Spool
+from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.settings import GatewaySettings, Settings
 
 _LOGGER = structlog.get_logger(__name__)
@@ -84,13 +84,13 @@ class Publishing:
         self._children.close()
 
     async def _publish(self, import_id: str) -> None:
-        job = await asyncio.to_thread(self._spool.job, import_id)
-        if job is None:
+        spooled = await asyncio.to_thread(self._spool.find, import_id)
+        if spooled is None:
             return
-        slots = self._slots if job.max_rows is not None else self._large_slots
+        slots = self._slots if spooled.max_rows is not None else self._large_slots
         try:
             async with slots:
-                away = await self._tries(job)
+                away = await self._tries(spooled)
             if away is not None:
                 self.waiting[import_id] = away
                 await asyncio.sleep(_AWAY_SECONDS)
@@ -100,39 +100,39 @@ class Publishing:
             _LOGGER.exception("not published", action="publish", import_id=import_id)
             await asyncio.sleep(_AWAY_SECONDS)
 
-    async def _tries(self, job: Job) -> str | None:
+    async def _tries(self, spooled: SpooledFile) -> str | None:
         """None when nothing is left to do, else why Kafka cannot take it now."""
         try:
             async for attempt in stamina.retry_context(
-                on=partial(self._pause, job), attempts=self._limits.tries, timeout=None
+                on=partial(self._pause, spooled), attempts=self._limits.tries, timeout=None
             ):
                 with attempt:
-                    _log_outcome(job, await self._once(job))
+                    _log_outcome(spooled, await self._once(spooled))
         except tasks.AwayError as error:
             return str(error)
         except ChildDiedError:
-            return await self._give_up(job, "publishing-failed", _FAILED)
+            return await self._give_up(spooled, "publishing-failed", _FAILED)
         except TimeLimitError:
-            return await self._give_up(job, "time-limit", _TOO_SLOW)
+            return await self._give_up(spooled, "time-limit", _TOO_SLOW)
         return None
 
-    def _pause(self, job: Job, error: Exception) -> float | Literal[False]:
+    def _pause(self, spooled: SpooledFile, error: Exception) -> float | Literal[False]:
         """Seconds until the next try; False if there is none."""
         if isinstance(error, tasks.AwayError):
-            self.waiting[job.id] = str(error)
+            self.waiting[spooled.id] = str(error)
         elif not isinstance(error, ChildDiedError):
             return False
-        _LOGGER.warning("published later", action="retry", import_id=job.id, error=str(error))
+        _LOGGER.warning("published later", action="retry", import_id=spooled.id, error=str(error))
         return self._limits.retry_seconds
 
-    async def _once(self, job: Job) -> str:
+    async def _once(self, spooled: SpooledFile) -> str:
         watch = _PublishingTime()
         child = asyncio.create_task(
             self._children.run(
                 tasks.publish,
                 self._settings,
                 self._spool.folder,
-                job.id,
+                spooled.id,
                 tasks.Limit(self._limits.soft_limit_seconds),
                 seconds=1e9,
                 listen=watch.listen,
@@ -150,20 +150,20 @@ class Publishing:
         outcome: str = child.result()
         return outcome
 
-    async def _give_up(self, job: Job, code: str, message: str) -> str | None:
+    async def _give_up(self, spooled: SpooledFile, code: str, message: str) -> str | None:
         try:
             outcome = await self._children.run(
                 tasks.give_up,
                 self._settings,
                 self._spool.folder,
-                job.id,
+                spooled.id,
                 code,
                 message,
                 seconds=60.0,
             )
         except (tasks.AwayError, ChildDiedError, TimeoutError) as error:
             return str(error)
-        _log_outcome(job, f"{outcome}: {code}")
+        _log_outcome(spooled, f"{outcome}: {code}")
         return None
 
 
@@ -194,13 +194,13 @@ _FAILED = (
 )
 
 
-def _log_outcome(job: Job, outcome: str) -> None:
+def _log_outcome(spooled: SpooledFile, outcome: str) -> None:
     if outcome == "held":
         return  # another gateway publishes it
     _LOGGER.info(
         "upload published",
         action="publish",
-        import_id=job.id,
+        import_id=spooled.id,
         outcome=outcome,
-        bytes=job.size,
+        bytes=spooled.size,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from producers.gateway.spool.spool import Job, Spool
+from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.imports import control
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
@@ -69,26 +69,26 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
     collect_rarely()
     spool = Spool(folder)
     with spool.lease(import_id) as mine:
-        job = spool.job(import_id) if mine and spool.is_pending(import_id) else None
-        if job is None:
+        spooled = spool.find(import_id) if mine and spool.is_pending(import_id) else None
+        if spooled is None:
             return "held"
-        order = _order(spool, job)
+        order = _order(spool, spooled)
         outcome = "published"
         try:
             with Connections(settings) as connections:
                 try:
-                    if job.max_rows is not None:
-                        _check_rows(order, job.max_rows)
+                    if spooled.max_rows is not None:
+                        _check_rows(order, spooled.max_rows)
                     reading = read_file(order, connections, _ReadingProgress(notify, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
                     # Of a run that died before it could report it; else another one was faster.
                     if known.state["id"] != import_id:
-                        publish_refusal(order, connections, job.sha256, known)
+                        publish_refusal(order, connections, spooled.sha256, known)
                         outcome = "refused"
                 except RefusedError as refusal:
-                    publish_refusal(order, connections, job.sha256, refusal)
+                    publish_refusal(order, connections, spooled.sha256, refusal)
                     outcome = "refused"
         except (ClusterError, RegistryUnavailableError) as error:
             raise AwayError(str(error)) from error
@@ -102,13 +102,13 @@ def give_up(
     """Ends an upload that cannot be published; answers as `publish`, and raises as it."""
     spool = Spool(folder)
     with spool.lease(import_id) as mine:
-        job = spool.job(import_id) if mine and spool.is_pending(import_id) else None
-        if job is None:
+        spooled = spool.find(import_id) if mine and spool.is_pending(import_id) else None
+        if spooled is None:
             return "held"
         try:
             with Connections(settings) as connections:
                 publish_refusal(
-                    _order(spool, job), connections, job.sha256, RefusedError(code, message)
+                    _order(spool, spooled), connections, spooled.sha256, RefusedError(code, message)
                 )
         except (ClusterError, RegistryUnavailableError) as error:
             raise AwayError(str(error)) from error
@@ -142,8 +142,8 @@ def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> s
     The file is that of the spool, if it is still there. Raises AwayError, RefusedError.
     """
     spool = Spool(folder)
-    job = spool.job(import_id)
-    file = spool.data(job) if job is not None else None
+    spooled = spool.find(import_id)
+    file = spool.data(spooled) if spooled is not None else None
     notified: set[str] = set()
 
     def watch(reading: Reading) -> None:
@@ -164,17 +164,17 @@ def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> s
         raise AwayError(str(error)) from error
 
 
-def _order(spool: Spool, job: Job) -> Order:
+def _order(spool: Spool, spooled: SpooledFile) -> Order:
     return Order(
-        spool.data(job),
-        IMPORT_TYPES[job.import_type],
-        Options(**job.options),
-        job.policy,
-        job.generate_ai_content,
-        uploaded_by=job.uploaded_by,
-        import_id=job.id,
-        file_name=job.file_name,
-        sha256=job.sha256,
+        spool.data(spooled),
+        IMPORT_TYPES[spooled.import_type],
+        Options(**spooled.options),
+        spooled.policy,
+        spooled.generate_ai_content,
+        uploaded_by=spooled.uploaded_by,
+        import_id=spooled.id,
+        file_name=spooled.file_name,
+        sha256=spooled.sha256,
     )
 
 
@@ -247,8 +247,8 @@ def errors_file(
     The latter if the spool still holds the file.
     """
     spool = Spool(folder)
-    job = spool.job(state["id"])
-    rest = Rest.of(state, spool.data(job) if job is not None else None)
+    spooled = spool.find(state["id"])
+    rest = Rest.of(state, spool.data(spooled) if spooled is not None else None)
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
     try:
         with settings.registry() as registry, RejectLog(settings) as log:

@@ -1,7 +1,7 @@
 """Uploaded files on disk, and which of them are not published yet.
 
     incoming/ID.part       being received; its receiver holds a lock on it
-    imports/ID/            the file, job.json (a Job) and lock, which its publisher holds
+    imports/ID/            the file, job.json (a SpooledFile) and lock, which its publisher holds
     pending/ID             while the import's file is not published
     large/ID/              a resumable upload: data and info.json
     keys/HASH.json         what an Idempotency-Key was used for
@@ -34,8 +34,9 @@ _KEY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be published. `options` are producers.reading.Options by name, `data` names the file.
+class SpooledFile:
+    """A file and how to publish it. `options` are producers.reading.Options by name, `data` names the
+    file in its folder.
 
     `max_rows` is the row limit of a plain upload. It is None for a resumable upload, which has no
     limit and is published in a slot of its own.
@@ -128,7 +129,7 @@ class Spool:
         """A path for a file that the caller removes; an orphan is removed after an hour."""
         return self._incoming / f"{uuid4()}{suffix}"
 
-    def accept(self, job: Job, data: Path) -> None:
+    def accept(self, spooled: SpooledFile, data: Path) -> None:
         """Makes a received file an import that is published whatever happens. Raises TakenError.
 
         When this returns, all of it is on the disk. If it raises, nothing is lost: the file is where
@@ -136,30 +137,30 @@ class Spool:
         """
         folder = self._imports / f".{uuid4()}"
         folder.mkdir()
-        moved = folder / job.data
+        moved = folder / spooled.data
         try:
             sync(data)
-            _write(folder / "job.json", json.dumps(asdict(job), ensure_ascii=False))
+            _write(folder / "job.json", json.dumps(asdict(spooled), ensure_ascii=False))
             # Before the import: one without its mark would never be published.
-            (self._pending / job.id).touch()
+            (self._pending / spooled.id).touch()
             sync(self._pending)
             data.rename(moved)
             sync(folder)
-            folder.rename(self.import_folder(job.id))
+            folder.rename(self.import_folder(spooled.id))
             sync(self._imports)
         except OSError as error:
             with suppress(FileNotFoundError):
                 moved.rename(data)
             shutil.rmtree(folder, ignore_errors=True)
-            if self.import_folder(job.id).exists():
-                raise TakenError(job.id) from error
+            if self.import_folder(spooled.id).exists():
+                raise TakenError(spooled.id) from error
             raise
 
     def import_folder(self, import_id: str) -> Path:
         """Where an import's file is, or would be."""
         return self._imports / import_id
 
-    def job(self, import_id: str) -> Job | None:
+    def find(self, import_id: str) -> SpooledFile | None:
         """None if this spool does not hold the import."""
         if not is_uuid(import_id):
             return None
@@ -168,12 +169,12 @@ class Spool:
         except FileNotFoundError:
             return None
         stored = json.loads(text)  # by another version, which may know more fields
-        names = stored.keys() & {known.name for known in fields(Job)}
-        return Job(**{name: stored[name] for name in names})
+        names = stored.keys() & {known.name for known in fields(SpooledFile)}
+        return SpooledFile(**{name: stored[name] for name in names})
 
-    def data(self, job: Job) -> Path:
+    def data(self, spooled: SpooledFile) -> Path:
         """The uploaded file."""
-        return self.import_folder(job.id) / job.data
+        return self.import_folder(spooled.id) / spooled.data
 
     def pending(self) -> list[str]:
         """Imports that are to be published, the oldest first."""
@@ -312,8 +313,8 @@ def key(path: Path) -> Iterator[Key | None]:
             path.unlink(missing_ok=True)
 
 
-def new_job_time() -> str:
-    """Now, as Job.created_at."""
+def new_upload_time() -> str:
+    """Now, as SpooledFile.created_at."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

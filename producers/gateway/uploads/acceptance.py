@@ -30,21 +30,21 @@ class Received(NamedTuple):
     size: int
 
 
-def job(
+def spooled_file(
     gateway: Gateway, file: Received, form: Form, account: str, max_rows: int | None
-) -> spool.Job:
+) -> spool.SpooledFile:
     """The import that the file becomes. Raises Problem 409 if it is one already."""
     import_type = form.import_type
     if import_type is None:
         raise ValueError(form)
-    return spool.Job(
+    return spool.SpooledFile(
         id=_fresh_id(gateway, file, form, import_type),
         import_type=import_type.name,
         file_name=file.name,
         sha256=file.sha256,
         size=file.size,
         uploaded_by=account,
-        created_at=spool.new_job_time(),
+        created_at=spool.new_upload_time(),
         options=form.options_json(),
         policy=form.policy,
         generate_ai_content=form.generate_ai_content,
@@ -52,16 +52,16 @@ def job(
     )
 
 
-async def accept(gateway: Gateway, job: spool.Job, path: Path) -> None:
+async def accept(gateway: Gateway, spooled: spool.SpooledFile, path: Path) -> None:
     """Makes the import; it is on the disk when this returns.
 
     Raises Problem 409 if another upload was faster; the file is where it was then.
     """
     try:
-        await gateway.receiving.in_thread(gateway.spool.accept, job, path)
+        await gateway.receiving.in_thread(gateway.spool.accept, spooled, path)
     except spool.TakenError as taken:
-        raise _known(gateway.state(job.id)) from taken
-    gateway.accepted(job)
+        raise _known(gateway.state(spooled.id)) from taken
+    gateway.accepted(spooled)
 
 
 def _fresh_id(gateway: Gateway, file: Received, form: Form, import_type: ImportType) -> str:

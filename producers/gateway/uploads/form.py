@@ -33,7 +33,7 @@ class Form:
     force: bool
 
     def options_json(self) -> dict[str, Any]:
-        """The options as a job keeps them."""
+        """The options as the spool keeps them."""
         return {**asdict(self.options), "columns": dict(self.options.columns)}
 
 

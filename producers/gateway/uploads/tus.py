@@ -265,12 +265,12 @@ async def _complete(
     sha256 = await gateway.receiving.in_thread(_hash, path)
     received = acceptance.Received(path, info["name"], sha256, info["length"])
     form = form_of(info["fields"])
-    job = acceptance.job(gateway, received, form, info["account"], None)
+    spooled = acceptance.spooled_file(gateway, received, form, info["account"], None)
     # Before the import has the data: a request that finds it gone finds the import.
-    info["import_id"] = job.id
+    info["import_id"] = spooled.id
     await gateway.receiving.in_thread(write_info, folder, info)
-    await acceptance.accept(gateway, job, path)
-    gateway.audit.write(request, account, "import", job.id, job.file_name)
+    await acceptance.accept(gateway, spooled, path)
+    gateway.audit.write(request, account, "import", spooled.id, spooled.file_name)
 
 
 def _hash(path: Path) -> str:
@@ -335,7 +335,7 @@ def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
         if ended or info["token_id"] != account.token_id:
             return None
         length = int(info["length"])
-        if spool.job(info["import_id"] or "") is not None:
+        if spool.find(info["import_id"] or "") is not None:
             return _Upload(info, length)
         return _Upload(info, min((folder / "data").stat().st_size, length - 1))
     return None

@@ -11,7 +11,7 @@ from processors.texts import stage_config
 from processors.texts.kinds import KINDS
 from processors.texts.model import call_limits, prompts
 from processors.texts.model.answer_handling import AnswerHandling
-from processors.texts.model.call_limits import Call, _rates_refuse, _Usage
+from processors.texts.model.call_limits import Call, _rates_deny, _Usage
 from processors.texts.model.provider import CallError, Trouble
 from producers.settings import settings
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
@@ -42,11 +42,11 @@ def _asked(_: Place) -> str:
     return str(prompt.body["model"])
 
 
-def _refused(running: int = 0, tokens: int = 0, full: float | None = None) -> Any:
+def _denied(running: int = 0, tokens: int = 0, full: float | None = None) -> Any:
     """Why a call of 1,000 tokens has to wait, and for how long, where so much is under way."""
     usage = _Usage(datetime.now(UTC), running, tokens, -1.0 if tokens else None, full)
     call = Call(UUID(int=1), "h", 0, None, 1000, Decimal(0))
-    found = _rates_refuse(_terms().limits, usage, call)
+    found = _rates_deny(_terms().limits, usage, call)
     return found and (found.why, round(found.seconds, 3))
 
 
@@ -124,15 +124,15 @@ CASES: list[Seen | Proven] = [
     ),
     Seen(
         "FOX_AI_TOKENS_PER_MINUTE", WORKER, "9999",
-        lambda _: _refused(tokens=9000), None, ("tokens", 61.0),
+        lambda _: _denied(tokens=9000), None, ("tokens", 61.0),
     ),
     Seen(
         "FOX_AI_WINDOW_SECONDS", WORKER, "30",
-        lambda _: _refused(full=-1.0), ("rate", 61.0), ("rate", 30.0),
+        lambda _: _denied(full=-1.0), ("rate", 61.0), ("rate", 30.0),
     ),
     Seen(
         "FOX_AI_CONCURRENCY", WORKER, "5",
-        lambda _: _refused(running=4), ("concurrency", call_limits.LOOK_SECONDS), None,
+        lambda _: _denied(running=4), ("concurrency", call_limits.LOOK_SECONDS), None,
     ),
     Seen(
         "FOX_AI_TIMEOUT_SECONDS", WORKER, "0.1", _provider, "answered", "timeout", given=MODEL

@@ -19,7 +19,7 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.texts.model import call_limits, prompts
 from processors.texts.model.answers import explained
-from processors.texts.model.call_limits import Call, Limits, Permit, Refusal, Used
+from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
 from processors.texts.requests import store
@@ -107,12 +107,12 @@ class AnswerHandling:
         cost = self._terms.price.cost(tokens - out, out)
         return body, Call(request.id, prompt.hash, len(rejected), request.import_id, tokens, cost)
 
-    async def rest(self, request: Request, refusal: Refusal) -> None:
-        """Returns a request that its budget has no room for: it goes on when there is room."""
-        why = (refusal.why, f"{refusal.why} {refusal.scope or ''}".strip())
-        await store.again(self.connection, request, refusal.seconds, tries=request.tries, why=why)
-        if refusal.why == "budget":
-            await store.rest(self.connection, request, refusal.scope or "", refusal.seconds)
+    async def rest(self, request: Request, denial: Denial) -> None:
+        """Returns a request that was denied a call: it goes on when there is room."""
+        why = (denial.why, f"{denial.why} {denial.scope or ''}".strip())
+        await store.again(self.connection, request, denial.seconds, tries=request.tries, why=why)
+        if denial.why == "budget":
+            await store.rest(self.connection, request, denial.scope or "", denial.seconds)
 
     async def finish(self, asked: Asked, came: Reply | CallError) -> bool:
         """Accounts for a call and uses its answer; returns whether to ask its prompt once more.

@@ -22,7 +22,7 @@ from processors.database.queries import load
 from processors.texts.kinds import KINDS
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import AnswerHandling, Asked, Terms, handling
-from processors.texts.model.call_limits import Permit, Refusal
+from processors.texts.model.call_limits import Denial, Permit
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Provider, Reply, Trouble, of_status, reply_of
 from processors.texts.requests import store
@@ -129,17 +129,17 @@ class Batcher:
             requests = await cursor.fetchall()
         added = 0
         for number, request in enumerate(requests):
-            refusal = await self._add_one(handle, batch, request)
-            if isinstance(refusal, Refusal):
+            found = await self._add_one(handle, batch, request)
+            if isinstance(found, Denial):
                 for left in requests[number:]:
-                    await handle.rest(left, refusal)
+                    await handle.rest(left, found)
                 return added, False
-            added += refusal
+            added += found
         return added, len(requests) == CHUNK
 
     async def _add_one(
         self, handle: AnswerHandling, batch: ProviderBatch, request: Request
-    ) -> int | Refusal:
+    ) -> int | Denial:
         """1 where the request is in the batch now, 0 where it is over or somebody asks the same."""
         connection = handle.connection
         prompt = await handle.prompt(request)
@@ -151,10 +151,10 @@ class Batcher:
             return 0
         claim = await store.claim(connection, request, prompt, REQUEST_SECONDS)
         if isinstance(claim, Claimed):
-            refusal = await self._reserve(handle, batch, request, prompt, claim)
-            if refusal is not None:
+            denial = await self._reserve(handle, batch, request, prompt, claim)
+            if denial is not None:
                 await store.unclaim(connection, request, prompt)
-            return refusal or 1
+            return denial or 1
         if claim.state == "asking":  # a caller, at this moment
             await store.again(connection, request, AGAIN_SECONDS, tries=request.tries)
         else:
@@ -168,12 +168,12 @@ class Batcher:
         request: Request,
         prompt: Prompt,
         claim: Claimed,
-    ) -> Refusal | None:
+    ) -> Denial | None:
         body, call = handle.call(request, prompt, claim.rejected)
         got = await call_limits.reserve(
             handle.connection, self._terms.limits, call, REQUEST_SECONDS
         )
-        if isinstance(got, Refusal):
+        if isinstance(got, Denial):
             return got
         await handle.connection.execute(
             _SQL["add"],

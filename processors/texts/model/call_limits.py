@@ -83,7 +83,7 @@ class Permit(NamedTuple):
         return monotonic() > self.until
 
 
-class Refusal(NamedTuple):
+class Denial(NamedTuple):
     """Not now: look again in `seconds`. `scope` names the budget that is used up."""
 
     why: str  # rate, tokens, concurrency, blocked, breaker, budget, halted
@@ -124,7 +124,7 @@ async def retire(connection: Connection, model: str) -> None:
     await connection.execute(_SQL["retire"], {"model": model})
 
 
-async def take(connection: Connection, limits: Limits, call: Call) -> Permit | Refusal:
+async def take(connection: Connection, limits: Limits, call: Call) -> Permit | Denial:
     """A permit, written in the caller's transaction: it counts when that has committed."""
     asked_at = monotonic()
     named = {"model": limits.model}
@@ -133,10 +133,10 @@ async def take(connection: Connection, limits: Limits, call: Call) -> Permit | R
         _SQL["usage"], {**named, "window": limits.window + limits.margin, "calls": limits.calls}
     )
     usage = _Usage(*(await cursor.fetchone() or ()))
-    refusal = _model_refuses(model, usage.now) or _rates_refuse(limits, usage, call)
-    refusal = refusal or await _budget_refuses(connection, limits, call, usage.now)
-    if refusal:
-        return refusal
+    denial = _model_denies(model, usage.now) or _rates_deny(limits, usage, call)
+    denial = denial or await _budget_denies(connection, limits, call, usage.now)
+    if denial:
+        return denial
     if model.open_until is not None:
         await connection.execute(_SQL["probe"], {**named, "seconds": limits.call_seconds})
     cursor = await connection.execute(
@@ -149,16 +149,16 @@ async def take(connection: Connection, limits: Limits, call: Call) -> Permit | R
 
 async def reserve(
     connection: Connection, limits: Limits, call: Call, seconds: float
-) -> Permit | Refusal:
+) -> Permit | Denial:
     """A permit that no rate limits, for a call that may take so long; budgets hold all the same."""
     named = {"model": limits.model}
     await connection.execute(_SQL["lock"], named)
     cursor = await connection.execute("SELECT now()")
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - a SELECT without FROM
-    refusal = await _budget_refuses(connection, limits, call, row[0])
-    if refusal:
-        return refusal
+    denial = await _budget_denies(connection, limits, call, row[0])
+    if denial:
+        return denial
     cursor = await connection.execute(_SQL["call"], {**named, **call._asdict(), "seconds": seconds})
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an INSERT that returns
@@ -171,28 +171,28 @@ async def _locked(connection: Connection, model: str) -> _Model:
     return _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None, None)))
 
 
-def _model_refuses(model: _Model, now: datetime) -> Refusal | None:
+def _model_denies(model: _Model, now: datetime) -> Denial | None:
     if model.halted is not None:
-        return Refusal("halted", LOOK_SECONDS)
+        return Denial("halted", LOOK_SECONDS)
     for why, until in (
         ("blocked", model.blocked_until),
         ("breaker", model.open_until),
         ("breaker", model.probe_until if model.open_until is not None else None),
     ):
         if until is not None and until > now:
-            return Refusal(why, (until - now).total_seconds())
+            return Denial(why, (until - now).total_seconds())
     return None
 
 
-def _rates_refuse(limits: Limits, usage: _Usage, call: Call) -> Refusal | None:
+def _rates_deny(limits: Limits, usage: _Usage, call: Call) -> Denial | None:
     window = limits.window + limits.margin
     if usage.full_since is not None:
-        return Refusal("rate", window + usage.full_since)
+        return Denial("rate", window + usage.full_since)
     # A call that is larger than the limit is made when nothing else is.
     if usage.oldest is not None and usage.tokens + call.tokens > limits.tokens:
-        return Refusal("tokens", window + usage.oldest)
+        return Denial("tokens", window + usage.oldest)
     if usage.running >= limits.concurrency:
-        return Refusal("concurrency", LOOK_SECONDS)
+        return Denial("concurrency", LOOK_SECONDS)
     return None
 
 
@@ -203,9 +203,9 @@ def scopes(import_id: UUID | None, at: datetime) -> dict[str, str]:
     return found if import_id is None else {"import": f"import {import_id}", **found}
 
 
-async def _budget_refuses(
+async def _budget_denies(
     connection: Connection, limits: Limits, call: Call, now: datetime
-) -> Refusal | None:
+) -> Denial | None:
     """Reserves the call's cost, or says which budget has no room for it."""
     found = scopes(call.import_id, now)
     values = {"scopes": list(found.values())}
@@ -215,7 +215,7 @@ async def _budget_refuses(
     for kind, scope in found.items():
         limit = limits.budgets.get(kind)
         if limit is not None and spent[scope] + call.cost > limit:
-            return Refusal("budget", LOOK_SECONDS, kind)
+            return Denial("budget", LOOK_SECONDS, kind)
     await connection.execute(_SQL["spend"], {**values, "cost": call.cost})
     return None
 

@@ -18,7 +18,7 @@ from processors.database.pool import Pool, transaction
 from processors.rows.accounting.sqlstate import is_transient
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
-from processors.texts.model.call_limits import Permit, Refusal, Used
+from processors.texts.model.call_limits import Denial, Permit, Used
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Provider, Reply
 from processors.texts.requests import store
@@ -125,7 +125,7 @@ class ModelCaller:
                 got = await self._take(handle, request, prompt)
             if got is None:
                 raise _Stop
-            if isinstance(got, Refusal):
+            if isinstance(got, Denial):
                 pause = min(max(got.seconds, 0.01), WAIT_SECONDS)
                 await asyncio.sleep(pause * random.uniform(1, 1.1))  # noqa: S311 - no secret
             elif got[0].expired:
@@ -138,14 +138,14 @@ class ModelCaller:
 
     async def _take(
         self, handle: AnswerHandling, request: Request, prompt: Prompt
-    ) -> tuple[Permit, Input] | Refusal | None:
+    ) -> tuple[Permit, Input] | Denial | None:
         """A permit or why there is none; None if the request is not to wait."""
         connection = handle.connection
         claimed = await self._hold(handle, request, prompt)
         if claimed is None:
             return None
         if not await self._caught_up(connection):
-            return Refusal("results", IDLE_SECONDS)
+            return Denial("results", IDLE_SECONDS)
         body, call = handle.call(request, prompt, claimed.rejected)
         got = await call_limits.take(connection, self._limits, call)
         if isinstance(got, Permit):

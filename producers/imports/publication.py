@@ -230,7 +230,7 @@ class _RowEncoder:
             policy=[self._policy] * len(rows),
             cells=[row.cells if row.faults else None for row in rows],
             faults=[[fault._asdict() for fault in row.faults] for row in rows],
-            settles=[row.origin and row.origin._asdict() for row in rows],
+            settles=[row.corrects and row.corrects._asdict() for row in rows],
         )
 
     def _oversized(self, record: Mapping[str, Any], line: Mapping[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ from producers.imports.publication import RowPublisher
 from producers.imports.start import begin
 from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
-from producers.reading import Options, Origin, RefusedError, Row, Source, open_source
+from producers.reading import CorrectedLine, Options, RefusedError, Row, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
 from producers.reading.row.row import rows_of
 from producers.reading.table import CHUNK, Block
@@ -177,7 +177,7 @@ def _rows(
     for at, (reject, record) in enumerate(zip(rejects, records, strict=True)):
         row = fresh.get(at) or _as_it_was(import_type, record)
         row.line, row.sheet = reject.line or 0, reject.sheet
-        row.origin = Origin(parent, row.line, row.sheet)
+        row.corrects = CorrectedLine(parent, row.line, row.sheet)
         yield row
 
 

@@ -22,7 +22,7 @@ def still_broken(
     }
     for rows in chunks:
         for row in rows:
-            reject = row.origin and broken.get((row.origin.line, row.origin.sheet))
+            reject = row.corrects and broken.get((row.corrects.line, row.corrects.sheet))
             if reject and _bare(row.cells) == _bare(cells_of(reject, decoder)):
                 row.faults = [
                     Fault(error["column"], str(error["code"]), str(error["message"]))

@@ -3,15 +3,15 @@
 from producers.reading.correction import UNREAD, Correction, open_source
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
-from producers.reading.row.row import Origin, Row
+from producers.reading.row.row import CorrectedLine, Row
 from producers.reading.source import READER_VERSION, Source
 
 __all__ = [
     "READER_VERSION",
     "UNREAD",
+    "CorrectedLine",
     "Correction",
     "Options",
-    "Origin",
     "RefusedError",
     "Row",
     "Source",

@@ -20,7 +20,7 @@ from producers.reading.header import header_line
 from producers.reading.header.columns import OURS, Header
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
-from producers.reading.row.row import Origin, Row, filled, rows_of
+from producers.reading.row.row import CorrectedLine, Row, filled, rows_of
 from producers.reading.source import Source
 from producers.reading.table import CHUNK, Block, Part
 from schemas.faults import Fault
@@ -55,38 +55,42 @@ class Correction(Source):
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
             if at:
-                stripped, origins = self._stripped(block, at)
+                stripped, corrected = self._stripped(block, at)
                 rows = rows_of(self.import_type, self.columns, stripped, at, self.luhn)
                 for row in rows:
-                    row.origin = origins.get(row.line)
+                    row.corrects = corrected.get(row.line)
                 yield rows
 
-    def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, Origin]]:
-        """The block with the original columns alone, and origins by line."""
+    def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, CorrectedLine]]:
+        """The block with the original columns alone, and which rejected line each line corrects."""
         rows = list(block.rows)
         broken = dict(block.broken)
-        origins: dict[int, Origin] = {}
+        corrected: dict[int, CorrectedLine] = {}
         for i in at:
             cells = block.rows[i]
             if i not in broken and len(cells) < len(self.places) + len(self.kept):
                 broken[i] = _SHORT
             if i in broken:
                 continue
-            fault = self._trace(cells, block.lines[i], origins)
+            fault = self._trace(cells, block.lines[i], corrected)
             if fault is not None:
                 broken[i] = fault
             rows[i] = [self.undo(cells[column]) for column in self.kept] + self._beyond(cells)
         place = {column: number for number, column in enumerate(self.kept)}
         numeric = {place[c]: found for c, found in block.numeric.items() if c in place}
-        return replace(block, rows=rows, broken=broken, numeric=numeric), origins
+        return replace(block, rows=rows, broken=broken, numeric=numeric), corrected
 
-    def _trace(self, cells: list[str], line: int, origins: dict[int, Origin]) -> Fault | None:
+    def _trace(
+        self, cells: list[str], line: int, corrected: dict[int, CorrectedLine]
+    ) -> Fault | None:
         line_number = self._cell(cells, "_line")
         if not line_number or self._cell(cells, "_code") == UNREAD:
             return None
         if not (line_number.isascii() and line_number.isdigit() and 0 < int(line_number) < 2**31):
             return _NO_LINE
-        origins[line] = Origin(self.corrects, int(line_number), self._cell(cells, "_sheet") or None)
+        corrected[line] = CorrectedLine(
+            self.corrects, int(line_number), self._cell(cells, "_sheet") or None
+        )
         return None
 
     def _cell(self, cells: list[str], name: str) -> str:

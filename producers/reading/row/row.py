@@ -15,8 +15,8 @@ from schemas.values.naf import CODE, category_of
 from schemas.values.public_headers import UNDISCLOSED
 
 
-class Origin(NamedTuple):
-    """The rejected line that a row is a correction or a retry of. `id` is its import, a UUID."""
+class CorrectedLine(NamedTuple):
+    """The rejected line that a row corrects or retries. `id` is its import, a UUID."""
 
     id: str
     line: int
@@ -39,7 +39,7 @@ class Row:
     key: str | None
     faults: list[Fault]
     warnings: list[str]
-    origin: Origin | None = None
+    corrects: CorrectedLine | None = None
 
 
 def filled(rows: Sequence[Sequence[str]]) -> list[int]:

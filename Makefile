@@ -54,7 +54,7 @@ check: $(VENV)/ready ## formatting, lint, types, import contracts, documentation
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/unit/test_documents_made.py tests/unit/test_documents_true.py
 
-fmt: $(VENV)/ready ## format, and mend what lint can mend
+fmt: $(VENV)/ready ## format, and fix what lint can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

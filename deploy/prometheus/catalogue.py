@@ -23,7 +23,7 @@ has `_bucket`, `_sum` and `_count`. Workers serve `/metrics` at `FOX_METRICS_ADD
 `FOX_METRICS_PORT`, the gateway at its own address; both have Python's and the process' own metrics \
 beside these (`process_cpu_seconds_total`, `process_resident_memory_bytes`).
 
-Where several workers tell of the same, [deploy/prometheus/rules/recording.yml](../deploy/prometheus/rules/recording.yml) \
+If several workers report the same, [deploy/prometheus/rules/recording.yml](../deploy/prometheus/rules/recording.yml) \
 adds up or takes the highest; alerts and what to do: [runbooks.md](runbooks.md).
 """
 

@@ -133,7 +133,7 @@ def rejects() -> Iterator[dict[str, Any]]:
             ended.add(message.partition())
             continue
         headers = dict(message.headers() or [])  # of two of one name the last counts
-        # Lines of files are keyed by their import, and so are markers of settled ones.
+        # Lines of files are keyed by their import, and so are markers of resolved ones.
         if message.key() != TOPIC.encode() or headers.get("sender") != SENDER.encode():
             continue
         reject_id = headers["ingest.reject_id"]

@@ -217,7 +217,7 @@ def _check_attempts(rejects: Iterable[StoredReject], *, force: bool) -> None:
     for reject in rejects:
         if reject.attempt >= MOST_ATTEMPTS and not force:
             raise RefusedReplayError(
-                f"{reject.id} was rejected {reject.attempt} times: mend what sends it, or --force"
+                f"{reject.id} was rejected {reject.attempt} times: fix what sends it, or --force"
             )
 
 

@@ -38,7 +38,7 @@ SELECT id::text, started_at, ended_at AS finished_at, outcome, counts, message A
 FROM ingest.job_runs WHERE job = 'enrich-nightly' ORDER BY started_at DESC LIMIT 5
 
 -- name: failed
--- The dead letters: what no retry will mend.
+-- The dead letters: what no retry will fix.
 SELECT e.id::text, e.kind, e.entity_id::text, e.import_id::text, e.code, e.message, e.finished_at
 FROM ingest.enrichment e
 WHERE e.state = 'failed'

@@ -141,7 +141,7 @@ class ServerSettings(FoxSettings):
         str,
         Field(
             description="Folder that keeps the registry's answers, for when it cannot be reached: "
-            "only a schema that is new waits then. Empty: none is kept; so it is where the folder "
+            "only a schema that is new waits then. Empty: none is kept; so it is if the folder "
             "cannot be written."
         ),
     ] = "~/.cache/foxstream/schemas"

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.jobs [COMPANIES]
 
-732 sub-categories whose names, slugs and descriptions all have to be mended, then mended ones; then
+732 sub-categories whose names, slugs and descriptions all have to be repaired, then repaired ones; then
 100,000 companies whose city was missing and is there, then all of them resolved. Time is of the job,
 with its connection, lease and record, as `foxstream-worker job` runs it; the program's start comes on
 top. Writes results/jobs.json.
@@ -29,8 +29,8 @@ def main(companies: int) -> None:
         settings = Settings(database_url=database)  # type: ignore[arg-type]
         with psycopg.connect(database) as connection:
             sub_categories(connection)
-        results = [timed(settings, "repair-sous-categories", "all to be mended")]
-        results.append(timed(settings, "repair-sous-categories", "nothing to be mended"))
+        results = [timed(settings, "repair-sous-categories", "all to be repaired")]
+        results.append(timed(settings, "repair-sous-categories", "nothing to be repaired"))
         with psycopg.connect(database) as connection:
             unresolved(connection, companies)
         results.append(timed(settings, "resolve-pages", f"{companies:,} pages to be made"))

@@ -147,7 +147,7 @@ def test_a_column_is_mapped_by_hand(user: Page, tmp_path: Path) -> None:
 
 
 def test_a_required_column_is_mapped_by_hand(user: Page, tmp_path: Path) -> None:
-    """A file that is refused for its header shows what it has, so that the menus can mend it."""
+    """A file that is refused for its header shows what it has, so that the menus can fix it."""
     path = written(tmp_path, "b.csv", b"immatriculation;client\n610600000;Un\n610600001;Deux\n")
     user.goto("/envoyer")
     user.get_by_label("Choisissez un fichier").set_input_files(path)

@@ -67,7 +67,7 @@ async def test_a_used_up_quota_opens_the_breaker_at_once(
 
 
 def test_a_refused_key_halts_the_stage(shop: Site, model: ScriptedOpenAI) -> None:
-    """Nothing is lost and nothing is tried until somebody mends it and starts a worker."""
+    """Nothing is lost and nothing is tried until somebody fixes it and starts a worker."""
     configure(shop, concurrency=1)
     model.script = lambda _: Reply(
         401, error={"code": "invalid_api_key", "message": "Bad sk-live-1"}

@@ -94,7 +94,7 @@ def check_errors(client: httpx.Client, location: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_ends_as_error(served: Served) -> None:
-    """The import that was promised says why; the mended file is a new one, and so is the same file again."""
+    """The import that was promised says why; the repaired file is a new one, and so is the same file again."""
     first = served.upload("a.csv", b"foo;bar\n1;2\n").json()["id"]
     state = served.ended(first)
 

@@ -204,7 +204,7 @@ def test_command_that_is_refused(elsewhere: Site, registry: Registry) -> None:
 
 
 def test_command_without_a_registry(elsewhere: Site) -> None:
-    """`schemas register` ends with 5 where the registry cannot be reached."""
+    """`schemas register` ends with 5 if the registry cannot be reached."""
     elsewhere.settings = {"FOX_SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{free_port()}"}
 
     done = elsewhere.foxstream_worker("schemas", "register")

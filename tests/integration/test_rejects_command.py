@@ -34,7 +34,7 @@ def next_reject(site: Site, seen: set[str]) -> dict[str, Any]:
     return found
 
 
-def test_a_reject_is_sent_again_once_what_refused_it_is_mended(
+def test_a_reject_is_sent_again_once_what_refused_it_is_fixed(
     site: Site, upstream: Upstream
 ) -> None:
     """Byte for byte; it leaves the list, and what refuses it again is a reject that knows of it."""

@@ -307,16 +307,16 @@ def test_lines_that_cannot_be_split_are_not_guessed(site: Site, tmp_path: Path) 
     assert [row["_code"] for row in again] == ["missing-cell", "extra-cell", "unbalanced-quote"]
 
     text = report.read_text(encoding="utf-8-sig")
-    mended = text.replace("600000002,Deux,75001,x", "600000002,Deux,75001,").replace(
+    fixed = text.replace("600000002,Deux,75001,x", "600000002,Deux,75001,").replace(
         "600000001,Un,", "600000001,Un,75002"
     )
-    report.write_text(mended, encoding="utf-8")
+    report.write_text(fixed, encoding="utf-8")
     state = imported(site, report).json()
     assert (counts(state), state["settles"]) == ({"inserted": 2, "rejected": 1}, 2)
     balanced(site)
 
 
-def test_a_worker_that_dies_while_rejects_are_settled(site: Site, tmp_path: Path) -> None:
+def test_a_worker_that_dies_while_rejects_are_resolved(site: Site, tmp_path: Path) -> None:
     """Killed before and after the commit, its successor settles and tells the rest, each once."""
     site.settings = {"FOX_BATCH_ROWS": "1"}
     worker = site.worker()

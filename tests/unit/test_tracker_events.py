@@ -27,7 +27,7 @@ def event(name: str, body: dict[str, Any], **changed: Any) -> dict[str, Any]:
     }
 
 
-def test_texts_that_postgresql_cannot_store_are_mended() -> None:
+def test_texts_that_postgresql_cannot_store_are_repaired() -> None:
     """A NUL anywhere in an event shows as ␀ and keeps no import from being followed."""
     _, body = _checked(event("Submitted", SUBMITTED))["event"]
 

@@ -1,5 +1,5 @@
 -- name: begin
--- A worker that starts clears what halted the last one: the next call shows whether it is mended.
+-- A worker that starts clears what halted the last one: the next call shows whether it is fixed.
 INSERT INTO ingest.ai_models (model) VALUES (%(model)s)
 ON CONFLICT (model) DO UPDATE SET halted = NULL
 

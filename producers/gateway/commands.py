@@ -50,9 +50,11 @@ def run() -> None:
         _configure_sentry()
         application = create_app(settings(), limits)
         from producers.gateway.processes.server_process import serve
+        from producers.gateway.processes.spool_publisher import configure_retries
         from schemas.runtime import logs
 
         logs.configure()
+        configure_retries()
         serve(uvicorn.Server(_configuration(application, limits)), application)
 
 

@@ -1,6 +1,7 @@
 """Files of the spool that are published: only what was uploaded, and once."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
@@ -8,14 +9,18 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+from structlog.testing import capture_logs
 
-from producers.gateway.processes import tasks
+from producers.gateway.processes import spool_publisher, tasks
+from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
 from producers.imports.order import Order, Reading
 from producers.imports.start import begin
 from producers.kafka.import_state import new_state
 from producers.reading import RefusedError
-from producers.settings import Settings
+from producers.settings import Settings, gateway_settings
 from schemas.records import ImportState
 
 CONTENT = b"siren;nom\n732829320;A\n552100554;B\n"
@@ -125,3 +130,28 @@ def test_an_import_that_has_ended_is_not_refused(
 
     assert publish(SPOOLED) == "published"
     assert (kafka.refused, kafka.read) == ([], [])
+
+
+@pytest.fixture
+def gateway_retries() -> Iterator[None]:
+    """Retries as in the process of a gateway, without the pauses."""
+    spool_publisher.configure_retries()
+    with stamina.set_testing(True, attempts=2):
+        yield
+    set_on_retry_hooks(None)
+
+
+@pytest.mark.usefixtures("gateway_retries")
+def test_a_failed_attempt_is_logged_once(tmp_path: Path) -> None:
+    """With the id of its import, which is what an operator looks for."""
+
+    class Away(Publishing):
+        async def _once(self, spooled: SpooledFile) -> str:
+            raise tasks.AwayError("away")
+
+    publishing = Away(Spool(tmp_path), Settings(), gateway_settings())
+    with capture_logs() as logs:
+        assert asyncio.run(publishing._tries(SPOOLED)) == "away"
+
+    told = [(line["event"], line.get("import_id"), line.get("error")) for line in logs]
+    assert told == [("published later", IMPORT_ID, "away")] * 2

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import stamina
 import structlog
+from stamina.instrumentation import PrometheusOnRetryHook, set_on_retry_hooks
 
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError, Children
@@ -192,6 +193,11 @@ _FAILED = (
     "Le fichier n'a pas pu être lu, plusieurs essais ont échoué : prévenez l'exploitation, qui "
     "trouvera pourquoi dans le journal de la passerelle."
 )
+
+
+def configure_retries() -> None:
+    """Keeps stamina from logging each retry of this process as well, without the import's id."""
+    set_on_retry_hooks([PrometheusOnRetryHook])
 
 
 def _log_outcome(spooled: SpooledFile, outcome: str) -> None:

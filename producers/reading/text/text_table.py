@@ -32,7 +32,7 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
     records = list(delimited_lines.records(sample, delimiter))
     if not records:
         raise refusal("empty-file")
-    at, columns = header_line.locate(
+    at, header = header_line.locate(
         [record.cells for record in records], import_type, options.columns
     )
 
@@ -44,7 +44,7 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
         name=content.name,
         format="csv",
         header_line=records[at].line,
-        columns=columns,
+        columns=header,
         blocks=blocks,
         encoding=encoding,
         encoding_hint=hint,

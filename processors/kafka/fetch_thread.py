@@ -22,7 +22,8 @@ FETCH_BYTES = 1 << 20
 def _bounded(result: Any, max_records: int | None = None) -> list[ConsumerRecord]:
     """In the place of FetchResult.getall: no more once the records have FETCH_BYTES.
 
-    aiokafka decompresses a batch when its first record is taken; the others stay for the next call.
+    aiokafka decompresses one of Kafka's record batches when the first record of it is taken; the
+    records that are not taken stay for the next call.
     """
     if not result.check_assignment(result._topic_partition) or not result.has_more():
         return []

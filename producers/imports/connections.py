@@ -20,7 +20,7 @@ from schemas.topics import Topic
 
 
 class Connections:
-    """The connections that imports need, opened as early as possible and used as late."""
+    """The connections that imports need, opened as early as possible and used as late as possible."""
 
     def __init__(self, settings: Settings, *, tick: Callable[[], None] = lambda: None) -> None:
         self._settings = settings

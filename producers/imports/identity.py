@@ -19,7 +19,7 @@ _FORCED_AT_MOST = 100
 def import_ids(source: Source, policy: str) -> list[str]:
     """The ids that an import of this file can have: the first, and those of forced repeats.
 
-    They follow from what the options come to, not from how they are given: a file that is read
+    They depend on what the options amount to, not on how they are given: a file that is read
     the same way is the same import.
     """
     mapping = sorted(source.mapping.items())
@@ -57,9 +57,9 @@ def earlier(states: dict[str, ImportState], ids: list[str]) -> ImportState | Non
 def known_import(
     states: dict[str, ImportState], ids: list[str], source: Source, policy: str
 ) -> ImportState | None:
-    """The latest import of this file in this way: of `ids`, or uploaded to a gateway.
+    """The latest import that reads this file in the same way: one of `ids`, or an upload to a gateway.
 
-    There, a file that failed as a whole may come again.
+    An upload that failed as a whole does not count: its file may be sent again.
     """
     requested = {**reading_options(source), "policy": policy}
     found = [
@@ -77,6 +77,7 @@ def known_import(
 
 
 def parent_of(source: Source) -> str | None:
+    """The import that the file corrects; None if the file is no correction."""
     return source.corrects if isinstance(source, Correction) else None
 
 

@@ -9,7 +9,7 @@ The order is the guarantee (docs/guarantees.md):
 A run that dies anywhere is repeated as a whole under the same id: workers drop the
 rows that already have an outcome. A cancel ends step 4 early.
 
-A report of rejected lines that comes back is imported as a child of the import that it is of.
+An error report that is sent back is imported as a child of the import that it reports on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 
 
 def read_file(order: Order, connections: Connections, watch: Callable[[Reading], None]) -> Reading:
-    """Publishes a file, or finds that this is done already.
+    """Publishes a file, or finds that it is published already.
 
     `watch` is called when the import is known, and after every 1,000 rows at most. Raises
     RefusedError, with nothing published; OSError, ClusterError and RegistryUnavailableError, after

@@ -45,7 +45,8 @@ def begin(
                 "already-imported", f"Ce fichier a déjà été importé {number} fois avec --force."
             )
         return Reading({**submission, "id": ids[number]})
-    if known["total_rows"] is not None or known["id"] not in ids:  # a gateway reads its own
+    # Its file is read already, or the gateway that accepted it reads it.
+    if known["total_rows"] is not None or known["id"] not in ids:
         return Reading(known, known["total_rows"] or 0, finished=True, resumed=True)
     if known["waiting_for"] == "cancel":
         raise RefusedError(
@@ -66,6 +67,10 @@ def begin(
 
 
 def check_parent(parent: ImportState | None, corrects: str, import_type: ImportType) -> None:
+    """Raises RefusedError unless `parent` is an import of this type that has ended.
+
+    `corrects` is its id, as a correction names it.
+    """
     if parent is None:
         raise RefusedError(
             "unknown-import",
@@ -88,6 +93,7 @@ def check_parent(parent: ImportState | None, corrects: str, import_type: ImportT
 def submission_of(
     order: Order, source: Source, options: dict[str, str], parent: str | None
 ) -> ImportState:
+    """The state of an import that is about to be submitted, still without its id."""
     return new_state(
         parent=parent,
         import_type=order.import_type.name,

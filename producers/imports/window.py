@@ -27,8 +27,8 @@ _LOG_SECONDS = 1.0
 class Window:
     """The window of one import. It follows what the writers publish and, behind it, the import log.
 
-    `follows`: the progress log is started. A file that is published in a moment does not need
-    a window, and there is not time to cancel or pause it.
+    `follows`: whether the progress log is followed. A file that is published in a moment needs no
+    window, and leaves no time to cancel or pause it.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Window:
         self._progress.__exit__()
 
     def full(self, published: int) -> Iterator[None]:
-        """Yields ten times a second while more than WINDOW_ROWS of so many rows are not written.
+        """Yields ten times a second while more than WINDOW_ROWS of the published rows are not written.
 
-        So it does while the import is paused, and never when it is cancelled. After a crash an
+        It also yields while the import is paused, and never once it is cancelled. After a crash an
         import is published from its beginning: rows that were written before count as written, so
-        they pass at once.
+        they are published without a wait.
         """
         if not self._follows:
             return

@@ -1,9 +1,9 @@
-"""Messages to Kafka, in order and without a gap.
+"""Sends records to Kafka, in order and without a gap.
 
-Within a partition a message is never given up before a later one: what a reader of the topic has
+Within a partition no record is delivered after one that was given up: what a reader of the topic has
 seen of an import is always its beginning. The producer is idempotent, so its own retries add
-nothing; messages do not expire, so an unreachable Kafka is waited for; and the first refusal ends
-the publisher for good.
+nothing; records do not expire, so the publisher waits for an unreachable Kafka; and the first failure
+ends the publisher for good.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ _TICK_SECONDS = 0.1
 class Publisher:
     """`tick` is called about ten times a second while the publisher waits for Kafka.
 
-    `headers` are those of the messages published from now on.
+    `headers` are those of the records published from now on.
     """
 
     def __init__(self, settings: Settings, *, tick: Callable[[], None] = lambda: None) -> None:

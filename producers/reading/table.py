@@ -32,8 +32,8 @@ class Block:
 class Part:
     """`name` is None for a text file by itself. `blocks` reads it anew at each call.
 
-    The delimiter's confidence is 0 to 1. The counts of what is hidden and merged are those that
-    the file states; both are read.
+    The delimiter's confidence is 0 to 1. The counts of hidden rows, hidden columns and merged cells
+    are those that the file states; such cells are read like all others.
     """
 
     name: str | None

@@ -55,14 +55,14 @@ class TooManyRowsError(RefusedError):
 
 
 class Limit(NamedTuple):
-    """`soft_seconds` of reading and publishing; waiting for the workers does not count."""
+    """At most `soft_seconds` of reading and publishing; waiting for the workers does not count."""
 
     soft_seconds: float
     clock: Callable[[], float] = monotonic
 
 
 def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, limit: Limit) -> str:
-    """Publishes an upload; answers published, refused, or held if another process does it.
+    """Publishes an upload; returns published, refused, or held if another process publishes it.
 
     Raises AwayError, after which it is to be tried again.
     """
@@ -99,7 +99,7 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
 def give_up(
     notify: Notify, settings: Settings, folder: Path, import_id: str, code: str, message: str
 ) -> str:
-    """Ends an upload that cannot be published; answers as `publish`, and raises as it."""
+    """Ends an upload that cannot be published; returns and raises what `publish` does."""
     spool = Spool(folder)
     with spool.lease(import_id) as mine:
         spooled = spool.find(import_id) if mine and spool.is_pending(import_id) else None

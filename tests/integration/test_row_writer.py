@@ -50,7 +50,7 @@ APPENDED = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
 TOPIC = "fox.rows.any"
 TABLES = (
     "enterprise_entreprise, location_ville, category_categorie, subcategory_souscategorie, "
-    "ingest.positions, ingest.progress, ingest.rejects, ingest.parked"
+    "ingest.positions, ingest.progress, ingest.rejects, ingest.parked, ingest.sirene"
 )
 
 Columns = dict[str, Any]
@@ -997,7 +997,8 @@ class Model:
         if row.get("nom") is None:
             return "rejected"
         key = record.key.decode()
-        given = {name: row.get(name) for name in partition.import_type.field}
+        fields = partition.import_type.fields
+        given = {each.name: row.get(each.name) for each in fields if not each.register}
         observed = row.get("observed_at")
         moment = record.timestamp if observed is None else round(observed.timestamp() * 1000)
         if key in self.rows and moment < self.observed[key]:

@@ -20,6 +20,7 @@ ZEROS_RESTORED = "zeros-restored"
 DERIVED = "siren-from-siret"
 UNKNOWN_NAF = "unknown-naf"
 KNOWN_ONLY = "known-company-only"
+OTHER_NOMENCLATURE = "other-nomenclature"
 
 _SIRET = re.compile(r"[0-9]{14}")
 _SIREN_DIGITS = 9

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
-from producers.reading.row.normalisation import Column, normalise
+from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, normalise
 from producers.reading.table import Block
 from schemas.faults import Fault
 from schemas.import_types import ImportType
@@ -129,8 +129,6 @@ def _miscounted(found: int, expected: int) -> Fault:
         "contient le séparateur.",
     )
 
-
-OTHER_NOMENCLATURE = "other-nomenclature"
 
 _NOMENCLATURES = frozenset({"", "NAFREV2", "NAF2025", "NAF25"})
 

@@ -172,14 +172,62 @@ def load_reference(
         Path | None,
         typer.Argument(help="CSV with naf_code, libelle, sous_categorie. None: the shipped one."),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV of NAF 2025: naf_code, libelle. None: the shipped one."),
+    ] = None,
+    correspondence: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with code_rev2, code_2025, certain (oui, non). None: the shipped one."
+        ),
+    ] = None,
 ) -> None:
-    """Load the NAF nomenclature and the sub-category that each activity is."""
-    from processors.operator import naf_reference
+    """Load NAF rev. 2 and NAF 2025, and the sub-category that each activity is."""
+    from processors.operator import naf_files, naf_reference
 
     with operator_settings() as settings, settings.registry() as registry:
-        activities = naf_reference.read(file or naf_reference.shipped())
-        removed = naf_reference.publish(settings, registry, activities)
-    typer.echo(f"{len(activities)} activities loaded, {removed} removed")
+        activities = naf_files.read(file or naf_files.shipped())
+        naf2025 = naf_files.read_naf2025(labels, correspondence)
+        loaded = naf_reference.publish(settings, registry, activities, naf2025)
+    typer.echo(f"{loaded.activities} activities loaded, {loaded.removed} removed")
+    _tell_undecided(loaded.undecided)
+
+
+@reference_app.command("worksheet")
+def write_worksheet(
+    output: Annotated[Path | None, typer.Option(help="A new file. None: standard output.")] = None,
+) -> None:
+    """List the codes of NAF 2025 without a sub-category, for a person who chooses one for each."""
+    from processors.operator import naf_worksheet
+
+    with operator_settings() as settings:
+        document = naf_worksheet.document(settings)
+        if output is None:
+            typer.echo(document, nl=False)
+        else:
+            naf_worksheet.save(output, document)
+
+
+@reference_app.command("decide")
+def decide_reference(
+    file: Annotated[Path, typer.Argument(help="A worksheet with an x in the column choix.")],
+) -> None:
+    """Give codes of NAF 2025 the sub-categories that a person chose in a worksheet."""
+    from processors.operator import naf_decisions, naf_worksheet
+
+    with operator_settings() as settings, settings.registry() as registry:
+        chosen = naf_worksheet.choices(file)
+        undecided = naf_decisions.publish(settings, registry, chosen)
+    typer.echo(f"{len(chosen)} sub-categories decided")
+    _tell_undecided(undecided)
+
+
+def _tell_undecided(count: int) -> None:
+    if count:
+        typer.echo(
+            f"{count} of NAF 2025 without a sub-category: foxstream-worker reference worksheet"
+        )
 
 
 @app.command()

@@ -13,11 +13,14 @@ from pydantic import SecretStr
 
 from processors.database.pool import open_pool
 from processors.database.queries import load
-from processors.operator.naf_reference import publish, read, shipped
+from processors.operator.naf_files import read, shipped
+from processors.operator.naf_reference import publish
 from processors.rows.derived.public_pages import resolve_all, resolve_some
 from processors.rows.merge.merge import INDEXES_ONLY
 from processors.settings import Settings
+from schemas.codec.framing import Decoder
 from schemas.runtime.registry import Registry
+from schemas.topics import REFERENCE_NAF
 from tests.fix_stack import AS_DJANGO, Site, eventually
 
 CITIES = (
@@ -158,7 +161,7 @@ def test_b53_a_mapping_is_data_and_reaches_running_workers(reference: Site, tmp_
     edited.write_text("\n".join(line for line in lines if not line.startswith("62.01Z")), "utf-8")
 
     loaded = site.foxstream_worker("reference", "load", edited)
-    assert loaded.stdout == "731 activities loaded, 1 removed\n"
+    assert loaded.stdout.startswith("1478 activities loaded, 1 removed\n")
     companies(site, tmp_path, "100000001;35000;Rennes")
     assert (pages(site), unresolved(site)) == (set(), {"100000001": "naf"})
 
@@ -178,10 +181,13 @@ def test_two_references_at_once_end_with_one_file(reference: Site, tmp_path: Pat
         with ThreadPoolExecutor() as later:
             loading = later.submit(site.foxstream_worker, "reference", "load", edited)
             eventually(lambda: site.query(_WAITS) == [(1,)])
-            assert site.query("SELECT count(*) FROM ingest.naf") == [(732,)]
+            assert site.query("SELECT count(*) FROM ingest.naf") == [(732 + 747,)]
             earlier.rollback()
             assert loading.result().code == 0
-    assert site.query("SELECT code, sous_categorie FROM ingest.naf") == [("62.01Z", "autre")]
+    assert site.query(
+        "SELECT code, sous_categorie FROM ingest.naf WHERE right(code, 1) BETWEEN 'A' AND 'F'"
+        " OR code LIKE '%%Z'"
+    ) == [("62.01Z", "autre")]
 
 
 _WAITS = """
@@ -224,6 +230,7 @@ def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_pa
         ("62.01Z,,developpement-web", "no label"),
         ("62.01Z,Programmation,Développement web", "no slug"),
         ("62.01Z,Programmation", "2 cells"),
+        ("62.01M,Programmation,developpement-web", "no NAF code"),
         ("62.02A,Conseil,conseil\n62.02A,Conseil,conseil", "twice"),
     ],
 )
@@ -240,6 +247,77 @@ def test_a_reference_with_a_fault_is_refused(
     assert told in done.stderr
     assert "line 3" in done.stderr or "line 4" in done.stderr
     assert site.query("SELECT count(*) FROM ingest.naf") == [(0,)]
+
+
+def activities(site: Site) -> dict[str, tuple[str, str]]:
+    """Label and trade by code, in the table; the topic holds the same."""
+    found = {
+        code: (label, slug)
+        for code, label, slug in site.query("SELECT code, libelle, sous_categorie FROM ingest.naf")
+    }
+    with Registry(site.stack.environment["FOX_SCHEMA_REGISTRY_URL"]) as registry:
+        decoder = Decoder(str(REFERENCE_NAF.record), registry)
+        held = {}
+        for message in site.messages(REFERENCE_NAF.name):
+            held[message.key().decode()] = message.value() and decoder.decode(message.value())
+    assert found == {
+        code: (value["libelle"], value["sous_categorie"]) for code, value in held.items() if value
+    }
+    return found
+
+
+def test_trades_of_naf_2025_that_a_person_decides(reference: Site, tmp_path: Path) -> None:
+    """The worksheet comes back with choices, which reach companies and outlive a load."""
+    site = reference
+    worker = site.worker()
+    cities(site, tmp_path)
+    trades(site, tmp_path)
+    companies(site, tmp_path, "100000001;35000;Rennes", naf="62.10Y")
+    companies(site, tmp_path, "100000002;35000;Rennes", naf="46.89Y")
+    assert pages(site) == {("100000001", "rennes-35000", True)}
+    assert unresolved(site) == {"100000002": "sous-categorie"}
+    assert dict(site.query("SELECT siren, naf_libelle FROM enterprise_entreprise")) == {
+        "100000001": "Activités de programmation informatique",
+        "100000002": "Autre commerce de gros spécialisé n.c.a.",
+    }
+
+    path = tmp_path / "naf.csv"
+    written = site.foxstream_worker("reference", "worksheet", "--output", path)
+    assert written.code == 0, written.stderr
+    empty = site.foxstream_worker("reference", "decide", path)
+    assert (empty.code, "no x in the column choix" in empty.stderr) == (2, True)
+    text = path.read_text("utf-8-sig")
+    assert text.count("46.89Y;Autre commerce de gros spécialisé n.c.a.;;;;0;") == 1
+    path.write_text(text.replace("n.c.a.;;;;0;", "n.c.a.;developpement-web;;;0;x"), "utf-8")
+    decided = site.foxstream_worker("reference", "decide", path)
+    assert (decided.code, decided.stderr) == (0, "")
+    assert decided.stdout == (
+        "1 sub-categories decided\n"
+        "44 of NAF 2025 without a sub-category: foxstream-worker reference worksheet\n"
+    )
+
+    worker.stop()  # it would be first, now and then
+    assert resolve_now(site)["made"] == 1
+    assert site.foxstream_worker("reference", "load").code == 0
+    found = activities(site)
+    assert len(found) == 732 + 747
+    assert found["46.89Y"] == ("Autre commerce de gros spécialisé n.c.a.", "developpement-web")
+    assert sum(slug == "" for _, slug in found.values()) == 44
+
+
+def test_corrected_files_of_naf_2025(reference: Site, tmp_path: Path) -> None:
+    """Labels and pairs of INSEE's next edition are loaded; what they leave out is removed."""
+    site = reference
+    (tmp_path / "labels.csv").write_text("naf_code,libelle\n62.10Y,Programmer\n", "utf-8")
+    (tmp_path / "pairs.csv").write_text("code_rev2,code_2025,certain\n43.39Z,62.10Y,oui\n", "utf-8")
+
+    done = site.foxstream_worker(
+        *("reference", "load", "--labels", tmp_path / "labels.csv"),
+        *("--correspondence", tmp_path / "pairs.csv"),
+    )
+
+    assert (done.code, done.stdout) == (0, "733 activities loaded, 746 removed\n")
+    assert activities(site)["62.10Y"] == ("Programmer", "artisan-renovation")
 
 
 def test_a_company_that_moves(reference: Site, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_help_loads_the_command_line_alone(program: str) -> None:
             [
                 *("migrate", "trace 552081317", "rejects list", "jobs", "parked", "pages"),
                 *("enrichment report", "enrichment failed", "enrichment retry --all"),
+                "reference worksheet",
             ],
             SERVICES | LOGGING | {"httpx"},
         ),

@@ -37,26 +37,41 @@ HAVING i.total_rows IS DISTINCT FROM sum(p.inserted + p.updated + p.unchanged + 
 ORDER BY i.id
 
 -- name: repair
--- One batch of codes. A sub-category stands for the code that its description or its name ends with
--- names; where several do, none is touched.
+-- One batch of codes. A sub-category stands for the code that begins its description or ends its name.
+-- One that names two codes is not touched; where several name one code, none is. A name that another
+-- has in the category is followed by the code: a third of the labels are in both nomenclatures.
 WITH codes AS (
-    SELECT * FROM unnest(%(codes)s::text[], %(names)s::text[], %(slugs)s::text[], %(descriptions)s::text[])
-        AS given (code, nom, slug, description)
+    SELECT *
+    FROM unnest(%(codes)s::text[], %(names)s::text[], %(slugs)s::text[], %(descriptions)s::text[])
+        WITH ORDINALITY AS given (code, nom, slug, description, number)
 ), named AS MATERIALIZED (
     -- Once for each, not for each pair with a code.
-    SELECT id, substring(description FROM '^NAF ([0-9]{2}\.[0-9]{2}[A-Z]) :') AS code
-    FROM subcategory_souscategorie
-    UNION
-    SELECT id, substring(nom FROM ' \(([0-9]{2}\.[0-9]{2}[A-Z])\)$')
-    FROM subcategory_souscategorie
+    SELECT id, min(code) AS code
+    FROM (
+        SELECT id, substring(description FROM '^NAF ([0-9]{2}\.[0-9]{2}[A-Z]) :') AS code
+        FROM subcategory_souscategorie
+        UNION
+        SELECT id, substring(nom FROM ' \(([0-9]{2}\.[0-9]{2}[A-Z])\)$')
+        FROM subcategory_souscategorie
+    ) names
+    GROUP BY id
+    HAVING count(code) = 1
 ), standing AS (
-    SELECT s.id, s.nom AS old_nom, s.slug AS old_slug, s.description AS old_description, c.*,
-        count(*) OVER (PARTITION BY c.code) AS standing
+    SELECT s.id, s.categorie_id, s.nom AS old_nom, s.slug AS old_slug,
+        s.description AS old_description, c.*, count(*) OVER (PARTITION BY c.code) AS standing
     FROM codes c
     JOIN named n ON n.code = c.code
     JOIN subcategory_souscategorie s ON s.id = n.id
 ), wanted AS MATERIALIZED (
-    SELECT id, nom, description,
+    SELECT id, description,
+        CASE WHEN EXISTS (
+            SELECT FROM subcategory_souscategorie o
+            WHERE o.id <> standing.id AND o.categorie_id = standing.categorie_id
+                AND o.nom = standing.nom
+        ) OR 1 < row_number() OVER (
+            PARTITION BY categorie_id, nom ORDER BY (old_nom = nom) DESC, number
+        )
+        THEN rtrim(left(nom, %(cut)s)) || ' (' || code || ')' ELSE nom END AS nom,
         CASE WHEN old_slug <> '' AND NOT EXISTS (
             SELECT FROM subcategory_souscategorie o WHERE o.slug = old_slug AND o.id <> standing.id
         ) THEN old_slug ELSE slug END AS slug,

@@ -12,7 +12,7 @@ from processors.database.pool import open_pool
 from processors.database.queries import load
 from processors.errors import WorkerError
 from processors.jobs.lease import Connection, Counts, Run
-from processors.operator.naf_files import read, shipped
+from processors.operator.naf_files import read, read_naf2025, shipped
 from processors.rows.derived import public_pages
 from processors.settings import Settings
 from schemas.values.slugs import slugify
@@ -70,12 +70,15 @@ def check_accounts(settings: Settings, run: Run, connection: Connection, batch: 
 def repair_sous_categories(
     settings: Settings, run: Run, connection: Connection, batch: int
 ) -> Counts:
-    """Gives the sub-categories that stand for NAF codes the names, slugs and descriptions they need."""
+    """Gives the sub-categories that stand for NAF codes the names, slugs and descriptions they need.
+
+    The codes are those of both nomenclatures: which of them a site has is its own decision.
+    """
     total = Counter[str]()
-    activities = iter(read(shipped()).items())
-    while some := dict(islice(activities, batch)):
+    rev2 = {code: activity.label for code, activity in read(shipped()).items()}
+    every = iter({**rev2, **read_naf2025().labels}.items())
+    while labels := dict(islice(every, batch)):
         with connection.transaction():
-            labels = {code: activity.label for code, activity in some.items()}
             found = connection.execute(
                 _SQL["repair"],
                 {
@@ -86,6 +89,7 @@ def repair_sous_categories(
                         for code, label in labels.items()
                     ],
                     "descriptions": [f"NAF {code} : {label}" for code, label in labels.items()],
+                    "cut": _CUT,
                 },
             ).fetchone()
             names = ("checked", "repaired", "names", "slugs", "descriptions")

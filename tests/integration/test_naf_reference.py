@@ -7,14 +7,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from processors.database.pool import open_pool
 from processors.errors import ConfigurationError, UnreachableError
+from processors.jobs.job_run import by_hand
 from processors.operator.naf_decisions import decide
 from processors.operator.naf_files import Activity, Naf2025, Pair, read_naf2025
 from processors.operator.naf_reference import replace
 from processors.operator.naf_worksheet import Candidate, candidates, choices, worksheet
 from processors.rows.derived.public_pages import resolve_all
+from processors.settings import Settings
 from tests.fix_stack import AS_DJANGO
 from tests.integration.test_row_writer import database
 
@@ -300,6 +303,42 @@ def _pages(reference: Reference) -> set[tuple[str, str, bool]]:
             " JOIN subcategory_souscategorie s ON s.id = p.sous_categorie_id"
         )
     )
+
+
+def test_sub_categories_of_both_nomenclatures_are_repaired(reference: Reference) -> None:
+    """Of two that want one name, one gets its code too; what names two codes is left as it is."""
+    reference.execute(
+        """
+        INSERT INTO category_categorie (id, created_at, updated_at, nom, slug)
+        VALUES (gen_random_uuid(), now(), now(), 'A', 'a');
+        INSERT INTO subcategory_souscategorie (
+            id, created_at, updated_at, categorie_id, nom, slug, description
+        )
+        SELECT gen_random_uuid(), now(), now(), id, given.nom, given.slug, given.description
+        FROM category_categorie, (VALUES
+            ('01.12Z', 'x-1', 'NAF 01.12Z : Culture du riz'),
+            ('01.12Y', 'x-2', 'NAF 01.12Y : Culture du riz'),
+            ('Culture de la canne à sucre', 'x-3', 'NAF 01.14Y : Culture de la canne à sucre'),
+            ('01.14Z', 'x-4', 'NAF 01.14Z : Culture de la canne à sucre'),
+            ('Du tabac (01.15Z)', 'x-5', 'NAF 01.15Y : Culture du tabac'),
+            ('62.10Y', '', 'NAF 62.10Y : ?')
+        ) AS given (nom, slug, description)
+        """
+    )
+    settings = Settings(database_url=SecretStr(reference.database))
+
+    repaired = by_hand(settings, "repair-sous-categories", 10_000)
+
+    assert repaired == {"checked": 5, "repaired": 4, "names": 4, "slugs": 1, "descriptions": 1}
+    assert dict(reference.query("SELECT slug, nom FROM subcategory_souscategorie")) == {
+        "x-1": "Culture du riz",
+        "x-2": "Culture du riz (01.12Y)",
+        "x-3": "Culture de la canne à sucre",
+        "x-4": "Culture de la canne à sucre (01.14Z)",
+        "x-5": "Du tabac (01.15Z)",
+        "activites-de-programmation-informatique-6210y": "Activités de programmation informatique",
+    }
+    assert by_hand(settings, "repair-sous-categories", 10_000)["repaired"] == 0
 
 
 def test_the_shipped_labels_fit_the_table(reference: Reference) -> None:

@@ -1,7 +1,7 @@
 """The worker's settings, from the environment. The only module of this package that reads it."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from psycopg import Error
@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 
 from schemas.runtime.server_settings import CommonSettings
+from schemas.values.naf import Nomenclature
 
 LEAST_RETENTION_DAYS = 8
 """More than Kafka keeps rows: where they are read again, after a restore, their import is known."""
@@ -43,7 +44,7 @@ class Settings(CommonSettings):
         ),
     ] = 5000
     naf_primary: Annotated[
-        Literal["rev2", "2025"],
+        Nomenclature,
         Field(
             description="The nomenclature of naf_code and naf_libelle on the site: rev2 (NAF rev. 2) or "
             "2025. The code of the other one stands there only if there is no code of this one."

@@ -24,7 +24,7 @@ _NOMENCLATURES: dict[str, Nomenclature] = {
 
 
 def nomenclature(code: str) -> Nomenclature | None:
-    """Told by the last letter; None for a letter that neither nomenclature uses."""
+    """The nomenclature of a code, by its last letter; None for a letter that neither of them uses."""
     return _NOMENCLATURES.get(code[-1:])
 
 

@@ -43,6 +43,7 @@ def facts(**known: object) -> ImportFacts:
         "created_at": NOW - timedelta(seconds=10),
         "total_rows": None,
         "warnings_by_code": {},
+        "skipped_rows": 0,
         "error": None,
         "status": "PENDING",
         "started_at": None,

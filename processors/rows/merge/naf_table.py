@@ -6,11 +6,10 @@ loaded reaches running workers, and rows need no look-up in PostgreSQL.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from schemas.codec.framing import DecodeError, Decoder
-
-Nomenclature = Literal["rev2", "2025"]
+from schemas.values.naf import Nomenclature, nomenclature
 
 
 def in_order(
@@ -32,7 +31,7 @@ def in_order(
 
 
 def _is_2025(code: str | None) -> bool:
-    return code is not None and code.endswith(("Y", "G", "H", "J", "K", "L"))
+    return code is not None and nomenclature(code) == "2025"
 
 
 class Naf:

@@ -106,6 +106,8 @@ def may_be_nameless(columns: Mapping[str, Column]) -> set[int]:
     name of their own."""
     if "etablissement_siege" not in columns:
         return set()
+    if not any(columns["statut_diffusion"]) and set(columns["etablissement_siege"]) <= {None}:
+        return set()
     marks = zip(columns["etablissement_siege"], columns["statut_diffusion"], strict=True)
     return {row for row, (siege, status) in enumerate(marks) if siege is not None or status == "P"}
 

@@ -109,10 +109,8 @@ async def _write(
             merged = await merge(connection, target, origin, stage(validated.rows))
             most_parked = related.children.most_parked if related.children else None
             await parked_rows.park_some(connection, topic_id, target, batch, merged, most_parked)
-            written_keys = Counter(validated.rows.keys) - Counter(row.key for row in merged.parked)
-            released = await _release(
-                connection, related.children, batch.partition, written_keys.keys(), merge
-            )
+            keys = _written_keys(validated.rows, merged)
+            released = await _release(connection, related.children, batch.partition, keys, merge)
             if target.import_type is ENTREPRISE:
                 await make_pages(connection, batch, validated.rows.keys)
             await _follow(connection, target.import_type, validated.rows, with_texts)
@@ -196,6 +194,13 @@ def _postal_codes(rows: Rows) -> Iterator[str]:
     yield from rows.values["code_postal_principal"]
     for codes in rows.values["codes_postaux"]:
         yield from codes or ()
+
+
+def _written_keys(rows: Rows, merged: Merged) -> set[str]:
+    """Keys of rows, without those of which every row is parked."""
+    if not merged.parked:
+        return set(rows.keys)
+    return set(Counter(rows.keys) - Counter(row.key for row in merged.parked))
 
 
 async def _release(

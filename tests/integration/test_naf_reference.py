@@ -255,7 +255,7 @@ def test_a_company_whose_code_is_not_decided(reference: Reference, tmp_path: Pat
     _resolve(reference)
     assert _pages(reference) == {("1", "programmation", True)}
     waiting = reference.query("SELECT reason, naf_code FROM ingest.unresolved_pages")
-    assert waiting == [("sous-categorie", "62.20Y")] * 2
+    assert waiting == [("naf", "62.20Y")] * 2
 
     reference.decide(decision(tmp_path, "62.20Y;conseil;x"))
     _resolve(reference)

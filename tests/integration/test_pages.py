@@ -275,7 +275,7 @@ def test_trades_of_naf_2025_that_a_person_decides(reference: Site, tmp_path: Pat
     companies(site, tmp_path, "100000001;35000;Rennes", naf="62.10Y")
     companies(site, tmp_path, "100000002;35000;Rennes", naf="46.89Y")
     assert pages(site) == {("100000001", "rennes-35000", True)}
-    assert unresolved(site) == {"100000002": "sous-categorie"}
+    assert unresolved(site) == {"100000002": "naf"}
     assert dict(site.query("SELECT siren, naf_libelle FROM enterprise_entreprise")) == {
         "100000001": "Activités de programmation informatique",
         "100000002": "Autre commerce de gros spécialisé n.c.a.",

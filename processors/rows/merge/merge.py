@@ -156,12 +156,15 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     into = sql.SQL("COPY staging ({}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, names))
     )
+    statement = queries["merge"]
+    if target.register_sql and await _is_registered(connection, target, names, staged):
+        statement = load("processors.rows.merge", target.register_sql)["merge"]
     merged = Merged()
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:
             await copy.write(lines)
         del lines  # frees memory while PostgreSQL merges them
-        statement = connection.site.complete(queries["merge"])
+        statement = connection.site.complete(statement)
         for round_ in range(max(staged.rounds) + 1):
             parameters = {"round": round_, "topic": origin.topic, "partition": origin.partition,
                           "released": origin.released}  # fmt: skip
@@ -177,6 +180,20 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
         raise errors.SerializationFailure("not every row has an outcome")
     return merged
 
+
+async def _is_registered(
+    connection: Connection, target: Target, names: Sequence[str], staged: Staged
+) -> bool:
+    """Whether a row is of a register, or its company is known from there."""
+    rows = staged.rows
+    if not _OF_REGISTER.isdisjoint(names) or None in rows.values["nom"]:
+        return True
+    queries = load("processors.rows.merge", str(target.register_sql))
+    cursor = await connection.execute(queries["is_known"], {"sirens": " ".join(rows.keys)})
+    return await cursor.fetchone() == (True,)
+
+
+_OF_REGISTER = {field.name for field in ENTREPRISE.fields if field.register} | {"naf_other"}
 
 _NO_NAME = fault(ENTREPRISE.field["nom"], "missing-value")
 

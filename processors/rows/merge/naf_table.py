@@ -15,13 +15,14 @@ from schemas.values.naf import Nomenclature, nomenclature
 def in_order(
     columns: Mapping[str, Sequence[Any]], primary: Nomenclature = "rev2"
 ) -> tuple[Sequence[str | None], Sequence[str | None]]:
-    """Each company's activity in the nomenclature of the site, and in the other one.
+    """Each company's activity in the nomenclature of the site, and in the other one; neither if the codes
+    are all of the site's and stand in `naf_code`.
 
     No code is in both: the last letter decides, whichever column it stands in.
     """
     codes, codes_2025 = columns["naf_code"], columns["naf_2025"]
     if primary == "rev2" and not any(codes_2025) and not any(map(_is_2025, set(codes))):
-        return codes, codes_2025
+        return codes_2025, codes_2025  # nothing
     rev2 = [None if _is_2025(code) else code for code in codes]
     new = [
         other or (code if _is_2025(code) else None)
@@ -58,10 +59,10 @@ class Naf:
     def activities(self, columns: Mapping[str, Sequence[Any]]) -> Iterable[Sequence[str | None]]:
         """As `in_order`, and the label of each activity if the row has only the code."""
         firsts, others = in_order(columns, self._primary)
-        given = zip(firsts, others, columns["naf_libelle"], strict=True)
+        given = zip(firsts, others, columns["naf_code"], columns["naf_libelle"], strict=True)
         own = [
-            self._own_label(first or other) if label is None else None
-            for first, other, label in given
+            self._own_label(first or other or code) if label is None else None
+            for first, other, code, label in given
         ]
         return firsts, others, own
 

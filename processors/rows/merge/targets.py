@@ -22,12 +22,16 @@ Column = Sequence[Any]
 
 @dataclass(frozen=True)
 class Target:
-    """`derived` names columns of the staging table beyond the fields; `derive` makes them of those."""
+    """`derived` names columns of the staging table beyond the fields; `derive` makes them of those.
+
+    `register_sql` has the statement for rows of a register, which costs more.
+    """
 
     import_type: ImportType
     sql: str
     derived: tuple[str, ...] = ()
     derive: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
+    register_sql: str | None = None
 
     def texts(self, columns: Mapping[str, Column]) -> dict[str, list[str]]:
         """Columns in COPY's text format, without those that have only NULL.
@@ -89,7 +93,13 @@ def _of_postal_code(columns: Mapping[str, Column]) -> Iterable[Column]:
 TARGETS = {
     target.import_type.name: target
     for target in (
-        Target(ENTREPRISE, "entreprise.sql", ("naf_first", "naf_other"), in_order),
+        Target(
+            ENTREPRISE,
+            "entreprise.sql",
+            ("naf_first", "naf_other"),
+            in_order,
+            "entreprise_sirene.sql",
+        ),
         Target(VILLE, "ville.sql", ("own_departement", "own_region"), _of_postal_code),
         Target(CATEGORIE, "categorie.sql"),
         Target(SOUS_CATEGORIE, "sous_categorie.sql"),

@@ -172,11 +172,15 @@ async def release(
     Returns None if no row waits. Rows of an import that was cancelled meanwhile become rejects.
     Raises BatchTooLargeError.
     """
+    place = {"topic": children.topic, "partition": partition}
+    waiting = await connection.execute(_SQL["waiting"], place)
+    if not keys or await waiting.fetchone() == (False,):
+        return None
     async with connection.cursor(row_factory=class_row(ParkedRow)) as cursor:
         await cursor.execute(
             _SQL["take"],
-            {"topic": children.topic, "partition": partition, "keys": list(keys), "most": most},
-        )  # fmt: skip
+            {**place, "keys": list(keys), "most": most},
+        )
         taken = sorted(await cursor.fetchall(), key=attrgetter("offset"))
     if not taken:
         return None

@@ -14,6 +14,12 @@ FROM unnest(
 )
 ON CONFLICT DO NOTHING
 
+-- name: waiting
+-- Most batches release nothing: this costs less than their keys.
+SELECT EXISTS (
+    SELECT FROM ingest.parked WHERE topic = %(topic)s AND partition = %(partition)s
+)
+
 -- name: take
 DELETE FROM ingest.parked
 WHERE (topic_id, partition, "offset") IN (

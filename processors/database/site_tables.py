@@ -65,7 +65,6 @@ TABLES = tuple(DEFAULTS)
 
 INSERTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("processors.rows.merge", "entreprise.sql", ("merge",)),
-    ("processors.rows.merge", "entreprise_sirene.sql", ("merge",)),
     ("processors.rows.merge", "ville.sql", ("merge",)),
     ("processors.rows.merge", "categorie.sql", ("merge",)),
     ("processors.rows.merge", "sous_categorie.sql", ("merge",)),

@@ -56,5 +56,5 @@ def _check(choice: Choice, codes: Set[str], slugs: Set[str]) -> None:
     if choice.slug not in slugs:
         raise choice.line.fault(
             "sous_categorie",
-            f"{choice.slug!r} is no slug of a sub-category, neither of the site nor of the reference",
+            f"{choice.slug!r} is not the slug of a sub-category of the site or of the reference",
         )

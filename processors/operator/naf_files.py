@@ -64,7 +64,7 @@ class Line(NamedTuple):
         code = self.cells[column]
         if not _CODE.fullmatch(code) or nomenclature(code) not in allowed:
             examples = " or ".join(_EXAMPLES[each] for each in allowed)
-            raise self.fault(column, f"{code!r} is no NAF code such as {examples}")
+            raise self.fault(column, f"{code!r} is not a NAF code such as {examples}")
         return code
 
 
@@ -124,7 +124,7 @@ def read(path: Path) -> Mapping[str, Activity]:
         if code in found:
             raise line.fault("naf_code", f"{code} is there twice")
         if not _SLUG.fullmatch(slug) and (slug or nomenclature(code) == "rev2"):
-            raise line.fault("sous_categorie", f"{slug!r} is no slug of a sub-category")
+            raise line.fault("sous_categorie", f"{slug!r} is not the slug of a sub-category")
         found[code] = Activity(_label(line, code), slug)
     if not any(nomenclature(code) == "rev2" for code in found):
         raise ConfigurationError(

@@ -178,10 +178,11 @@ def _is_family(children: ChildType | None) -> bool:
 async def _follow(
     connection: Connection, import_type: ImportType, rows: Rows, with_texts: set[str]
 ) -> None:
-    """Does what written rows lead to: what is no longer disclosed is withdrawn, cities and
-    sub-categories for which pages may wait are noted, texts are requested."""
+    """Withdraws what is no longer disclosed, requests texts, and notes the cities and sub-categories for
+    which pages may wait."""
     if import_type is ENTREPRISE and "P" in rows.values["statut_diffusion"]:
-        await public_pages.withdraw(connection, rows.keys)
+        statuses = zip(rows.keys, rows.values["statut_diffusion"], strict=True)
+        await public_pages.withdraw(connection, [key for key, status in statuses if status == "P"])
     if with_texts:
         await text_requests.note(connection, import_type, with_texts, rows.keys)
     if import_type is VILLE:

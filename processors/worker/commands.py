@@ -191,7 +191,7 @@ def load_reference(
         naf2025 = naf_files.read_naf2025(labels, correspondence)
         loaded = naf_reference.publish(settings, registry, activities, naf2025)
     typer.echo(f"{loaded.activities} activities loaded, {loaded.removed} removed")
-    _tell_undecided(loaded.undecided)
+    _report_undecided(loaded.undecided)
 
 
 @reference_app.command("worksheet")
@@ -220,10 +220,10 @@ def decide_reference(
         chosen = naf_worksheet.choices(file)
         undecided = naf_decisions.publish(settings, registry, chosen)
     typer.echo(f"{len(chosen)} sub-categories decided")
-    _tell_undecided(undecided)
+    _report_undecided(undecided)
 
 
-def _tell_undecided(count: int) -> None:
+def _report_undecided(count: int) -> None:
     if count:
         typer.echo(
             f"{count} of NAF 2025 without a sub-category: foxstream-worker reference worksheet"

@@ -77,7 +77,7 @@ def known_import(
 
 
 def parent_of(source: Source) -> str | None:
-    """The import that the file corrects; None if the file is no correction."""
+    """The import that the file corrects; None if the file is not a correction."""
     return source.corrects if isinstance(source, Correction) else None
 
 

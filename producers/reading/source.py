@@ -23,7 +23,7 @@ from producers.reading.refusals import (
     quoted,
     refusal,
 )
-from producers.reading.row.row import Row, filled, rows_of
+from producers.reading.row.row import Row, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
 from producers.reading.text import text_table
@@ -118,7 +118,7 @@ class Source:
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
             wanted = header_line.activities(self.columns, block.rows, at)
-            wanted = header_line.head_offices(self.columns, block.rows, wanted)
+            wanted = head_offices(self.columns, block.rows, wanted)
             self.skipped_rows += len(at) - len(wanted)
             if wanted:
                 rows = rows_of(self.import_type, self.columns, block, wanted, self.luhn)

@@ -111,4 +111,4 @@ _HEAD = """# Commands
 
 Made of the code by `python -m tests.documents`; do not edit. The texts are those of `--help`: French for `foxstream` and `foxstream-gateway`, whose users import files, English for the others, whose users run servers.
 
-Exit codes of `foxstream` stand in the [import guide](import-guide.md#codes-de-sortie), those of `foxstream-worker` in [operations](operations.md#exit-codes-of-foxstream-worker); `foxstream-local` ends with 5 if a server cannot be started or nothing is running. Settings: [settings.md](settings.md)."""
+Exit codes of `foxstream` are listed in the [import guide](import-guide.md#codes-de-sortie), those of `foxstream-worker` in [operations](operations.md#exit-codes-of-foxstream-worker); `foxstream-local` ends with 5 if a server cannot be started or nothing is running. Settings: [settings.md](settings.md)."""

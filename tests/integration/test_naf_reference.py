@@ -184,18 +184,18 @@ def test_a_decision_is_changed(reference: Reference, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("62.80Y;conseil;x", "line 3, column code_2025: 62.80Y is not loaded"),
-        ("62.90Y;conseils;x", "line 3, column sous_categorie: 'conseils' is no slug"),
+        ("62.90Y;conseils;x", "line 3, column sous_categorie: 'conseils' is not the slug"),
         ("62.90Y;;x", "line 3, column sous_categorie: write the slug"),
     ],
 )
 def test_decisions_of_which_one_is_none(
-    reference: Reference, tmp_path: Path, line: str, told: str
+    reference: Reference, tmp_path: Path, line: str, message: str
 ) -> None:
     """None is stored."""
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         reference.decide(decision(tmp_path, "62.20Y;conseil;x", line))
 
     assert reference.trades["62.20Y"] == ""

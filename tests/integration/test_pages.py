@@ -226,11 +226,11 @@ def test_a_reference_counts_for_companies_that_came_before_it(site: Site, tmp_pa
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("6201Z,Programmation,developpement-web", "no NAF code"),
+        ("6201Z,Programmation,developpement-web", "not a NAF code"),
         ("62.01Z,,developpement-web", "no label"),
-        ("62.01Z,Programmation,Développement web", "no slug"),
+        ("62.01Z,Programmation,Développement web", "not the slug"),
         ("62.01Z,Programmation", "2 cells"),
-        ("62.01M,Programmation,developpement-web", "no NAF code"),
+        ("62.01M,Programmation,developpement-web", "not a NAF code"),
         ("62.02A,Conseil,conseil\n62.02A,Conseil,conseil", "twice"),
     ],
 )

@@ -283,7 +283,7 @@ async def test_a_legal_person_keeps_its_name(log: Partition) -> None:
 
 @pytest.mark.parametrize("word", ["[ND]", "[NON-DIFFUSIBLE]"])
 async def test_words_of_an_upstream_system(log: Partition, word: str) -> None:
-    """They are no texts: no company has such a name or street."""
+    """They are not texts: no company has such a name or street."""
     await put(log, unit(), seat(adresse=word, nom_commercial=word), unit(2, nom=word))
 
     assert await log.stored("siren, nom, adresse, nom_commercial") == [(siren(1), "ACME", "", "")]
@@ -293,7 +293,7 @@ async def test_words_of_an_upstream_system(log: Partition, word: str) -> None:
 
 
 async def test_codes_of_both_nomenclatures(log: Partition) -> None:
-    """The site's column keeps its nomenclature, whichever column of a row the codes stand in."""
+    """The site's column keeps its nomenclature, whichever column of a row holds the codes."""
     await put(
         log, unit(naf_code="62.01Z", naf_2025=None), unit(1, B, naf_code="62.10Y", naf_2025=None)
     )

@@ -44,7 +44,7 @@ def test_the_last_letter_tells_the_nomenclature(code: str, expected: str | None)
 
 
 def test_the_codes_of_both_nomenclatures() -> None:
-    """732 and 747, each told by its letter; those of the files that are loaded."""
+    """732 and 747, each recognised by its last letter; those of the files that are loaded."""
     by_nomenclature = defaultdict(set)
     for code in codes():
         by_nomenclature[nomenclature(code)].add(code)
@@ -168,11 +168,11 @@ def test_a_decision_on_a_code_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "naf_code,libelle\n62.01Z,A\n",
-            "line 2, column naf_code: '62.01Z' is no NAF code such as 62.10Y",
+            "line 2, column naf_code: '62.01Z' is not a NAF code such as 62.10Y",
         ),
         ("naf_code,libelle\n62.10Y,\n", "line 2, column libelle: 62.10Y has no label"),
         (f"naf_code,libelle\n62.10Y,{'a' * 256}\n", "line 2, column libelle: 256 characters"),
@@ -185,48 +185,54 @@ def test_a_decision_on_a_code_that_is_gone() -> None:
         ("naf_code,libelle\n", "has no activity"),
     ],
 )
-def test_labels_with_a_fault(tmp_path: Path, text: str, told: str) -> None:
+def test_labels_with_a_fault(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "labels.csv"
     path.write_text(text, "utf-8")
 
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         read_naf2025(labels=path)
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
-        (["62.10Y,62.10Y,oui"], "line 2, column code_rev2: '62.10Y' is no NAF code such as 62.01Z"),
-        (["62.01Z,62.01Z,oui"], "line 2, column code_2025: '62.01Z' is no NAF code such as 62.10Y"),
+        (
+            ["62.10Y,62.10Y,oui"],
+            "line 2, column code_rev2: '62.10Y' is not a NAF code such as 62.01Z",
+        ),
+        (
+            ["62.01Z,62.01Z,oui"],
+            "line 2, column code_2025: '62.01Z' is not a NAF code such as 62.10Y",
+        ),
         (["62.01Z,62.99Y,oui"], "line 2, column code_2025: 62.99Y has no label"),
         (["62.01Z,62.10Y,"], "line 2, column certain: '' is neither oui nor non"),
         (["62.01Z,62.10Y,oui", "62.01Z,62.10Y,non"], "line 3, column code_2025: .* twice"),
         ([], "has no pair of codes"),
     ],
 )
-def test_a_correspondence_with_a_fault(tmp_path: Path, lines: list[str], told: str) -> None:
+def test_a_correspondence_with_a_fault(tmp_path: Path, lines: list[str], message: str) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("\n".join(["code_rev2,code_2025,certain", *lines]), "utf-8")
 
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         read_naf2025(correspondence=path)
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
-        ("62.01Z,A,", "column sous_categorie: '' is no slug"),
-        ("62.10Y,A,Été", "column sous_categorie: 'Été' is no slug"),
-        ("62.01M,A,a", "column naf_code: '62.01M' is no NAF code such as 62.01Z or 62.10Y"),
+        ("62.01Z,A,", "column sous_categorie: '' is not the slug"),
+        ("62.10Y,A,Été", "column sous_categorie: 'Été' is not the slug"),
+        ("62.01M,A,a", "column naf_code: '62.01M' is not a NAF code such as 62.01Z or 62.10Y"),
         ("62.10Y,A,a", "no activity of NAF rev. 2"),
     ],
 )
-def test_activities_with_a_fault(tmp_path: Path, line: str, told: str) -> None:
+def test_activities_with_a_fault(tmp_path: Path, line: str, message: str) -> None:
     """Of rev. 2 each needs a trade; a file of NAF 2025 alone would remove all of rev. 2."""
     path = tmp_path / "naf.csv"
     path.write_text(f"naf_code,libelle,sous_categorie\n{line}\n", "utf-8")
 
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         read(path)
 
 

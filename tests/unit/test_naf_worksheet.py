@@ -70,23 +70,23 @@ def test_a_worksheet_that_a_spreadsheet_saved(
 
 
 @pytest.mark.parametrize(
-    ("marks", "told"),
+    ("marks", "message"),
     [
         (("x", "x", ""), "line 3, column choix: 10.61H has an x on line 2 too"),
         (("x", "oui", ""), "line 3, column choix: 'oui': write x"),
         (("", "", ""), "no x in the column choix"),
     ],
 )
-def test_choices_that_are_none(tmp_path: Path, marks: tuple[str, ...], told: str) -> None:
+def test_choices_that_are_not_clear(tmp_path: Path, marks: tuple[str, ...], message: str) -> None:
     path = tmp_path / "naf.csv"
     filled_in(path, *marks)
 
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         choices(path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("code_2025;choix\n10.61H;x\n", "line 1: the columns are code_2025, sous_categorie, choix"),
         (
@@ -97,11 +97,11 @@ def test_choices_that_are_none(tmp_path: Path, marks: tuple[str, ...], told: str
         ("", "line 1: the columns are"),
     ],
 )
-def test_a_file_that_is_no_worksheet(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_a_worksheet(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "naf.csv"
     path.write_text(text, "utf-8")
 
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         choices(path)
 
 

@@ -153,5 +153,5 @@ def test_a_failed_attempt_is_logged_once(tmp_path: Path) -> None:
     with capture_logs() as logs:
         assert asyncio.run(publishing._tries(SPOOLED)) == "away"
 
-    told = [(line["event"], line.get("import_id"), line.get("error")) for line in logs]
-    assert told == [("published later", IMPORT_ID, "away")] * 2
+    logged = [(line["event"], line.get("import_id"), line.get("error")) for line in logs]
+    assert logged == [("published later", IMPORT_ID, "away")] * 2

@@ -3,8 +3,8 @@
 They are created in the transaction that writes the companies. A company that cannot be resolved is
 stored as such and never guessed (docs/import-guide.md); it is resolved again when a city, a
 sub-category or the mapping arrives. So is one whose page a trigger or a constraint of the site refuses;
-it is tried again when the company changes, and by the job `resolve-pages`. Resolution waits until every transaction that did not see the
-arrival has ended, so that none is missed whatever their order.
+it is tried again when the company changes, and by the job `resolve-pages`. Resolution waits until
+every transaction that did not see the arrival has ended, so that none is missed whatever their order.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 _SQL = load("processors.rows.derived", "public_pages.sql")
 _MAKE_OF_BATCH = _SQL["of_batch"] + _SQL["make"]
+_IDS_OF_BATCH = _SQL["of_batch"] + _SQL["ids"]
 _MAKE_CHOSEN = _SQL["chosen"] + _SQL["make"]
 
 CHUNK = 1000
@@ -67,7 +68,7 @@ async def of_batch_isolating(connection: Connection, batch: "Batch", sirens: Seq
     """
     if not await _is_resolvable(connection):
         return
-    cursor = await connection.execute(_SQL["ids_of_batch"], _of_batch(batch, sirens))
+    cursor = await connection.execute(_IDS_OF_BATCH, _of_batch(batch, sirens))
     ids = [entreprise_id for (entreprise_id,) in await cursor.fetchall()]
     if (await _make_isolating(connection, ids))[1] < len(ids):
         raise BatchTooLargeError

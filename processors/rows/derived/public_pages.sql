@@ -5,22 +5,15 @@ SELECT EXISTS (SELECT FROM ingest.naf)
 -- name: of_batch
 -- The companies that the current batch inserted or changed.
 WITH companies AS MATERIALIZED (
-    SELECT t.id, coalesce(x.naf_rev2, t.naf_code) AS naf_code, x.naf_2025, t.code_postal,
-        t.ville_nom, t.is_active AND NOT coalesce('P' IN (x.diffusion_unite, x.diffusion_siege)
-            AND coalesce(x.categorie_juridique, '1000') = '1000', false) AS is_active
+    SELECT t.id, t.siren, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
-    LEFT JOIN ingest.sirene x ON x.siren = t.siren
     WHERE t.siren = ANY(string_to_array(%(sirens)s, ' ')) AND t.ingest_partition = %(partition)s
         AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
 )
 
--- name: ids_of_batch
--- The same companies, in the order in which rows are merged.
-SELECT t.id
-FROM enterprise_entreprise t
-WHERE t.siren = ANY(string_to_array(%(sirens)s, ' ')) AND t.ingest_partition = %(partition)s
-    AND t.ingest_offset >= %(start)s AND (%(unchanged)s OR t.ingest_outcome <> '=')
-ORDER BY t.siren
+-- name: ids
+-- After one of the lists of companies, in the order in which rows are merged.
+SELECT id FROM companies ORDER BY siren
 
 -- name: refuse
 INSERT INTO ingest.unresolved_pages AS stored (
@@ -35,11 +28,8 @@ ON CONFLICT (entreprise_id) DO UPDATE
 
 -- name: chosen
 WITH companies AS MATERIALIZED (
-    SELECT t.id, coalesce(x.naf_rev2, t.naf_code) AS naf_code, x.naf_2025, t.code_postal,
-        t.ville_nom, t.is_active AND NOT coalesce('P' IN (x.diffusion_unite, x.diffusion_siege)
-            AND coalesce(x.categorie_juridique, '1000') = '1000', false) AS is_active
+    SELECT t.id, t.siren, t.naf_code, t.code_postal, t.ville_nom, t.is_active
     FROM enterprise_entreprise t
-    LEFT JOIN ingest.sirene x ON x.siren = t.siren
     WHERE t.id = ANY(%(ids)s)
 )
 
@@ -50,10 +40,15 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
 -- name: make
 -- After one of the two lists above. Companies of one place are grouped and separated again: a join of
 -- two such lists would be quadratic here. Never a guess: exactly one matching city, or none.
-, given AS MATERIALIZED (
+, known AS MATERIALIZED (
+    SELECT c.id, c.code_postal, c.ville_nom, coalesce(x.naf_rev2, c.naf_code) AS naf_code,
+        x.naf_2025, c.is_active AND x.masked_person IS NOT TRUE AS is_active
+    FROM companies c
+    LEFT JOIN ingest.sirene x ON x.siren = c.siren
+), given AS MATERIALIZED (
     SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key,
         array_agg(id) AS ids, array_agg(naf_code) AS codes, array_agg(naf_2025) AS codes_2025
-    FROM companies
+    FROM known
     WHERE is_active AND naf_code <> ''
     GROUP BY code_postal, ville_nom
 ), places AS MATERIALIZED (
@@ -137,7 +132,7 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
     WHERE entreprise_id = ANY (ARRAY(
         SELECT id FROM resolved WHERE missing IS NULL
         UNION ALL
-        SELECT id FROM companies WHERE NOT is_active OR naf_code = ''
+        SELECT id FROM known WHERE NOT is_active OR naf_code = ''
     ))
     RETURNING 1
 )
@@ -201,7 +196,7 @@ ORDER BY u.reason, u.code_postal, e.siren
 LIMIT %(limit)s
 
 -- name: partly_disclosed
-SELECT e.id, ingest.is_masked_person(e.siren)
+SELECT e.id, x.masked_person
 FROM enterprise_entreprise e JOIN ingest.sirene x ON x.siren = e.siren
 WHERE e.siren = ANY(%(sirens)s) AND 'P' IN (x.diffusion_unite, x.diffusion_siege)
 ORDER BY e.siren

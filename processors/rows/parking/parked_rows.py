@@ -44,8 +44,8 @@ MOST_RELEASED = 2000
 class ChildType:
     """The type whose rows wait for parent rows: their topic, and how they are validated.
 
-    At most `most_parked` rows of one import wait. A transaction that leaves parked rows to be released sets `more_parked`, and the sweep runs at
-    once.
+    At most `most_parked` rows of one import wait. A transaction that leaves parked rows to be released
+    sets `more_parked`, and the sweep runs at once.
     """
 
     target: Target

@@ -120,7 +120,7 @@ async def begin(connection: Connection, model: str) -> None:
 
 
 async def retire(connection: Connection, model: str) -> None:
-    """Clears the halt and the breaker of a model that is no longer used, so that nobody is alerted about it."""
+    """Clears the halt and the breaker of a model that is no longer used, so that neither raises an alert."""
     await connection.execute(_SQL["retire"], {"model": model})
 
 

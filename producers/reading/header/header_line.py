@@ -148,20 +148,3 @@ def activities(header: Header, rows: Sequence[Sequence[str]], at: Sequence[int])
     if code is None:
         return at
     return [i for i in at if len(rows[i]) <= code or CODE.fullmatch(rows[i][code].strip())]
-
-
-_NO = frozenset({"false", "0", "non", "no", "faux"})
-
-
-def head_offices(header: Header, rows: Sequence[Sequence[str]], at: Sequence[int]) -> Sequence[int]:
-    """Those of the lines at the positions `at` that are no secondary establishment.
-
-    The others say nothing of their company: a branch has an address of its own.
-    """
-    source = header.sources.get("etablissement_siege")
-    if source is None:
-        return at
-    column = source[0][0]
-    return [
-        i for i in at if len(rows[i]) <= column or rows[i][column].strip().casefold() not in _NO
-    ]

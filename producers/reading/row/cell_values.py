@@ -223,7 +223,8 @@ _WORDS = dict.fromkeys(("true", "1", "oui", "yes", "vrai", "x", "a"), True) | di
 _UNREADABLE = object()
 
 
-def _truth(text: str) -> object:
+def truth(text: str) -> object:
+    """True or False as operators and INSEE write it; another object if the text is neither."""
     return _WORDS.get(_DECIMAL_ZERO.sub(r"\1", text).casefold(), _UNREADABLE)
 
 
@@ -315,7 +316,7 @@ CONVERSIONS: dict[Kind, Callable[[Texts, Sequence[int]], Values]] = {
     "phone": _phone,
     "email": _plain,
     "url": _url,
-    "boolean": _memoised(_truth),
+    "boolean": _memoised(truth),
     "integer": _integer,
     "latitude": _degrees,
     "longitude": _degrees,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
+from producers.reading.row.cell_values import truth
 from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, normalise
 from producers.reading.table import Block
 from schemas.faults import Fault
@@ -49,6 +50,18 @@ def filled(rows: Sequence[Sequence[str]]) -> list[int]:
         for at, row in enumerate(rows)
         if row and ((row[0] and not row[0].isspace()) or any(map(str.strip, row)))
     ]
+
+
+def head_offices(header: Header, rows: Sequence[Sequence[str]], at: Sequence[int]) -> Sequence[int]:
+    """Those of the lines at the positions `at` that are not secondary establishments.
+
+    The others say nothing of their company: a branch has an address of its own.
+    """
+    source = header.sources.get("etablissement_siege")
+    if source is None:
+        return at
+    column = source[0][0]
+    return [i for i in at if len(rows[i]) <= column or truth(rows[i][column].strip()) is not False]
 
 
 def rows_of(

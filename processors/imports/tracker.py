@@ -199,12 +199,8 @@ class Tracker:
                     unpublished.append((facts["partition"], state))
         overtaken = []
         for partition, state in unpublished:
-            if not await self._send(state):
+            if not await self._send(partition, state):
                 overtaken.append(UUID(state["id"]))
-            if state["completed_at"] is None:
-                self._last_published[state["id"]] = partition, state
-            else:
-                self._last_published.pop(state["id"], None)
         if overtaken:
             await self._update(overtaken)
 
@@ -227,7 +223,7 @@ class Tracker:
             )
         log.info("imports are forgotten", action="imports_forgotten", imports=len(forgotten))
 
-    async def _send(self, state: ImportState) -> bool:
+    async def _send(self, partition: int, state: ImportState) -> bool:
         """Publishes a state. Returns False if another worker has already published a later one.
 
         The import is assigned to that worker by now, and its state must be the last on the topic: it
@@ -235,6 +231,11 @@ class Tracker:
         """
         self._unconfirmed[state["id"]] = state["version"]
         offset = await self._publish(state["id"].encode(), self._encoder.encode(state))
+        # Before PostgreSQL is asked: if it does not respond, `_publish_waiting` must replace this state.
+        if state["completed_at"] is None:
+            self._last_published[state["id"]] = partition, state
+        else:
+            self._last_published.pop(state["id"], None)
         published = {"id": state["id"], "version": state["version"], "offset": offset}
         async with connected(self._pool) as connection:
             cursor = await connection.execute(_SQL["published"], published)

@@ -110,6 +110,11 @@ def test_b35_an_import_asks_for_its_own_rows_only(running: Site, tmp_path: Path)
     )
     assert shop.query(site_log, one["id"]) == [(True, True)]
 
+    # A busy worker may use its permit too late: that is not a call.
+    shop.execute(
+        "INSERT INTO ingest.ai_calls (model, at, until, state, request_id, prompt_hash, ask, tokens, cost) "
+        "SELECT 'gpt-4o-mini', now(), now(), 'void', id, prompt_hash, 0, 0, 0 FROM ingest.enrichment"
+    )
     [lille] = json.loads(shop.foxstream_worker("trace", "lille-59000", "--json").stdout)
     told = [(t["import_id"], t["state"], t["calls"], float(t["cost"]) > 0) for t in lille["texts"]]
     assert told == [(two["id"], "done", 1, True), (one["id"], "done", 1, True)]

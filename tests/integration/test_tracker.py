@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -21,6 +22,12 @@ from tests.fix_stack import Site, eventually
 
 Gateways = Callable[..., Served]
 IMPORT = UUID("6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e")
+SUBMITTED = f"""
+    INSERT INTO ingest.imports (
+        id, partition, import_type, file_name, file_sha256, generate_ai_content, header, options,
+        created_at
+    ) VALUES ('{IMPORT}', 0, 'VILLE', 'v.csv', '', false, '[]', '{{}}', now())
+    """
 
 
 class Registered:
@@ -32,11 +39,12 @@ class Registered:
 
 @dataclass
 class Log:
-    """The import log, and what happens when a state is sent: nothing, or an error after it."""
+    """The import log, and what happens when a state is sent: nothing, an error after it, or `then`."""
 
     site: Site
     states: list[Record] = field(default_factory=list)
     overtaken: bool = False
+    then: Callable[[], None] = lambda: None
 
     async def publish(self, key: bytes, value: bytes | None) -> int:
         assert key == str(IMPORT).encode()
@@ -51,6 +59,7 @@ class Log:
                 " published_version = version + 1000",
             )
             raise TimeoutError
+        self.then()
         return len(self.states)
 
 
@@ -90,21 +99,50 @@ async def until_sent(log: Log, states: int) -> None:
 async def test_a_state_that_comes_after_a_later_one(site: Site) -> None:
     """A worker that woke up too late to tell PostgreSQL has the later state sent once more."""
     log = Log(site, overtaken=True)
-    execute(
-        site,
-        f"""
-        INSERT INTO ingest.imports (
-            id, partition, import_type, file_name, file_sha256, generate_ai_content, header,
-            options, created_at
-        ) VALUES ('{IMPORT}', 0, 'VILLE', 'v.csv', '', false, '[]', '{{}}', now())
-        """,
-    )
+    execute(site, SUBMITTED)
 
     async with following(site, log):
         await until_sent(log, 2)
 
     assert [state["status"] for state in log.states] == ["PENDING", "ERROR"]
     assert log.states[1]["version"] > log.states[0]["version"]
+
+
+async def test_a_database_that_goes_while_a_state_is_sent(site: Site) -> None:
+    """The state that says so follows the one that was sent, and not only the one before it."""
+    log = Log(site)
+    execute(site, SUBMITTED)
+
+    async with following(site, log):
+        await until_sent(log, 1)
+        log.then = partial(close, site)
+        execute(site, "UPDATE ingest.imports SET paused_at = now()")
+        await until_sent(log, 3)
+        log.then = lambda: None
+        let_in(site, others=True)
+        await until_sent(log, 4)
+
+    versions = [state["version"] for state in log.states]
+    assert [(state["status"], state["waiting_for"]) for state in log.states] == [
+        ("PENDING", None), ("PAUSED", None), ("PAUSED", "database"), ("PAUSED", None)
+    ]  # fmt: skip
+    assert versions == sorted(set(versions))
+
+
+def close(site: Site) -> None:
+    """Ends the connections to the site's database, and takes no new ones."""
+    let_in(site, others=False)
+    server, _, name = site.database_url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+
+
+def let_in(site: Site, *, others: bool) -> None:
+    server, _, name = site.database_url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {others}".encode())
 
 
 def last_state(site: Site) -> tuple[int, Record]:

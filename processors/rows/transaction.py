@@ -59,6 +59,7 @@ async def write(
     Rows are assumed to be valid. If PostgreSQL rejects a batch, it is written again with savepoints,
     which find the rows at fault: two round trips that other batches do not need.
     """
+    await target.ready()
     try:
         return await _write(pool, target, batch, validated, limit, related)
     except psycopg.errors.ForeignKeyViolation:
@@ -147,6 +148,7 @@ async def write_parked(
 
     Like `write`, except that no position moves. If `more_parked` is set, call it again.
     """
+    await children.target.ready()
     most = parked_rows.MOST_RELEASED
     merge: Merge = merge_all
     isolating = _isolating(pool)

@@ -165,6 +165,7 @@ def rows(world: World) -> faust.App:
         TARGETS[ENTREPRISE.name],
         derived=("naf_first", "naf_other", "own_libelle"),
         derive=naf.activities,
+        ready=naf.ready,
     )
     head_offices = ChildType(
         companies,

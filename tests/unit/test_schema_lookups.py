@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord
 from structlog.testing import capture_logs
 
 from processors.kafka.batch import Batch
+from processors.rows.merge.naf_table import Naf
 from processors.rows.writer import Validator
 from processors.worker.schema_watch import SchemaWatch, SubjectEncoder
 from schemas.codec.framing import Decoder, Encoder, RowDecoder, load
@@ -25,20 +26,23 @@ WAIT_SECONDS = 20.0
 
 
 class Hanging:
-    """A registry that answers when it is let go, and counts who waits."""
+    """A registry that answers when it is let go: `record` with its fields the other way round."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: str = "ville_row") -> None:
         self.go = threading.Event()
+        self.newer = reordered(record)
 
     def schema(self, schema_id: int) -> Schema:
-        self.go.wait()
-        return {**load("ville_row"), "fields": list(reversed(load("ville_row")["fields"]))}
+        self.go.wait(2 * WAIT_SECONDS)
+        return self.newer
+
+
+def reordered(record: str) -> Schema:
+    return {**load(record), "fields": list(reversed(load(record)["fields"]))}
 
 
 def batch(schema_id: int) -> Batch:
-    schema = load("ville_row")
-    if schema_id == NEWER:
-        schema = {**schema, "fields": list(reversed(schema["fields"]))}
+    schema = reordered("ville_row") if schema_id == NEWER else load("ville_row")
     one: ConsumerRecord = record(value(schema, CITY, schema_id), b"rennes-35000")
     return Batch("fox.rows.ville", one.partition, 0, 1, [one], object())
 
@@ -59,6 +63,64 @@ def test_a_registry_that_hangs() -> None:
         finally:
             hanging.go.set()
         assert {len(validated.rows) for validated in await asyncio.gather(*waiting)} == {1}
+
+    asyncio.run(scene())
+
+
+class Table:
+    """A Faust app and its one table, which holds what is received."""
+
+    def __init__(self) -> None:
+        self.data: dict[bytes, bytes] = {}
+
+    def GlobalTable(self, *_: object, **__: object) -> "Table":  # noqa: N802 - Faust's name
+        return self
+
+    def topic(self, *_: object, **__: object) -> None:
+        """The changelog: nothing is read from it here."""
+
+
+def test_a_label_that_the_registry_is_asked_for() -> None:
+    """The event loop goes on meanwhile. What is received after `ready` counts from the next one on."""
+    hanging, table = Hanging("naf_reference"), Table()
+    naf = Naf(table, "reference.naf", Decoder("naf_reference", hanging, OURS), "rev2")
+    row: dict[str, list[str | None]] = {
+        "naf_code": ["62.01Z"],
+        "naf_2025": [None],
+        "naf_libelle": [None],
+    }
+
+    def receive(label: str, schema_id: int = OURS) -> None:
+        schema = hanging.newer if schema_id == NEWER else load("naf_reference")
+        stored = {"libelle": label, "sous_categorie": "developpement-web"}
+        table.data[b"62.01Z"] = value(schema, stored, schema_id)
+
+    def labels() -> object:
+        _, __, own = naf.activities(row)
+        return own
+
+    async def scene() -> None:
+        receive("Programmation")
+        await naf.ready()
+        assert labels() == ["Programmation"]
+
+        receive("Programmation informatique", NEWER)
+        ready = asyncio.create_task(naf.ready())
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await asyncio.sleep(0.05)
+            assert (ready.done(), labels()) == (False, ["Programmation"])
+        finally:
+            hanging.go.set()
+        await ready
+        assert labels() == ["Programmation informatique"]
+
+        table.data[b"62.01Z"] = b"not a record"
+        await naf.ready()
+        assert labels() == [None]
+        table.data.clear()
+        await naf.ready()
+        assert labels() == [None]
 
     asyncio.run(scene())
 
@@ -89,8 +151,7 @@ class Restored:
 
 def renumber(registry: Restored) -> None:
     """A restore: id 1 is somebody else's now, and ours is 2."""
-    reordered = {**load("ville_row"), "fields": list(reversed(load("ville_row")["fields"]))}
-    registry.ids = {OURS: reordered, NEWER: load("ville_row")}
+    registry.ids = {OURS: reordered("ville_row"), NEWER: load("ville_row")}
 
 
 def lose(registry: Restored) -> None:

@@ -5,10 +5,10 @@ loaded reaches running workers, and rows need no look-up in PostgreSQL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from schemas.codec.framing import DecodeError, Decoder
+from processors.kafka.schema_lookups import looked_up
+from schemas.codec.framing import DecodeError, Decoder, Record
 from schemas.values.naf import Nomenclature, nomenclature
 
 
@@ -54,7 +54,22 @@ class Naf:
         self._table._changelog_topic_name = lambda: topic
         self._decoder = decoder
         self._primary = primary
-        self._label_in = lru_cache(maxsize=4096)(self._read)
+        self._stored: dict[bytes, bytes] = {}
+        self._labels: dict[bytes, str | None] = {}
+
+    async def ready(self) -> None:
+        """Reads what the table has received, beside the event loop: its schema may be one to ask for.
+
+        Raises RegistryUnavailableError if the registry has to be asked and does not respond.
+        """
+        stored = dict(self._table.data.items())
+        if stored == self._stored:
+            return
+        codes = [code for code, value in stored.items() if self._stored.get(code) != value]
+        read = await looked_up(self._decoder.decode_all, [stored[code] for code in codes])
+        labels = self._labels | dict(zip(codes, map(_label, read), strict=True))
+        self._labels = {code: labels[code] for code in stored}
+        self._stored = stored
 
     def activities(self, columns: Mapping[str, Sequence[Any]]) -> Iterable[Sequence[str | None]]:
         """As `in_order`, and the label of each activity if the row has only the code."""
@@ -67,12 +82,9 @@ class Naf:
         return firsts, others, own
 
     def _own_label(self, code: str | None) -> str | None:
-        stored = code and self._table.data.get(code.encode())
-        return self._label_in(stored) if stored else None
+        return self._labels.get(code.encode()) if code else None
 
-    def _read(self, value: bytes) -> str | None:
-        try:
-            label: str = self._decoder.decode(value)["libelle"]
-        except DecodeError:
-            return None  # not a record of ours
-        return label
+
+def _label(read: Record | DecodeError) -> str | None:
+    """None if the value is not a record of ours."""
+    return None if isinstance(read, DecodeError) else read["libelle"]

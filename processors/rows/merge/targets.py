@@ -1,7 +1,7 @@
 """Table and columns of each import type: its .sql, and its columns in COPY's format."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,14 @@ from schemas.values.geography import departement_of, region_of
 Column = Sequence[Any]
 
 
+async def _nothing() -> None:
+    """For targets that derive their columns from the row alone."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """`derived` names columns of the staging table beyond the fields; `derive` makes them of those.
+    """`derived` names columns of the staging table beyond the fields; `derive` makes them of those,
+    after `ready`, which is called before each transaction.
 
     `register_sql` has the statement for rows of a register, which costs more.
     """
@@ -31,6 +36,7 @@ class Target:
     sql: str
     derived: tuple[str, ...] = ()
     derive: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
+    ready: Callable[[], Awaitable[None]] = _nothing
     register_sql: str | None = None
 
     def texts(self, columns: Mapping[str, Column]) -> dict[str, list[str]]:
@@ -98,7 +104,7 @@ TARGETS = {
             "entreprise.sql",
             ("naf_first", "naf_other"),
             in_order,
-            "entreprise_sirene.sql",
+            register_sql="entreprise_sirene.sql",
         ),
         Target(VILLE, "ville.sql", ("own_departement", "own_region"), _of_postal_code),
         Target(CATEGORIE, "categorie.sql"),

@@ -18,7 +18,7 @@ from processors.database.queries import load
 from processors.kafka.batch import Batch
 from processors.kafka.schema_lookups import decoded
 from processors.rows.accounting import positions
-from processors.rows.batch_loop import BatchLoop
+from processors.rows.batch_loop import BatchWriter
 from schemas.codec.framing import DecodeError
 from schemas.values.stored import uuid_of
 
@@ -30,7 +30,7 @@ TOMBSTONE = -1
 """As a version: older than any state."""
 
 
-class LogGuard(BatchLoop):
+class LogGuard(BatchWriter):
     """Reads the partitions of the log that are assigned to this worker."""
 
     async def _write(self, batch: Batch) -> None:

@@ -30,7 +30,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 Result = TypeVar("Result")
 
 
-class BatchLoop(ABC):
+class BatchWriter(ABC):
     """Writes the batches of the partitions assigned to this worker, one after another."""
 
     def __init__(self, decoder: Decoder, pool: Pool) -> None:

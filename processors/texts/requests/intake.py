@@ -17,7 +17,7 @@ from processors.database.queries import load
 from processors.kafka.batch import Batch
 from processors.kafka.schema_lookups import decoded, looked_up
 from processors.rows.accounting import positions, rejects
-from processors.rows.batch_loop import BatchLoop
+from processors.rows.batch_loop import BatchWriter
 from processors.rows.model import Reject
 from processors.texts.kinds import KINDS
 from schemas.codec.framing import DecodeError, Record
@@ -35,7 +35,7 @@ REASONS = frozenset({"import", "asked", "upstream", "missing", "expired", "low-q
 PRIORITIES = range(10)
 
 
-class Requests(BatchLoop):
+class Requests(BatchWriter):
     """Stores the requests of the partitions assigned to this worker."""
 
     async def _write(self, batch: Batch) -> None:
@@ -88,7 +88,7 @@ def _checked(request: Record | DecodeError, place: str) -> dict[str, Any]:
     }
 
 
-class Results(BatchLoop):
+class Results(BatchWriter):
     """Stores answers of the topic of results that PostgreSQL lacks."""
 
     async def _write(self, batch: Batch) -> None:

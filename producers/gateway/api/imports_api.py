@@ -80,11 +80,11 @@ async def upload(
 ) -> Response:
     """Takes a file of at most 10 MiB and 50,000 rows (by default) and answers before it is read."""
     gateway = of(request)
-    with acceptance.replay(gateway, account.token_id, idempotency_key) as replay:
+    with acceptance.keyed_request(gateway, account.token_id, idempotency_key) as keyed:
         async with gateway.receiving.receive(request) as (received, receiver):
             form = form_of(received.fields)
             file = _named(received, receiver)
-            answer = replay.earlier(received.sha256, {**received.fields, "file": file.name})
+            answer = keyed.earlier(received.sha256, {**received.fields, "file": file.name})
             if answer is not None:
                 return _accepted(answer, replayed=True)
             spooled = acceptance.spooled_file(
@@ -96,7 +96,7 @@ async def upload(
                 "status": "PENDING",
             }
             # Before the import, which would else be made again when the same is sent again.
-            await gateway.receiving.in_thread(replay.remember, answer)
+            await gateway.receiving.in_thread(keyed.remember, answer)
             await acceptance.accept(gateway, spooled, file.path)
         gateway_metrics.UPLOAD.observe(monotonic() - received.received_at)
         gateway_metrics.UPLOAD_BYTES.inc(spooled.size)

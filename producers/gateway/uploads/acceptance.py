@@ -6,7 +6,7 @@ before the file is read, and the same on every gateway.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,7 +132,7 @@ def location(import_id: str) -> str:
     return f"/api/imports/{import_id}/"
 
 
-class Replay:
+class KeyedRequest:
     """A request with an Idempotency-Key: its earlier answer, or what remembers this one."""
 
     def __init__(self, gateway: Gateway, key: spool.Key | None) -> None:
@@ -166,13 +166,13 @@ class Replay:
 
 
 @contextmanager
-def replay(gateway: Gateway, account: str, key: str | None) -> Any:
-    """The Replay of a request with this key, for as long as it is answered.
+def keyed_request(gateway: Gateway, account: str, key: str | None) -> Iterator[KeyedRequest]:
+    """A request with this key, for as long as it is answered.
 
     Raises Problem 409 while another one is.
     """
     if key is None:
-        yield Replay(gateway, None)
+        yield KeyedRequest(gateway, None)
         return
     if not 1 <= len(key) <= 255:
         raise Problem(400, "idempotency-key", "L'Idempotency-Key a de 1 à 255 caractères.")
@@ -184,4 +184,4 @@ def replay(gateway: Gateway, account: str, key: str | None) -> Any:
                 "Un envoi avec cette Idempotency-Key est en cours : attendez sa réponse.",
                 headers={"Retry-After": "1"},
             )
-        yield Replay(gateway, held)
+        yield KeyedRequest(gateway, held)

@@ -24,7 +24,7 @@ class Notes:
     odd: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
-Merged = tuple[tuple[int, int], tuple[int, int]]
+MergedRange = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Sheet:
     name: str
     rows: Callable[[], Iterator[Sequence[Any]]]
     notes: Notes
-    merged: Sequence[Merged] = ()
+    merged: Sequence[MergedRange] = ()
 
     def head(self) -> list[list[str]]:
         """The first 200 lines."""
@@ -91,7 +91,7 @@ def _put(rows: list[list[Any]], first: int, odd: Mapping[int, list[tuple[int, st
 class _Tall:
     """The merged ranges of more than one row, with the value of each once it has been read."""
 
-    def __init__(self, merged: Sequence[Merged]) -> None:
+    def __init__(self, merged: Sequence[MergedRange]) -> None:
         self._ranges = sorted(
             (first[0], last[0], first[1]) for first, last in merged if last[0] > first[0]
         )

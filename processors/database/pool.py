@@ -153,10 +153,10 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     a pause between two. Raises TimeoutError if the server falls silent, and TransactionTimeout if
     the connection was lost at the limit: during COPY and in a pipeline psycopg loses its SQLSTATE.
 
-    JIT compilation is off: with sequential scans disabled the planner's costs reach its threshold,
-    and PostgreSQL 15 with its defaults compiles for seconds to merge one row. Constraints are not
-    deferred: Django defers foreign keys, and an error at COMMIT would name no row. Raises
-    SerializationFailure if a column that the site has just added must have a value.
+    JIT compilation is off: once the estimated costs of a merge reach its threshold, PostgreSQL 15 with
+    its defaults compiles for seconds to merge one row. Constraints are not deferred: Django defers
+    foreign keys, and an error at COMMIT would name no row. Raises SerializationFailure if a column
+    that the site has just added must have a value.
     """
     limit = f"{pool.transaction_seconds * 1000:.0f}ms"
     started = monotonic()

@@ -176,6 +176,9 @@ def test_b20_formulas_and_markup_are_text(site: Site, put: Put, tmp_path: Path) 
     )
 
     assert company(site, "820000001", "nom, adresse") == (FORMULA, SCRIPT)
+    # The command waits for three seconds, which a busy worker may need.
+    unpublished = "SELECT FROM ingest.rejects WHERE published_at IS NULL"
+    eventually(lambda: not site.query(unpublished))
     for kind in ("csv", "xlsx"):
         target = tmp_path / f"errors.{kind}"
         site.foxstream("errors", state["id"], "--output", target)

@@ -16,7 +16,7 @@ from processors.database.queries import load
 from processors.operator.naf_files import read, shipped
 from processors.operator.naf_reference import publish
 from processors.rows.derived.public_pages import resolve_all, resolve_some
-from processors.rows.merge.merge import INDEXES_ONLY
+from processors.rows.merge.merge import NESTED_LOOPS
 from processors.settings import Settings
 from schemas.codec.framing import Decoder
 from schemas.runtime.registry import Registry
@@ -471,7 +471,7 @@ def test_a_batch_reads_the_pages_of_its_companies_only(site: Site) -> None:
     ids = [id_ for (id_,) in site.query("SELECT id FROM enterprise_entreprise LIMIT 1000")]
     queries = load("processors.rows.derived", "public_pages.sql")
     with psycopg.connect(site.database_url) as connection:
-        connection.execute(INDEXES_ONLY)
+        connection.execute(NESTED_LOOPS)
         explain = b"EXPLAIN (FORMAT JSON) " + (queries["chosen"] + queries["make"]).encode()
         [(document,)] = connection.execute(explain, {"ids": ids}).fetchall()
 

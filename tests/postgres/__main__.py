@@ -16,6 +16,7 @@ TESTS = (
     "tests/integration/test_row_writer_types.py",
     "tests/integration/test_public_pages.py",
     "tests/integration/test_sirene.py",
+    "tests/integration/test_large_tables.py",
     "tests/integration/test_tracker_sql.py",
     "tests/integration/test_site_tables.py",
     "tests/integration/test_site_fit.py",

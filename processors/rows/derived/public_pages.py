@@ -20,7 +20,7 @@ from processors.database.queries import load
 from processors.errors import BatchTooLargeError
 from processors.rows.accounting.sqlstate import Blame, blame
 from processors.rows.derived import text_requests
-from processors.rows.merge.merge import INDEXES_ONLY
+from processors.rows.merge.merge import NESTED_LOOPS
 
 if TYPE_CHECKING:
     from processors.kafka.batch import Batch
@@ -195,7 +195,7 @@ async def _resolve(
     ids = [entreprise_id for (entreprise_id,) in await cursor.fetchall()]
     if not ids:
         return Made(0, 0, 0, 0), None
-    await connection.execute(INDEXES_ONLY)
+    await connection.execute(NESTED_LOOPS)
     # Waits for a company that is being changed; the next statement reads its current values.
     await connection.execute(_SQL["lock"], {"ids": ids})
     made, looked_at = await _make_isolating(connection, ids)

@@ -49,11 +49,12 @@ class Call:
 class Reply:
     """What the server does. `content` None: a good answer. `hang`: seconds before it answers.
 
-    `reset`: the connection ends in the middle of the body. `raw`: the body as it is.
+    `reset`: the connection ends in the middle of the body. `raw`: the body as it is. `usage` stands in
+    the answer as it is; None: as `tokens` say.
     """
 
     status: int = 200
-    content: str | None = None
+    content: str | list[Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
     refusal: str | None = None
@@ -62,6 +63,7 @@ class Reply:
     reset: bool = False
     raw: bytes | None = None
     tokens: tuple[int, int] = (400, 100)
+    usage: Mapping[str, Any] | None = None
 
 
 META = "Des professionnels proches de chez vous, à choisir selon leur métier et leur commune."
@@ -305,7 +307,9 @@ def _payload(call: Call, reply: Reply) -> bytes:
                 },
             }
         ],
-        "usage": {
+        "usage": reply.usage
+        if reply.usage is not None
+        else {
             "prompt_tokens": reply.tokens[0],
             "completion_tokens": reply.tokens[1],
             "total_tokens": sum(reply.tokens),

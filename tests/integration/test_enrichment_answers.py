@@ -40,6 +40,7 @@ async def in_batches(texts: Texts, terms: Terms) -> None:
 Path = Callable[[Texts, Terms], Awaitable[None]]
 
 POOR = Reply(content=good("VILLE", {"nom": "Ville 1"}).replace("Chacun", "TODO Chacun"))
+GOOD = good("VILLE", {"nom": "Ville 1"})
 OTHER = good("VILLE", {"nom": "Ville 1"}).replace("plusieurs", "tous les")
 BY_OTHERS = (
     "UPDATE ingest.ai_results SET state = 'done', lease = NULL, leased_until = NULL, "
@@ -71,10 +72,47 @@ class Case:
 
 MADE = {"calls made": 1}
 LOST_TRY = {**MADE, "calls failed": 1, "requests retried": 1}
+DONE = {**MADE, "requests done": 1}
 DEAD = {**MADE, "calls failed": 1, "requests failed": 1}
 THREE = {"calls made": 3, "rejected asked-again": 2, "requests failed": 1}
 CASES = {
-    "a text": Case([Reply()], "done", None, {**MADE, "requests done": 1}),
+    "a text": Case([Reply()], "done", None, DONE),
+    "a text in blocks": Case(
+        [Reply(content=[{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": GOOD}])],
+        "done", None, DONE,
+    ),
+    "characters that cannot be stored": Case(
+        [Reply(content=GOOD.replace("Chacun", "Chacun\\u0000\\ud83d"))], "done", None, DONE
+    ),
+    "thoughts and words around it": Case(
+        [Reply(content=f"<think>{{Ville ?}}</think>Voici :\n```json\n{GOOD}\n```\nBien à vous")],
+        "done", None, DONE,
+    ),
+    "a meta description that is too long": Case(
+        [Reply(content=GOOD.replace("leur commune", "leur commune" + ", près de chez eux" * 9))],
+        "done", None, DONE,
+    ),
+    "a refusal of nothing": Case([Reply(content=GOOD, refusal="")], "done", None, DONE),
+    "an error with status 200": Case(
+        [Reply(raw=b'{"error": {"code": 503, "message": "upstream"}}')], "pending", "http-503", LOST_TRY
+    ),
+    "moderated": Case(
+        [Reply(403, error={"code": 403, "metadata": {"reasons": ["x"], "flagged_input": "y"}})],
+        "failed", "content-filter", DEAD,
+    ),
+    "unpaid": Case([Reply(402, error={"message": "credits"})], "pending", "quota", LOST_TRY, tries=2),
+    "larger than the account allows": Case(
+        [Reply(429, error={"code": "rate_limit_exceeded", "message": "Request too large for m"})],
+        "failed", "too-large", DEAD,
+    ),
+    "JSON that the provider refuses": Case(
+        [Reply(400, error={"code": "json_validate_failed"})], "pending", "bad-json", LOST_TRY
+    ),
+    "no capacity": Case([Reply(498)], "pending", "http-498", LOST_TRY),
+    "thought until the end": Case(
+        [Reply(content="", finish="length")], "failed", "length",
+        {**MADE, "rejected length": 1, "requests failed": 1},
+    ),
     "poor, then good": Case(
         [POOR, Reply()], "done", None,
         {"calls made": 2, "rejected asked-again": 1, "requests done": 1},
@@ -198,7 +236,8 @@ def lasting(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-PAST = {"trouble that passes", "trouble too often", "garbage that may be paid",
+PAST = {"trouble that passes", "trouble too often", "garbage that may be paid", "no capacity",
+        "an error with status 200", "JSON that the provider refuses",
         "failed, and somebody else's meanwhile"}  # fmt: skip
 """What a call tells of the provider as it is now, and a line of a batch that is over does not."""
 
@@ -234,6 +273,55 @@ async def test_what_may_be_paid_keeps_its_reservation(
 
     assert texts.site.query("SELECT state, cost > 0 FROM ingest.ai_calls") == [(state, stays)]
     assert texts.site.query("SELECT DISTINCT spent > 0 FROM ingest.ai_budgets") == [(stays,)]
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({}, None),
+        ({"prompt_tokens": None, "completion_tokens": 100}, None),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 100}, None),
+        ({"prompt_tokens": 400, "completion_tokens": 100}, 500),
+        ({"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 4700}, 4700),
+    ],
+)
+@pytest.mark.parametrize("path", [at_once, in_batches])
+async def test_what_an_answer_costs(
+    path: Path, usage: Mapping[str, Any], tokens: int | None, texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """If the provider does not say what was used, it is all that was reserved. Thoughts are paid for."""
+    reserved = "SELECT tokens, cost FROM ingest.ai_calls"
+    before: list[Any] = []
+
+    def script(_: Call) -> Reply:
+        before.extend(texts.site.query(reserved))
+        return Reply(usage=usage)
+
+    model.script = script
+    texts.ask(cities(texts.site, 1), "missing")
+    await path(texts, PATIENT)
+
+    [(most, cost)] = before
+    [(used, spent)] = texts.site.query(reserved)
+    assert used == (most if tokens is None else tokens)
+    assert spent == cost if tokens is None else spent <= TERMS.price.cost(0, tokens)
+    assert texts.site.query("SELECT DISTINCT spent FROM ingest.ai_budgets") == [(spent,)]
+    assert texts.site.query("SELECT state FROM ingest.enrichment") == [("done",)]
+
+
+async def test_an_answer_that_cannot_be_written(texts: Texts, model: ScriptedOpenAI) -> None:
+    """It is paid for once: its prompt has failed, and says why."""
+    model.script = lambda _: Reply()
+    texts.ask(cities(texts.site, 1))
+    texts.site.execute("ALTER TABLE ingest.ai_results ADD CONSTRAINT none CHECK (content IS NULL)")
+    await at_once(texts, PATIENT)
+
+    assert texts.site.query("SELECT state, code FROM ingest.enrichment") == [
+        ("failed", "unwritable")
+    ]
+    assert texts.site.query("SELECT state, cost > 0 FROM ingest.ai_calls") == [("lost", True)]
+    assert len(model.calls) == 1
 
 
 async def test_an_answer_ends_a_row_of_failures(texts: Texts, model: ScriptedOpenAI) -> None:

@@ -7,7 +7,7 @@ stored, rejected, asked again, retried and counted here, in one transaction with
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.texts.model import call_limits, prompts
-from processors.texts.model.answers import explained
+from processors.texts.model.answers import explained, read
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
@@ -102,9 +102,10 @@ class AnswerHandling:
         self, request: Request, prompt: Prompt, rejected: Sequence[Rejected]
     ) -> tuple[Input, Call]:
         """The body to send after these answers, and the most that the call may use."""
-        body = prompt.again([(r.answer, r.reason) for r in rejected])
-        tokens, out = prompts.tokens(body), prompts.longest(body)
-        cost = self._terms.price.cost(tokens - out, out)
+        body = _body(prompt, rejected)
+        most_in, most_out = prompts.most_tokens(body)
+        cost = self._terms.price.cost(most_in, most_out)
+        tokens = most_in + most_out
         return body, Call(request.id, prompt.hash, len(rejected), request.import_id, tokens, cost)
 
     async def rest(self, request: Request, denial: Denial) -> None:
@@ -151,6 +152,9 @@ class AnswerHandling:
     async def _answered(self, asked: Asked, reply: Reply) -> bool:
         request, prompt, permit = asked
         rejected = await store.rejected(self.connection, prompt)
+        if not reply.metered:  # it may have used all that was reserved
+            most_in, most_out = prompts.most_tokens(_body(prompt, rejected))
+            reply = replace(reply, tokens_in=most_in, tokens_out=most_out)
         checked = check(request, reply, self._terms.price)
         last = checked.final or len(rejected) + 1 >= MOST_ASKS
         code = checked.code if checked.known is None and last else None
@@ -214,6 +218,11 @@ class AnswerHandling:
         self._counted.append((counter, amount))
 
 
+def _body(prompt: Prompt, rejected: Sequence[Rejected]) -> Input:
+    """What is sent after these answers."""
+    return prompt.again([(r.answer, r.reason) for r in rejected])
+
+
 def _failed_answer(code: str, message: str) -> Known:
     """A failed result, and why."""
     return Known("failed", None, code, message, 0, 0, ZERO)
@@ -241,9 +250,11 @@ def check(request: Request, reply: Reply, price: Price) -> _Checked:
     if reply.finish == "content_filter":
         return _Checked(None, "content-filter", "the provider's filter cut the answer", final=True)
     if reply.finish == "length":
-        return _Checked(None, "length", "la réponse est trop longue et a été coupée")
+        # Without a word of it everything was thought, and the same is to be expected again.
+        cut = "la réponse est trop longue et a été coupée"
+        return _Checked(None, "length", cut, final=not reply.text.strip())
     try:
-        answer = request.what.answer.model_validate_json(reply.text)
+        answer = read(reply.text, request.what.answer)
     except ValidationError as error:
         return _Checked(None, "schema", explained(error)[:1000])
     content = answer.model_dump()

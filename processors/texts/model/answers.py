@@ -1,12 +1,17 @@
 """What the model has to answer, by kind of text: the schema that is sent and that is checked."""
 
-from typing import Annotated, Any
+import json
+import re
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from processors.texts.model.provider import storable
+
 Schema = dict[str, Any]
 
-_Meta = Annotated[str, StringConstraints(min_length=50, max_length=160)]
+_LONGEST_META = 160
+_Meta = Annotated[str, StringConstraints(min_length=50, max_length=_LONGEST_META)]
 _Text = Annotated[str, StringConstraints(min_length=150, max_length=900)]
 _Short = Annotated[str, StringConstraints(min_length=50, max_length=500)]
 
@@ -59,6 +64,46 @@ def sent_schema(answer: type[Answer]) -> Schema:
 def _bare(kind: Schema) -> Schema:
     bare = {name: value for name, value in kind.items() if name not in _UNSENT}
     return {**bare, "items": _bare(bare["items"])} if "items" in bare else bare
+
+
+Kind = TypeVar("Kind", bound=Answer)
+_THOUGHT = re.compile(r"\A(?:\s*<think>)?.*?</think>", re.DOTALL)
+
+
+def read(text: str, answer: type[Kind]) -> Kind:
+    """The answer in a text of the model. Raises ValidationError.
+
+    What can be repaired without changing a word is not paid for again: thoughts before the JSON,
+    words or a code fence around it, line breaks in its strings, characters that PostgreSQL does not
+    store, and a meta description that is too long, which is cut after a word and ends with an ellipsis.
+    """
+    bare = _THOUGHT.sub("", text, count=1)
+    try:
+        found = json.loads(bare[bare.index("{") : bare.rindex("}") + 1], strict=False)
+    except (ValueError, RecursionError):
+        return answer.model_validate_json(text)  # says what is wrong with it
+    found = _storable(found)
+    meta = found.get("meta_description")
+    if isinstance(meta, str):
+        found["meta_description"] = _cut(meta.strip())
+    return answer.model_validate(found)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def _cut(meta: str) -> str:
+    if len(meta) <= _LONGEST_META:
+        return meta
+    whole, _, __ = meta[:_LONGEST_META].rpartition(" ")
+    return whole if whole.endswith((".", "!", "?")) else whole.rstrip(" ,;:–—-") + "…"
 
 
 def explained(error: ValidationError) -> str:

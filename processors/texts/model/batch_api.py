@@ -291,15 +291,17 @@ def _answer(line: Mapping[str, Any] | None) -> Any:
     """The body of an answer. Raises CallError for what is none, or never came."""
     if line is None:
         raise CallError(Trouble.TRANSIENT, "batch", "the batch ended before it was asked")
-    response = line.get("response") or {}
-    status = response.get("status_code")
-    body = response.get("body") or {}
-    if status is None:
-        error = line.get("error") or {}
-        raise CallError(Trouble.TRANSIENT, "batch", str(error.get("message") or error)[:500])
+    response, error = _object(line.get("response")), line.get("error")
+    status, body = response.get("status_code"), _object(response.get("body"))
+    if not isinstance(status, int):
+        raise CallError(Trouble.TRANSIENT, "batch", of_status(0, error, {}).args[0])
     if status != 200:
         raise of_status(status, body.get("error"), {})
     return body
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def lines_of(content: bytes) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
 from processors.texts.model.call_limits import Denial, Permit, Used
 from processors.texts.model.prompts import Input, Prompt
-from processors.texts.model.provider import CallError, Provider, Reply
+from processors.texts.model.provider import CallError, Provider, Reply, Trouble
 from processors.texts.requests import store
 from processors.texts.requests.store import Caught, Claimed, Known, Request
 
@@ -179,7 +179,10 @@ class ModelCaller:
         return found
 
     async def _finish_call(self, asked: Asked, came: Reply | CallError) -> bool:
-        """Writes the result of a call, for as long as it takes: it may have been paid."""
+        """Writes the result of a call, for as long as it takes: it may have been paid.
+
+        An answer that cannot be written fails its prompt: asked again, it would be paid for again.
+        """
         pause = IDLE_SECONDS
         while True:
             try:
@@ -187,7 +190,12 @@ class ModelCaller:
                     return await handle.finish(asked, came)
             except Exception as error:
                 if not is_transient(error):
-                    raise
+                    if isinstance(came, CallError):
+                        raise
+                    log.exception("an answer cannot be written", action="answer_unwritable")
+                    reason = repr(error)[:500]
+                    came = CallError(Trouble.PROMPT, "unwritable", reason, unsure=True)
+                    continue
                 log.warning("an answer waits", action="answer_waits", reason=repr(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, WAIT_SECONDS)

@@ -17,9 +17,6 @@ from processors.texts.kinds import Kind
 from processors.texts.model.answers import Answer, sent_schema
 
 SYSTEM = "system-1"
-_CHARACTERS_PER_TOKEN = 3
-"""French text has more; a reservation is better too high, and is settled with the answer."""
-
 Input = Mapping[str, Any]
 
 
@@ -47,15 +44,13 @@ class Prompt:
         return {**self.body, "messages": messages}
 
 
-def tokens(body: Mapping[str, Any]) -> int:
-    """The most that a call may use: what is sent, and the longest answer."""
-    return len(_json(body["messages"])) // _CHARACTERS_PER_TOKEN + longest(body)
+def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
+    """The most tokens that a call may use for what is sent and for its answer.
 
-
-def longest(body: Mapping[str, Any]) -> int:
-    """The longest answer, in tokens."""
-    found: int = body["max_completion_tokens"]
-    return found
+    No vocabulary has more tokens than a text has bytes in UTF-8.
+    """
+    sent = {name: body[name] for name in ("messages", "response_format")}
+    return len(_json(sent).encode()), int(body["max_completion_tokens"])
 
 
 def prompt(kind: Kind, given: Input, model: str) -> Prompt:

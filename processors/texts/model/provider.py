@@ -24,11 +24,11 @@ the breaker handles."""
 class Trouble(Enum):
     """What a failed call means."""
 
-    TRANSIENT = "again"  # network, time-out, 408, 409, 5xx, garbage: again after a while
+    TRANSIENT = "again"  # network, time-out, 408, 409, 424, 5xx, garbage: again after a while
     TRANSIENT_IN_BATCH = "passed"  # the same in a batch that is over: again, but nobody else waits
     RATE = "wait"  # 429: everybody waits
-    QUOTA = "quota"  # nothing more is paid for: the breaker opens at once
-    PROMPT = "prompt"  # 400, 413, 422, a content filter: this prompt never works
+    QUOTA = "quota"  # 402: nothing more is paid for: the breaker opens at once
+    PROMPT = "prompt"  # 400, 413, 422, 451, a content filter: this prompt never works
     OPERATOR = "people"  # 401, 403, 404: somebody has to change something
 
 
@@ -58,7 +58,8 @@ class CallError(Exception):
 class Reply:
     """An answer as it came. `refusal` and `finish` say whether it is one.
 
-    `wait`: seconds until the provider takes another call, None where it does not say.
+    `wait`: seconds until the provider takes another call, None if it does not say. If it does not say
+    how many tokens were used, `metered` is false and both are 0.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Reply:
     tokens_in: int
     tokens_out: int
     wait: float | None = None
+    metered: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,10 @@ _QUOTA_CODES = frozenset(
     }
 )
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
-_PASSING = frozenset({408, 409, 425})
-_PROMPT = frozenset({400, 413, 422})
+# 424, 498 and 499: the provider's own servers (Groq has no capacity, a proxy gave up).
+_PASSING = frozenset({408, 409, 424, 425, 498, 499})
+_PROMPT = frozenset({400, 413, 422, 451})
+_UNPAID = 402
 _TOO_MANY = 429
 _SERVER = 500
 _SECRET = re.compile(r"(?:sk|Bearer)[-_ ][\w*.-]+")
@@ -181,38 +185,122 @@ def _passing(code: str, message: str, *, unsure: bool) -> CallError:
 
 
 def reply_of(found: Any) -> Reply:
-    """The reply that a chat completion holds. Raises CallError for what is none."""
+    """The reply that a chat completion holds. Raises CallError for what is not one."""
+    if isinstance(found, Mapping) and found.get("error"):  # with a status of 200: OpenRouter
+        raise of_status(_status(found["error"]), found["error"], {})
     try:
         choice = found["choices"][0]
-        usage = found.get("usage") or {}
+        message = choice["message"]
+        used = _usage(found.get("usage"))
         return Reply(
-            choice["message"].get("content") or "",
-            choice["message"].get("refusal"),
+            _text(message.get("content")),
+            _text(message.get("refusal")) or None,
             choice.get("finish_reason") or "stop",
-            int(usage.get("prompt_tokens", 0)),
-            int(usage.get("completion_tokens", 0)),
+            *(used or (0, 0)),
+            metered=used is not None,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise _passing("garbage", "the answer is no chat completion", unsure=True) from None
+        raise _passing("garbage", "the answer is not a chat completion", unsure=True) from None
+
+
+def _text(content: Any) -> str:
+    """A text, or the texts of a list of blocks (Mistral, Gemini), as PostgreSQL can store it."""
+    if isinstance(content, list):
+        content = "".join(
+            block if isinstance(block, str) else _text(block.get("text"))
+            for block in content
+            if isinstance(block, str) or block.get("type") in ("text", "output_text")
+        )
+    if not isinstance(content, str | None):
+        raise TypeError(type(content).__name__)
+    return storable(content or "")
+
+
+def storable(text: str) -> str:
+    """A text without the characters that PostgreSQL does not store: NUL, and halves of a pair."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
+def _usage(usage: Any) -> tuple[int, int] | None:
+    """Tokens of the prompt and of the answer; None if the provider does not say.
+
+    What the total has beyond the prompt was thought (Gemini): it is paid for as the answer is.
+    """
+    try:
+        given, answered = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+        total = int(usage.get("total_tokens") or 0)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    answered = max(answered, total - given)
+    known = 0 < given <= _MOST_TOKENS and 0 <= answered <= _MOST_TOKENS
+    return (given, answered) if known else None
+
+
+_MOST_TOKENS = 10_000_000
+"""The most that one call is believed to have used."""
+
+
+def _status(error: Any) -> int:
+    """The HTTP status that an error stands for, 502 if it has none."""
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
 def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallError:
     """What an HTTP status means; by the error's own code first (OpenAI, "Error codes")."""
     fields = body if isinstance(body, Mapping) else {}
-    codes = {str(fields.get("code")), str(fields.get("type"))}
-    message = _SECRET.sub("…", str(fields.get("message") or f"HTTP {status}"))[:500]
+    message = _SECRET.sub("…", storable(_message(body)) or f"HTTP {status}")[:500]
+    trouble, code = _by_code(fields, message) or _by_status(status)
     wait = retry_after(headers, datetime.now(UTC))
+    if trouble is Trouble.RATE:
+        wait = wait or exhausted(headers)
+    return CallError(trouble, code, message, wait, unsure=code == _BAD_JSON)
+
+
+def _by_code(fields: Mapping[str, Any], message: str) -> tuple[Trouble, str] | None:
+    codes = {str(fields.get("code")), str(fields.get("type"))}
     if codes & _QUOTA_CODES:
-        return CallError(Trouble.QUOTA, "quota", message, wait)
-    if codes & _FILTER_CODES:
-        return CallError(Trouble.PROMPT, "content-filter", message)
+        return Trouble.QUOTA, "quota"
+    if codes & _FILTER_CODES or _is_moderated(fields):
+        return Trouble.PROMPT, "content-filter"
+    if "json_validate_failed" in codes:  # Groq: the model's answer, not the request
+        return Trouble.TRANSIENT, _BAD_JSON
+    if "request too large" in message.lower():  # a 429 or 413 of this request alone
+        return Trouble.PROMPT, "too-large"
+    return None
+
+
+_BAD_JSON = "bad-json"
+
+
+def _by_status(status: int) -> tuple[Trouble, str]:
+    if status == _UNPAID:
+        return Trouble.QUOTA, "quota"
     if status == _TOO_MANY:
-        return CallError(Trouble.RATE, "rate", message, wait or exhausted(headers))
+        return Trouble.RATE, "rate"
     if status in _PASSING or status >= _SERVER:
-        return CallError(Trouble.TRANSIENT, f"http-{status}", message, wait)
-    if status in _PROMPT:
-        return CallError(Trouble.PROMPT, f"http-{status}", message)
-    return CallError(Trouble.OPERATOR, f"http-{status}", message)
+        return Trouble.TRANSIENT, f"http-{status}"
+    return Trouble.PROMPT if status in _PROMPT else Trouble.OPERATOR, f"http-{status}"
+
+
+def _is_moderated(fields: Mapping[str, Any]) -> bool:
+    """Whether the provider refuses what is said, not who asks (OpenRouter: 403 with the reasons)."""
+    metadata = fields.get("metadata")
+    return isinstance(metadata, Mapping) and not metadata.keys().isdisjoint(
+        ("flagged_input", "reasons")
+    )
+
+
+def _message(body: object) -> str:
+    """The reason in an error of any shape: a text, a list, or an object that has one of those."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return "; ".join(filter(None, map(_message, body[:10])))
+    if isinstance(body, Mapping):
+        named = (body.get(name) for name in ("message", "detail", "msg", "error"))
+        return next(filter(None, map(_message, named)), "")
+    return ""
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -17,5 +17,6 @@ JOBS: Mapping[str, Clock | str | None] = {
     "enrich-nightly": Clock(minute=0, hour=2),
     "repair-sous-categories": None,
     "resolve-pages": Clock(minute=0, hour=4),
+    "switch-naf": None,
 }
 """None: the job only runs by hand. processors/jobs/job_run.py maps each job to its function."""

@@ -8,7 +8,7 @@ from threading import Event
 import psycopg
 
 from processors.database.connection import connect
-from processors.jobs import lease, retention, text_plan, upkeep
+from processors.jobs import lease, naf_switch, retention, text_plan, upkeep
 from processors.jobs.catalogue import BATCH
 from processors.jobs.lease import BusyError, Connection, Counts, LostError, Run, StoppedError
 from processors.rows.accounting.sqlstate import is_transient
@@ -26,8 +26,12 @@ WORK: Mapping[str, Work] = {
     "enrich-nightly": text_plan.plan,
     "repair-sous-categories": upkeep.repair_sous_categories,
     "resolve-pages": upkeep.resolve_pages,
+    "switch-naf": naf_switch.switch,
 }
 """The function of each job of processors.jobs.catalogue."""
+
+DRY_RUNS: Mapping[str, Callable[[Settings, Connection], Counts]] = {"switch-naf": naf_switch.count}
+"""By job: what it would count, without a change."""
 
 
 def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:
@@ -36,6 +40,12 @@ def by_hand(settings: Settings, job: str, batch: int = BATCH) -> Counts:
     if counts is None:
         raise BusyError(f"{job} runs somewhere else")
     return counts
+
+
+def dry_run(settings: Settings, job: str) -> Counts:
+    """What a run of one of DRY_RUNS would count now. It takes no lease and leaves no record."""
+    with connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
+        return DRY_RUNS[job](settings, connection)
 
 
 def run(

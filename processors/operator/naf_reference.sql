@@ -47,14 +47,20 @@ SELECT count(*) FROM ingest.naf WHERE right(code, 1) IN ('Y', 'G', 'H', 'J', 'K'
 -- name: candidates
 -- The codes of NAF 2025 without a trade, each with the trades of the codes of rev. 2 that correspond to
 -- it, or with none.
-WITH companies AS MATERIALIZED (
+WITH old AS MATERIALIZED (
+    SELECT array_agg(DISTINCT p.code_rev2) AS codes
+    FROM ingest.naf_correspondence p JOIN ingest.naf n ON n.code = p.code_2025
+    WHERE n.sous_categorie = ''
+), companies AS MATERIALIZED (
     SELECT naf_code, count(*) AS number
-    FROM enterprise_entreprise
-    WHERE naf_code = ANY (ARRAY(
-        SELECT p.code_rev2
-        FROM ingest.naf_correspondence p JOIN ingest.naf n ON n.code = p.code_2025
-        WHERE n.sous_categorie = ''
-    ))
+    FROM (
+        SELECT naf_code FROM enterprise_entreprise WHERE naf_code = ANY ((SELECT codes FROM old)::text[])
+        UNION ALL
+        -- Where the site has codes of NAF 2025, those of rev. 2 are kept beside them.
+        SELECT x.naf_rev2
+        FROM ingest.sirene x JOIN enterprise_entreprise e ON e.siren = x.siren
+        WHERE x.naf_rev2 = ANY ((SELECT codes FROM old)::text[]) AND e.naf_code <> x.naf_rev2
+    ) given
     GROUP BY naf_code
 )
 SELECT n.code, n.libelle, coalesce(o.sous_categorie, ''),

@@ -236,17 +236,24 @@ def job(
     batch: Annotated[
         int, typer.Option(min=1, max=10_000, help="Rows, or imports, in a transaction.")
     ] = BATCH,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what switch-naf would change.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a job once, now."""
-    from processors.jobs.job_run import by_hand
+    from processors.jobs import job_run
     from schemas.runtime import logs
 
     if name not in JOBS:
         raise typer.BadParameter(f"unknown: {name}; there are {', '.join(JOBS)}")
+    if dry_run and name not in job_run.DRY_RUNS:
+        raise typer.BadParameter(f"only {', '.join(job_run.DRY_RUNS)} has a dry run")
     logs.configure()
     with operator_settings() as settings:
-        counts = by_hand(settings, name, batch)
+        counts = (
+            job_run.dry_run(settings, name) if dry_run else job_run.by_hand(settings, name, batch)
+        )
     if as_json:
         typer.echo(json.dumps(counts))
     else:

@@ -43,7 +43,9 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "commune": re.compile(r"(?:[0-9]{2}|2[AB])[0-9]{3}"),
     "legal_category": re.compile(r"[0-9]{4}"),
     "disclosure": re.compile(r"[OP]"),
-    "source_date": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]{5,15})?Z?"),
+    "source_date": re.compile(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]{5,15})?Z?(?: [0-9]{4}-[0-9]{2}-[0-9]{2})?"
+    ),
     "phone": re.compile(r"\+?[0-9 .()/-]{4,20}"),
     "email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+"),
     "url": re.compile(r"https?://[^\s/]+\.[^\s]+", re.IGNORECASE),

@@ -34,7 +34,7 @@ from producers.reading.workbook.xls import BinaryWorkbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 
-READER_VERSION = "4"
+READER_VERSION = "5"
 """Raise this if the same file may be read differently by this version, for example by a new rule on a
 key field. An interrupted import of the earlier version is then not resumed."""
 

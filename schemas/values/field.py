@@ -16,7 +16,7 @@ Kind = Literal[
     "commune",  # INSEE's code: 5 digits, or 2A or 2B and 3 digits
     "legal_category",  # 4 digits
     "disclosure",  # O or P
-    "source_date",  # an ISO 8601 date or time, which sorts
+    "source_date",  # an ISO 8601 date or time, which sorts; a second date may follow a space
     "phone",
     "email",
     "url",

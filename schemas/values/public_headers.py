@@ -26,9 +26,10 @@ NOMENCLATURES = (
 """Which nomenclature the code of the line is from, in the order of ACTIVITIES."""
 
 DISCLOSURES = ("statutDiffusionEtablissement > statutDiffusionUniteLegale",)
+# Of two lines that were treated at the same moment the later beginning decides.
 SOURCE_DATES = (
-    "dateDernierTraitementEtablissement > dateDebut",
-    "dateDernierTraitementUniteLegale > dateDebut",
+    "dateDebut + dateDernierTraitementEtablissement > dateDebut",
+    "dateDebut + dateDernierTraitementUniteLegale > dateDebut",
 )
 UNDISCLOSED = frozenset({"[ND]", "[NON-DIFFUSIBLE]"})
 """What INSEE and the State's company search write in the place of a value that is not disclosed."""

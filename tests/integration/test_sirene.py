@@ -154,6 +154,26 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
         seat(),
         seat(1, B, siret=f"{siren(1)}00020", adresse="2 RUE DE BREST"),
     ],
+    "a head office that moved on the day on which the other was treated": [
+        unit(),
+        seat(1, f"{A} 2020-05-01"),
+        seat(1, f"{A} 2025-12-24", siret=f"{siren(1)}00020", adresse="2 RUE DE BREST"),
+    ],
+    "files of both nomenclatures and of the later one": [
+        unit(naf_code="62.02A", naf_2025="62.20G"),
+        seat(),
+        seat(1, B, naf_code="62.20G", naf_2025=None),
+        seat(1, C, naf_code="62.20G", naf_2025=None),
+    ],
+    "an activity that changes between them": [
+        unit(),
+        seat(),
+        seat(1, B, naf_code="47.12H", naf_2025=None),
+    ],
+    "a status that is as old as the other line, which began later": [
+        unit(1, f"{A} 2020-01-01", **NATURAL | {"statut_diffusion": "P", "nom": None}),
+        seat(1, f"{A} 2024-01-01"),
+    ],
     "a legal person that is partly disclosed": [
         unit(statut_diffusion="P"),
         seat(**MASKED_SEAT),
@@ -313,10 +333,54 @@ async def test_codes_of_both_nomenclatures(log: Partition) -> None:
 
 
 async def test_an_activity_that_changes(log: Partition) -> None:
-    """A new code takes the older one of the other nomenclature with it."""
+    """A new code takes the older one of the other nomenclature with it, on the site too."""
     await put(log, unit(), unit(1, B, naf_code="47.12H", naf_2025=None))
 
     assert await log.query("SELECT naf_rev2, naf_2025 FROM ingest.sirene") == [(None, "47.12H")]
+    assert await log.stored("naf_code") == [("47.12H",)]
+
+
+async def test_a_code_that_later_lines_lack(log: Partition) -> None:
+    """An older line brings it, and nothing else; the next time it is stale, as every other one is."""
+    later = {"naf_code": "62.20G", "naf_2025": None}
+    nothing = {"naf_code": None, "naf_2025": None}
+    await put(log, unit(**nothing), unit(2, **nothing), seat(1, B, **later), seat(2, B, **later))
+    older = {"adresse": "9 RUE ANCIENNE", "categorie_juridique": "1000", "code_commune": "29019"}
+
+    counted = await put(log, seat(**older), seat(2, naf_2025="47.12H", **older))
+
+    assert (counted["inserted"], counted["updated"], counted["stale"]) == (2, 3, 1)
+    assert await log.stored("naf_code, adresse") == [
+        ("62.02A", "1 RUE DE RENNES"),
+        ("62.20G", "1 RUE DE RENNES"),
+    ]
+    facts = (
+        "SELECT naf_rev2, naf_2025, categorie_juridique, code_commune, siege_at FROM ingest.sirene"
+    )
+    assert await log.query(f"{facts} ORDER BY siren") == [
+        ("62.02A", "62.20G", "5710", "35238", B),
+        (None, "62.20G", "5710", "35238", B),
+    ]
+    assert (await put(log, seat(**older)))["stale"] == 2
+
+
+async def test_a_row_that_overwrites(log: Partition) -> None:
+    """The code of the other nomenclature is no reason to empty that of the site."""
+    await put(log, unit())
+    number = len(log.records) + 1
+    row = unit(1, B, naf_code="62.10Y", naf_2025=None)
+
+    log.append(row | line(number, policy="overwrite"))
+    await log.write(log.batch(number - 1))
+
+    assert await log.stored("naf_code") == [("62.01Z",)]
+
+
+async def test_a_status_that_is_as_old_as_another(log: Partition) -> None:
+    """P holds, whenever what the lines are about began."""
+    await put(log, unit(1, f"{A} 2020-01-01", statut_diffusion="P"), seat(1, f"{A} 2024-01-01"))
+
+    assert await log.stored("nom, adresse, code_postal, ville_nom") == [("ACME", "", "", "RENNES")]
 
 
 # Pages
@@ -366,6 +430,15 @@ async def test_a_page_that_is_withdrawn(site: Partition, first: str) -> None:
     await put(site, unit(1, C, **NATURAL), seat(1, C))
 
     assert await site.query(PAGES) == [("conseil", True, "")]
+
+
+async def test_a_page_follows_a_code_that_the_site_does_not_show(site: Partition) -> None:
+    """The trade is that of the code of rev. 2, whichever is in the site's column."""
+    await site.execute("INSERT INTO ingest.naf VALUES ('62.01Z', 'Vente', 'vente')")
+    both = {"naf_code": "62.20G", "naf_2025": "62.20G"}
+    await put(site, unit(), seat(**both), seat(1, B, naf_code="62.02A", naf_2025="62.20G"))
+    await site.execute("UPDATE enterprise_entreprise SET naf_code = '62.20G'")
+    assert await site.query(f"{PAGES} WHERE p.is_active") == [("conseil", True, "")]
 
 
 async def test_the_page_of_a_legal_person_stays(site: Partition) -> None:

@@ -4,9 +4,10 @@ SELECT EXISTS (SELECT FROM ingest.sirene) AND EXISTS (
 )
 
 -- name: merge
--- As in entreprise.sql, for rows of SIRENE or of companies that it is known of. What SIRENE does not disclose is stored as nothing, whatever the policy: docs/sirene.md. Outcomes
--- beside those of all types: p, the row is about the head office of a company that is not known yet;
--- n, the company is not known and the row has no name.
+-- As in entreprise.sql, for rows of SIRENE or of companies that it is known of. What SIRENE does not
+-- disclose is stored as nothing, whatever the policy: docs/sirene.md. Of an older row only a code is
+-- taken that later ones lack. Outcomes beside those of all types: p, the row is about the head office of
+-- a company that is not known yet; n, the company is not known and the row has no name.
 WITH given AS (
     SELECT s.*, coalesce(s.etablissement_siege = false, false) AS idle,
         num_nonnulls(s.naf_2025, s.categorie_juridique, s.statut_diffusion, s.code_commune,
@@ -31,30 +32,32 @@ WITH given AS (
     FROM staging s
     LEFT JOIN ingest.sirene x ON x.siren = s.key
     CROSS JOIN LATERAL (
-        -- P holds for the name and the place, O for what the row is about; the later date counts.
-        SELECT s.statut_diffusion = 'P' OR s.etablissement_siege IS NULL OR s.nom IS NOT NULL
+        -- P holds for the name and the place, O for what the row is about; the later treatment counts,
+        -- whenever what the row is about began.
+        SELECT split_part(s.source_date, ' ', 1) AS treated_at,
+            s.statut_diffusion = 'P' OR s.etablissement_siege IS NULL OR s.nom IS NOT NULL
                 AS of_unite,
             s.statut_diffusion = 'P' OR coalesce(s.etablissement_siege, s.source_date IS NULL)
                 AS of_siege
     ) o
     CROSS JOIN LATERAL (
         SELECT coalesce(o.of_unite AND s.statut_diffusion IS NOT NULL AND (
-                x.diffusion_unite_at IS NULL OR s.source_date IS NULL
-                OR s.source_date > x.diffusion_unite_at
-                OR s.source_date = x.diffusion_unite_at AND s.statut_diffusion = 'P'
+                x.diffusion_unite_at IS NULL OR o.treated_at IS NULL
+                OR o.treated_at > x.diffusion_unite_at
+                OR o.treated_at = x.diffusion_unite_at AND s.statut_diffusion = 'P'
             ), false) AS unite_said,
             coalesce(o.of_siege AND s.statut_diffusion IS NOT NULL AND (
-                x.diffusion_siege_at IS NULL OR s.source_date IS NULL
-                OR s.source_date > x.diffusion_siege_at
-                OR s.source_date = x.diffusion_siege_at AND s.statut_diffusion = 'P'
+                x.diffusion_siege_at IS NULL OR o.treated_at IS NULL
+                OR o.treated_at > x.diffusion_siege_at
+                OR o.treated_at = x.diffusion_siege_at AND s.statut_diffusion = 'P'
             ), false) AS siege_said
     ) l
     CROSS JOIN LATERAL (
         SELECT CASE WHEN l.unite_said THEN s.statut_diffusion ELSE x.diffusion_unite END AS unite,
-            CASE WHEN l.unite_said THEN coalesce(s.source_date, x.diffusion_unite_at)
+            CASE WHEN l.unite_said THEN coalesce(o.treated_at, x.diffusion_unite_at)
                 ELSE x.diffusion_unite_at END AS unite_at,
             CASE WHEN l.siege_said THEN s.statut_diffusion ELSE x.diffusion_siege END AS siege,
-            CASE WHEN l.siege_said THEN coalesce(s.source_date, x.diffusion_siege_at)
+            CASE WHEN l.siege_said THEN coalesce(o.treated_at, x.diffusion_siege_at)
                 ELSE x.diffusion_siege_at END AS siege_at,
             -- Whose legal category is not known counts as a natural person.
             coalesce(s.categorie_juridique, x.categorie_juridique, '1000') = '1000' AS is_natural
@@ -80,7 +83,13 @@ WITH given AS (
         merged.is_active AS new_is_active,
         CASE
             -- Rows of a register go by its own dates: one that waited is older than its company's.
+            WHEN g.outdated AND NOT g.idle AND completion.naf THEN 'u'
             WHEN g.outdated OR g.source_date IS NULL AND t.ingest_observed_at > g.observed_at THEN 's'
+            -- The page follows codes that the site does not show, too.
+            WHEN NOT g.idle AND g.is_known AND g.takes_naf AND ROW(
+                ingest.kept_naf(g.rev2, g.stored_rev2, g.new_2025, g.stored_2025),
+                ingest.kept_naf(g.new_2025, g.stored_2025, g.rev2, g.stored_rev2)
+            ) IS DISTINCT FROM ROW(g.stored_rev2, g.stored_2025) THEN 'u'
             WHEN NOT g.idle AND ROW(merged.nom, merged.siret, merged.nom_commercial, merged.adresse,
                 merged.code_postal, merged.ville_nom, merged.naf_code, merged.naf_libelle,
                 merged.telephone, merged.email_contact, merged.site_web, merged.is_active)
@@ -92,11 +101,23 @@ WITH given AS (
     FROM given g
     JOIN enterprise_entreprise t ON t.siren = g.key
     CROSS JOIN LATERAL (
-        -- A code of the other nomenclature goes into the site's column only if there is none of its own.
-        SELECT CASE WHEN NOT g.takes_naf THEN NULL WHEN g.first_naf IS NOT NULL THEN g.first_naf
-            WHEN t.naf_code = '' OR ingest.is_naf_2025(t.naf_code) = ingest.is_naf_2025(g.naf_other)
-            THEN g.naf_other END AS code
+        -- A code of the other nomenclature goes into the site's column only if there is none of its own
+        -- of the same activity.
+        SELECT coalesce(g.first_naf, g.naf_other) AS code, g.takes_naf AND (
+            g.first_naf IS NULL AND t.naf_code <> ''
+            AND ingest.is_naf_2025(t.naf_code) <> ingest.is_naf_2025(g.naf_other)
+            AND (CASE WHEN ingest.is_naf_2025(g.naf_other) THEN g.stored_2025 ELSE g.stored_rev2 END
+                = g.naf_other) IS NOT FALSE
+        ) IS NOT TRUE AS goes_in
     ) naf
+    CROSS JOIN LATERAL (
+        -- The codes of an older row, if they do not say anything else than those that are there.
+        SELECT g.takes_naf AND (g.rev2 = g.stored_rev2) IS NOT FALSE
+            AND (g.new_2025 = g.stored_2025) IS NOT FALSE AND (
+                g.stored_rev2 IS NULL AND g.rev2 IS NOT NULL
+                OR g.stored_2025 IS NULL AND g.new_2025 IS NOT NULL
+            ) AS naf
+    ) completion
     CROSS JOIN LATERAL (
         SELECT CASE WHEN g.hides_name THEN '' WHEN g.nom IS NULL THEN t.nom
                 ELSE ingest.pick(g.policy, g.nom, t.nom, '') END AS nom,
@@ -109,10 +130,10 @@ WITH given AS (
             CASE WHEN g.hides_place THEN ''
                 ELSE ingest.pick(g.policy, g.code_postal, t.code_postal, '') END AS code_postal,
             ingest.pick(g.policy, g.ville_nom, t.ville_nom, '') AS ville_nom,
-            CASE WHEN g.takes_naf THEN ingest.pick(g.policy, naf.code, t.naf_code, '')
+            CASE WHEN naf.goes_in THEN ingest.pick(g.policy, naf.code, t.naf_code, '')
                 ELSE t.naf_code END AS naf_code,
             -- A label that nobody gives follows its code; one that stands there for it is left.
-            CASE WHEN g.takes_naf THEN ingest.pick(g.policy, coalesce(g.naf_libelle, CASE
+            CASE WHEN naf.goes_in THEN ingest.pick(g.policy, coalesce(g.naf_libelle, CASE
                 WHEN g.policy = 'overwrite' OR t.naf_libelle = '' OR t.naf_code <> naf.code
                 THEN g.own_libelle
             END), t.naf_libelle, '') ELSE t.naf_libelle END AS naf_libelle,
@@ -141,7 +162,21 @@ WITH given AS (
         ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
     FROM found j
-    WHERE t.siren = j.key AND j.outcome <> 's' AND NOT j.idle
+    WHERE t.siren = j.key AND j.outcome <> 's' AND NOT j.idle AND NOT j.outdated
+), completed AS (
+    UPDATE enterprise_entreprise t SET
+        naf_code = j.new_naf_code, naf_libelle = j.new_naf_libelle, updated_at = now(),
+        ingest_observed_at = greatest(j.observed_at, t.ingest_observed_at),
+        ingest_import_id = j.import_id, ingest_line = j.line,
+        ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
+    FROM found j
+    WHERE t.siren = j.key AND j.outcome = 'u' AND j.outdated
+), completed_facts AS (
+    UPDATE ingest.sirene x SET
+        naf_rev2 = coalesce(x.naf_rev2, j.rev2), naf_2025 = coalesce(x.naf_2025, j.new_2025),
+        siege_naf = x.siege_naf OR j.etablissement_siege IS TRUE
+    FROM found j
+    WHERE x.siren = j.key AND j.outcome = 'u' AND j.outdated
 ), fresh AS MATERIALIZED (
     SELECT g.*, CASE
         WHEN g.idle THEN '='
@@ -182,14 +217,12 @@ WITH given AS (
         CASE WHEN etablissement_siege THEN greatest(source_date, stored_siege_at)
             ELSE stored_siege_at END,
         unite, unite_at, siege, siege_at, category, coalesce(code_commune, stored_commune),
-        -- A code that changed takes an older one of the other nomenclature with it.
-        CASE WHEN NOT takes_naf THEN stored_rev2 ELSE coalesce(rev2, CASE
-            WHEN new_2025 IS NULL OR stored_2025 IS NULL OR new_2025 = stored_2025
-            THEN coalesce(stored_rev2, CASE WHEN NOT ingest.is_naf_2025(own_code) THEN own_code END)
-        END) END,
-        CASE WHEN NOT takes_naf THEN stored_2025 ELSE coalesce(new_2025, CASE
-            WHEN rev2 IS NULL OR stored_rev2 IS NULL OR rev2 = stored_rev2 THEN stored_2025
-        END) END,
+        CASE WHEN NOT takes_naf THEN stored_rev2 ELSE ingest.kept_naf(
+            rev2, coalesce(stored_rev2, CASE WHEN NOT ingest.is_naf_2025(own_code) THEN own_code END),
+            new_2025, stored_2025
+        ) END,
+        CASE WHEN NOT takes_naf THEN stored_2025
+            ELSE ingest.kept_naf(new_2025, stored_2025, rev2, stored_rev2) END,
         siege_naf OR etablissement_siege IS TRUE AND num_nonnulls(rev2, new_2025) > 0,
         siege_enseigne OR etablissement_siege IS TRUE AND nom_commercial IS NOT NULL
     FROM (
@@ -198,7 +231,7 @@ WITH given AS (
             new_2025, stored_rev2, stored_2025, siege_naf, siege_enseigne, nom_commercial,
             nullif(own_code, '') AS own_code
         FROM found
-        WHERE of_sirene AND outcome <> 's' AND NOT idle
+        WHERE of_sirene AND outcome <> 's' AND NOT idle AND NOT outdated
         UNION ALL
         SELECT key, etablissement_siege, source_date, stored_unite_at, stored_siege_at, unite,
             unite_at, siege, siege_at, category, code_commune, stored_commune, takes_naf, rev2,

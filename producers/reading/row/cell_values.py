@@ -293,6 +293,13 @@ def _disclosure(text: str) -> str:
     return _STATUSES.get(text.upper(), text)
 
 
+def _source_date(texts: Texts, numeric: Sequence[int]) -> Values:
+    # Of "beginning treatment" the treatment sorts first.
+    if " " not in "".join(filter(None, texts)):
+        return Values(texts)
+    return Values([text and " ".join(reversed(text.split())) for text in texts])
+
+
 def _plain(texts: Texts, numeric: Sequence[int]) -> Values:
     return Values(texts)
 
@@ -312,7 +319,7 @@ CONVERSIONS: dict[Kind, Callable[[Texts, Sequence[int]], Values]] = {
     "commune": _digits(5, 4),
     "legal_category": _digits(4, 4),
     "disclosure": _memoised(_disclosure),
-    "source_date": _plain,
+    "source_date": _source_date,
     "phone": _phone,
     "email": _plain,
     "url": _url,

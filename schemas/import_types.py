@@ -331,6 +331,20 @@ VILLE = ImportType(
         Field("lat", "latitude", ("latitude", "y")),
         Field("lng", "longitude", ("longitude", "lon", "long", "x")),
         Field("population", "integer", ("pop", "habitants", "nb habitants")),
+        Field(
+            "code_insee",
+            "commune",
+            (
+                "insee",
+                "code commune insee",
+                "code insee commune",
+                "code insee de la commune",
+                "code commune",
+                "codgeo",
+            ),
+            chains=public_headers.COMMUNES,
+            register=True,
+        ),
     ),
 )
 

@@ -287,6 +287,7 @@ VilleRow = TypedDict(
         "lat": float | None,
         "lng": float | None,
         "population": int | None,
+        "code_insee": str | None,
         "observed_at": datetime | None,
         "import": ImportLine | None,
     },

@@ -188,13 +188,15 @@ async def _follow(
     if with_texts:
         await text_requests.note(connection, import_type, with_texts, rows.keys)
     if import_type is VILLE:
-        await public_pages.arrived(connection, "ville", sorted(set(_postal_codes(rows))))
+        await public_pages.arrived(connection, "ville", sorted(set(_places(rows))))
     elif import_type is SOUS_CATEGORIE:
         await public_pages.arrived(connection, "sous-categorie", [None])
 
 
-def _postal_codes(rows: Rows) -> Iterator[str]:
+def _places(rows: Rows) -> Iterator[str]:
+    """The postal codes of cities, and the codes of their communes."""
     yield from rows.values["code_postal_principal"]
+    yield from filter(None, rows.values["code_insee"])
     for codes in rows.values["codes_postaux"]:
         yield from codes or ()
 

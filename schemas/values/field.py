@@ -37,7 +37,8 @@ class Field:
     "a + b > c", b must be there and a may.
     A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
     that is not given is the beginning of the field `taken_from`, if that is given. Fields of the
-    `register` only SIRENE has: the template for operators leaves them out.
+    `register` only files of INSEE and La Poste have: foxstream keeps them beside the site's tables, and
+    the template for operators leaves them out.
     """
 
     name: str

@@ -44,6 +44,9 @@ EMAILS = ("dc_adressemailetablissement > dc_emailcorrespondant",)
 PHONES = ("dc_numerotelephone1 > dc_telephonecorrespondant",)
 SITES = ("dc_sitewebetablissement_1 > dc_sitewebetablissement_2 > dc_urlentreprise",)
 
+# Some lists have the code of the département and the commune's number in it beside INSEE's code.
+COMMUNES = ("Code_commune_INSEE > code_commune", "code_insee > code_commune")
+
 COORDINATES = (
     "coordonnees gps",
     "coordonnees",

@@ -151,7 +151,7 @@ async def _make_isolating(connection: Connection, ids: Sequence[UUID]) -> tuple[
 
 
 async def arrived(connection: Connection, reason: str, keys: Sequence[str | None]) -> None:
-    """Notes the arrival of something that pages may lack; `keys` are postal codes or activities."""
+    """Notes the arrival of something that pages may lack; `keys` are those of places or activities."""
     await connection.execute(_SQL["arrived"], {"reason": reason, "keys": list(keys)})
 
 

@@ -39,20 +39,22 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
 
 -- name: make
 -- After one of the two lists above. Companies of one place are grouped and separated again: a join of
--- two such lists would be quadratic here. Never a guess: exactly one matching city, or none.
+-- two such lists would be quadratic here. Never a guess: exactly one matching city, or none. Without a
+-- postal code, which may not be disclosed, the commune decides.
 , known AS MATERIALIZED (
     SELECT c.id, c.code_postal, c.ville_nom, coalesce(x.naf_rev2, c.naf_code) AS naf_code,
-        x.naf_2025, c.is_active AND x.masked_person IS NOT TRUE AS is_active
+        x.naf_2025, c.is_active AND x.masked_person IS NOT TRUE AS is_active,
+        CASE WHEN c.code_postal = '' THEN x.code_commune END AS code_commune
     FROM companies c
     LEFT JOIN ingest.sirene x ON x.siren = c.siren
 ), given AS MATERIALIZED (
-    SELECT code_postal, ville_nom, ingest.city_key(ville_nom) AS key,
+    SELECT code_postal, ville_nom, code_commune, ingest.city_key(ville_nom) AS key,
         array_agg(id) AS ids, array_agg(naf_code) AS codes, array_agg(naf_2025) AS codes_2025
     FROM known
     WHERE is_active AND naf_code <> ''
-    GROUP BY code_postal, ville_nom
+    GROUP BY code_postal, ville_nom, code_commune
 ), places AS MATERIALIZED (
-    SELECT g.*, fitting.ville_id
+    SELECT g.*, coalesce(fitting.ville_id, of_commune.id) AS ville_id
     FROM given g
     CROSS JOIN LATERAL (
         SELECT CASE WHEN count(*) = 1 THEN (array_agg(id))[1] END AS ville_id
@@ -65,8 +67,18 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
                 AND codes_postaux @> to_jsonb(g.code_postal) AND (g.key = '' OR ingest_key = g.key)
         ) cities
     ) fitting
+    LEFT JOIN ingest.arrondissements a ON a.code = g.code_commune
+    LEFT JOIN LATERAL (
+        -- All cities of a commune are right; the same one is taken every time.
+        SELECT v.id
+        FROM ingest.communes m JOIN location_ville v ON v.slug = m.slug
+        WHERE m.code IN (g.code_commune, a.city)
+        ORDER BY m.code <> g.code_commune, v.code_postal_principal IS DISTINCT FROM a.postal_code,
+            v.code_postal_principal, v.slug
+        LIMIT 1
+    ) of_commune ON g.code_commune IS NOT NULL
 ), resolved AS MATERIALIZED (
-    SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.ville_id, s.id AS sous_categorie_id,
+    SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.code_commune, p.ville_id, s.id AS sous_categorie_id,
         CASE
             WHEN trade.slug IS NULL THEN 'naf'
             WHEN s.id IS NULL THEN 'sous-categorie'
@@ -117,15 +129,16 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
     RETURNING 1
 ), unresolved AS (
     INSERT INTO ingest.unresolved_pages AS stored (
-        entreprise_id, reason, naf_code, code_postal, ville_nom
+        entreprise_id, reason, naf_code, code_postal, ville_nom, code_commune
     )
-    SELECT id, missing, naf_code, code_postal, ville_nom
+    SELECT id, missing, naf_code, code_postal, ville_nom, code_commune
     FROM resolved
     WHERE missing IS NOT NULL
     ORDER BY id
     ON CONFLICT (entreprise_id) DO UPDATE
         SET reason = EXCLUDED.reason, naf_code = EXCLUDED.naf_code,
-            code_postal = EXCLUDED.code_postal, ville_nom = EXCLUDED.ville_nom
+            code_postal = EXCLUDED.code_postal, ville_nom = EXCLUDED.ville_nom,
+            code_commune = EXCLUDED.code_commune
     RETURNING 1
 ), no_longer_unresolved AS (
     DELETE FROM ingest.unresolved_pages
@@ -159,9 +172,16 @@ LIMIT 1000
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: waiting
+-- By their postal code, or by their commune if they have none.
 SELECT entreprise_id
-FROM ingest.unresolved_pages
-WHERE reason = %(reason)s AND (%(keys)s::text[] IS NULL OR code_postal = ANY(%(keys)s))
+FROM ingest.unresolved_pages u
+WHERE reason = %(reason)s AND (%(keys)s::text[] IS NULL OR code_postal = ANY(%(keys)s::text[] || ARRAY['']))
+    AND (
+        %(keys)s::text[] IS NULL OR code_postal <> '' OR code_commune = ANY(%(keys)s) OR EXISTS (
+            SELECT FROM ingest.arrondissements a
+            WHERE a.code = u.code_commune AND a.city = ANY(%(keys)s)
+        )
+    )
     AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
 ORDER BY entreprise_id
 LIMIT %(limit)s

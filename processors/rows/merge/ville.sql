@@ -1,13 +1,15 @@
 -- name: columns
 SELECT nom, code_postal_principal, codes_postaux, departement, region, lat, lng, population,
-    departement AS own_departement, region AS own_region
+    departement AS own_departement, region AS own_region, NULL::text COLLATE "C" AS code_insee
 FROM location_ville
 
 -- name: merge
 WITH found AS (
     SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
         coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
-        ROW(t.nom, t.codes_postaux, t.departement, t.region, t.lat, t.lng, t.population) AS before,
+        ROW(t.nom, t.codes_postaux, t.departement, t.region, t.lat, t.lng, t.population, m.code)
+            AS before,
+        m.code AS stored_insee, ingest.pick(s.policy, s.code_insee, m.code, NULL) AS code_insee,
         ingest.pick(s.policy, s.nom, t.nom, '') AS nom,
         ingest.pick(
             s.policy,
@@ -26,13 +28,14 @@ WITH found AS (
         ingest.pick(s.policy, s.population, t.population, 0) AS population
     FROM staging s
     JOIN location_ville t ON t.slug = s.key
+    LEFT JOIN ingest.communes m ON m.slug = s.key
     WHERE s.round = %(round)s
     ORDER BY t.slug
     FOR NO KEY UPDATE OF t
 ), compared AS (
     SELECT *, CASE
         WHEN stale THEN 's'
-        WHEN ROW(nom, codes_postaux, departement, region, lat, lng, population)
+        WHEN ROW(nom, codes_postaux, departement, region, lat, lng, population, code_insee)
             IS DISTINCT FROM before THEN 'u'
         ELSE '='
     END::"char" AS outcome
@@ -64,6 +67,15 @@ WITH found AS (
         coalesce(lat, 0), coalesce(lng, 0), coalesce(population, 0),
         observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
     FROM fresh
+), communes AS (
+    -- In a table of ours: the site has no column for it.
+    INSERT INTO ingest.communes (slug, code)
+    SELECT key, code_insee FROM compared
+    WHERE outcome <> 's' AND code_insee IS DISTINCT FROM stored_insee
+    UNION ALL
+    SELECT key, code_insee FROM fresh WHERE code_insee IS NOT NULL
+    ORDER BY key
+    ON CONFLICT (slug) DO UPDATE SET code = EXCLUDED.code
 )
 SELECT import_id, outcome, sum(counted), sum(repeated), resolving
 FROM (

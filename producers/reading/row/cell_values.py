@@ -189,6 +189,12 @@ def _postal_code(texts: Texts, numeric: Sequence[int]) -> Values:
     return Values(codes, padded)
 
 
+def _commune(texts: Texts, numeric: Sequence[int]) -> Values:
+    """As long as a postal code, and loses its zero with that of its line; Corsica has a letter: 2A004."""
+    codes = _postal_code(texts, numeric).values
+    return Values([code and code.upper() for code in codes])
+
+
 _BETWEEN = re.compile(r"[\s,;|/\[\]\"']+")
 
 
@@ -316,7 +322,7 @@ CONVERSIONS: dict[Kind, Callable[[Texts, Sequence[int]], Values]] = {
     "postal_codes": _postal_codes,
     "departement": _memoised(_departement_code),
     "naf": _memoised(_naf_code),
-    "commune": _digits(5, 4),
+    "commune": _commune,
     "legal_category": _digits(4, 4),
     "disclosure": _memoised(_disclosure),
     "source_date": _source_date,

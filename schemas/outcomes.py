@@ -91,6 +91,16 @@ WARNINGS: dict[str, Words] = {
 }
 """By the keys of warnings_by_code of an import state."""
 
+PARTLY_DISCLOSED = "partly-disclosed"
+"""Among warnings_by_code: valid rows of partly disclosed companies (SIRENE's status P). Nothing is wrong
+with them, so that it is shown apart."""
+
+
+def partly_disclosed(count: int, shown: str) -> str:
+    """So many of them, in French; `shown` is the number as people read it."""
+    return f"{shown} entreprise{'s' if count > 1 else ''} à diffusion partielle"
+
+
 SKIPPED: dict[str, Words] = {
     "ENTREPRISE": Words("Établissements secondaires ignorés", "établissements secondaires ignorés"),
     "SOUS_CATEGORIE": Words(

@@ -87,6 +87,7 @@ class ImportFacts(TypedDict):
     now_ai_left: int
     now_ai_started: bool
     ai_scanning: bool
+    lacks_companies: bool
     halted: str | None
 
 

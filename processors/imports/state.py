@@ -31,6 +31,12 @@ class TextCounts(TypedDict):
     ai_left: int
 
 
+COMPANIES_FIRST: FileError = {
+    "code": "unknown-company",
+    "message": "Trop d'entreprises de ce fichier ne sont pas encore connues : importez d'abord "
+    "StockUniteLegale, puis réessayez les lignes rejetées.",
+}
+
 # The site's list knows five states.
 SITE_STATUS = {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
 
@@ -39,7 +45,8 @@ def state_of(facts: ImportFacts) -> ImportState:
     """The state that schemas/avro/import_state.avsc describes.
 
     An import is finished if every row that was read has an outcome, if reading its file failed, or
-    if it was cancelled and its reader has stopped reporting.
+    if it was cancelled and its reader has stopped reporting. One of which more rows than may wait are
+    about unknown companies is refused, until a retry of these has written them.
     """
     counts = _outcome_counts(facts)
     texts, asks = _text_counts(facts), facts["generate_ai_content"]
@@ -87,7 +94,7 @@ def state_of(facts: ImportFacts) -> ImportState:
         "duration": (
             (completed_at - started_at).total_seconds() if completed_at and started_at else None
         ),
-        "error": facts["error"] or (_cut_short(facts) if status == "CANCELLED" else None),
+        "error": facts["error"] or _why(facts, status),
         "watermarks": (facts["watermarks"] or {}) if unread else {},
         "stopped_after": facts["stopped_after"],
     }
@@ -152,6 +159,13 @@ def _is_cut(facts: ImportFacts) -> bool:
     return unread or bool(facts["now_cancelled"])
 
 
+def _why(facts: ImportFacts, status: str) -> FileError | None:
+    """Why an import whose file was read has not become what it should."""
+    if status == "CANCELLED":
+        return _cut_short(facts)
+    return COMPANIES_FIRST if status == "ERROR" and facts["lacks_companies"] else None
+
+
 def _cut_short(facts: ImportFacts) -> FileError:
     by = f" par {facts['cancelled_by']}" if facts["cancelled_by"] else ""
     if facts["stopped_after"] is not None:
@@ -174,6 +188,8 @@ def _waiting_for(facts: ImportFacts, *, finished: bool) -> str | None:
 
 def _result(facts: ImportFacts, success: int) -> str:
     total = facts["total_rows"]
+    if facts["lacks_companies"]:
+        return "ERROR"
     if facts["now_parked"]:
         return "PARTIAL"
     if success == 0:

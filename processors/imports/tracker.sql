@@ -70,6 +70,11 @@ SELECT i.*, now() AS now, %(reader_gone)s::interval AS reader_gone,
     coalesce(a.failed, 0) AS now_ai_failed, coalesce(a.left_out, 0) AS now_ai_left,
     coalesce(a.started, false) AS now_ai_started,
     EXISTS (SELECT FROM ingest.enrichment_scans WHERE import_id = i.id) AS ai_scanning,
+    coalesce(p.rejected, 0) > 0 AND EXISTS (
+        SELECT FROM ingest.rejects r
+        WHERE r.import_id = i.id AND r.settled_by IS NULL
+            AND r.faults -> 0 ->> 'code' = 'unknown-company'
+    ) AS lacks_companies,
     (
         SELECT min(halted) FROM ingest.positions
         WHERE topic = %(topics)s::jsonb ->> i.import_type

@@ -4,12 +4,20 @@ On a terminal one line that moves; elsewhere a plain line every few seconds at m
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, Self
 
 from producers.kafka.import_state import accounted
-from schemas.outcomes import OUTCOMES, SKIPPED, STATUSES, WAITING, WARNINGS
+from schemas.outcomes import (
+    OUTCOMES,
+    PARTLY_DISCLOSED,
+    SKIPPED,
+    STATUSES,
+    WAITING,
+    WARNINGS,
+    partly_disclosed,
+)
 from schemas.records import ImportState
 
 if TYPE_CHECKING:
@@ -175,10 +183,17 @@ def summary(state: ImportState) -> str:
             "été traitées"
         )
     lines += _skipped(state)
-    if state["warnings_by_code"]:
-        warnings = ", ".join(
-            f"{number(count)} {WARNINGS[code].phrase if code in WARNINGS else code}"
-            for code, count in state["warnings_by_code"].items()
-        )
-        lines.append(f"  avertissements : {warnings}")
+    lines += _warnings(state["warnings_by_code"])
     return "\n".join(lines)
+
+
+def _warnings(counts: Mapping[str, int]) -> Iterator[str]:
+    if masked := counts.get(PARTLY_DISCLOSED):
+        yield f"  {partly_disclosed(masked, number(masked))}"
+    warnings = ", ".join(
+        f"{number(count)} {WARNINGS[code].phrase if code in WARNINGS else code}"
+        for code, count in counts.items()
+        if code != PARTLY_DISCLOSED
+    )
+    if warnings:
+        yield f"  avertissements : {warnings}"

@@ -11,7 +11,7 @@ from producers.reading import correction
 from producers.reading.refusals import SENTENCES
 from producers.reading.row import normalisation, spellings
 from producers.reports import error_report
-from schemas import rules
+from schemas import outcomes, rules
 from tests.documents.markdown import table
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ _PLACES = {
 }
 """Which argument is the code, of what makes one."""
 
-_ELSEWHERE = (rules, normalisation, spellings, correction, isolation, error_report)
+_ELSEWHERE = (rules, outcomes, normalisation, spellings, correction, isolation, error_report)
 """Modules that hold codes in constants and tables, beside what is none."""
 
 _FORM = re.compile(r"[a-z]+(?:-[a-z]+)*")

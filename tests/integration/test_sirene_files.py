@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producers.terminal.exits import PARTIAL
+from producers.terminal.exits import REFUSED
 from tests.fix_stack import Site, eventually
 
 SEAT = (
@@ -93,7 +93,11 @@ def test_settings(site: Site, tmp_path: Path) -> None:
     seats = written(tmp_path / "StockEtablissement.csv", SEAT, SEATS)
 
     done = site.foxstream("import", seats, "--type", "entreprise", "--json")
-    assert done.code == PARTIAL
+    assert done.code == REFUSED
+    assert done.json()["status"] == "ERROR"
+    assert "importez d'abord StockUniteLegale" in done.json()["error"]["message"]
+    shown = site.foxstream("status", done.json()["id"]).stdout
+    assert shown.count("importez d'abord StockUniteLegale") == 1
     # Partitions count by themselves what they write at the same moment.
     assert done.json()["rejected"] >= 1
     assert done.json()["parked"] + done.json()["rejected"] == len(SEATS)
@@ -102,3 +106,8 @@ def test_settings(site: Site, tmp_path: Path) -> None:
     found = site.query("SELECT naf_code FROM enterprise_entreprise WHERE naf_code LIKE '62%%'")
     assert {code[-1] for (code,) in found} <= {"Y", "G"}
     assert found
+
+    # The lines that were refused find their companies now.
+    assert site.foxstream("retry", done.json()["id"]).code == 0
+    ended = "SELECT status, parked, rejected FROM ingest.imports WHERE id = %s"
+    eventually(lambda: site.query(ended, done.json()["id"]) == [("SUCCESS", 0, 0)])

@@ -94,11 +94,11 @@ FILES = [
     ),
     Expected(
         "sirene2026/sirene_etablissements_naf25.csv", 51, skipped=47,
-        warnings={"known-company-only": 51, "other-nomenclature": 1},
+        warnings={"partly-disclosed": 7, "known-company-only": 51, "other-nomenclature": 1},
     ),
     Expected(
         "sirene2026/sirene_unites_legales_naf25.csv", 102,
-        warnings={"known-company-only": 8, "other-nomenclature": 1},
+        warnings={"partly-disclosed": 15, "known-company-only": 8, "other-nomenclature": 1},
         why="of the natural persons with status P one has its name in clear",
     ),
     Expected("entreprise/sirene_as_api/stock_v2_mensuel.csv", 4, duplicate=1),

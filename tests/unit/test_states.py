@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.imports.facts import ImportFacts
-from processors.imports.state import SITE_STATUS, state_of
+from processors.imports.state import COMPANIES_FIRST, SITE_STATUS, state_of
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.outcomes import AI_COUNTS, OUTCOMES
@@ -64,6 +64,7 @@ def facts(**known: object) -> ImportFacts:
         **{f"now_{name}": 0 for name in AI_COUNTS},
         "now_ai_started": False,
         "ai_scanning": False,
+        "lacks_companies": False,
         **{f"now_{name}": 0 for name in (*OUTCOMES, "released")},
         **known,
     }
@@ -100,6 +101,10 @@ FAILED: FileError = {"code": "encoding", "message": "Le fichier ne se lit pas."}
         ("PAUSED", facts(paused_at=NOW)),
         ("PAUSED", begun(paused_at=NOW, now_inserted=2)),
         ("SUCCESS", begun(paused_at=NOW, total_rows=2, now_inserted=2)),
+        # More rows than may wait are about companies that are not known: refused, when all have come.
+        ("PROCESSING", begun(total_rows=3, now_rejected=1, lacks_companies=True)),
+        ("ERROR", begun(total_rows=2, now_parked=1, now_rejected=1, lacks_companies=True)),
+        ("ERROR", begun(total_rows=2, now_inserted=1, now_rejected=1, lacks_companies=True)),
         # A cancel is through when the reader has said how far it came, and no row is left.
         ("PENDING", facts(cancelled_at=NOW)),
         ("PROCESSING", begun(cancelled_at=NOW, now_inserted=2)),
@@ -123,6 +128,20 @@ FAILED: FileError = {"code": "encoding", "message": "Le fichier ne se lit pas."}
 def test_status(status: str, known: ImportFacts) -> None:
     """The status follows from the rows that have an outcome, and from a failure of the file."""
     assert state_of(known)["status"] == status
+
+
+def test_why_an_import_is_refused() -> None:
+    """The state says once what has to be imported first; a cancel says that it was one."""
+    refused = begun(total_rows=2, now_parked=1, now_rejected=1, lacks_companies=True)
+    cancelled = begun(
+        cancelled_at=NOW, total_rows=2, now_cancelled=1, now_rejected=1, lacks_companies=True
+    )
+
+    assert state_of(refused)["error"] == COMPANIES_FIRST
+    assert "importez d'abord StockUniteLegale" in COMPANIES_FIRST["message"]
+    assert (state_of(cancelled)["error"] or {})["code"] == "cancelled"
+    running = begun(total_rows=3, now_rejected=1, lacks_companies=True)
+    assert state_of(running)["error"] is None
 
 
 def test_unfinished_until_all_are_accounted_for() -> None:

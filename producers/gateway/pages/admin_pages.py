@@ -16,7 +16,7 @@ from producers.gateway.problems import Problem
 from producers.gateway.shared import of
 from producers.kafka.import_state import running
 from schemas.import_types import IMPORT_TYPES
-from schemas.outcomes import AI_COUNTS, OUTCOMES
+from schemas.outcomes import AI_COUNTS, OUTCOMES, PARTLY_DISCLOSED
 from schemas.records import ImportState
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -155,7 +155,8 @@ def _warnings(states: list[ImportState]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for state in states:
         for code, count in state["warnings_by_code"].items():
-            sums[code] = sums.get(code, 0) + count
+            if code != PARTLY_DISCLOSED:  # every month the same companies
+                sums[code] = sums.get(code, 0) + count
     return sums
 
 

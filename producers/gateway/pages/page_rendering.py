@@ -11,7 +11,15 @@ from producers.gateway.access.accounts import Account
 from producers.gateway.api import listing
 from producers.gateway.uploads import form
 from producers.terminal.screen import number, seconds
-from schemas.outcomes import ACTIONS, OUTCOMES, SKIPPED, WAITING, WARNINGS
+from schemas.outcomes import (
+    ACTIONS,
+    OUTCOMES,
+    PARTLY_DISCLOSED,
+    SKIPPED,
+    WAITING,
+    WARNINGS,
+    partly_disclosed,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -57,6 +65,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": lambda value: "…" if value is None else number(value),
+        "partly_disclosed": lambda count: partly_disclosed(count, number(count)),
         "when": _when,
         "iso": lambda value: value.isoformat() if value else "",
         "seconds": lambda value: "" if value is None else seconds(value),
@@ -72,6 +81,7 @@ def _environment() -> Environment:
         "OUTCOMES": {name: words.label for name, words in OUTCOMES.items()},
         "WAITING": {name: words.label for name, words in WAITING.items()},
         "CODES": _CODES,
+        "PARTLY_DISCLOSED": PARTLY_DISCLOSED,
         "SKIPPED": {name: words.label for name, words in SKIPPED.items()},
         "WARNINGS": _CODES | {code: words.label for code, words in WARNINGS.items()},
         "POLICIES": {name: _POLICIES.get(name, name) for name in form.POLICIES},

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from producers.reading.row.cell_values import CONVERSIONS, clear_formula_errors, texts_of
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
+from schemas.outcomes import PARTLY_DISCLOSED
 from schemas.rules import Luhn, Violation, may_be_nameless, violations
 from schemas.values.naf import codes
 
@@ -79,6 +80,10 @@ def normalise(
         warnings.setdefault(violation.row, []).append(violation.code)
         if not violation.kept:
             columns[violation.field][violation.row] = None
+
+    for row, status in enumerate(columns.get("statut_diffusion", ())):
+        if status == "P" and row not in faults:
+            warnings.setdefault(row, []).append(PARTLY_DISCLOSED)
 
     names = tuple(columns)
     rows = zip(*columns.values(), strict=True)

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import permutations
 from typing import Any
 
 import pytest
 
+from processors.rows.merge.naf_table import in_order
 from processors.rows.merge.targets import TARGETS
 from processors.rows.model import Validated
 from processors.rows.parking.parked_rows import ChildType
@@ -433,11 +435,15 @@ async def test_a_page_that_is_withdrawn(site: Partition, first: str) -> None:
 
 
 async def test_a_page_follows_a_code_that_the_site_does_not_show(site: Partition) -> None:
-    """The trade is that of the code of rev. 2, whichever is in the site's column."""
+    """The trade is that of the code of rev. 2, although the site shows those of NAF 2025."""
     await site.execute("INSERT INTO ingest.naf VALUES ('62.01Z', 'Vente', 'vente')")
-    both = {"naf_code": "62.20G", "naf_2025": "62.20G"}
-    await put(site, unit(), seat(**both), seat(1, B, naf_code="62.02A", naf_2025="62.20G"))
-    await site.execute("UPDATE enterprise_entreprise SET naf_code = '62.20G'")
+    site.target = replace(site.target, derive=partial(in_order, primary="2025"))
+    await put(site, unit(), seat(naf_code="62.01Z"))
+    assert await site.query(f"{PAGES} WHERE p.is_active") == [("vente", True, "")]
+
+    await put(site, seat(1, B, naf_code="62.02A"))
+
+    assert await site.stored("naf_code") == [("62.20G",)]
     assert await site.query(f"{PAGES} WHERE p.is_active") == [("conseil", True, "")]
 
 

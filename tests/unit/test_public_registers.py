@@ -113,7 +113,12 @@ def test_partly_disclosed_companies_are_shown(count: int, words: str) -> None:
     )
 
     shown = summary(state).splitlines()
-    facts = {"row": import_view(state), "related": [], "actions": [], "estimate": None}
+    facts: dict[str, Any] = {
+        "row": import_view(state),
+        "related": [],
+        "actions": [],
+        "estimate": None,
+    }
     page = str(render("_import.html", Account("a", "read", "t"), 200, **facts).body, "utf-8")
 
     assert f"  {words}" in shown

@@ -139,7 +139,9 @@ def test_why_an_import_is_refused() -> None:
 
     assert state_of(refused)["error"] == COMPANIES_FIRST
     assert "importez d'abord StockUniteLegale" in COMPANIES_FIRST["message"]
-    assert (state_of(cancelled)["error"] or {})["code"] == "cancelled"
+    cut = state_of(cancelled)["error"]
+    assert cut is not None
+    assert cut["code"] == "cancelled"
     running = begun(total_rows=3, now_rejected=1, lacks_companies=True)
     assert state_of(running)["error"] is None
 

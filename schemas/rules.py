@@ -5,6 +5,7 @@ A rule takes whole columns: a column without a violation is checked by C code, n
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from schemas.import_types import ImportType
@@ -115,7 +116,7 @@ def may_be_nameless(columns: Mapping[str, Column]) -> set[int]:
 
 
 def _broken(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]:
-    if field.required and None in values:
+    if field.required and not all(values):
         yield from ((i, "missing-value", True) for i, value in enumerate(values) if value is None)
     if not any(values):
         return
@@ -168,6 +169,9 @@ def _all_digits(values: Column, length: int) -> bool:
 
 
 def _foreign_sirets(sirens: Column, sirets: Column) -> list[Violation]:
+    with suppress(TypeError):  # some are not given
+        if all(map(str.startswith, sirets, sirens)):
+            return []
     return [
         Violation(row, "siret", "mismatch", fatal=True)
         for row, (siren, siret) in enumerate(zip(sirens, sirets, strict=True))

@@ -55,16 +55,19 @@ def validate(
     records = batch.records
     values = decoder.decode_all([record.value for record in records])
     rejects: list[Reject] = []
-    for record, result in zip(records, values, strict=True):
-        if isinstance(result, DecodeError):
-            unreadable = Fault(None, result.code, f"{_UNREADABLE[result.code]} ({result})")
-            rejects.append(_reject(record, _UPSTREAM, [unreadable]))
-    if rejects:
+    if not {tuple}.issuperset(map(type, values)):
         readable = [not isinstance(result, DecodeError) for result in values]
+        rejects = [
+            _unreadable(record, result)
+            for record, result in zip(records, values, strict=True)
+            if isinstance(result, DecodeError)
+        ]
         records, values = list(compress(records, readable)), list(compress(values, readable))
     if not values:
         return Validated(NO_ROWS, rejects)
-    columns = dict(zip(decoder.fields, map(list, zip(*values, strict=True)), strict=True))
+    columns: dict[str, Sequence[Any]] = dict(
+        zip(decoder.fields, zip(*values, strict=True), strict=True)
+    )
     lineages = [lineage or _UPSTREAM for lineage in columns.pop("import")]
     observed = columns.pop("observed_at")
     foreign = _foreign_imports(lineages)
@@ -87,6 +90,11 @@ def validate(
         records, keys, lineages, times, {name: columns[name] for name in import_type.field}
     )
     return Validated(rows.take([i for i in range(len(rows)) if i not in faults]), rejects)
+
+
+def _unreadable(record: "ConsumerRecord", error: DecodeError) -> Reject:
+    found = Fault(None, error.code, f"{_UNREADABLE[error.code]} ({error})")
+    return _reject(record, _UPSTREAM, [found])
 
 
 _UNREADABLE = {
@@ -141,7 +149,7 @@ _FOREIGN_IMPORT = Fault(
 
 def _faults(
     import_type: ImportType,
-    columns: Mapping[str, list[Any]],
+    columns: dict[str, Sequence[Any]],
     lineages: Sequence[Lineage],
     luhn: Luhn,
 ) -> dict[int, list[Fault]]:
@@ -153,14 +161,17 @@ def _faults(
     }
     found_by_reader = set(faults)  # its faults are better: they have the header's own names
     # The worker reports no warnings, so checks that only warn are left out.
+    removed: dict[str, set[int]] = {}
     for violation in violations(import_type, columns, "error" if luhn == "error" else "off"):
-        i, column = violation.row, columns[violation.field]
+        i, name = violation.row, violation.field
         if not violation.fatal:
             if not violation.kept:
-                column[i] = None
+                removed.setdefault(name, set()).add(i)
         elif i not in found_by_reader:
-            field = import_type.field[violation.field]
-            faults.setdefault(i, []).append(fault(field, violation.code, value=column[i]))
+            found = fault(import_type.field[name], violation.code, value=columns[name][i])
+            faults.setdefault(i, []).append(found)
+    for name, rows in removed.items():
+        columns[name] = [None if i in rows else v for i, v in enumerate(columns[name])]
     return faults
 
 

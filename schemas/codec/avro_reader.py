@@ -10,7 +10,7 @@ Encoding: Apache Avro 1.12 specification, "Binary Encoding".
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, takewhile
 from struct import Struct
 from typing import Any
 
@@ -25,6 +25,10 @@ RowsReader = Callable[[bytes, str, Iterable[int], Iterable[int]], list[tuple[Any
 """(buffer, the same as Latin-1 text, starts, ends) to records. It raises where one is damaged."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_SELDOM = 7
+"""How many optional fields at most are read at once where none of them is given: those before the
+lineage of a row, which most files lack."""
 
 
 class UnsupportedError(Exception):
@@ -132,13 +136,46 @@ class _Source:
         self.constants[name] = value
         return name
 
+    def _fields(self, schema: dict[str, Any]) -> list[str]:
+        """Reads the fields of a record; the expressions that have them then."""
+        fields = schema["fields"]
+        *others, last = fields
+        seldom = list(takewhile(_is_optional, reversed(others)))[:_SELDOM][::-1]
+        if len(seldom) < 2 or not _is_optional(last):
+            return list(map(self.read, fields))
+        names = [*map(self.read, others[: -len(seldom)]), *self._absent(seldom)]
+        return [*names, self._branch(last["type"])]
+
+    def _absent(self, fields: list[Any]) -> list[str]:
+        """Reads optional fields and the branch of the one behind them, most often zeros and 2."""
+        begin = len(self.lines)
+        self._indent += 1
+        names = list(map(self.read, fields))
+        self._add("b = data[p]; p += 1")
+        self._indent -= 1
+        each, self.lines = self.lines[begin:], self.lines[:begin]
+        size = len(fields) + 1
+        given = self._constant("\0" * len(fields) + "\2")
+        self._add(
+            f"if text[p:p + {size}] == {given}:",  # in C, as a comparison of bytes is not
+            f"    {' = '.join(names)} = None; p += {size}; b = 2",
+            "else:",
+        )
+        self.lines += each
+        return names
+
     def _optional(self, schema: list[Any]) -> str:
+        if schema == ["null", "string"]:
+            return self._optional_string()
+        self._add("b = data[p]; p += 1")
+        return self._branch(schema)
+
+    def _branch(self, schema: list[Any]) -> str:
+        """Reads the value of which the branch `b` is read."""
         if len(schema) != 2 or schema[0] != "null":
             raise UnsupportedError("union")
-        if schema[1] == "string":
-            return self._optional_string()
         name = self._name()
-        self._add("b = data[p]; p += 1", "if b == 2:")
+        self._add("if b == 2:")
         self._indent += 1
         self._add(f"{name} = {self.read(schema[1])}")
         self._indent -= 1
@@ -223,17 +260,23 @@ class _Source:
         return name
 
     def _record(self, schema: Any) -> str:
-        pairs = [f"{field['name']!r}: {self.read(field)}" for field in schema["fields"]]
+        names = [field["name"] for field in schema["fields"]]
+        values = self._fields(schema)
+        pairs = [f"{name!r}: {value}" for name, value in zip(names, values, strict=True)]
         name = self._name()
         self._add(f"{name} = {{{', '.join(pairs)}}}")
         return name
+
+
+def _is_optional(field: Any) -> bool:
+    return isinstance(field["type"], list)
 
 
 class _Tuples(_Source):
     """Records as tuples: what is made of a batch works on columns, which tuples zip to."""
 
     def _record(self, schema: Any) -> str:
-        values = ", ".join([self.read(field) for field in schema["fields"]])
+        values = ", ".join(self._fields(schema))
         name = self._name()
         self._add(f"{name} = ({values},)")
         return name

@@ -54,7 +54,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
 
 
 def rows(record: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Records of the schema, each field null now and then."""
+    """Records of the schema, each field null now and then, or all from some field to the tie."""
 
     def strategy(field: dict[str, Any]) -> st.SearchStrategy[Any]:
         kind = field["type"][1]
@@ -66,9 +66,13 @@ def rows(record: str) -> st.SearchStrategy[dict[str, Any]]:
             return st.none() | st.lists(st.text(max_size=9), max_size=9)
         return st.none() | st.datetimes(timezones=st.just(UTC)).map(_to_milliseconds)
 
-    return st.fixed_dictionaries(
-        {field["name"]: strategy(field) for field in load(record)["fields"]}
-    )
+    fields = {field["name"]: strategy(field) for field in load(record)["fields"]}
+    return st.tuples(st.fixed_dictionaries(fields), st.integers(0, len(fields))).map(_emptied)
+
+
+def _emptied(drawn: tuple[dict[str, Any], int]) -> dict[str, Any]:
+    row, first = drawn
+    return row | dict.fromkeys([name for name in list(row)[first:] if name != "import"])
 
 
 def _to_milliseconds(moment: datetime) -> datetime:

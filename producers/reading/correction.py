@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from producers.reading import source
 from producers.reading.formula_guard import original
@@ -23,6 +22,7 @@ from producers.reading.refusals import RefusedError
 from producers.reading.row.row import CorrectedLine, Row, filled, rows_of
 from producers.reading.source import Source
 from producers.reading.table import CHUNK, Block, Part
+from producers.reading.text.json_objects import text_of
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.values.stored import is_uuid
@@ -247,15 +247,4 @@ def _cells(text: str, names: Sequence[str]) -> list[str] | None:
         return None
     if not isinstance(given, dict) or not given.keys() <= set(names):
         return None
-    return [_text(given.get(name)) for name in names]
-
-
-def _text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case bool():
-            return "oui" if value else "non"
-    return json.dumps(value, ensure_ascii=False)
+    return [text_of(given.get(name)) for name in names]

@@ -27,6 +27,10 @@ SENTENCES = {
         "L'archive est abîmée ou incomplète et ne peut pas être lue : refaites-la, ou envoyez le "
         "fichier sans le compresser."
     ),
+    "broken-json": (
+        "Le fichier JSON est abîmé à partir de la ligne {line} : exportez-le à nouveau, avec un "
+        "objet par ligne ou un tableau d'objets."
+    ),
     "encrypted-archive": (
         "L'archive est protégée par un mot de passe : refaites-la sans mot de passe."
     ),

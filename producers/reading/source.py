@@ -26,7 +26,7 @@ from producers.reading.refusals import (
 from producers.reading.row.row import Row, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
-from producers.reading.text import text_table
+from producers.reading.text import json_objects, json_table, text_table
 from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.memory_limit import INFLATED_BYTES
 from producers.reading.workbook.sheet import Sheet
@@ -216,7 +216,9 @@ def _candidates(
         head = content.head()
         if not head.startswith((ZIP, EMPTY_ZIP, OLE)):
             _check_signature(head, content.name)
-            recognise = partial(text_table.part_of, content, import_type, options)
+            is_json = json_objects.begins(head.decode("utf-8-sig", "replace"))
+            table = json_table if is_json else text_table
+            recognise = partial(table.part_of, content, import_type, options)
             yield _Candidate(content.name, content.name, recognise)
             return
         book = _book(content)

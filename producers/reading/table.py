@@ -9,7 +9,7 @@ from schemas.faults import Fault
 
 CHUNK = 1000
 
-Format = Literal["csv", "xlsx", "xls", "ods", "jsonl"]
+Format = Literal["csv", "xlsx", "xls", "ods", "json", "jsonl"]
 
 
 @dataclass(slots=True)

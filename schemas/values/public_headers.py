@@ -28,7 +28,8 @@ NOMENCLATURES = (
 DISCLOSURES = ("statutDiffusionEtablissement > statutDiffusionUniteLegale",)
 # Of two lines that were treated at the same moment the later beginning decides.
 SOURCE_DATES = (
-    "dateDebut + dateDernierTraitementEtablissement > dateDebut",
+    "dateDebut + dateDernierTraitementEtablissement > dateDebut + dateDernierTraitementUniteLegale"
+    " > dateDebut",
     "dateDebut + dateDernierTraitementUniteLegale > dateDebut",
 )
 UNDISCLOSED = frozenset({"[ND]", "[NON-DIFFUSIBLE]"})

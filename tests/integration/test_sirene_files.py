@@ -1,5 +1,6 @@
 """SIRENE's two files through the command line, Kafka and a worker."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,50 @@ def test_both_files_in_any_order(site: Site, tmp_path: Path, first: str) -> None
     # Of the masked person no row is left waiting.
     eventually(lambda: site.query("SELECT count(*) FROM ingest.parked") == [(0,)])
     assert site.query("SELECT sum(rejected), sum(parked) FROM ingest.progress") == [(0, 0)]
+
+
+def test_answers_of_the_api(site: Site, tmp_path: Path) -> None:
+    """Nested lines of the API Sirene end in the tables as the lines of both files do."""
+    site.worker()
+    shown = "SELECT * FROM ingest.sirene ORDER BY siren"
+    kept = f"SELECT {COLUMNS} FROM enterprise_entreprise ORDER BY siren"
+    unit_names, seat_names = UNIT.split(","), SEAT.split(",")
+    unit_periods = {"etatAdministratifUniteLegale", "nomUniteLegale", "denominationUniteLegale"}
+    units = [
+        nested(dict(zip(unit_names, unit, strict=True)), "periodesUniteLegale", unit_periods)
+        for unit in COMPANIES.values()
+    ]
+    seats = []
+    for seat_ in [*BRANCHES, *SEATS]:
+        cells = dict(zip(seat_names, seat_, strict=True))
+        place = {
+            name: cells.pop(name) for name in seat_names if "Voie" in name or "Commune" in name
+        }
+        place["codePostalEtablissement"] = cells.pop("codePostalEtablissement")
+        periods = {"activitePrincipaleEtablissement", "nomenclatureActivitePrincipaleEtablissement"}
+        line = nested(cells, "periodesEtablissement", periods)
+        seats.append({**line, "adresseEtablissement": place})
+    for name, lines in (("unitesLegales", units), ("etablissements", seats)):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"header": {"statut": 200}, name: lines}, indent=1), "utf-8")
+        assert state_of(site, path)["total_rows"] == 4
+    from_json = site.query(kept), site.query(shown)
+    assert from_json[0] == EXPECTED
+
+    site.execute("DELETE FROM enterprise_entreprise")
+    site.execute("DELETE FROM ingest.sirene")
+    state_of(site, written(tmp_path / "StockUniteLegale.csv", UNIT, list(COMPANIES.values())))
+    state_of(site, written(tmp_path / "StockEtablissement.csv", SEAT, [*BRANCHES, *SEATS]))
+    assert (site.query(kept), site.query(shown)) == from_json
+
+
+def nested(cells: dict[str, str], periods: str, names: set[str]) -> dict[str, Any]:
+    """A line as the API has it: what changes stands in periods, of which one is past."""
+    present = {name: cells[name] or None for name in names}
+    past = dict.fromkeys(names, "01.11Z")
+    line = {name: cell or None for name, cell in cells.items() if name not in names}
+    listed = [{"dateFin": "2020-01-01", **past}, {"dateFin": None, **present}]
+    return {**line, periods: listed}
 
 
 def test_settings(site: Site, tmp_path: Path) -> None:

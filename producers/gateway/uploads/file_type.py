@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from producers.gateway.problems import Problem
 from producers.reading.refusals import BZIP2, EMPTY_ZIP, FOREIGN_SIGNATURES, GZIP, OLE, ZIP, ZSTD
 
-_TEXT = frozenset({".csv", ".txt", ".tsv", ".jsonl"})
+_TEXT = frozenset({".csv", ".txt", ".tsv", ".json", ".jsonl"})
 _BINARY = frozenset({".xlsx", ".xls", ".ods", ".zip", ".gz", ".bz2", ".zst"})
 EXTENSIONS = _TEXT | _BINARY
 

@@ -85,6 +85,7 @@ WARNINGS: dict[str, Words] = {
         "ligne sans nom, prise en compte seulement si l'entreprise est connue",
         "lignes sans nom, prises en compte seulement si l'entreprise est connue",
     ),
+    "not-disclosed": Words("valeur non diffusée, ignorée", "valeurs non diffusées, ignorées"),
     "other-spelling": Words(
         "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"
     ),

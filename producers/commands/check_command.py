@@ -22,7 +22,7 @@ from producers.commands.arguments import (
 )
 from producers.terminal.exits import PARTIAL, REFUSED, explained
 from schemas.import_types import ImportType
-from schemas.outcomes import SKIPPED
+from schemas.outcomes import SKIPPED, WARNINGS
 
 if TYPE_CHECKING:
     from producers.reading import Options
@@ -103,6 +103,9 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
     )
     if found["skipped_rows"]:
         yield f"  {found['skipped_rows']} {SKIPPED[found['import_type']].phrase}"
+    for code, count in found["warnings_by_code"].items():
+        words = WARNINGS[code]
+        yield f"  {count} {words.label if count == 1 else words.phrase}"
     yield from _reading_lines(found)
     if found["unknown_columns"]:
         yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"

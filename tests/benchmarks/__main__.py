@@ -10,7 +10,7 @@ import sys
 
 SETS = {
     "quick": ("sinks", "production", "traits", "imports", "stages"),
-    "long": ("producers", "fairness", "isolation", "growth"),
+    "long": ("producers", "sirene", "fairness", "isolation", "growth"),
 }
 
 

@@ -313,6 +313,25 @@ def of_stages(document: Document) -> str:
     return table(("step", "CPU µs/row"), rows)
 
 
+def of_sirene(document: Document) -> str:
+    rows = [
+        [
+            run["file"],
+            *(number(run[name]) for name in ("lines", "rows", "skipped", "lines_per_second")),
+            f"{run['us_per_line']:.1f}",
+            number(run["peak_mb"]),
+            number(run["plain_lines_per_second"]),
+            f"{run['plain_us_per_line']:.1f}",
+        ]
+        for run in document["results"]
+    ]
+    header = (
+        "file", "lines", "rows", "skipped", "lines/s", "CPU µs/line", "peak MB",
+        "lines/s, plain reading", "CPU µs/line, plain reading",
+    )  # fmt: skip
+    return f"{measured_on(document)}\n\n{table(header, rows)}"
+
+
 def of_gateway(document: Document) -> str:
     """What clients waited, beside what the gateway itself took."""
     found, given = document["results"], document["parameters"]
@@ -448,6 +467,7 @@ PARTS: Mapping[str, Callable[[Document], str]] = {
     "traits": of_traits,
     "imports": of_imports,
     "producers": of_producers,
+    "sirene": of_sirene,
     "growth": of_growth,
     "fairness": of_fairness,
     "isolation": of_isolation,

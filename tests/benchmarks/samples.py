@@ -11,7 +11,7 @@ SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
 sys.path.insert(0, str(SAMPLES))
 from generate import HEADER, NAMES, TRADES, luhn  # type: ignore[import-not-found]  # noqa: E402
 
-__all__ = ["HEADER", "SAMPLES", "companies", "siren", "write_csv", "write_xlsx"]
+__all__ = ["HEADER", "SAMPLES", "companies", "luhn", "siren", "write_csv", "write_xlsx"]
 
 
 def siren(number: int) -> str:

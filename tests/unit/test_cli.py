@@ -157,6 +157,30 @@ def test_check_tells_what_each_column_is_taken_for(tmp_path: Path) -> None:
     assert header in done.stdout, done.stderr
 
 
+def test_check_of_files_of_sirene(tmp_path: Path) -> None:
+    """What will be skipped is counted, and what counts only if its company is known."""
+    path = tmp_path / "StockEtablissement.csv"
+    lines = ["552100554,55210055400014,true", "732829320,73282932000014,true"]
+    branches = ["552100554,55210055400022,false", "552100554,55210055400030,false"]
+    text = "\n".join(["siren,siret,etablissementSiege", *lines, *branches])
+    path.write_text(text, encoding="utf-8")
+
+    done = foxstream("check", path, "--type", "ENTREPRISE")
+
+    assert "2 lignes, 2 valides, 0 rejetées" in done.stdout
+    assert "  2 établissements secondaires ignorés\n" in done.stdout
+    assert (
+        "  2 lignes sans nom, prises en compte seulement si l'entreprise est connue\n"
+        in done.stdout
+    )
+
+    path.write_text(
+        f"siren,siret,etablissementSiege\n{lines[0]}\n{branches[0]}\n", encoding="utf-8"
+    )
+    done = foxstream("check", path, "--type", "ENTREPRISE")
+    assert "  1 ligne sans nom, prise en compte seulement si l'entreprise est connue" in done.stdout
+
+
 def test_check_of_a_refused_file_ends_with_4(tmp_path: Path) -> None:
     """The document says why."""
     path = tmp_path / "autre.csv"

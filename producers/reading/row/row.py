@@ -61,7 +61,10 @@ def head_offices(header: Header, rows: Sequence[Sequence[str]], at: Sequence[int
     if source is None:
         return at
     column = source[0][0]
-    return [i for i in at if len(rows[i]) <= column or truth(rows[i][column].strip()) is not False]
+    cells = [rows[i][column] if len(rows[i]) > column else "" for i in at]
+    # Files have few words for it.
+    branches = {cell for cell in set(cells) if truth(cell.strip()) is False}
+    return [i for i, cell in zip(at, cells, strict=True) if cell not in branches]
 
 
 def rows_of(
@@ -231,13 +234,14 @@ def _of_activities(
 
 
 def _filled_in(texts: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(text or other for text, other in zip(texts, _joined(others), strict=True))
+    others_joined = others[0] if len(others) == 1 else _joined(others)
+    return tuple([text or other for text, other in zip(texts, others_joined, strict=True)])
 
 
 def _joined(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The cells of each row with a space between; nothing if the last one is blank, which must be there."""
     return tuple(
-        " ".join(filter(None, cells)) if cells[-1] else "" for cells in zip(*columns, strict=True)
+        [" ".join(filter(None, row)) if row[-1] else "" for row in zip(*columns, strict=True)]
     )
 
 
@@ -245,7 +249,7 @@ def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:
     """Cells of a column, blank if their value is not disclosed."""
     if UNDISCLOSED.isdisjoint(cells):
         return cells
-    return tuple("" if cell in UNDISCLOSED else cell for cell in cells)
+    return tuple(["" if cell in UNDISCLOSED else cell for cell in cells])
 
 
 def _halves(text: str) -> tuple[str, str]:

@@ -53,6 +53,20 @@ values: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+TIE = {
+    "id": "a", "number": 1, "line": 2, "sheet": None, "occurrence": 1, "policy": "merge",
+    "cells": None, "faults": [], "settles": None,
+}  # fmt: skip
+EXAMPLES: dict[str, Any] = {
+    "string": "é",
+    "boolean": False,
+    "int": 7,
+    "double": 0.0,
+    "array": ["a"],
+    "long": datetime(2026, 1, 1, tzinfo=UTC),
+}
+
+
 def rows(record: str) -> st.SearchStrategy[dict[str, Any]]:
     """Records of the schema, each field null now and then, or all from some field to the tie."""
 
@@ -157,6 +171,24 @@ def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
     assert outcome(compiled(record), written) == outcome(by_fastavro(schema), written)
     row = outcome(compiled(record, compile_row_reader), written)
     assert row == outcome(rows_by_fastavro(schema), written)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+@pytest.mark.parametrize("tie", [None, TIE], ids=["upstream", "file"])
+def test_one_field_is_given(record: str, tie: dict[str, Any] | None) -> None:
+    """Fields that most rows lack are read where one of them alone is given, or none."""
+    schema = parse_schema(load(record))
+    names = [field["name"] for field in schema["fields"]]
+    for field in (*schema["fields"], None):
+        row = {**dict.fromkeys(names), "import": tie}
+        if field is not None and field["name"] != "import":
+            kind = field["type"][1]
+            row[field["name"]] = EXAMPLES[kind if isinstance(kind, str) else kind["type"]]
+        buffer = BytesIO()
+        fastavro.schemaless_writer(buffer, schema, row)
+        written = buffer.getvalue()
+        assert outcome(compiled(record), written) == outcome(by_fastavro(schema), written)
+        assert many(record, [written] * 2) == [nameless(row)] * 2
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -60,8 +60,9 @@ def imported(
     """The tables after the files in this order, and what each import took."""
     ready.topics(prefix)
     here = Site(ready, prefix, ready.database())
-    # All head offices wait if they come first.
-    worker = ready.spawn("worker", WORKER, here.environment | {"FOX_PARKED_ROWS": str(companies)})
+    # All head offices wait if they come first, and those of companies that stay unknown are swept.
+    settings = {"FOX_PARKED_ROWS": str(companies), "FOX_SWEEP_SECONDS": "5"}
+    worker = ready.spawn("worker", WORKER, here.environment | settings)
     try:
         imports = [one(here, file) for file in files]
         with psycopg.connect(here.database_url, autocommit=True) as connection:

@@ -178,8 +178,9 @@ def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
 def test_one_field_is_given(record: str, tie: dict[str, Any] | None) -> None:
     """Fields that most rows lack are read where one of them alone is given, or none."""
     schema = parse_schema(load(record))
-    names = [field["name"] for field in schema["fields"]]
-    for field in (*schema["fields"], None):
+    fields: list[dict[str, Any]] = load(record)["fields"]
+    names = [field["name"] for field in fields]
+    for field in (*fields, None):
         row = {**dict.fromkeys(names), "import": tie}
         if field is not None and field["name"] != "import":
             kind = field["type"][1]

@@ -26,7 +26,7 @@ from processors.operator.naf_reference import combined
 from processors.operator.naf_reference import replace as load_reference
 from processors.operator.naf_worksheet import Choice
 from processors.rows.derived.public_pages import resolve_all
-from processors.rows.merge.naf_table import in_order
+from processors.rows.merge.naf_columns import in_order
 from processors.rows.merge.targets import TARGETS
 from processors.rows.model import Validated
 from processors.rows.parking.parked_rows import ChildType

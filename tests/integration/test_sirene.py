@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processors.rows.merge.naf_table import in_order
+from processors.rows.merge.naf_columns import in_order
 from processors.rows.merge.targets import TARGETS
 from processors.rows.model import Validated
 from processors.rows.parking.parked_rows import ChildType

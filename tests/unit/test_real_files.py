@@ -103,7 +103,7 @@ FILES = [
     ),
     Expected(
         "sirene2026/sirene_api_3.11_siret_naf25.json", 5,
-        warnings={"known-company-only": 1, "other-nomenclature": 1},
+        warnings={"known-company-only": 1, "other-nomenclature": 1, "partly-disclosed": 2},
     ),
     Expected("entreprise/sirene_as_api/stock_v2_mensuel.csv", 4, duplicate=1),
     Expected("entreprise/sirene_v2_ods_bars_libelles_longs.csv", 1674, duplicate=84),

@@ -8,31 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from processors.kafka.schema_lookups import looked_up
+from processors.rows.merge.naf_columns import in_order
 from schemas.codec.framing import DecodeError, Decoder, Record
-from schemas.values.naf import Nomenclature, nomenclature
-
-
-def in_order(
-    columns: Mapping[str, Sequence[Any]], primary: Nomenclature = "rev2"
-) -> tuple[Sequence[str | None], Sequence[str | None]]:
-    """Each company's activity in the nomenclature of the site, and in the other one; neither if the codes
-    are all of the site's and stand in `naf_code`.
-
-    No code is in both: the last letter decides, whichever column it stands in.
-    """
-    codes, codes_2025 = columns["naf_code"], columns["naf_2025"]
-    if primary == "rev2" and not any(codes_2025) and not any(map(_is_2025, set(codes))):
-        return codes_2025, codes_2025  # nothing
-    rev2 = [None if _is_2025(code) else code for code in codes]
-    new = [
-        other or (code if _is_2025(code) else None)
-        for code, other in zip(codes, codes_2025, strict=True)
-    ]
-    return (rev2, new) if primary == "rev2" else (new, rev2)
-
-
-def _is_2025(code: str | None) -> bool:
-    return code is not None and nomenclature(code) == "2025"
+from schemas.values.naf import Nomenclature
 
 
 class Naf:

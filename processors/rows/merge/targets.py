@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from processors.rows.merge.naf_table import in_order
+from processors.rows.merge.naf_columns import in_order
 from schemas.import_types import (
     CATEGORIE,
     DEPARTEMENT,

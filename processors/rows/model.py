@@ -6,17 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.faults import Fault
+from schemas.rejected_line import RejectedLine
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
-
-
-class RejectedLine(NamedTuple):
-    """The line of another import whose reject a row of a retry or a correction resolves."""
-
-    import_id: str
-    line: int
-    sheet: str | None
 
 
 class Row(NamedTuple):

@@ -10,11 +10,12 @@ import structlog
 from confluent_kafka import murmur2
 
 from processors.rows.append_time import EARLIEST_MS, appended_ms
-from processors.rows.model import NO_ROWS, Reject, RejectedLine, Rows, Validated
+from processors.rows.model import NO_ROWS, Reject, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
+from schemas.rejected_line import RejectedLine
 from schemas.rules import Luhn, violations
 from schemas.values.stored import is_uuid
 

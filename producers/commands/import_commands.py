@@ -67,11 +67,11 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
         if dry_run:
             preview_file(file, import_type, options, policy, as_json=as_json)
         from producers.imports.order import Order
-        from producers.imports.publication import read_file
+        from producers.imports.publication import publish_file
 
         order = Order(file, import_type, options, policy.value, generate_ai, force)
         _publish(
-            lambda connections, view: read_file(order, connections, view.watch),
+            lambda connections, view: publish_file(order, connections, view.watch),
             follow=follow,
             as_json=as_json,
         )

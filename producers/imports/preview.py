@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from producers.reading import Options, RefusedError, Row, Source, open_source
+from producers.reading import FileRow, Options, RefusedError, Source, open_source
 from producers.settings import settings
 from schemas.faults import Fault
 from schemas.import_types import ImportType
@@ -109,7 +109,7 @@ def _counted(source: Source) -> dict[str, Any]:
     }
 
 
-def _examples(source: Source, row: Row) -> list[dict[str, Any]]:
+def _examples(source: Source, row: FileRow) -> list[dict[str, Any]]:
     return [
         {
             "line": row.line,
@@ -122,7 +122,7 @@ def _examples(source: Source, row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def _value(source: Source, row: Row, fault: Fault) -> str | None:
+def _value(source: Source, row: FileRow, fault: Fault) -> str | None:
     if fault.column is None:
         return None
     return row.cells[source.header.index(fault.column)]

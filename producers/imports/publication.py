@@ -27,7 +27,7 @@ from producers.imports.unsplit_lines import still_broken
 from producers.imports.window import SMALL_FILE_BYTES, Window
 from producers.kafka.import_state import new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
-from producers.reading import RefusedError, Row, Source
+from producers.reading import FileRow, RefusedError, Source
 from schemas.codec.avro_writer import Columns
 from schemas.codec.framing import Decoder, Encoder
 from schemas.faults import Fault
@@ -35,7 +35,9 @@ from schemas.import_types import ImportType
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 
 
-def read_file(order: Order, connections: Connections, watch: Callable[[Reading], None]) -> Reading:
+def publish_file(
+    order: Order, connections: Connections, watch: Callable[[Reading], None]
+) -> Reading:
     """Publishes a file, or finds that it is published already.
 
     `watch` is called when the import is known, and after every 1,000 rows at most. Raises
@@ -45,7 +47,7 @@ def read_file(order: Order, connections: Connections, watch: Callable[[Reading],
     before = order.path.stat()
     source = order.source()
     chunks = source.chunks()
-    first: list[Row] = next(chunks, [])
+    first: list[FileRow] = next(chunks, [])
 
     row_publisher = RowPublisher(connections, order.import_type)
     connections.log.start()
@@ -64,7 +66,7 @@ def read_file(order: Order, connections: Connections, watch: Callable[[Reading],
     watch(reading)
     if reading.finished:
         return reading
-    rows: Iterable[list[Row]] = chain([first], chunks)
+    rows: Iterable[list[FileRow]] = chain([first], chunks)
     if corrects:
         rows = still_broken(rows, connections.rejects(states[corrects], 0.0), row_publisher.decoder)
     small = before.st_size <= SMALL_FILE_BYTES
@@ -83,7 +85,7 @@ def publish_refusal(
 ) -> None:
     """Ends an import whose id was promised and whose file cannot be read, or not to its end.
 
-    Raises as `read_file`.
+    Raises as `publish_file`.
     """
     connections.partition_counts(IMPORT_EVENTS)
     events = Events(connections)
@@ -102,7 +104,7 @@ def publish_refusal(
     connections.publisher.flush()
 
 
-def _unchanged(path: Path, before: Any, chunks: Iterable[list[Row]]) -> Iterator[list[Row]]:
+def _unchanged(path: Path, before: Any, chunks: Iterable[list[FileRow]]) -> Iterator[list[FileRow]]:
     """The chunks. Raises RefusedError at their end if the file has been written to meanwhile."""
     yield from chunks
     after = path.stat()
@@ -115,8 +117,8 @@ def _unchanged(path: Path, before: Any, chunks: Iterable[list[Row]]) -> Iterator
 
 
 def _counting_skipped(
-    reading: Reading, source: Source, chunks: Iterable[list[Row]]
-) -> Iterator[list[Row]]:
+    reading: Reading, source: Source, chunks: Iterable[list[FileRow]]
+) -> Iterator[list[FileRow]]:
     """The chunks; `reading` knows how many lines before each were skipped."""
     for chunk in chunks:
         reading.skipped_rows = source.skipped_rows
@@ -140,7 +142,7 @@ class RowPublisher:
     def publish(
         self,
         reading: Reading,
-        chunks: Iterable[list[Row]],
+        chunks: Iterable[list[FileRow]],
         policy: str,
         *,
         small: bool,
@@ -194,7 +196,7 @@ class _RowEncoder:
         self._occurrences = Occurrences()
         self._policy = policy
 
-    def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[str, bytes]]:
+    def __call__(self, rows: Sequence[FileRow]) -> Iterator[tuple[str, bytes]]:
         reading = self._reading
         if not rows:
             return
@@ -218,7 +220,7 @@ class _RowEncoder:
             reading.file_rows += 1
             reading.last_line = row.line
 
-    def _lines(self, rows: Sequence[Row]) -> Columns:
+    def _lines(self, rows: Sequence[FileRow]) -> Columns:
         import_id, first = self._reading.import_id, self._reading.file_rows + 1
         occurrence = self._occurrences.count
         return Columns(
@@ -230,7 +232,7 @@ class _RowEncoder:
             policy=[self._policy] * len(rows),
             cells=[row.cells if row.faults else None for row in rows],
             faults=[[fault._asdict() for fault in row.faults] for row in rows],
-            settles=[row.corrects and row.corrects._asdict() for row in rows],
+            settles=[row.resolves and row.resolves._asdict() for row in rows],
         )
 
     def _oversized(self, record: Mapping[str, Any], line: Mapping[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ from producers.imports.publication import RowPublisher
 from producers.imports.start import begin
 from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
-from producers.reading import CorrectedLine, Options, RefusedError, Row, Source, open_source
+from producers.reading import FileRow, Options, RefusedError, Source, open_source
 from producers.reading.header.columns import Header, known, recognise
 from producers.reading.row.row import rows_of
 from producers.reading.table import CHUNK, Block
@@ -33,6 +33,7 @@ from schemas.codec.framing import DecodeError, Decoder, Record
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
 from schemas.outcomes import TERMINAL
 from schemas.records import ImportState
+from schemas.rejected_line import RejectedLine
 
 _NAMESPACE = UUID("5d0c1c3e-7b56-5f0e-a0a6-0e6c5c1c9d11")
 _ATTEMPTS = 100
@@ -50,7 +51,7 @@ def publish_rest(
 ) -> Reading:
     """Publishes what is left of an import as its child; `notify` takes what cannot be had again.
 
-    Raises RefusedError if there is nothing to retry, and as producers.imports.publication.read_file.
+    Raises RefusedError if there is nothing to retry, and as producers.imports.publication.publish_file.
     """
     connections.log.start()
     states = connections.log.read()
@@ -149,7 +150,7 @@ def _submission(parent: ImportState, partitions: int) -> ImportState:
 
 def _rejected_chunks(
     parent: ImportState, import_type: ImportType, rejects: list[Reject], decoder: Decoder
-) -> Iterator[list[Row]]:
+) -> Iterator[list[FileRow]]:
     header = header_of(parent, import_type)
     remaining = iter(rejects)
     while some := list(islice(remaining, CHUNK)):
@@ -158,7 +159,7 @@ def _rejected_chunks(
 
 def _rows(
     parent: str, import_type: ImportType, header: Header, rejects: list[Reject], decoder: Decoder
-) -> Iterator[Row]:
+) -> Iterator[FileRow]:
     records = [_decoded(reject, decoder) for reject in rejects]
     read = [at for at, record in enumerate(records) if record["import"]["cells"] is not None]
     block = Block(
@@ -177,7 +178,7 @@ def _rows(
     for at, (reject, record) in enumerate(zip(rejects, records, strict=True)):
         row = fresh.get(at) or _as_it_was(import_type, record)
         row.line, row.sheet = reject.line or 0, reject.sheet
-        row.corrects = CorrectedLine(parent, row.line, row.sheet)
+        row.resolves = RejectedLine(parent, row.line, row.sheet)
         yield row
 
 
@@ -188,9 +189,9 @@ def _decoded(reject: Reject, decoder: Decoder) -> Record:
     return record
 
 
-def _as_it_was(import_type: ImportType, record: Record) -> Row:
+def _as_it_was(import_type: ImportType, record: Record) -> FileRow:
     fields = {field.name: record[field.name] for field in import_type.fields}
-    return Row(0, None, [], fields, import_type.key_of(fields), [], [])
+    return FileRow(0, None, [], fields, import_type.key_of(fields), [], [])
 
 
 def header_of(state: ImportState, import_type: ImportType) -> Header:
@@ -255,7 +256,7 @@ class Rest:
             )
         return cls(state, source)
 
-    def chunks(self) -> Iterator[list[Row]]:
+    def chunks(self) -> Iterator[list[FileRow]]:
         """Their rows, in order."""
         number = 0
         for rows in self.source.chunks() if self.source else ():
@@ -265,7 +266,7 @@ class Rest:
             if unread:
                 yield unread
 
-    def _published(self, row: Row) -> int:
+    def _published(self, row: FileRow) -> int:
         """The highest row number that was published to the partition of this row."""
         marks: Mapping[str, int] = self.state["watermarks"]
         if self.state["stopped_after"] is not None:
@@ -307,6 +308,6 @@ def _same(state: ImportState, path: Path) -> Source:
 _READ_ALIKE = ("reader", "encoding", "delimiter", "sheet", "columns")
 
 
-def unread_rows(rest: Rest) -> Iterable[Row]:
+def unread_rows(rest: Rest) -> Iterable[FileRow]:
     """Row by row."""
     return chain.from_iterable(rest.chunks())

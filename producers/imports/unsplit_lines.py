@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from producers.kafka.reject_log import Reject
-from producers.reading import Row
+from producers.reading import FileRow
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.faults import Fault
 
@@ -12,8 +12,8 @@ _OF_THE_LINE = frozenset({"missing-cell", "extra-cell", "unbalanced-quote", "cel
 
 
 def still_broken(
-    chunks: Iterable[list[Row]], rejects: Iterable[Reject], decoder: Decoder
-) -> Iterator[list[Row]]:
+    chunks: Iterable[list[FileRow]], rejects: Iterable[Reject], decoder: Decoder
+) -> Iterator[list[FileRow]]:
     """The rows of a correction: a line that could not be split and is as it was, still cannot."""
     broken = {
         (reject.line, reject.sheet): reject
@@ -22,7 +22,7 @@ def still_broken(
     }
     for rows in chunks:
         for row in rows:
-            reject = row.corrects and broken.get((row.corrects.line, row.corrects.sheet))
+            reject = row.resolves and broken.get((row.resolves.line, row.resolves.sheet))
             if reject and _bare(row.cells) == _bare(cells_of(reject, decoder)):
                 row.faults = [
                     Fault(error["column"], str(error["code"]), str(error["message"]))

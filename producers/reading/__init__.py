@@ -3,17 +3,16 @@
 from producers.reading.correction import UNREAD, Correction, open_source
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
-from producers.reading.row.row import CorrectedLine, Row
+from producers.reading.row.row import FileRow
 from producers.reading.source import READER_VERSION, Source
 
 __all__ = [
     "READER_VERSION",
     "UNREAD",
-    "CorrectedLine",
     "Correction",
+    "FileRow",
     "Options",
     "RefusedError",
-    "Row",
     "Source",
     "open_source",
 ]

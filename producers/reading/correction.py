@@ -19,12 +19,13 @@ from producers.reading.header import header_line
 from producers.reading.header.columns import OURS, Header
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
-from producers.reading.row.row import CorrectedLine, Row, filled, rows_of
+from producers.reading.row.row import FileRow, filled, rows_of
 from producers.reading.source import Source
 from producers.reading.table import CHUNK, Block, Part
 from producers.reading.text.json_objects import text_of
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.rejected_line import RejectedLine
 from schemas.values.stored import is_uuid
 
 UNREAD = "unread"
@@ -48,7 +49,7 @@ class Correction(Source):
     kept: Sequence[int] = ()
     undo: Callable[[str], str] = original
 
-    def chunks(self) -> Iterator[list[Row]]:
+    def chunks(self) -> Iterator[list[FileRow]]:
         """As of any file, with the reject that each row stands for."""
         self.blank_lines = 0
         for block in _blocks(self):
@@ -58,14 +59,14 @@ class Correction(Source):
                 stripped, corrected = self._stripped(block, at)
                 rows = rows_of(self.import_type, self.columns, stripped, at, self.luhn)
                 for row in rows:
-                    row.corrects = corrected.get(row.line)
+                    row.resolves = corrected.get(row.line)
                 yield rows
 
-    def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, CorrectedLine]]:
+    def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, RejectedLine]]:
         """The block with the original columns alone, and which rejected line each line corrects."""
         rows = list(block.rows)
         broken = dict(block.broken)
-        corrected: dict[int, CorrectedLine] = {}
+        corrected: dict[int, RejectedLine] = {}
         for i in at:
             cells = block.rows[i]
             if i not in broken and len(cells) < len(self.places) + len(self.kept):
@@ -81,14 +82,14 @@ class Correction(Source):
         return replace(block, rows=rows, broken=broken, numeric=numeric), corrected
 
     def _trace(
-        self, cells: list[str], line: int, corrected: dict[int, CorrectedLine]
+        self, cells: list[str], line: int, corrected: dict[int, RejectedLine]
     ) -> Fault | None:
         line_number = self._cell(cells, "_line")
         if not line_number or self._cell(cells, "_code") == UNREAD:
             return None
         if not (line_number.isascii() and line_number.isdigit() and 0 < int(line_number) < 2**31):
             return _NO_LINE
-        corrected[line] = CorrectedLine(
+        corrected[line] = RejectedLine(
             self.corrects, int(line_number), self._cell(cells, "_sheet") or None
         )
         return None

@@ -23,7 +23,7 @@ from producers.reading.refusals import (
     quoted,
     refusal,
 )
-from producers.reading.row.row import Row, filled, head_offices, rows_of
+from producers.reading.row.row import FileRow, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
 from producers.reading.text import json_objects, json_table, text_table
@@ -107,7 +107,7 @@ class Source:
         """The columns that are not imported."""
         return self.columns.unknown
 
-    def chunks(self) -> Iterator[list[Row]]:
+    def chunks(self) -> Iterator[list[FileRow]]:
         """The rows in order, up to 1,000 at a time. Each call reads the file again.
 
         Raises RefusedError if an archive turns out to be broken on the way.

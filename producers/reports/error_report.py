@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from producers.kafka.reject_log import Reject
-from producers.reading import UNREAD, Row
+from producers.reading import UNREAD, FileRow
 from producers.reading.formula_guard import safe
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
@@ -40,7 +40,7 @@ def report(
     state: ImportState,
     rejects: Iterable[Reject],
     decoder: Decoder,
-    unread: Callable[[], Iterable[Row]] = tuple,
+    unread: Callable[[], Iterable[FileRow]] = tuple,
 ) -> Report:
     """The rejects of one import, then its lines that were never published.
 
@@ -56,7 +56,7 @@ def report(
     columns = [json.dumps(requested, ensure_ascii=False)] if requested else []
     with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
 
-    def line(cells: Sequence[str], place: Reject | Row, why: Iterable[str]) -> list[str]:
+    def line(cells: Sequence[str], place: Reject | FileRow, why: Iterable[str]) -> list[str]:
         number = "" if place.line is None else str(place.line)
         sheet = [place.sheet or ""] * with_sheets
         filled = [*cells, *[""] * (width - len(cells))]

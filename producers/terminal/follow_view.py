@@ -31,7 +31,7 @@ class ReadingView:
         self._paused = False
 
     def watch(self, reading: Reading) -> None:
-        """A step of `producers.imports.publication.read_file`."""
+        """A step of `producers.imports.publication.publish_file`."""
         if self.reading is None and reading.resumed:
             self.screen.say(f"Cet import était commencé : il reprend ({reading.import_id}).")
         if self.reading is None and reading.skipped_sheets:

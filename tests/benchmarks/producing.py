@@ -14,7 +14,7 @@ from producers import cli
 from producers.imports import identity, window
 from producers.imports.connections import Connections
 from producers.imports.order import Order
-from producers.imports.publication import read_file
+from producers.imports.publication import publish_file
 from producers.reading import Options
 from producers.settings import settings
 from schemas.import_types import ENTREPRISE
@@ -27,7 +27,7 @@ def main(file: Path) -> None:
     identity._NAMESPACE = uuid4()
     began, spent = perf_counter(), process_time()
     with Connections(settings()) as connections:
-        reading = read_file(Order(file, ENTREPRISE, Options()), connections, lambda _: None)
+        reading = publish_file(Order(file, ENTREPRISE, Options()), connections, lambda _: None)
     told = {
         "rows": reading.file_rows,
         "seconds": perf_counter() - began,

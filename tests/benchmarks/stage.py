@@ -18,7 +18,7 @@ from processors.kafka.broker_topics import create_topics
 from producers.imports import window
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
-from producers.imports.publication import read_file
+from producers.imports.publication import publish_file
 from producers.reading import Options
 from producers.settings import Settings
 from schemas.codec.framing import load
@@ -99,7 +99,7 @@ class Stage:
         window.WINDOW_ROWS = sys.maxsize
         order = Order(file, ENTREPRISE, Options())
         with Connections(self.producer_settings(prefix)) as connections:
-            return read_file(order, connections, lambda _: None)
+            return publish_file(order, connections, lambda _: None)
 
     def producer_settings(self, prefix: str) -> Settings:
         """For the producer's modules in this process."""

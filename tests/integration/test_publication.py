@@ -27,7 +27,7 @@ from openpyxl import Workbook
 from deploy.local.stack import Stack
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
-from producers.imports.publication import read_file
+from producers.imports.publication import publish_file
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import NotReadyError
 from producers.kafka.import_log import ImportLog
@@ -150,7 +150,7 @@ def publish(
 ) -> Reading:
     """One run of the producer."""
     with Connections(settings) as connections:
-        return read_file(order, connections, watch)
+        return publish_file(order, connections, watch)
 
 
 @pytest.fixture

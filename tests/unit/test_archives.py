@@ -12,7 +12,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from producers.reading import Options, RefusedError, Row, open_source
+from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading import archive as contents_module
 from schemas.import_types import ENTREPRISE
 from tests.fix_files import COMPRESSIONS, xls, zipped
@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
 Write = Callable[[bytes], Path]
 
 
-def rows_of(path: Path, sheet: str | None = None) -> list[Row]:
+def rows_of(path: Path, sheet: str | None = None) -> list[FileRow]:
     source = open_source(path, ENTREPRISE, Options(sheet=sheet))
     return list(chain.from_iterable(source.chunks()))
 

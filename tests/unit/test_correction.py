@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.reading import Correction, Options, RefusedError, Row, open_source
+from producers.reading import Correction, FileRow, Options, RefusedError, open_source
 from producers.reports.error_report import FORMATS, Report, write
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES
 from tests.examples import examples
@@ -26,7 +26,7 @@ def saved(path: Path, cells: list[list[str]], header: list[str], sheet: str = ""
     return path
 
 
-def rows_of(path: Path) -> list[Row]:
+def rows_of(path: Path) -> list[FileRow]:
     source = open_source(path, ENTREPRISE)
     assert isinstance(source, Correction)
     assert source.corrects == IMPORT
@@ -56,7 +56,7 @@ def test_a_report_reads_back(
     rows = rows_of(path)
 
     assert [row.cells for row in rows] == cells
-    assert [row.corrects for row in rows] == [
+    assert [row.resolves for row in rows] == [
         (IMPORT, line, "Sud") for line in range(2, len(cells) + 2)
     ]
 
@@ -83,7 +83,7 @@ def test_a_line_that_is_too_short(tmp_path: Path) -> None:
     first, short, last = rows_of(path)
 
     assert [fault.code for fault in short.faults] == ["missing-cell"]
-    assert (first.faults, short.corrects, last.faults) == ([], None, [])
+    assert (first.faults, short.resolves, last.faults) == ([], None, [])
 
 
 @pytest.mark.parametrize("line", ["0", "-1", "²", "1.5", str(2**31), "9" * 30])
@@ -95,7 +95,7 @@ def test_lines_that_no_file_has(tmp_path: Path, line: str) -> None:
 
     [row] = rows_of(path)
 
-    assert ([fault.column for fault in row.faults], row.corrects) == (["_line"], None)
+    assert ([fault.column for fault in row.faults], row.resolves) == (["_line"], None)
 
 
 def test_the_last_line_that_a_file_may_have(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_last_line_that_a_file_may_have(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8-sig").replace(";2;", f";{2**31 - 1};")
     path.write_text(text, encoding="utf-8")
 
-    assert [row.corrects for row in rows_of(path)] == [(IMPORT, 2**31 - 1, None)]
+    assert [row.resolves for row in rows_of(path)] == [(IMPORT, 2**31 - 1, None)]
 
 
 def test_our_columns_are_no_columns(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_our_columns_are_no_columns(tmp_path: Path) -> None:
 
     assert (source.header, source.unknown_columns) == (["siren", "nom"], [])
     assert (row.cells, row.faults) == (["123456782", "Un"], [])
-    assert row.corrects == (IMPORT, 7, None)
+    assert row.resolves == (IMPORT, 7, None)
     assert (row.record["siren"], row.record["nom"]) == ("123456782", "Un")
 
 
@@ -132,7 +132,7 @@ def test_numbers_of_a_workbook_are_told(tmp_path: Path) -> None:
 
     [row] = rows_of(path)
 
-    assert (row.record["siren"], row.corrects) == ("005520135", (IMPORT, 7, None))
+    assert (row.record["siren"], row.resolves) == ("005520135", (IMPORT, 7, None))
 
 
 def test_other_lines(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_other_lines(tmp_path: Path) -> None:
 
     rows = rows_of(path)
 
-    assert [row.corrects and row.corrects.line for row in rows] == [2, None, None, None]
+    assert [row.resolves and row.resolves.line for row in rows] == [2, None, None, None]
     assert [[fault.column for fault in row.faults] for row in rows] == [[], [], ["_line"], []]
 
 

@@ -13,7 +13,7 @@ import openpyxl
 import pytest
 
 from producers.imports.preview import preview_of
-from producers.reading import Row, open_source
+from producers.reading import FileRow, open_source
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from tests.fix_files import xls
 
@@ -46,7 +46,7 @@ File = Callable[[str | bytes], Path]
 Workbook = Callable[..., Path]
 
 
-def rows_of(path: Path, import_type: ImportType = ENTREPRISE) -> list[Row]:
+def rows_of(path: Path, import_type: ImportType = ENTREPRISE) -> list[FileRow]:
     return list(chain.from_iterable(open_source(path, import_type).chunks()))
 
 

@@ -15,7 +15,7 @@ from producers.imports.publication import _RowEncoder, _unchanged
 from producers.imports.start import AlreadyImportedError, begin, check_parent
 from producers.kafka.import_state import new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
-from producers.reading import RefusedError, Row, open_source
+from producers.reading import FileRow, RefusedError, open_source
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.import_types import ENTREPRISE, VILLE
@@ -155,7 +155,7 @@ def test_a_report_of_an_import_that_cannot_be_corrected(
 def test_a_file_that_is_written_to_meanwhile(path: Path, change: str) -> None:
     """Its rows are those of two files: it fails, be it as long as before or as old."""
     before = path.stat()
-    chunks: Iterator[list[Row]] = iter([[]])
+    chunks: Iterator[list[FileRow]] = iter([[]])
     if change == "size":
         path.write_text("siren;nom\n732829320;AB\n", encoding="utf-8")
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -176,7 +176,7 @@ class Registered:
         return load("entreprise_row")
 
 
-def rows(path: Path, *lines: str) -> list[Row]:
+def rows(path: Path, *lines: str) -> list[FileRow]:
     path.write_text("\n".join(["siren;nom;adresse", *lines]), encoding="utf-8")
     return [row for chunk in open_source(path, ENTREPRISE).chunks() for row in chunk]
 

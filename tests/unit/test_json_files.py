@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from producers.imports.preview import preview_of
-from producers.reading import RefusedError, Row, open_source
+from producers.reading import FileRow, RefusedError, open_source
 from producers.reading.text import json_objects
 from schemas.import_types import CATEGORIE, ENTREPRISE
 
@@ -39,7 +39,7 @@ def file(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def rows(path: Path) -> list[Row]:
+def rows(path: Path) -> list[FileRow]:
     return list(chain.from_iterable(open_source(path, ENTREPRISE).chunks()))
 
 

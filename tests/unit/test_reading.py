@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producers.reading import Options, RefusedError, Row, open_source
+from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading.header.columns import fold
 from producers.reading.refusals import CODES
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
@@ -56,7 +56,7 @@ def workbook(tmp_path: Path) -> Files:
     return workbook
 
 
-def rows_of(path: Path, import_type: ImportType = ENTREPRISE, **options: Any) -> list[Row]:
+def rows_of(path: Path, import_type: ImportType = ENTREPRISE, **options: Any) -> list[FileRow]:
     return list(chain.from_iterable(open_source(path, import_type, Options(**options)).chunks()))
 
 
@@ -67,7 +67,7 @@ def refused(path: Path, import_type: ImportType = ENTREPRISE, **options: Any) ->
     return refusal.value
 
 
-def codes(row: Row) -> list[str]:
+def codes(row: FileRow) -> list[str]:
     return [fault.code for fault in row.faults]
 
 

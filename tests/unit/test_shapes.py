@@ -10,7 +10,7 @@ import pytest
 from producers.imports.preview import preview_of
 from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
-from producers.reading import RefusedError, Row, open_source
+from producers.reading import FileRow, RefusedError, open_source
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.values.naf import category_of, codes
 
@@ -35,11 +35,11 @@ def file(tmp_path: Path) -> File:
     return write
 
 
-def rows_of(path: Path, import_type: ImportType) -> list[Row]:
+def rows_of(path: Path, import_type: ImportType) -> list[FileRow]:
     return list(chain.from_iterable(open_source(path, import_type).chunks()))
 
 
-def told(row: Row) -> list[tuple[str | None, str]]:
+def told(row: FileRow) -> list[tuple[str | None, str]]:
     return [(fault.column, fault.code) for fault in row.faults]
 
 

@@ -35,7 +35,7 @@ class Kafka:
         self.refused: list[str] = []
         self.known: ImportState | None = None
         monkeypatch.setattr(tasks, "Connections", self._connections)
-        monkeypatch.setattr(tasks, "read_file", self._read_file)
+        monkeypatch.setattr(tasks, "publish_file", self._read_file)
         monkeypatch.setattr(tasks, "publish_refusal", self._refuse)
 
     def _connections(self, _: Settings) -> AbstractContextManager[None]:

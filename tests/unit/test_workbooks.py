@@ -13,7 +13,7 @@ import xlwt
 from openpyxl.worksheet.worksheet import Worksheet
 
 from producers.imports.preview import preview_of
-from producers.reading import Options, RefusedError, Row, open_source
+from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.xls import BinaryWorkbook
 from schemas.import_types import ENTREPRISE
@@ -33,7 +33,7 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def rows_of(path: Path, sheet: str | None = None) -> list[Row]:
+def rows_of(path: Path, sheet: str | None = None) -> list[FileRow]:
     return list(chain.from_iterable(open_source(path, ENTREPRISE, Options(sheet=sheet)).chunks()))
 
 

@@ -72,7 +72,7 @@ def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
         reject.sheet,
         json.dumps(faults, ensure_ascii=False),
         reject.cancelled,
-        reject.resolves and UUID(reject.resolves.import_id),
+        reject.resolves and UUID(reject.resolves.id),
         reject.resolves and reject.resolves.line,
         reject.resolves and reject.resolves.sheet,
     )

@@ -25,7 +25,13 @@ async def resolve(connection: Connection, by_row: Sequence[tuple[Row, str]]) -> 
     return await _resolve(
         connection,
         [
-            {**row.resolves._asdict(), "child": row.import_id, "outcome": outcome}
+            {
+                "import_id": row.resolves.id,
+                "line": row.resolves.line,
+                "sheet": row.resolves.sheet,
+                "child": row.import_id,
+                "outcome": outcome,
+            }
             for row, outcome in by_row
             if row.resolves is not None
         ],

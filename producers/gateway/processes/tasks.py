@@ -15,7 +15,7 @@ from producers.imports import control
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
 from producers.imports.preview import preview_of
-from producers.imports.publication import publish_refusal, read_file
+from producers.imports.publication import publish_file, publish_refusal
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError
@@ -79,7 +79,7 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
                 try:
                     if spooled.max_rows is not None:
                         _check_rows(order, spooled.max_rows)
-                    reading = read_file(order, connections, _ReadingProgress(notify, limit))
+                    reading = publish_file(order, connections, _ReadingProgress(notify, limit))
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:

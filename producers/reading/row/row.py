@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
@@ -11,21 +11,14 @@ from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, norm
 from producers.reading.table import Block
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.rejected_line import RejectedLine
 from schemas.rules import Luhn
 from schemas.values.naf import CODE, category_of
 from schemas.values.public_headers import UNDISCLOSED
 
 
-class CorrectedLine(NamedTuple):
-    """The rejected line that a row corrects or retries. `id` is its import, a UUID."""
-
-    id: str
-    line: int
-    sheet: str | None
-
-
 @dataclass(slots=True)
-class Row:
+class FileRow:
     """One line that is not blank.
 
     `line` is what Excel or an editor shows, for a record of several lines the first. `cells` are
@@ -40,7 +33,7 @@ class Row:
     key: str | None
     faults: list[Fault]
     warnings: list[str]
-    corrects: CorrectedLine | None = None
+    resolves: RejectedLine | None = None
 
 
 def filled(rows: Sequence[Sequence[str]]) -> list[int]:
@@ -69,7 +62,7 @@ def head_offices(header: Header, rows: Sequence[Sequence[str]], at: Sequence[int
 
 def rows_of(
     import_type: ImportType, header: Header, block: Block, at: Sequence[int], luhn: Luhn
-) -> list[Row]:
+) -> list[FileRow]:
     """The lines of the block at the positions `at`.
 
     A line whose cells cannot be separated gets that one fault and an empty record.
@@ -81,7 +74,7 @@ def rows_of(
     foreign = _other_nomenclatures(header, block, sound, columns)
     batch = normalise(import_type, columns, len(sound), luhn)
     rows = [
-        Row(lines[i], sheet, cells[i], record, key, [], [])
+        FileRow(lines[i], sheet, cells[i], record, key, [], [])
         for i, record, key in zip(sound, batch.records, batch.keys, strict=True)
     ]
     for row, faults in batch.faults.items():
@@ -93,7 +86,7 @@ def rows_of(
     if broken:
         nothing = [field.name for field in import_type.fields]
         rows += [
-            Row(lines[i], sheet, cells[i], dict.fromkeys(nothing), None, [fault], [])
+            FileRow(lines[i], sheet, cells[i], dict.fromkeys(nothing), None, [fault], [])
             for i, fault in broken.items()
         ]
         rows.sort(key=lambda row: row.line)

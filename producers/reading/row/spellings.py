@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from schemas.import_types import ImportType
 
 if TYPE_CHECKING:
-    from producers.reading.row.row import Row
+    from producers.reading.row.row import FileRow
 
 OTHER_SPELLING = "other-spelling"
 
@@ -24,7 +24,7 @@ class Spellings:
         self._of_slugs = nom is not None and nom.kind == "slugged"
         self._first: dict[str, str] = {}
 
-    def warn(self, rows: Sequence["Row"]) -> None:
+    def warn(self, rows: Sequence["FileRow"]) -> None:
         """Adds the warning to the rows that it is due to."""
         if not self._of_slugs:
             return

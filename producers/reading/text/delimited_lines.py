@@ -22,7 +22,7 @@ _SAMPLE_CHARACTERS = 1 << 16
 _SAMPLE_RECORDS = 200
 
 
-class Record(NamedTuple):
+class CsvRecord(NamedTuple):
     """`line` is where it starts, `after` the line that follows it; both from 1."""
 
     line: int
@@ -39,14 +39,14 @@ def sample(file: TextIO) -> str:
     return text[:end] if end else text
 
 
-def records(text: str, delimiter: str) -> Iterator[Record]:
+def records(text: str, delimiter: str) -> Iterator[CsvRecord]:
     """The first 200 records of a sample that are not blank, quotes taken as they come."""
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
     line = 1
     found = 0
     for cells in reader:
         if any(map(str.strip, cells)):
-            yield Record(line, reader.line_num + 1, cells)
+            yield CsvRecord(line, reader.line_num + 1, cells)
             found += 1
             if found == _SAMPLE_RECORDS:
                 return

@@ -67,7 +67,14 @@ WAITING: dict[str, Words] = {
 }
 """By the field waiting_for of an import state."""
 
+PARTLY_DISCLOSED = "partly-disclosed"
+"""Among warnings_by_code: valid rows of partly disclosed companies (SIRENE's status P). Nothing is wrong
+with them, so that an import shows them apart."""
+
 WARNINGS: dict[str, Words] = {
+    PARTLY_DISCLOSED: Words(
+        "entreprise à diffusion partielle", "entreprises à diffusion partielle"
+    ),
     "zeros-restored": Words("zéros perdus et rétablis", "zéros perdus et rétablis"),
     "malformed": Words("valeur mal formée et ignorée", "valeurs mal formées et ignorées"),
     "siren-from-siret": Words("SIREN tiré du SIRET", "SIREN tirés du SIRET"),
@@ -90,16 +97,13 @@ WARNINGS: dict[str, Words] = {
         "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"
     ),
 }
-"""By the keys of warnings_by_code of an import state."""
-
-PARTLY_DISCLOSED = "partly-disclosed"
-"""Among warnings_by_code: valid rows of partly disclosed companies (SIRENE's status P). Nothing is wrong
-with them, so that it is shown apart."""
+"""By the keys of warnings_by_code of an import state. The label is the singular."""
 
 
 def partly_disclosed(count: int, shown: str) -> str:
     """So many of them, in French; `shown` is the number as people read it."""
-    return f"{shown} entreprise{'s' if count > 1 else ''} à diffusion partielle"
+    words = WARNINGS[PARTLY_DISCLOSED]
+    return f"{shown} {words.phrase if count > 1 else words.label}"
 
 
 SKIPPED: dict[str, Words] = {

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 from producers.reading.archive import Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
+from producers.reading.joined_parts import can_be_joined, joined
 from producers.reading.options import Options
 from producers.reading.refusals import (
     EMPTY_ZIP,
@@ -44,7 +45,7 @@ class Source:
     """A file that can be imported. `blank_lines` counts the blank lines skipped so far; `skipped_rows`
     counts the rows of a nomenclature that are not activities, and secondary establishments.
 
-    `parts` have the same header; what a file has besides is in `skipped_sheets`.
+    `parts` have one header; what a file has besides is in `skipped_sheets`.
     """
 
     path: Path
@@ -143,7 +144,7 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
                 raise
             reasons.append(reason)
             part = None
-        if part is not None and (not found or part.columns == found[0].columns):
+        if part is not None and (not found or _belong_together(found[0], part)):
             found.append(part)
         elif candidate.name is not None:
             skipped.append(candidate.name)
@@ -152,7 +153,12 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
     if not any(filled(block.rows) for part in found for block in part.blocks()):
         raise refusal("no-rows")
     sha256 = sha256_of(path)
-    return Source(path, import_type, sha256, compression, found, skipped, options.luhn)
+    parts = joined(found, import_type, options.columns)
+    return Source(path, import_type, sha256, compression, parts, skipped, options.luhn)
+
+
+def _belong_together(one: Part, other: Part) -> bool:
+    return one.columns == other.columns or can_be_joined(one.columns, other.columns)
 
 
 def sha256_of(path: Path) -> str:

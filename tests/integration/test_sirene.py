@@ -13,8 +13,9 @@ import pytest
 from processors.rows.merge.naf_columns import in_order
 from processors.rows.merge.targets import TARGETS
 from processors.rows.model import Validated
+from processors.rows.parking import parked_rows
 from processors.rows.parking.parked_rows import ChildType
-from processors.rows.transaction import RelatedRows
+from processors.rows.transaction import RelatedRows, write_parked
 from schemas.import_types import ENTREPRISE
 from tests.integration.test_row_writer import (
     APPENDED,
@@ -477,3 +478,24 @@ async def test_the_trade_of_either_code(
     assert [slug for slug, _, _ in await site.query(PAGES)] == ([trade] if trade else [])
     reasons = await site.query("SELECT reason FROM ingest.unresolved_pages")
     assert reasons == ([] if trade else [("naf",)])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+async def test_head_offices_that_only_the_sweep_finds(log: Partition, masked: bool) -> None:
+    """Too many rows waited for the transaction of their company; it may be one that is not created."""
+    waiting = log.related
+    await put(log, seat(**MASKED_SEAT if masked else {}))
+    log.related = RelatedRows()  # of which no row waits
+    await put(log, unit(1, B, **MASKED_UNIT if masked else {}))
+    children = waiting.children
+    assert children is not None
+
+    async with log.pool.connection() as connection:
+        found = await parked_rows.releasable(connection, children, [log.number])
+    assert found == {log.number: [siren(1)]}
+    await write_parked(log.pool, children, log.number, found[log.number])
+
+    assert await log.query("SELECT FROM ingest.parked") == []
+    assert await log.query("SELECT siret FROM enterprise_entreprise") == (
+        [] if masked else [(f"{siren(1)}00012",)]
+    )

@@ -1,9 +1,12 @@
 """SIRENE's two files through the command line, Kafka and a worker."""
 
+import csv
 import json
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -85,6 +88,31 @@ def test_both_files_in_any_order(site: Site, tmp_path: Path, first: str) -> None
     # Of the masked person no row is left waiting.
     eventually(lambda: site.query("SELECT count(*) FROM ingest.parked") == [(0,)])
     assert site.query("SELECT sum(rejected), sum(parked) FROM ingest.progress") == [(0, 0)]
+
+
+@pytest.mark.parametrize("first", ["units", "seats"])
+def test_both_files_in_one_archive(site: Site, tmp_path: Path, first: str) -> None:
+    """They are one import, whose tables are those of two. A report of it has the columns of both."""
+    site.worker()
+    short = ("552100554", "O")
+    units = written(tmp_path / "StockUniteLegale.csv", UNIT, [*COMPANIES.values(), short])
+    seats = written(tmp_path / "StockEtablissement.csv", SEAT, [*BRANCHES, *SEATS])
+    archive = tmp_path / "stock.zip"
+    with ZipFile(archive, "w") as file:
+        for path in (units, seats) if first == "units" else (seats, units):
+            file.write(path, path.name)
+
+    state = state_of(site, archive)
+
+    assert site.query(f"SELECT {COLUMNS} FROM enterprise_entreprise ORDER BY siren") == EXPECTED
+    assert (state["total_rows"], state["skipped_rows"], state["rejected"]) == (9, 3, 1)
+    eventually(lambda: site.query("SELECT count(*) FROM ingest.parked") == [(0,)])
+    report = tmp_path / "errors.csv"
+    site.foxstream("errors", state["id"], "--output", report)
+    [header, line] = csv.reader(StringIO(report.read_text("utf-8-sig")), delimiter=",")
+    assert {*UNIT.split(","), *SEAT.split(",")} <= set(header)
+    assert line[header.index("_code")] == "missing-cell"
+    assert set(short) <= set(line)
 
 
 def test_answers_of_the_api(site: Site, tmp_path: Path) -> None:

@@ -231,3 +231,27 @@ def test_memory_is_flat(write: Write, name: str) -> None:
 
     assert rows > 200_000
     assert kibibytes < 24 << 10
+
+
+def test_files_of_a_register(write: Write) -> None:
+    """Those of SIRENE have columns of their own, and are one table of all columns."""
+    units = "siren;denominationUniteLegale;dateDernierTraitementUniteLegale;nomenclatureActivitePrincipaleUniteLegale;activitePrincipaleUniteLegale\n"
+    seats = "siren;etablissementSiege;dateDernierTraitementEtablissement;siret;activitePrincipaleEtablissement\n"
+    archive = zipped(
+        {
+            "seats.csv": f"{seats}{SIREN};true;2026-01-02;{SIREN}00013;62.02A\n".encode(),
+            "units.csv": f"{units}{SIREN};ACME;2026-01-01;NAP;7703;;\n{SIREN};ACME\n".encode(),
+            "others.csv": f"siren;nom;cp\n{SIREN};B;3\n".encode(),
+        }
+    )
+    source = open_source(write(archive), ENTREPRISE)
+    [seat], [unit, short] = source.chunks()
+
+    assert source.skipped_sheets == ["others.csv"]
+    assert source.header == list(dict.fromkeys((seats + units).replace("\n", ";").split(";")))[:-1]
+    assert (seat.record["nom"], seat.record["etablissement_siege"]) == (None, True)
+    assert (seat.record["siret"], seat.record["source_date"]) == (f"{SIREN}00013", "2026-01-02")
+    assert (unit.record["nom"], unit.record["etablissement_siege"]) == ("ACME", None)
+    assert (unit.record["naf_code"], unit.warnings) == (None, ["other-nomenclature"])
+    assert [fault.code for fault in short.faults] == ["missing-cell"]
+    assert short.cells == [SIREN, "ACME"]

@@ -91,12 +91,13 @@ FROM (
 GROUP BY import_id, outcome, resolving
 
 -- name: releasable
--- Companies that rows about their head office wait for, and that exist by now, or whose import was
--- cancelled.
+-- Companies that rows about their head office wait for, and that are known by now (not all of them are
+-- on the site: docs/sirene.md), or rows of which an import was cancelled.
 SELECT p.partition, p.parent_key
 FROM ingest.parked p
 WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (
     EXISTS (SELECT FROM enterprise_entreprise e WHERE e.siren = p.parent_key)
+    OR EXISTS (SELECT FROM ingest.sirene x WHERE x.siren = p.parent_key)
     OR EXISTS (
         SELECT FROM ingest.imports i WHERE i.id = p.import_id AND i.cancelled_at IS NOT NULL
     )

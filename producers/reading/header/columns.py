@@ -27,7 +27,8 @@ class Header:
     first source names the field's column. `coordinates` is the column of "latitude, longitude",
     `cities` is the column of a city list, whose values are "Nom (code postal)". `parents` are the
     columns of a taxonomy that a term without a parent leaves blank, `activity` is the column of
-    codes of a nomenclature, `nomenclature` is the column that names the one of a company's activity.
+    codes of a nomenclature, `nomenclatures` are columns of which the first that is not blank names
+    the one of a company's activity.
     """
 
     names: list[str]
@@ -36,7 +37,7 @@ class Header:
     coordinates: int | None = None
     parents: tuple[int, ...] = ()
     activity: int | None = None
-    nomenclature: int | None = None
+    nomenclatures: tuple[int, ...] = ()
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -59,8 +60,8 @@ class Header:
     def unknown(self) -> list[str]:
         """The named columns that do not feed a field."""
         used = {column for sources in self.sources.values() for one in sources for column in one}
-        used.update(self.parents)
-        others = (self.coordinates, self.activity, self.nomenclature)
+        used.update(self.parents, self.nomenclatures)
+        others = (self.coordinates, self.activity)
         used.update(at for at in others if at is not None)
         return [name for at, name in enumerate(self.names) if name and at not in used]
 
@@ -158,7 +159,7 @@ def recognise(
         sources,
         city_list,
         _coordinates(import_type, names, sources),
-        nomenclature=_nomenclature(names) if "naf_code" in sources else None,
+        nomenclatures=_nomenclatures(names) if "naf_code" in sources else (),
     )
     lacking = _lacking(import_type, header)
     if lacking is not None:
@@ -224,10 +225,9 @@ def _drop_trade_names(columns: dict[str, list[int]], names: list[str]) -> None:
         del columns["nom"]
 
 
-def _nomenclature(names: list[str]) -> int | None:
+def _nomenclatures(names: list[str]) -> tuple[int, ...]:
     folded = list(map(fold, names))
-    found = (folded.index(fold(name)) for name in NOMENCLATURES if fold(name) in folded)
-    return next(found, None)
+    return tuple(folded.index(fold(name)) for name in NOMENCLATURES if fold(name) in folded)
 
 
 def _coordinates(

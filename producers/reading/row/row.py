@@ -107,7 +107,7 @@ def _broken(
         if len(cells[i]) > width and not any(map(str.strip, cells[i][width:])):
             cells[i] = cells[i][:width]
         if len(cells[i]) != width:
-            broken[i] = _miscounted(len(cells[i]), width)
+            broken[i] = miscounted(len(cells[i]), width)
         elif reshaped and (fault := _misfit(import_type, header, cells[i])):
             broken[i] = fault
     return broken
@@ -122,7 +122,8 @@ def _misfit(import_type: ImportType, header: Header, row: Sequence[str]) -> Faul
     return None
 
 
-def _miscounted(found: int, expected: int) -> Fault:
+def miscounted(found: int, expected: int) -> Fault:
+    """The fault of a line that has `found` cells under a header of `expected`."""
     cells = f"{found} cellule{'s' if found > 1 else ''}"
     if found < expected:
         return Fault(
@@ -146,9 +147,12 @@ def _other_nomenclatures(
     header: Header, block: Block, at: Sequence[int], columns: dict[str, Column]
 ) -> list[int]:
     """Clears activities of nomenclatures that are out of use (NAP, NAF1993, NAFRev1); their rows."""
-    if header.nomenclature is None or not at:
+    if not header.nomenclatures or not at:
         return []
-    named = [block.rows[i][header.nomenclature].strip().upper() for i in at]
+    named = [
+        next(filter(None, (block.rows[i][at_].strip() for at_ in header.nomenclatures)), "").upper()
+        for i in at
+    ]
     if _NOMENCLATURES.issuperset(named):
         return []
     column = columns["naf_code"]

@@ -12,7 +12,8 @@ WITH examined AS MATERIALIZED (
 )
 SELECT max(x.siren), coalesce(array_agg(e.siren ORDER BY x.siren) FILTER (WHERE e.naf_code <> x.code), '{}')
 FROM examined x
-LEFT JOIN enterprise_entreprise e ON e.siren = x.siren
+-- Else the index of the site, which has its own collation, would not be used.
+LEFT JOIN enterprise_entreprise e ON e.siren = x.siren COLLATE "default"
 
 -- name: lock
 -- In the order in which rows are merged. It waits for a company that is being changed; the next
@@ -28,4 +29,4 @@ FROM (
     WHERE siren = ANY(%(sirens)s)
 ) x
 LEFT JOIN ingest.naf n ON n.code = x.code
-WHERE e.siren = x.siren AND e.naf_code <> x.code
+WHERE e.siren = x.siren COLLATE "default" AND e.naf_code <> x.code

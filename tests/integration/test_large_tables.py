@@ -51,10 +51,11 @@ FILL = f"""
     JOIN location_ville v ON v.nom = e.ville_nom
     CROSS JOIN (SELECT id FROM subcategory_souscategorie WHERE slug = 'metier-1') s;
     INSERT INTO ingest.sirene (siren, unite_at)
-    SELECT siren, '2020-01-01' FROM enterprise_entreprise
+    SELECT siren, '2020-01-01' FROM enterprise_entreprise;
+    INSERT INTO ingest.communes (slug, code) SELECT slug, code_postal_principal FROM location_ville
     """
 TABLES = (
-    "enterprise_entreprise", "location_ville", "enterprise_prolocalisation", "sirene",
+    "enterprise_entreprise", "location_ville", "enterprise_prolocalisation", "sirene", "communes",
 )  # fmt: skip
 
 
@@ -94,6 +95,14 @@ def placed(number: int) -> Row:
     )
 
 
+def of_commune(number: int) -> Row:
+    """Of a company whose postal code is not disclosed."""
+    return company(
+        number, naf_code="62.01Z", categorie_juridique="5710", statut_diffusion="P",
+        code_commune=f"{10001 + number}", etablissement_siege=True, source_date="2026-01-01",
+    )  # fmt: skip
+
+
 def city(number: int) -> Row:
     return {"nom": f"Commune {number}", "code_postal": str(60000 + number)}
 
@@ -104,6 +113,7 @@ def city(number: int) -> Row:
     [
         (placed, {"site_web": "https://example.org"}),
         (of_register, {"site_web": "https://example.org"}),
+        (of_commune, {"site_web": "https://example.org"}),
         (city, {"population": 7}),
     ],
 )

@@ -69,16 +69,25 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
     ) fitting
     LEFT JOIN ingest.arrondissements a ON a.code = g.code_commune
     LEFT JOIN LATERAL (
-        -- All cities of a commune are right; the same one is taken every time.
+        -- All cities of a commune are right; the same one is taken every time. OFFSET 0: the communes
+        -- first, then each city by its slug; joined freely, all cities were read for each place.
         SELECT v.id
-        FROM ingest.communes m JOIN location_ville v ON v.slug = m.slug
-        WHERE m.code IN (g.code_commune, a.city)
+        FROM (
+            SELECT slug, code FROM ingest.communes
+            WHERE g.code_commune IS NOT NULL AND code IN (g.code_commune, a.city)
+            OFFSET 0
+        ) m
+        CROSS JOIN LATERAL (
+            SELECT id, slug, code_postal_principal FROM location_ville
+            WHERE slug = m.slug COLLATE "default" OFFSET 0
+        ) v
         ORDER BY m.code <> g.code_commune, v.code_postal_principal IS DISTINCT FROM a.postal_code,
             v.code_postal_principal, v.slug
         LIMIT 1
-    ) of_commune ON g.code_commune IS NOT NULL
+    ) of_commune ON true
 ), resolved AS MATERIALIZED (
-    SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.code_commune, p.ville_id, s.id AS sous_categorie_id,
+    SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.code_commune, p.ville_id,
+        s.id AS sous_categorie_id,
         CASE
             WHEN trade.slug IS NULL THEN 'naf'
             WHEN s.id IS NULL THEN 'sous-categorie'

@@ -315,7 +315,10 @@ async def test_an_answer_that_cannot_be_written(texts: Texts, model: ScriptedOpe
     model.script = lambda _: Reply()
     texts.ask(cities(texts.site, 1))
     texts.site.execute("ALTER TABLE ingest.ai_results ADD CONSTRAINT none CHECK (content IS NULL)")
-    await at_once(texts, PATIENT)
+    try:
+        await at_once(texts, PATIENT)
+    finally:
+        texts.site.execute("ALTER TABLE ingest.ai_results DROP CONSTRAINT none")
 
     assert texts.site.query("SELECT state, code FROM ingest.enrichment") == [
         ("failed", "unwritable")

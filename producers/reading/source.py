@@ -13,7 +13,6 @@ from typing import BinaryIO, NamedTuple
 from producers.reading.archive import Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
-from producers.reading.joined_parts import can_be_joined, joined
 from producers.reading.options import Options
 from producers.reading.refusals import (
     EMPTY_ZIP,
@@ -24,6 +23,7 @@ from producers.reading.refusals import (
     quoted,
     refusal,
 )
+from producers.reading.row.joined_parts import can_be_joined, joined
 from producers.reading.row.row import FileRow, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part

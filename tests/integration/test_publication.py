@@ -386,6 +386,8 @@ def test_missing_schemas_are_named(settings: Settings, stack: Stack, order: Orde
         [NewTopic(bare.topic(t.name), 4, 1) for t in TOPICS]
     ).values():
         created.result(30)
+    topics = {bare.topic(t.name) for t in TOPICS}
+    eventually(lambda: topics <= admin.list_topics(timeout=10).topics.keys())
 
     with pytest.raises(NotReadyError, match="foxstream-worker schemas"):
         publish(bare, order)

@@ -33,7 +33,7 @@ Path = tuple[str, ...]
 
 
 class Found(NamedTuple):
-    """`line` is where the object begins, from 1. `value` is None if the line is no object."""
+    """`line` is where the object begins, from 1. `value` is None if the line is not an object."""
 
     line: int
     text: str

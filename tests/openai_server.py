@@ -49,8 +49,8 @@ class Call:
 class Reply:
     """What the server does. `content` None: a good answer. `hang`: seconds before it answers.
 
-    `reset`: the connection ends in the middle of the body. `raw`: the body as it is. `usage` stands in
-    the answer as it is; None: as `tokens` say.
+    `reset`: the connection ends in the middle of the body. `raw`: the body as it is. `usage` is the
+    answer's usage as it is; None: what `tokens` say.
     """
 
     status: int = 200

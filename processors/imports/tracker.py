@@ -38,7 +38,7 @@ from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES
 from schemas.outcomes import AI_COUNTS, OUTCOMES, TERMINAL
 from schemas.records import ImportState
-from schemas.values.stored import without_nul
+from schemas.values.stored import with_texts, without_nul
 
 log = structlog.get_logger(__name__)
 
@@ -288,21 +288,11 @@ def _checked(event: Record) -> Record:
     ]
     if not all(0 <= count <= _INT_MAX for count in counts):
         raise ValueError("a count is negative or beyond 32 bits")
-    return {**event, "event": (name, _without_nul(body))}
+    # PostgreSQL's texts and jsonb accept no NUL, and a file's header may have one.
+    return {**event, "event": (name, with_texts(body, without_nul))}
 
 
 _INT_MAX = 2**31 - 1
-
-
-def _without_nul(value: Any) -> Any:
-    """PostgreSQL's texts and jsonb accept no NUL, and a file's header may have one."""
-    if isinstance(value, str):
-        return without_nul(value)
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
 
 
 async def _apply(connection: Connection, partition: int, event: Record) -> None:

@@ -1,7 +1,7 @@
 """The switch of the site's activities to the nomenclature of FOX_NAF_PRIMARY.
 
-Workers write new rows in it; this job rewrites the companies that stand there already, from the two
-codes that are kept of each. It begins anew after a death: what it has rewritten no longer differs.
+Workers write new rows in it. This job rewrites the existing companies from the two codes that are
+kept for each. A job that was killed can start again: what it has rewritten no longer differs.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,8 +2,9 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 
@@ -23,6 +24,17 @@ def is_uuid(text: str) -> bool:
 def without_nul(text: str) -> str:
     """The text with NUL made visible: PostgreSQL's text and jsonb do not take it."""
     return text.replace("\0", "␀")
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with each of its texts, names of members included, as `change` makes it."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [with_texts(item, change) for item in value]
+    if isinstance(value, dict):
+        return {change(name): with_texts(item, change) for name, item in value.items()}
+    return value
 
 
 def moment(ms: int) -> datetime:

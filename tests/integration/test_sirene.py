@@ -368,7 +368,7 @@ async def test_a_code_that_later_lines_lack(log: Partition) -> None:
 
 
 async def test_a_row_that_overwrites(log: Partition) -> None:
-    """The code of the other nomenclature is no reason to empty that of the site."""
+    """A code of the other nomenclature does not empty the code of the site."""
     await put(log, unit())
     number = len(log.records) + 1
     row = unit(1, B, naf_code="62.10Y", naf_2025=None)

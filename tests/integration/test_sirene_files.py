@@ -151,7 +151,7 @@ def test_answers_of_the_api(site: Site, tmp_path: Path) -> None:
 
 
 def nested(cells: dict[str, str], periods: str, names: set[str]) -> dict[str, Any]:
-    """A line as the API has it: what changes stands in periods, of which one is past."""
+    """A line as the API returns it: values that change are in a list of periods, one of which has ended."""
     present = {name: cells[name] or None for name in names}
     past = dict.fromkeys(names, "01.11Z")
     line = {name: cell or None for name, cell in cells.items() if name not in names}

@@ -83,7 +83,7 @@ def test_two_columns_of_communes(tmp_path: Path) -> None:
 
 
 def test_partly_disclosed_rows_are_counted(tmp_path: Path) -> None:
-    """Each valid one once; a line with a fault is no company."""
+    """Each valid line counts once; a line with a fault does not count."""
     path = tmp_path / "a.csv"
     path.write_text(
         "siren;denominationUniteLegale;statutDiffusionUniteLegale\n"

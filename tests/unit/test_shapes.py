@@ -39,7 +39,7 @@ def rows_of(path: Path, import_type: ImportType) -> list[FileRow]:
     return list(chain.from_iterable(open_source(path, import_type).chunks()))
 
 
-def told(row: FileRow) -> list[tuple[str | None, str]]:
+def shown(row: FileRow) -> list[tuple[str | None, str]]:
     return [(fault.column, fault.code) for fault in row.faults]
 
 
@@ -52,7 +52,7 @@ def test_terms_without_parent_are_categories(file: File) -> None:
         "Tout le bâtiment",
     )
     assert [row.key for row in (first, third)] == ["batiment-travaux", "sante"]
-    assert told(child) == told(lost) == [("Parent Name", "other-type")]
+    assert shown(child) == shown(lost) == [("Parent Name", "other-type")]
     assert "SOUS_CATEGORIE" in child.faults[0].message
 
 
@@ -62,8 +62,8 @@ def test_terms_with_a_parent_are_sub_categories(file: File) -> None:
 
     assert (child.record["nom"], child.record["categorie"]) == ("Maçon", "Bâtiment & Travaux")
     assert child.key == "batiment-travaux/macon"
-    assert told(first) == told(third) == [("Parent Name", "other-type")]
-    assert told(lost) == [("Parent Name", "missing-value")]
+    assert shown(first) == shown(third) == [("Parent Name", "other-type")]
+    assert shown(lost) == [("Parent Name", "missing-value")]
 
 
 def test_every_term_is_written_once(file: File) -> None:

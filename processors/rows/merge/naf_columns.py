@@ -9,10 +9,10 @@ from schemas.values.naf import Nomenclature, nomenclature
 def in_order(
     columns: Mapping[str, Sequence[Any]], primary: Nomenclature = "rev2"
 ) -> tuple[Sequence[str | None], Sequence[str | None]]:
-    """Each company's activity in the nomenclature of the site, and in the other one; neither if the codes
-    are all of the site's and stand in `naf_code`.
+    """Each company's activity in the nomenclature of the site, and in the other one. Both columns are
+    empty if `naf_code` has all codes and all are of the site's nomenclature.
 
-    No code is in both: the last letter decides, whichever column it stands in.
+    A code belongs to one nomenclature only, which its last letter shows, whatever its column.
     """
     codes, codes_2025 = columns["naf_code"], columns["naf_2025"]
     if primary == "rev2" and not any(codes_2025) and not any(map(_is_2025, set(codes))):

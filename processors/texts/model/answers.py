@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from processors.texts.model.provider import storable
+from schemas.values.stored import with_texts
 
 Schema = dict[str, Any]
 
@@ -82,21 +83,11 @@ def read(text: str, answer: type[Kind]) -> Kind:
         found = json.loads(bare[bare.index("{") : bare.rindex("}") + 1], strict=False)
     except (ValueError, RecursionError):
         return answer.model_validate_json(text)  # says what is wrong with it
-    found = _storable(found)
+    found = with_texts(found, storable)
     meta = found.get("meta_description")
     if isinstance(meta, str):
         found["meta_description"] = _cut(meta.strip())
     return answer.model_validate(found)
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
-    return value
 
 
 def _cut(meta: str) -> str:

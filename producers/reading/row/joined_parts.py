@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from producers.reading.header.columns import Header, recognise
-from producers.reading.row.row import miscounted
+from producers.reading.row.row import fitted, miscounted
 from producers.reading.table import Block, Part
 from schemas.import_types import ImportType
 
@@ -31,7 +31,7 @@ def joined(
 
 
 class _Widened:
-    """A part whose cells stand in the columns `names`."""
+    """A part whose lines have the columns `names`."""
 
     def __init__(self, part: Part, names: Sequence[str]) -> None:
         self._part = part
@@ -53,9 +53,10 @@ class _Widened:
             numeric = {self._to[column]: at for column, at in block.numeric.items()}
             yield replace(block, rows=rows, broken=broken, numeric=numeric)
 
-    def _cells(self, row: Sequence[str]) -> list[str] | None:
+    def _cells(self, row: list[str]) -> list[str] | None:
         """The cells of a line in the columns of all; None if they are too few or too many."""
-        if len(row) < self._width or any(map(str.strip, row[self._width :])):
+        cells = fitted(row, self._width)
+        if len(cells) != self._width:
             return None
-        cells = [*row[: self._width], ""]
+        cells = [*cells, ""]
         return [cells[column] for column in self._from]

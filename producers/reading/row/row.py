@@ -104,13 +104,19 @@ def _broken(
     for i in at:
         if i in broken:
             continue
-        if len(cells[i]) > width and not any(map(str.strip, cells[i][width:])):
-            cells[i] = cells[i][:width]
+        cells[i] = fitted(cells[i], width)
         if len(cells[i]) != width:
             broken[i] = miscounted(len(cells[i]), width)
         elif reshaped and (fault := _misfit(import_type, header, cells[i])):
             broken[i] = fault
     return broken
+
+
+def fitted(cells: list[str], width: int) -> list[str]:
+    """The cells of a line without those beyond the header, if these are blank."""
+    if len(cells) > width and not any(map(str.strip, cells[width:])):
+        return cells[:width]
+    return cells
 
 
 def _misfit(import_type: ImportType, header: Header, row: Sequence[str]) -> Fault | None:

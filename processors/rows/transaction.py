@@ -109,7 +109,7 @@ async def _write(
             origin = Origin(batch.topic, batch.partition, related.parent_ids)
             merged = await merge(connection, target, origin, stage(validated.rows))
             most_parked = related.children.most_parked if related.children else None
-            await parked_rows.park_some(connection, topic_id, target, batch, merged, most_parked)
+            await parked_rows.park_within(connection, topic_id, target, batch, merged, most_parked)
             keys = _written_keys(validated.rows, merged)
             released = await _release(connection, related.children, batch.partition, keys, merge)
             if target.import_type is ENTREPRISE:

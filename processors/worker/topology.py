@@ -163,8 +163,8 @@ def rows(world: World) -> faust.App:
     )
     companies = replace(
         TARGETS[ENTREPRISE.name],
-        derived=("naf_first", "naf_other", "own_libelle"),
-        derive=naf.activities,
+        computed=("naf_first", "naf_other", "own_libelle"),
+        compute=naf.activities,
         ready=naf.ready,
     )
     head_offices = ChildType(

@@ -380,7 +380,7 @@ async def test_an_old_file_after_the_switch(log: Partition, database: str, tmp_p
     assert differing["companies"] > len(few) * 0.8
     assert by_hand(settings, "switch-naf") == differing
     assert await pages(log) == before
-    log.target = replace(log.target, derive=partial(in_order, primary="2025"))
+    log.target = replace(log.target, compute=partial(in_order, primary="2025"))
     assert log.related.children is not None
     log.related = RelatedRows(children=replace(log.related.children, target=log.target))
     expected = await tables(log), await log.stored("updated_at"), before

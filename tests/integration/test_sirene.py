@@ -438,7 +438,7 @@ async def test_a_page_that_is_withdrawn(site: Partition, first: str) -> None:
 async def test_a_page_follows_a_code_that_the_site_does_not_show(site: Partition) -> None:
     """The trade is that of the code of rev. 2, although the site shows those of NAF 2025."""
     await site.execute("INSERT INTO ingest.naf VALUES ('62.01Z', 'Vente', 'vente')")
-    site.target = replace(site.target, derive=partial(in_order, primary="2025"))
+    site.target = replace(site.target, compute=partial(in_order, primary="2025"))
     await put(site, unit(), seat(naf_code="62.01Z"))
     assert await site.query(f"{PAGES} WHERE p.is_active") == [("vente", True, "")]
 

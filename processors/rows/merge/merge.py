@@ -14,11 +14,11 @@ from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.errors import BatchTooLargeError
 from processors.rows.accounting.row_counts import Outcomes
+from processors.rows.merge import register
 from processors.rows.merge.targets import NULL, Target, escaped
 from processors.rows.model import Row, Rows
 from schemas.codec.avro_reader import EPOCH
-from schemas.faults import Fault, fault
-from schemas.import_types import ENTREPRISE
+from schemas.faults import Fault
 
 _NAMESPACE = UUID("9f0b6a52-6f0c-5b8e-9c55-1d0f2b8c7a11").bytes
 _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
@@ -158,7 +158,7 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
         sql.SQL(", ").join(map(sql.Identifier, names))
     )
     statement = queries["merge"]
-    if target.register_sql and await _is_registered(connection, target, names, staged):
+    if target.register_sql and await register.is_needed(connection, target, names, staged.rows):
         statement = load("processors.rows.merge", target.register_sql)["merge"]
     merged = Merged()
     async with connection.cursor() as cursor:
@@ -182,23 +182,6 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     return merged
 
 
-async def _is_registered(
-    connection: Connection, target: Target, names: Sequence[str], staged: Staged
-) -> bool:
-    """Whether a row is of a register, or its company is known from there."""
-    rows = staged.rows
-    if not _OF_REGISTER.isdisjoint(names) or None in rows.values["nom"]:
-        return True
-    queries = load("processors.rows.merge", str(target.register_sql))
-    cursor = await connection.execute(queries["is_known"], {"sirens": " ".join(rows.keys)})
-    return await cursor.fetchone() == (True,)
-
-
-_OF_REGISTER = {field.name for field in ENTREPRISE.fields if field.register} | {"naf_other"}
-
-_NO_NAME = fault(ENTREPRISE.field["nom"], "missing-value")
-
-
 def _add_outcomes(results: Sequence[tuple[Any, ...]], staged: Staged, merged: Merged) -> list[int]:
     """Adds the result of a merge statement; returns the offsets that it left for the next pass."""
     next_pass: list[int] = []
@@ -210,7 +193,7 @@ def _add_outcomes(results: Sequence[tuple[Any, ...]], staged: Staged, merged: Me
                 merged.parked += staged.by_offset[offset]
         elif outcome == _NAMELESS:
             for offset in offsets[0]:
-                merged.rejected += [(row, _NO_NAME) for row in staged.by_offset[offset]]
+                merged.rejected += [(row, register.NAMELESS) for row in staged.by_offset[offset]]
         else:
             import_key = None if import_id is None else str(import_id)
             merged.outcomes.add(import_key, outcome, counted, repeated)

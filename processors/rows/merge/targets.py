@@ -21,12 +21,12 @@ Column = Sequence[Any]
 
 
 async def _nothing() -> None:
-    """For targets that derive their columns from the row alone."""
+    """For targets whose columns need nothing but the row."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """`derived` names columns of the staging table beyond the fields; `derive` makes them of those,
+    """`computed` names columns of the staging table beyond the fields; `compute` makes them of those,
     after `ready`, which is called before each transaction.
 
     `register_sql` has the statement for rows of a register, which costs more.
@@ -34,8 +34,8 @@ class Target:
 
     import_type: ImportType
     sql: str
-    derived: tuple[str, ...] = ()
-    derive: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
+    computed: tuple[str, ...] = ()
+    compute: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
     ready: Callable[[], Awaitable[None]] = _nothing
     register_sql: str | None = None
 
@@ -45,10 +45,10 @@ class Target:
         `columns` are of all fields.
         """
         kinds: dict[str, Kind] = {field.name: field.kind for field in self.import_type.fields}
-        derived = zip(self.derived, self.derive(columns), strict=True)
+        computed = zip(self.computed, self.compute(columns), strict=True)
         return {
             name: _FORMATS.get(kinds.get(name, "text"), escaped)(column)
-            for name, column in {**columns, **dict(derived)}.items()
+            for name, column in {**columns, **dict(computed)}.items()
             if column.count(None) < len(column)
         }
 
@@ -93,7 +93,7 @@ def _of_postal_code(columns: Mapping[str, Column]) -> Iterable[Column]:
     """Département and region of cities, for rows that lack them."""
     own = list(map(departement_of, columns["code_postal_principal"]))
     given = zip(columns["departement"], own, strict=True)
-    return own, [region_of(departement or derived) for departement, derived in given]
+    return own, [region_of(departement or of_code) for departement, of_code in given]
 
 
 TARGETS = {

@@ -23,10 +23,10 @@ from processors.rows.accounting import progress
 from processors.rows.accounting.cancellation import reject_cancelled
 from processors.rows.merge.isolation import Merge
 from processors.rows.merge.merge import Merged, Origin, stage
+from processors.rows.merge.register import UNKNOWN_COMPANY
 from processors.rows.merge.targets import Target
 from processors.rows.model import Reject, Row, Validated
 from schemas.codec.avro_reader import EPOCH
-from schemas.faults import Fault
 from schemas.values.stored import headers_json, headers_of
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -127,7 +127,7 @@ async def park(
     )
 
 
-async def park_some(
+async def park_within(
     connection: Connection,
     topic_id: str,
     target: Target,
@@ -145,18 +145,10 @@ async def park_some(
             if row.import_id is None or counts[row.import_id] <= most:
                 waiting.append(row)
             else:
-                merged.rejected.append((row, _TOO_MANY))
+                merged.rejected.append((row, UNKNOWN_COMPANY))
         merged.parked[:] = waiting
     if merged.parked:
         await park(connection, topic_id, target, batch, merged.parked)
-
-
-_TOO_MANY = Fault(
-    None,
-    "unknown-company",
-    "Cette entreprise n'est pas encore connue, et trop de lignes de cet import attendent déjà la leur : "
-    "importez d'abord StockUniteLegale, puis renvoyez cette ligne.",
-)
 
 
 async def release(

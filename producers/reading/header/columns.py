@@ -91,7 +91,7 @@ def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
     return {fields[folded] for folded in map(fold, cells) if folded in fields}
 
 
-def position(
+def index_of_header(
     rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> int:
     """Returns the index of the header line: the first that names all required fields, because a title

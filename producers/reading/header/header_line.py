@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from producers.reading.header import city_list
-from producers.reading.header.columns import Header, clean, fold, known, position, recognise
+from producers.reading.header.columns import Header, clean, fold, index_of_header, known, recognise
 from producers.reading.refusals import refusal
 from schemas.faults import Fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
@@ -21,7 +21,7 @@ def locate(
     rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> tuple[int, Header]:
     """Which of the lines is the header, and the header. Raises RefusedError."""
-    at = position(rows, import_type, requested)
+    at = index_of_header(rows, import_type, requested)
     names = list(rows[at])
     while not names[-1].strip() and len(names) > 1:
         names.pop()

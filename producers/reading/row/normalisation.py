@@ -61,9 +61,9 @@ def normalise(
     warnings: dict[int, list[str]] = {}
     columns, found = _converted(import_type, given, count, warnings)
     _main_first(columns)
-    derived = _derive(import_type, columns, warnings)
+    taken = _take(import_type, columns, warnings)
     found = _independent(
-        import_type, [*found, *violations(import_type, columns, luhn)], derived, given
+        import_type, [*found, *violations(import_type, columns, luhn)], taken, given
     )
     _warn_of_companies(columns, warnings)
 
@@ -132,11 +132,11 @@ def _fields_at_fault(found: Sequence[Violation]) -> Iterator[tuple[int, set[str]
     yield from by_row.items()
 
 
-def _derive(
+def _take(
     import_type: ImportType, columns: dict[str, list[Any]], warnings: dict[int, list[str]]
 ) -> set[tuple[int, str]]:
     """Fills in fields that another field begins with; returns the rows and fields that it filled in."""
-    derived = set()
+    taken = set()
     for field in import_type.fields:
         sources = columns[field.taken_from] if field.taken_from else ()
         values = columns[field.name]
@@ -146,15 +146,15 @@ def _derive(
         for row, source in enumerate(sources):
             if values[row] is None and source is not None and _SIRET.fullmatch(source):
                 values[row] = source[:_SIREN_DIGITS]
-                derived.add((row, field.name))
+                taken.add((row, field.name))
                 warnings.setdefault(row, []).append(DERIVED)
-    return derived
+    return taken
 
 
 def _independent(
     import_type: ImportType,
     found: Sequence[Violation],
-    derived: set[tuple[int, str]],
+    taken: set[tuple[int, str]],
     given: Mapping[str, Column],
 ) -> list[Violation]:
     """Those of the violations that are not a mere consequence of another, in columns that exist."""
@@ -166,7 +166,7 @@ def _independent(
             {(violation.row, violation.field), (violation.row, source)}
         ):
             continue
-        if violation.code == CHECKSUM and (violation.row, violation.field) in derived:
+        if violation.code == CHECKSUM and (violation.row, violation.field) in taken:
             continue
         if violation.field not in given and source is not None:
             violation = violation._replace(field=source)

@@ -193,11 +193,11 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Colum
                 texts = _filled_in(texts, [_disclosed(columns[other]) for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
         given[field] = Column(header.names[column], texts, numeric)
-    given.update(_derived(header, columns, given))
+    given.update(_split(header, columns, given))
     return given
 
 
-def _derived(
+def _split(
     header: Header, columns: Sequence[Sequence[str]], given: Mapping[str, Column]
 ) -> Mapping[str, Column]:
     """What columns give that hold more than one field, or none as it stands."""

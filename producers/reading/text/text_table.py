@@ -90,7 +90,7 @@ def _merit(sample: str, delimiter: str, import_type: ImportType, options: Option
     rows: Sequence[Sequence[str]] = [r.cells for r in delimited_lines.records(sample, delimiter)]
     if not rows:
         return _Merit(0, 0.0, 0)
-    names, *rest = rows[columns.position(rows, import_type, options.columns) :]
+    names, *rest = rows[columns.index_of_header(rows, import_type, options.columns) :]
     known = columns.known(import_type, names) | set(names).intersection(options.columns)
     regular = sum(len(row) == len(names) for row in rest) / (len(rest) or 1)
     return _Merit(len(known), regular if known else 0.0, len(names))

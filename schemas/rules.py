@@ -49,7 +49,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     ),
     "phone": re.compile(r"\+?[0-9 .()/-]{4,20}"),
     "email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+"),
-    "url": re.compile(r"https?://[^\s/]+\.[^\s]+", re.IGNORECASE),
+    "url": re.compile(r"https?://[^\s/][^\s/.]*\.[^\s]+", re.IGNORECASE),
 }
 
 # What a name has besides.
@@ -142,20 +142,29 @@ def _malformed(kind: Kind, values: Column) -> list[int]:
     if kind in _DIGITS and _all_digits(values, _DIGITS[kind]):
         return []
     if pattern := _PATTERNS.get(kind):
-        return _unfit(pattern.fullmatch, values)
+        return _unfit(pattern.fullmatch, values, too_long_fits=False)
     if kind in _RANGES:
         low, high = _RANGES[kind]
         return [i for i, v in enumerate(values) if v is not None and not low <= v <= high]
     if kind in _NAMES:
-        return _unfit(_NAMES[kind], values)
+        return _unfit(_NAMES[kind], values, too_long_fits=True)
     if kind == "postal_codes":
         fits = _PATTERNS["postal_code"].fullmatch
         return [i for i, codes in enumerate(values) if codes and not all(map(fits, codes))]
     return []
 
 
-def _unfit(fits: Callable[[str], object], values: Column) -> list[int]:
-    wrong = {value for value in set(values) if value is not None and not fits(value)}
+LONGEST = 4096
+"""Characters that a value may have before its form is looked at. No column of the site takes as many."""
+
+
+def _unfit(fits: Callable[[str], object], values: Column, *, too_long_fits: bool) -> list[int]:
+    """The rows whose value does not fit; one that is too long has a code of its own if it is a name."""
+    wrong = {
+        value
+        for value in set(values)
+        if value is not None and not (too_long_fits if len(value) > LONGEST else fits(value))
+    }
     return [i for i, value in enumerate(values) if value in wrong] if wrong else []
 
 

@@ -16,6 +16,7 @@ import structlog
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
+from processors.kafka.record_values import decode_records
 from processors.kafka.schema_lookups import decoded
 from processors.rows.accounting import positions
 from processors.rows.batch_loop import BatchWriter
@@ -54,7 +55,7 @@ class LogGuard(BatchWriter):
 
     def _last(self, batch: Batch) -> dict[UUID, tuple[int, int]]:
         """Version and offset of the last state of each import. Unreadable records are skipped."""
-        results = self._decoder.decode_all([record.value for record in batch.records])
+        results = decode_records(self._decoder, batch.records)
         last: dict[UUID, tuple[int, int]] = {}
         for record, state in zip(batch.records, results, strict=True):
             if record.value is None:

@@ -27,6 +27,7 @@ from processors.imports.facts import ImportFacts, read_facts
 from processors.imports.state import SITE_STATUS, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
+from processors.kafka.record_values import decode_records
 from processors.kafka.schema_lookups import looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.accounting.sqlstate import is_transient
@@ -138,7 +139,7 @@ class Tracker:
     def _decode(self, batch: Batch) -> tuple[list[Record], list[Reject]]:
         events: list[Record] = []
         rejected: list[Reject] = []
-        results = self._decoder.decode_all([record.value for record in batch.records])
+        results = decode_records(self._decoder, batch.records)
         for record, result in zip(batch.records, results, strict=True):
             try:
                 if isinstance(result, DecodeError):

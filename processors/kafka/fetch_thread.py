@@ -10,12 +10,15 @@ from aiokafka.consumer import fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from processors.kafka.batch import record_bytes
+from processors.kafka.record_batches import PartitionRecords, RecordBatches
+
 FETCH_WAIT_MS = 250
 """How long the broker may wait for records. Faust's default is 1.5 s, and partitions with records
 were not read for as long: while a request for idle ones waits, aiokafka sends that broker no other."""
 
 FETCH_BYTES = 1 << 20
-"""Of a partition's keys and values in one `Fetch`, but for the last record. The broker's own limit
+"""Of a partition's keys, values and headers in one `Fetch`, but for the last record. The broker's own limit
 (`max_partition_fetch_bytes`) is of compressed bytes, of which one may stand for a thousand."""
 
 
@@ -31,7 +34,7 @@ def _bounded(result: Any, max_records: int | None = None) -> list[ConsumerRecord
     size = 0
     for record in result._partition_records:
         taken.append(record)
-        size += record.serialized_key_size + record.serialized_value_size
+        size += record_bytes(record)
         if size >= FETCH_BYTES or len(taken) == max_records:
             result._update_position()
             return taken
@@ -41,6 +44,8 @@ def _bounded(result: Any, max_records: int | None = None) -> list[ConsumerRecord
 
 
 fetcher.FetchResult.getall = _bounded
+fetcher.MemoryRecords = RecordBatches
+fetcher.PartitionRecords = PartitionRecords
 
 
 @dataclass(frozen=True, slots=True)

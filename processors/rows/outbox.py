@@ -124,7 +124,10 @@ class Outbox:
             await self._publish_event(import_id, "Progress", body)
 
     async def _publish_rejects(self) -> bool:
-        """Publishes some rejects; returns whether there were any."""
+        """Publishes some rejects; returns whether there were any.
+
+        Those that Kafka has count as published, also if others failed.
+        """
         assigned = list(self._assignment())
         async with connected(self._pool) as connection:
             cursor = connection.cursor(row_factory=kwargs_row(UnpublishedReject))
@@ -138,9 +141,13 @@ class Outbox:
             rejects = await cursor.fetchall()
         if not rejects:
             return False
-        await asyncio.gather(*map(self._publish_reject, rejects))
+        results = await asyncio.gather(*map(self._publish_reject, rejects), return_exceptions=True)
+        failures = [result for result in results if result is not None]
+        sent = [row["id"] for row, failure in zip(rejects, results, strict=True) if failure is None]
         async with connected(self._pool) as connection:
-            await connection.execute(_SQL["published"], {"ids": [row["id"] for row in rejects]})
+            await connection.execute(_SQL["published"], {"ids": sent})
+        if failures:
+            raise failures[0]
         return True
 
     async def _resolve_late(self) -> None:
@@ -216,7 +223,9 @@ def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes | None]]:
     With the names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) if it has one, so
     that its tools work; others are our own. Only `ingest.errors` contains values of the row.
     """
-    yield from headers_of(row["headers"])
+    for name, value in headers_of(row["headers"]):
+        if name in _REPLAYED or not name.startswith(("ingest.", "__connect.")):
+            yield name, value
     faults = row["faults"]
     reasons: dict[str, object] = {
         "__connect.errors.topic": row["topic"],
@@ -236,5 +245,17 @@ def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes | None]]:
             reasons[f"ingest.{name}"] = part
     for name, text in reasons.items():
         yield name, str(text).encode()
-    if row["key"] is not None:
-        yield "ingest.key", row["key"]
+    key = row["key"]
+    if key is not None and len(key) <= LONGEST_KEY:
+        yield "ingest.key", key
+    elif key is not None:
+        yield "ingest.key_in_postgresql", str(len(key)).encode()
+
+
+LONGEST_KEY = 64 << 10
+"""Bytes of a record's key that are published. With as many of its headers a reject without its value
+fits any topic."""
+
+_REPLAYED = ("ingest.attempt", "ingest.reject_id")
+"""Headers with our names that a record may bring along: an operator sent it again. What another sender
+writes into them stands before our own, which counts. All others of ours would speak for us."""

@@ -1,5 +1,6 @@
 """Turns each record of a batch into a row to write or a reject with all its faults."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import murmur2
 
+from processors.kafka.record_values import decode_records
 from processors.rows.append_time import EARLIEST_MS, appended_ms
 from processors.rows.model import NO_ROWS, Reject, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
@@ -54,7 +56,7 @@ def validate(
     Raises what the decoder's schema source raises if it cannot respond: nothing is validated then.
     """
     records = batch.records
-    values = decoder.decode_all([record.value for record in records])
+    values = decode_records(decoder, records)
     rejects: list[Reject] = []
     if not {tuple}.issuperset(map(type, values)):
         readable = [not isinstance(result, DecodeError) for result in values]
@@ -156,7 +158,7 @@ def _faults(
 ) -> dict[int, list[Fault]]:
     """Faults by index. A value that is only worth a warning is removed from its column."""
     faults = {
-        i: [Fault(*found) for found in lineage[_FAULTS]]
+        i: [_shortened(*found) for found in lineage[_FAULTS][:MOST_FAULTS]]
         for i, lineage in enumerate(lineages)
         if lineage[_FAULTS]
     }
@@ -174,6 +176,19 @@ def _faults(
     for name, rows in removed.items():
         columns[name] = [None if i in rows else v for i, v in enumerate(columns[name])]
     return faults
+
+
+MOST_FAULTS, _LONGEST_COLUMN, _LONGEST_MESSAGE = 100, 200, 1000
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+
+def _shortened(column: str | None, code: str, message: str) -> Fault:
+    """A fault as a record has it: any sender may write what it likes."""
+    return Fault(
+        column and column[:_LONGEST_COLUMN],
+        code if _CODE.fullmatch(code) else "malformed",
+        message[:_LONGEST_MESSAGE],
+    )
 
 
 def _misplaced(

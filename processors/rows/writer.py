@@ -175,4 +175,15 @@ def count(kind: str, written: Written) -> None:
         if total[outcome] > 0:
             metrics.ROWS.labels(kind, outcome).inc(total[outcome])
     for reject in (reject for reject in written.rejects if not reject.cancelled):
-        metrics.REJECTS.labels(kind, reject.faults[0].code).inc()
+        metrics.REJECTS.labels(kind, _label(reject.faults[0].code)).inc()
+
+
+MOST_CODES = 100
+_codes: set[str] = set()
+
+
+def _label(code: str) -> str:
+    """The code, `other` beyond the first MOST_CODES: each is a time series, and senders may invent some."""
+    if len(_codes) < MOST_CODES:
+        _codes.add(code)
+    return code if code in _codes else "other"

@@ -23,6 +23,7 @@ class Topics:
     sent: list[tuple[str, bytes | None, dict[str, bytes]]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     longest: int = 1000
+    failing: set[bytes | None] = field(default_factory=set)
 
     async def send(
         self,
@@ -35,6 +36,8 @@ class Topics:
             raise TimeoutError
         if len(value or b"") > self.longest:
             raise MessageSizeTooLargeError
+        if value in self.failing:
+            raise TimeoutError
         self.sent.append((topic, value, {name: text or b"" for name, text in headers}))
         return len(self.sent)
 
@@ -98,6 +101,39 @@ async def test_a_reject_that_is_too_large(log: Partition, topics: Topics) -> Non
     }
     assert told == {None: b"7000", b"damaged": None}
     assert await unpublished(log) == 0
+
+
+async def test_a_reject_that_fails_holds_up_no_other(log: Partition, topics: Topics) -> None:
+    """What Kafka has counts as published; what it does not take stays for the next try."""
+    for value in (b"first", b"second", b"third"):
+        log.put(b"x", value)
+    await log.write_all()
+    ours = outbox(log, topics)
+    topics.failing = {b"second"}
+    with pytest.raises(TimeoutError):
+        await ours._publish_rejects()
+    assert await unpublished(log) == 1
+
+    topics.failing = set()
+    assert await ours._publish_rejects()
+    assert [value for value, _ in topics.of(REJECTS)] == [b"first", b"third", b"second"]
+
+
+async def test_a_sender_s_headers_never_speak_for_us(log: Partition, topics: Topics) -> None:
+    """They are passed on under the sender's own names only: `ingest.settles` would hide the reject."""
+    forged = dict.fromkeys(("ingest.settles", "ingest.import_id", "ingest.line", "ingest.attempt", "__connect.errors.topic"), b"forged")  # fmt: skip
+    log.put(b"x", b"damaged", headers=[*forged.items(), ("mine", b"kept"), ("none", None)])
+    log.put(b"k" * 100_000, b"key")
+    await log.write_all()
+
+    assert await outbox(log, topics)._publish_rejects()
+
+    (_, headers), (_, other) = topics.of(REJECTS)
+    assert b"forged" not in {**headers, "ingest.attempt": b""}.values()
+    assert headers.keys() & forged.keys() == {"ingest.attempt", "__connect.errors.topic"}
+    assert (headers["mine"], headers["ingest.key"]) == (b"kept", b"x")
+    assert other["ingest.key_in_postgresql"] == b"100000"
+    assert "ingest.key" not in other
 
 
 async def settled(log: Partition) -> None:

@@ -43,7 +43,7 @@ async def test_a_seek_that_is_due_again(now: int, paused: int) -> None:
 def test_a_fetch_ends_at_its_bytes() -> None:
     """The record that reaches the limit is the last one; the others stay for the next call."""
     sizes = [1, FETCH_BYTES - 2, 1, 1]
-    records = [SimpleNamespace(serialized_key_size=0, serialized_value_size=size) for size in sizes]
+    records = [SimpleNamespace(key=None, value=bytes(size), headers=()) for size in sizes]
     moved: list[None] = []
     result = SimpleNamespace(
         check_assignment=lambda _: True,

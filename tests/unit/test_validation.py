@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from time import process_time
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from confluent_kafka import murmur2
 from structlog.testing import capture_logs
 
 from processors.kafka.batch import Batch
+from processors.kafka.record_batches import DamagedRecord
 from processors.rows import validation
 from processors.rows.append_time import APPENDED_AT, EARLIEST_MS
 from processors.rows.model import Reject, Row, Validated
-from processors.rows.validation import CREATE_TIME, FUTURE_MS, validate
+from processors.rows.validation import CREATE_TIME, FUTURE_MS, MOST_FAULTS, validate
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
@@ -358,6 +360,38 @@ def test_reader_has_said_it_of_a_row_that_looks_well() -> None:
     found = validated(company(**{"import": line(3, occurrence=0, faults=[told])}))
 
     assert (list(found.rows), codes(found.rejects)) == ([], [(0, [(None, "too-long")])])
+
+
+def test_faults_are_as_long_as_a_person_reads() -> None:
+    """Any sender may write faults into a record: their number, length and codes are bounded."""
+    told = {"column": "c" * 10_000, "code": "x" * 41, "message": "m" * 10_000}
+    value = company(**{"import": line(3, occurrence=0, faults=[told] * 500)})
+
+    [reject] = validated(value).rejects
+    assert len(reject.faults) == MOST_FAULTS
+    assert {(fault.code, len(fault.column or ""), len(fault.message)) for fault in reject.faults} == {("malformed", 200, 1000)}  # fmt: skip
+
+
+def test_a_damaged_record_is_a_reject_with_its_bytes() -> None:
+    """Whatever its bytes say: those of a record in a damaged batch may look like any record."""
+    sound = company()
+    damaged = DamagedRecord(**vars(sound), damage="a header's name is not UTF-8")
+
+    found = validated(damaged, company())
+
+    assert codes(found.rejects) == [(damaged.offset, [(None, "undecodable")])]
+    assert found.rejects[0].record.value == sound.value
+    assert "UTF-8" in found.rejects[0].faults[0].message
+    assert len(found.rows) == 1
+
+
+def test_an_address_of_a_million_dots() -> None:
+    """A value that no column takes is refused before its form is looked at."""
+    began = process_time()
+    found = validated(company(site_web="http://" + "." * 1_000_000 + " ", nom="n" * 1_000_000))
+
+    assert process_time() - began < 5
+    assert [fault.code for fault in found.rejects[0].faults] == ["too-long"]
 
 
 def test_faulty_line_keyed_by_its_import() -> None:

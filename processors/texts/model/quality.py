@@ -37,7 +37,7 @@ _NOTHING = (
 )
 # A sentence ends where a mark is followed by white space and a capital, or by nothing; a dot does
 # not after a single letter or a known abbreviation.
-_END = re.compile(r"[.!?…]+[»\"’)]*(?=\s+[«\"(]?[A-ZÀÂÄÉÈÊËÎÏÔÖÙÛÜÇŒÆ0-9]|\s*$)")
+_END = re.compile(r"(?<![.!?…])[.!?…]+[»\"’)]*(?=\s+[«\"(]?[A-ZÀÂÄÉÈÊËÎÏÔÖÙÛÜÇŒÆ0-9]|\s*$)")
 _ABBREVIATION = re.compile(
     r"(?:\b[A-Za-zÀ-ÿ]|\b(?:M|MM|Mme|Mlle|Dr|Me|St|Ste|av|bd|env|etc|ex|no|tél|cf|art))\.$"
 )

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
+from processors.kafka.record_values import decode_records
 from processors.kafka.schema_lookups import decoded, looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import BatchWriter
@@ -39,10 +40,9 @@ class Requests(BatchWriter):
     """Stores the requests of the partitions assigned to this worker."""
 
     async def _write(self, batch: Batch) -> None:
-        values = [record.value for record in batch.records]
-        known = self._decoder.knows(values)
-        decode = self._decoder.decode_all
-        results = await (asyncio.to_thread if known else looked_up)(decode, values)
+        known = self._decoder.knows(record.value for record in batch.records)
+        run = asyncio.to_thread if known else looked_up
+        results = await run(decode_records, self._decoder, batch.records)
         async with transaction(self._pool) as connection:
             topic_id = await positions.advance(connection, batch)
             valid: list[dict[str, Any]] = []
@@ -106,7 +106,7 @@ class Results(BatchWriter):
 
     def _good(self, batch: Batch) -> Iterator[Record]:
         """The results of a batch. Malformed ones are logged: no other system publishes on the topic."""
-        for result in self._decoder.decode_all([record.value for record in batch.records]):
+        for result in decode_records(self._decoder, batch.records):
             if isinstance(result, DecodeError) or result["kind"] not in KINDS:
                 log.warning("no result", action="result_malformed", partition=batch.partition)
             else:

@@ -5,14 +5,20 @@ from collections.abc import Sequence
 
 from schemas.faults import Fault
 
-FORM = re.compile(r"\s*(.*\S)\s*\(\s*([0-9]{4,5})\s*\)\s*", re.DOTALL)
+_CODE = re.compile(r"\s*[0-9]{4,5}\s*\)\s*")
+
+
+def has_form(value: str) -> bool:
+    """Whether a value is a name and a postal code in brackets."""
+    name, _, code = value.rpartition("(")
+    return bool(name.strip()) and _CODE.fullmatch(code) is not None
 
 
 def column(rows: Sequence[Sequence[str]]) -> int | None:
     """The first column of which at least half the given values have the form; None if none has."""
     for at in range(max(map(len, rows), default=0)):
         values = [row[at] for row in rows if at < len(row) and row[at].strip()]
-        if values and 2 * sum(map(bool, map(FORM.fullmatch, values))) >= len(values):
+        if values and 2 * sum(map(has_form, values)) >= len(values):
             return at
     return None
 

@@ -123,12 +123,15 @@ _SEPARATORS = re.compile(r"[\s.\u200b\u2060\ufeff]+")
 _DECIMAL_ZERO = re.compile(r"([0-9]+)[.,]0+")
 
 
+def _whole(text: str | None) -> str | None:
+    """478000000 of 478000000.0; any other text as it is."""
+    whole = text and _DECIMAL_ZERO.fullmatch(text)
+    return whole[1] if whole else text
+
+
 def _bare(text: str | None) -> str | None:
-    if text is None:
-        return None
-    if whole := _DECIMAL_ZERO.fullmatch(text):
-        return whole[1]
-    return _SEPARATORS.sub("", text)
+    whole = _whole(text)
+    return whole if whole is None or whole != text else _SEPARATORS.sub("", text)
 
 
 def _is_digits(texts: Texts) -> bool:
@@ -159,7 +162,7 @@ def _digits(full: int, shortest: int) -> Callable[[Texts, Sequence[int]], Values
 
 def _phone(texts: Texts, numeric: Sequence[int]) -> Values:
     if numeric:
-        texts = [text and _DECIMAL_ZERO.sub(r"\1", text) for text in texts]
+        texts = list(map(_whole, texts))
     joined = "".join(filter(None, texts))
     if not joined.isascii():
         texts = [text and " ".join(text.split()) for text in texts]
@@ -231,7 +234,7 @@ _UNREADABLE = object()
 
 def truth(text: str) -> object:
     """True or False as operators and INSEE write it; another object if the text is neither."""
-    return _WORDS.get(_DECIMAL_ZERO.sub(r"\1", text).casefold(), _UNREADABLE)
+    return _WORDS.get((_whole(text) or "").casefold(), _UNREADABLE)
 
 
 def _memoised(compute: Callable[[str], Any]) -> Callable[[Texts, Sequence[int]], Values]:
@@ -273,7 +276,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,18}([.,][0-9]{0,40})?|[.,][0-9]{1,40})([eE]
 def _count(text: str | None) -> object:
     if text is None:
         return None
-    bare = _DECIMAL_ZERO.sub(r"\1", "".join(text.split()))
+    bare = _whole("".join(text.split())) or ""
     return int(bare) if _WHOLE.fullmatch(bare) else _UNREADABLE
 
 

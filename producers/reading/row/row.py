@@ -123,7 +123,7 @@ def _misfit(import_type: ImportType, header: Header, row: Sequence[str]) -> Faul
     if header.parents:
         return header_line.other_type(header, import_type, row)
     column = header.cities
-    if column is not None and not city_list.FORM.fullmatch(row[column]):
+    if column is not None and not city_list.has_form(row[column]):
         return city_list.fault(header.names[column], row[column])
     return None
 

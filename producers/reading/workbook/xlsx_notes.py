@@ -14,7 +14,7 @@ from producers.reading.refusals import refusal
 from producers.reading.workbook.memory_limit import TEXT_BYTES
 from producers.reading.workbook.sheet import Notes
 
-_UNCALCULATED = rb"<f(?:\s[^<>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>"
+_UNCALCULATED = rb"<f(?:\s[^<>]*)?(?:/>|>[^<]*</f>)\s*(?:(?:<v\s*/>|<v></v>)\s*)?</c>"
 _FORMULA = re.compile(_UNCALCULATED)
 _ERROR = b't="e"'
 _HIDDEN = re.compile(rb'<(row|col)\s([^<>]*\bhidden="(?:1|true)"[^<>]*)>')
@@ -143,7 +143,7 @@ _SHARED = re.compile(rb't="s"[^<>]*>\s*<v>\s*([0-9]{1,9})')
 
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\s([^<>]*)>")
 _RELATION = re.compile(rb"<(?:\w+:)?Relationship\s([^<>]*)>")
-_ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*["']([^"'<>]*)["']""")
+_ATTRIBUTE = re.compile(rb"""(?<![\w:])([\w:]+)\s*=\s*["']([^"'<>]*)["']""")
 
 
 def by_sheet(notes: Mapping[str, Notes], read: Callable[[str], bytes]) -> dict[str, Notes]:

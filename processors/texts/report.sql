@@ -23,13 +23,16 @@ FROM (
 ) prompts
 
 -- name: budgets
-SELECT scope, spent::float8 FROM ingest.ai_budgets
-WHERE scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+-- Today's and this month's, and those of imports that had no room for a call.
+SELECT scope, spent::float8, (spent + denied)::float8 AS wanted FROM ingest.ai_budgets
+WHERE (scope LIKE 'import %%' AND denied IS NOT NULL) OR scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
     'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
 ORDER BY scope
 
 -- name: models
-SELECT model, failures, open_until, open_reason, blocked_until, halted FROM ingest.ai_models
+SELECT model, failures, open_until, open_reason, open_message, blocked_until, halted,
+    nullif(halted_until, 'infinity') AS halted_until, unlimited
+FROM ingest.ai_models
 ORDER BY model
 
 -- name: runs

@@ -131,7 +131,10 @@ CASES = {
         [Reply(finish="content_filter")], "failed", "content-filter",
         {**MADE, "rejected content-filter": 1, "requests failed": 1},
     ),
-    "a bad request": Case([Reply(400, error={"message": "bad"})], "failed", "http-400", DEAD),
+    "refused, and nothing is known": Case(
+        [Reply(400, error={"message": "bad"})], "pending", "http-400", LOST_TRY, tries=2
+    ),
+    "forbidden, and nothing is known": Case([Reply(403)], "pending", "http-403", LOST_TRY, tries=2),
     "stopped by a filter": Case(
         [Reply(400, error={"code": "content_filter"})], "failed", "content-filter", DEAD
     ),

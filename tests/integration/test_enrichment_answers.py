@@ -218,7 +218,7 @@ TABLES = (
     "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_models", "location_ville",
 )  # fmt: skip
 ROWS = " UNION ALL ".join(f"SELECT '{table}', to_jsonb(t) FROM {table} t" for table in TABLES)
-PASSING = {"id", "request_id", "lease", "at", "until", "not_before", "population"}
+PASSING = {"id", "request_id", "lease", "at", "until", "not_before", "population", "refused"}
 """Columns of which it counts whether they are empty, beside those that are named as times are."""
 
 

@@ -302,15 +302,15 @@ async def test_what_somebody_is_asking_is_not_asked_in_a_batch(
 async def test_a_model_that_is_gone_is_logged_once(
     texts: Texts, batcher: Batcher, model: ScriptedOpenAI
 ) -> None:
-    """Though each line of the batch says so; no request is to blame."""
+    """Though each line of the batch says so; no request fails."""
     model.script = lambda _: Reply(404, error={"code": "model_not_found"})
     texts.ask(cities(texts.site, 3), "missing")
     with capture_logs() as logs:
         await batcher.step()
 
     assert [log["action"] for log in logs if log["log_level"] == "error"] == ["ai_halted"]
-    assert texts.site.query("SELECT DISTINCT state, tries::int FROM ingest.enrichment") == [
-        ("pending", 0)
+    assert texts.site.query("SELECT DISTINCT state, code, tries::int FROM ingest.enrichment") == [
+        ("pending", "halted", 1)
     ]
 
 

@@ -155,7 +155,7 @@ class AnswerHandling:
         verdict = await halts.judge(
             self.connection, self._model, prompt.hash, error, answered_since=before
         )
-        pause = self._pause(1)
+        pause = halts.ASIDE_SECONDS + self._pause(1)
         if verdict in (Verdict.SETTINGS, Verdict.HALTED):
             why, pause = ("halted", halts.reason(error)), halts.BEHIND_SECONDS
         # Halted again and again for the same prompts, though the probe was answered in between.

@@ -25,6 +25,9 @@ LEAST_SECONDS = 60.0
 LONGEST_SECONDS = 600.0
 """Of a halt, until the probe is asked: twice as long each time, to this."""
 
+ASIDE_SECONDS = 1.0
+"""How long a refused request waits at least: others are asked meanwhile."""
+
 BEHIND_SECONDS = 30.0
 """After a halt the refused wait for so long, that others show whether the settings are good."""
 

@@ -26,7 +26,7 @@ from processors.texts.model.provider import Provider
 from processors.texts.requests import store
 from schemas.values.text_prices import PRICES
 from tests.fix_stack import Site, eventually, new_database, prepared
-from tests.openai_server import ScriptedOpenAI
+from tests.openai_server import CUT, ScriptedOpenAI
 
 FAST = {
     "FOX_AI_WINDOW_SECONDS": "3",
@@ -101,6 +101,10 @@ TERMS = Terms(
     import_seconds=600.0,
     batched=False,
 )  # fmt: skip
+
+
+PROBE_COST = float(TERMS.price.cost(*CUT.tokens))
+"""What a site has spent before its first text, in US dollars."""
 
 
 @dataclass

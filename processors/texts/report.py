@@ -19,6 +19,7 @@ def report(settings: Settings, days: int) -> Document:
     names = ("requests", "failures", "calls", "budgets", "models", "runs")
     found: Document = {name: _ask(settings, name, {"days": days}) for name in names}
     [found["repeated"]] = _ask(settings, "repeated", {})
+    [found["probes"]] = _ask(settings, "probes", {"days": days})
     found["limits"] = {
         kind: None if limit is None else float(limit)
         for kind, limit in settings.ai_budgets().items()
@@ -45,6 +46,8 @@ def lines(found: Document) -> list[str]:
         f"calls {c['state']}: {c['calls']}, {c['tokens']} tokens, {c['cost']:.4f} USD"
         for c in found["calls"]
     ]
+    probes = found["probes"]
+    report_lines.append(f"probes of the settings: {probes['calls']}, {probes['cost']:.4f} USD")
     report_lines += [_budget_line(b, found["limits"]) for b in found["budgets"]]
     report_lines.append(
         f"calls of which nobody knows whether they are paid: {repeated['lost_calls']}; prompts asked "

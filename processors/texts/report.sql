@@ -7,7 +7,13 @@ WHERE state = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1
 
 -- name: calls
 SELECT state, count(*)::integer AS calls, sum(tokens)::bigint AS tokens, sum(cost)::float8 AS cost
-FROM ingest.ai_calls WHERE at > now() - %(days)s * interval '1 day' GROUP BY 1 ORDER BY 1
+FROM ingest.ai_calls
+WHERE at > now() - %(days)s * interval '1 day' AND prompt_hash NOT LIKE 'probe %%'
+GROUP BY 1 ORDER BY 1
+
+-- name: probes
+SELECT count(*)::integer AS calls, coalesce(sum(cost), 0)::float8 AS cost FROM ingest.ai_calls
+WHERE at > now() - %(days)s * interval '1 day' AND prompt_hash LIKE 'probe %%'
 
 -- name: repeated
 -- Prompts of a call that was lost, which were asked once more. answered_twice: paid twice for sure.

@@ -130,15 +130,15 @@ async def soon_idle(texts: Texts) -> None:
 
 
 async def test_bad_answers_to_many_prompts_stop(texts: Texts, model: ScriptedOpenAI) -> None:
-    """After twenty of which most are of no use the breaker opens, and the report says why."""
+    """After forty of which most are of no use the breaker opens, and the report says why."""
     model.script = lambda _: POOR
-    texts.ask(cities(texts.site, 9))
+    texts.ask(cities(texts.site, 16))
     async with texts.working(AT_ONCE):
         await soon_open(texts)
     assert len(model.calls) == call_limits.LAST_ANSWERS
     assert standing(texts.site, "open_reason") == "useless-answers"
     message = str(standing(texts.site, "open_message"))
-    assert message.startswith("20 of the last 20 answers cannot be used; quality: ")
+    assert message.startswith("40 of the last 40 answers cannot be used; quality: ")
     [line] = [
         line
         for row in texts.site.query("SELECT to_jsonb(m) FROM ingest.ai_models m")
@@ -161,7 +161,7 @@ async def soon_open(texts: Texts) -> None:
 async def test_a_bad_answer_keeps_the_breaker_open(texts: Texts, model: ScriptedOpenAI) -> None:
     """One that tries whether answers are better, and is not, opens it for twice as long."""
     model.script = lambda _: POOR
-    texts.ask(cities(texts.site, 9))
+    texts.ask(cities(texts.site, 16))
     async with texts.working(AT_ONCE):
         await soon_open(texts)
         texts.site.execute("UPDATE ingest.ai_models SET open_until = now()")
@@ -173,11 +173,11 @@ async def test_a_bad_answer_keeps_the_breaker_open(texts: Texts, model: Scripted
 async def test_some_bad_answers_stop_nothing(texts: Texts, model: ScriptedOpenAI) -> None:
     """Half of them may be of no use."""
     model.script = lambda call: POOR if call.number % 2 else Reply()
-    texts.ask(cities(texts.site, 15))
+    texts.ask(cities(texts.site, 21))
     await work(texts)
 
     assert standing(texts.site, "open_until") is None
-    assert states(texts.site) == {"done": 15}
+    assert states(texts.site) == {"done": 21}
 
 
 async def test_a_failure_answers_for_its_prompt_for_some_days(

@@ -35,9 +35,9 @@ LONGEST_OPEN_SECONDS = 600.0
 """The longest time between two test calls to a provider that keeps failing."""
 
 
-LAST_ANSWERS = 20
-"""So many answers are looked at: fewer bad ones are three asks of a few rows with poor data, and these
-cost less than a cent with the models of the table."""
+LAST_ANSWERS = 40
+"""So many answers are looked at: fewer bad ones are three asks of a dozen rows with poor data, and these
+cost a cent or two with the models of the table."""
 
 MOST_USELESS = 0.5
 """The share of them that may be of no use. A model that suits has less than a tenth; what a half of them

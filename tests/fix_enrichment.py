@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 
 from deploy.local.stack import Stack
 from processors.database.pool import Connection, Pool, open_pool, transaction
-from processors.texts.model import call_limits
+from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import Asked, Terms, handling
 from processors.texts.model.call_limits import Limits, Permit
 from processors.texts.model.model_caller import ModelCaller
@@ -26,7 +26,7 @@ from processors.texts.model.provider import Provider
 from processors.texts.requests import store
 from schemas.values.text_prices import PRICES
 from tests.fix_stack import Site, eventually, new_database, prepared
-from tests.openai_server import ScriptedOpenAI
+from tests.openai_server import CUT, ScriptedOpenAI
 
 FAST = {
     "FOX_AI_WINDOW_SECONDS": "3",
@@ -76,7 +76,7 @@ _TABLES = (
 )  # fmt: skip
 _STANDING = (
     "failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_until = NULL, "
-    "blocked_until = NULL, halted = NULL"
+    "blocked_until = NULL, halted = NULL, halted_until = NULL, halted_for = 0, refused = '{}'"
 )
 
 
@@ -93,7 +93,7 @@ TERMS = Terms(
     asked_model="gpt-4o-mini",
     limits=Limits(
         "gpt-4o-mini", calls=1000, tokens=10**9, window=1.0, concurrency=4, seconds=20.0,
-        failures=5, open_seconds=60.0, budgets={},
+        failures=5, open_seconds=60.0, budgets={}, settings="of tests",
     ),
     price=PRICES["gpt-4o-mini"],
     retry_seconds=0.2,
@@ -101,6 +101,10 @@ TERMS = Terms(
     import_seconds=600.0,
     batched=False,
 )  # fmt: skip
+
+
+PROBE_COST = float(TERMS.price.cost(*CUT.tokens))
+"""What a site has spent before its first text, in US dollars."""
 
 
 @dataclass
@@ -130,11 +134,11 @@ class Texts:
     async def call(self) -> Asked:
         """A call that is under way, for the first request that waits."""
         async with handling(self.pool, TERMS) as handle:
-            request = await store.lease(handle.connection, uuid4(), 60, 60, batched=False)
+            request = await store.lease(handle.connection, uuid4(), 60, 60, None, batched=False)
             assert request is not None
             prompt = await handle.prompt(request)
             assert prompt is not None
-            await store.claim(handle.connection, request, prompt, 60)
+            await store.claim(handle.connection, request, prompt, 60, TERMS.limits.settings)
             _, call = handle.call(request, prompt, [])
             permit = await call_limits.take(handle.connection, TERMS.limits, call)
         assert isinstance(permit, Permit)
@@ -195,6 +199,7 @@ async def texts(
     async with open_pool(texts_site.database_url, 8) as pool:
         async with transaction(pool) as connection:
             await call_limits.begin(connection, TERMS.limits.model)
+            await halts.prove(connection, TERMS.limits.model, TERMS.limits.settings)
         yield Texts(texts_site, pool, provider)
     await provider.close()
 

@@ -14,9 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from socket import SHUT_RDWR
 from time import monotonic
 from typing import Any, Self
+
+from processors.texts.model.prompts import TRIAL, TRIAL_TOKENS
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Call:
     def kind(self) -> str:
         name: str = self.body["response_format"]["json_schema"]["name"]
         return name.upper()
+
+    @property
+    def is_probe(self) -> bool:
+        return self.data == TRIAL
 
     @property
     def data(self) -> dict[str, Any]:
@@ -93,8 +100,12 @@ def good(kind: str, data: Mapping[str, Any]) -> str:
     return json.dumps(found, ensure_ascii=False)
 
 
+CUT = Reply(finish="length", tokens=(400, TRIAL_TOKENS))
+"""The answer to a probe: as long as it may be."""
+
 Script = Callable[[Call], Reply]
 BatchScript = Callable[[str, bool], "int | None"]
+BatchRefusal = Callable[[int], Mapping[str, Any] | None]
 
 
 def most_in(times: Sequence[float], seconds: float) -> int:
@@ -105,10 +116,14 @@ def most_in(times: Sequence[float], seconds: float) -> int:
 class ScriptedOpenAI:
     """On a free loopback port. `calls` are all calls, `paid` those that were answered in full.
 
+    `probes` are the calls by which foxstream tries its settings, which are no calls otherwise; they have
+    a script of their own, `probe`. Without one they are answered, and cut at their limit.
+
     Batches are answered by the same script, line by line, as soon as `batch_status` says that they are
     over; `batched` are their lines. `batch_asks` are the requests about batches, as "GET /v1/batches/…";
     `batch_trouble` is asked with each: before it is carried out (False) and after (True); an HTTP status
-    is the answer, 0 none at all.
+    is the answer, 0 none at all. `batch_refusal` is asked with the number of a batch's lines for the error
+    with which it fails as a whole. `files` are those that were not deleted.
     """
 
     def __init__(self) -> None:
@@ -128,6 +143,9 @@ class ScriptedOpenAI:
             def do_GET(self) -> None:
                 server.handle_batch(self)
 
+            def do_DELETE(self) -> None:
+                server.handle_batch(self)
+
             def log_message(self, *_: object) -> None:
                 """Nothing."""
 
@@ -145,6 +163,8 @@ class ScriptedOpenAI:
         self.calls: list[Call] = []
         self.paid: list[Call] = []
         self.script: Script = lambda _: Reply()
+        self.probes: list[Call] = []
+        self.probe: Script = lambda _: CUT
         self.running = self.most_running = 0
         self.batches: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
@@ -152,6 +172,8 @@ class ScriptedOpenAI:
         self.batch_asks: list[str] = []
         self.batch_status = "completed"
         self.batch_trouble: BatchScript = lambda _, __: None
+        self.batch_refusal: BatchRefusal = lambda _: None
+        self._file_numbers = count()
         self._seen: Counter[str] = Counter()
 
     @property
@@ -186,11 +208,15 @@ class ScriptedOpenAI:
         with self._lock:
             call = Call(len(self.calls), 0, at, body, request.headers.get("Authorization", ""))
             call = Call(call.number, self._seen[call.prompt], at, body, call.authorization)
-            self._seen[call.prompt] += 1
-            self.calls.append(call)
             self.running += 1
             self.most_running = max(self.most_running, self.running)
-            reply = self.script(call)
+            if call.is_probe:
+                self.probes.append(call)
+                reply = self.probe(call)
+            else:
+                self._seen[call.prompt] += 1
+                self.calls.append(call)
+                reply = self.script(call)
         try:
             if reply.hang:
                 self._released.wait(reply.hang)
@@ -202,7 +228,7 @@ class ScriptedOpenAI:
                 self.running -= 1
 
     def handle_batch(self, request: Any) -> None:
-        """POST /v1/files, POST and GET /v1/batches, GET /v1/files/ID/content."""
+        """POST, GET and DELETE /v1/files, POST and GET /v1/batches."""
         content = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         asked = f"{request.command} {request.path.partition('?')[0]}"
         answer: bytes = b""
@@ -227,7 +253,7 @@ class ScriptedOpenAI:
     def _batch_answer(self, asked: str, content: bytes) -> bytes:
         what, _, name = asked.removesuffix("/content").rpartition("/")
         if asked == "POST /v1/files":
-            name = f"file-{len(self.files)}"
+            name = f"file-{next(self._file_numbers)}"
             # multipart/form-data: of all parts the file alone is made of lines of JSON.
             lines = [line for line in content.splitlines() if line.startswith(b"{")]
             self.files[name] = b"\n".join(lines)
@@ -241,13 +267,18 @@ class ScriptedOpenAI:
             return json.dumps({"object": "list", "data": found, "has_more": False}).encode()
         if what == "GET /v1/batches":
             return json.dumps(self._batch(self.batches[name])).encode()
+        if what == "DELETE /v1/files":
+            del self.files[name]
+            return json.dumps({"id": name, "object": "file", "deleted": True}).encode()
         return self.files[name]
 
     def _batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        lines = self.files.get(batch["input_file_id"], b"").splitlines()
+        if error := self.batch_refusal(len(lines)):
+            return {**batch, "status": "failed", "errors": {"object": "list", "data": [error]}}
         over = self.batch_status in ("completed", "expired")
         if over and "output_file_id" not in batch:
-            batch["output_file_id"] = f"file-{len(self.files)}"
-            lines = self.files[batch["input_file_id"]].splitlines()
+            batch["output_file_id"] = f"file-{next(self._file_numbers)}"
             answers = filter(None, (self._batched(json.loads(line)) for line in lines))
             self.files[batch["output_file_id"]] = b"\n".join(answers)
         return {**batch, "status": self.batch_status}
@@ -280,7 +311,7 @@ class ScriptedOpenAI:
             request.close_connection = True
             request.connection.shutdown(SHUT_RDWR)
             return
-        if reply.status == 200 and reply.raw is None:
+        if reply.status == 200 and reply.raw is None and not call.is_probe:
             with self._lock:
                 self.paid.append(call)
         request.wfile.write(payload)

@@ -19,6 +19,7 @@ def report(settings: Settings, days: int) -> Document:
     names = ("requests", "failures", "calls", "budgets", "models", "runs")
     found: Document = {name: _ask(settings, name, {"days": days}) for name in names}
     [found["repeated"]] = _ask(settings, "repeated", {})
+    [found["probes"]] = _ask(settings, "probes", {"days": days})
     found["limits"] = {
         kind: None if limit is None else float(limit)
         for kind, limit in settings.ai_budgets().items()
@@ -45,7 +46,9 @@ def lines(found: Document) -> list[str]:
         f"calls {c['state']}: {c['calls']}, {c['tokens']} tokens, {c['cost']:.4f} USD"
         for c in found["calls"]
     ]
-    report_lines += [f"spent, {b['scope']}: {b['spent']:.4f} USD" for b in found["budgets"]]
+    probes = found["probes"]
+    report_lines.append(f"probes of the settings: {probes['calls']}, {probes['cost']:.4f} USD")
+    report_lines += [_budget_line(b, found["limits"]) for b in found["budgets"]]
     report_lines.append(
         f"calls of which nobody knows whether they are paid: {repeated['lost_calls']}; prompts asked "
         f"once more for that: {repeated['after_a_loss']}; answered twice: {repeated['answered_twice']}"
@@ -53,14 +56,23 @@ def lines(found: Document) -> list[str]:
     return report_lines + [line for model in found["models"] for line in _breaker_lines(model)]
 
 
+def _budget_line(budget: Document, limits: Mapping[str, float | None]) -> str:
+    limit = limits[budget["scope"].split()[0]]
+    used_up = limit is not None and budget["wanted"] is not None and budget["wanted"] > limit
+    room = f" of {limit}, no room for the next call: requests wait" if used_up else ""
+    return f"spent, {budget['scope']}: {budget['spent']:.4f} USD{room}"
+
+
 def _breaker_lines(model: Document) -> list[str]:
+    name = model["model"]
+    unlimited = [f"{name} ignores the limit of an answer"] if model["unlimited"] else []
     if model["halted"]:
-        return [f"{model['model']} is halted: {model['halted']}"]
+        then = model["halted_until"] or "a worker starts"
+        return [f"{name} is halted until {then}: {model['halted']}", *unlimited]
     if model["open_until"]:
-        return [
-            f"{model['model']}: breaker open until {model['open_until']} ({model['open_reason']})"
-        ]
-    return []
+        why = ": ".join(filter(None, (model["open_reason"], model["open_message"])))
+        return [f"{name}: breaker open until {model['open_until']} ({why})", *unlimited]
+    return unlimited
 
 
 def _ask(settings: Settings, name: str, parameters: Mapping[str, object]) -> list[Document]:

@@ -7,7 +7,13 @@ WHERE state = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1
 
 -- name: calls
 SELECT state, count(*)::integer AS calls, sum(tokens)::bigint AS tokens, sum(cost)::float8 AS cost
-FROM ingest.ai_calls WHERE at > now() - %(days)s * interval '1 day' GROUP BY 1 ORDER BY 1
+FROM ingest.ai_calls
+WHERE at > now() - %(days)s * interval '1 day' AND prompt_hash NOT LIKE 'probe %%'
+GROUP BY 1 ORDER BY 1
+
+-- name: probes
+SELECT count(*)::integer AS calls, coalesce(sum(cost), 0)::float8 AS cost FROM ingest.ai_calls
+WHERE at > now() - %(days)s * interval '1 day' AND prompt_hash LIKE 'probe %%'
 
 -- name: repeated
 -- Prompts of a call that was lost, which were asked once more. answered_twice: paid twice for sure.
@@ -23,13 +29,16 @@ FROM (
 ) prompts
 
 -- name: budgets
-SELECT scope, spent::float8 FROM ingest.ai_budgets
-WHERE scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+-- Today's and this month's, and those of imports that had no room for a call.
+SELECT scope, spent::float8, (spent + denied)::float8 AS wanted FROM ingest.ai_budgets
+WHERE (scope LIKE 'import %%' AND denied IS NOT NULL) OR scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
     'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
 ORDER BY scope
 
 -- name: models
-SELECT model, failures, open_until, open_reason, blocked_until, halted FROM ingest.ai_models
+SELECT model, failures, open_until, open_reason, open_message, blocked_until, halted,
+    nullif(halted_until, 'infinity') AS halted_until, unlimited
+FROM ingest.ai_models
 ORDER BY model
 
 -- name: runs

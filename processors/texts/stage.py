@@ -14,6 +14,7 @@ from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
 from processors.texts.model.model_caller import ModelCaller
+from processors.texts.model.probe import Probe
 from processors.texts.model.provider import Provider
 from processors.texts.requests.publisher import StoredPublisher
 
@@ -23,6 +24,7 @@ _SQL = load("processors.texts.requests", "store.sql")
 
 PUBLISH_SECONDS = 0.5
 LOOK_SECONDS = 2.0
+PROBE_SECONDS = 1.0
 
 Ends = Callable[[], Awaitable[Mapping[int, int]]]
 """The end of each partition of the topic of results."""
@@ -96,6 +98,8 @@ class Stage:
             if self._provider is None:
                 log.warning("no model is configured: requests wait", action="ai_unconfigured")
                 return
+            probe = Probe(self._pool, self._provider, self._terms)
+            tasks.create_task(self._steadily(probe.step, PROBE_SECONDS))
             for _ in range(self._terms.limits.concurrency):
                 caller = ModelCaller(self._pool, self._provider, self._terms, self._caught_up)
                 tasks.create_task(caller.run())

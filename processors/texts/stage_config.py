@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 
 from processors.errors import ConfigurationError
 from processors.settings import Settings
+from processors.texts.model import prompts
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.call_limits import Limits
 from processors.texts.model.provider import Provider
@@ -20,6 +22,10 @@ def terms(settings: Settings) -> Terms:
             f"a budget needs the price of {settings.ai_model}: "
             "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
         )
+    budgets = settings.ai_budgets()
+    # With a budget the probe is asked anew: the server has to keep to the limit of an answer then.
+    budgeted = any(limit is not None for limit in budgets.values())
+    shape = f"{settings.openai_base_url} {budgeted} {prompts.shape(settings.ai_model)}"
     return Terms(
         settings.ai_model,
         Limits(
@@ -31,7 +37,8 @@ def terms(settings: Settings) -> Terms:
             settings.ai_timeout_seconds,
             settings.ai_breaker_failures,
             settings.ai_breaker_seconds,
-            settings.ai_budgets(),
+            budgets,
+            sha256(shape.encode()).hexdigest(),
         ),
         known or Price(Decimal(0), Decimal(0), datetime.now(UTC).date()),
         settings.ai_retry_seconds,

@@ -54,7 +54,7 @@ class _Connection:
     """Answers how a model stands, and keeps what is written of it."""
 
     def __init__(self, failures: int) -> None:
-        self.row = (None, failures, None, None, 0.0, None, None, None)
+        self.row = (None, failures, None, None, 0.0, None, None, None, ())
         self.written: list[dict[str, Any]] = []
 
     async def execute(self, _: object, values: dict[str, Any]) -> "_Connection":

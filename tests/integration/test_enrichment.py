@@ -1,6 +1,7 @@
 """Texts by a language model, one by one: a real worker, Kafka and PostgreSQL, and a server that plays
 the model. All tests share the worker."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -176,7 +177,7 @@ def test_what_people_wrote_stays(shop: Site, model: ScriptedOpenAI) -> None:
 
 
 def test_dead_letters_are_listed_and_asked_again(shop: Site, model: ScriptedOpenAI) -> None:
-    """A bad request, a filter and a refusal fail for good, with their reason, after one call each."""
+    """A filter and a refusal fail, with their reason, after one call each; a bad request after one more."""
     replies = {
         "Ville 1": Reply(400, error={"message": "bad"}),
         "Ville 2": Reply(400, error={"code": "content_filter", "message": "filtered"}),
@@ -186,7 +187,15 @@ def test_dead_letters_are_listed_and_asked_again(shop: Site, model: ScriptedOpen
     model.script = lambda call: replies.get(call.data["nom"], Reply())
     ask(shop, "VILLE", cities(shop, 5), "missing")
     assert settled(shop, 5) == {"failed": 4, "done": 1}
-    assert len(model.calls) == 3 + 4 + 1
+    calls = Counter(call.data["nom"] for call in model.calls)
+    assert calls == {
+        "Ville 1": calls["Ville 1"],
+        "Ville 2": 1,
+        "Ville 3": 1,
+        "Ville 4": 4,
+        "Ville 5": 1,
+    }
+    assert 2 <= calls["Ville 1"] <= 3  # once more if nothing was answered meanwhile
     listed: Any = shop.foxstream_worker("enrichment", "failed", "--json").json()
     assert sorted(f["code"] for f in listed) == [
         "content-filter",

@@ -131,7 +131,10 @@ CASES = {
         [Reply(finish="content_filter")], "failed", "content-filter",
         {**MADE, "rejected content-filter": 1, "requests failed": 1},
     ),
-    "a bad request": Case([Reply(400, error={"message": "bad"})], "failed", "http-400", DEAD),
+    "refused, and nothing is known": Case(
+        [Reply(400, error={"message": "bad"})], "pending", "http-400", LOST_TRY, tries=2
+    ),
+    "forbidden, and nothing is known": Case([Reply(403)], "pending", "http-403", LOST_TRY, tries=2),
     "stopped by a filter": Case(
         [Reply(400, error={"code": "content_filter"})], "failed", "content-filter", DEAD
     ),
@@ -215,7 +218,7 @@ TABLES = (
     "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_models", "location_ville",
 )  # fmt: skip
 ROWS = " UNION ALL ".join(f"SELECT '{table}', to_jsonb(t) FROM {table} t" for table in TABLES)
-PASSING = {"id", "request_id", "lease", "at", "until", "not_before", "population"}
+PASSING = {"id", "request_id", "lease", "at", "until", "not_before", "population", "refused"}
 """Columns of which it counts whether they are empty, beside those that are named as times are."""
 
 

@@ -16,6 +16,7 @@ from processors.texts.model.batch_api import Batcher
 from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.values.text_prices import Price
 from tests.fix_enrichment import (
+    PROBE_COST,
     TERMS,
     Texts,
     ask,
@@ -46,8 +47,10 @@ def night(shop: Site) -> Site:
 
 
 def asked_by_night(site: Site, count: int) -> list[UUID]:
+    """Requests that have all come in, so that one batch has them."""
     ids = cities(site, count)
     ask(site, "VILLE", ids, "missing")
+    site.execute("UPDATE ingest.enrichment SET state = 'pending', sent_at = now()")
     return ids
 
 
@@ -63,6 +66,7 @@ def test_a_night_in_one_batch(night: Site, model: ScriptedOpenAI) -> None:
     model.batch_status = "in_progress"
     ids = asked_by_night(night, 120)
     ask(night, "VILLE", ids[:1], "missing")  # the very same once more
+    night.execute("UPDATE ingest.enrichment SET state = 'pending', sent_at = now()")
     night.worker("enrichment")
     eventually(lambda: len(model.batches) == 1)
     night.execute("UPDATE ingest.enrichment SET not_before = now() WHERE state = 'pending'")
@@ -82,13 +86,14 @@ def test_a_night_in_one_batch(night: Site, model: ScriptedOpenAI) -> None:
     assert settled(night, 123) == {"done": 123}
     assert (len(model.batches), len(model.batched), len(model.calls)) == (1, 120, 1)
     assert night.query(
-        "SELECT model, state, sum(cost)::float FROM ingest.ai_calls GROUP BY 1, 2 ORDER BY 1"
+        "SELECT model, state, sum(cost)::float FROM ingest.ai_calls "
+        "WHERE prompt_hash NOT LIKE 'probe%%' GROUP BY 1, 2 ORDER BY 1"
     ) == [
         ("gpt-4o-mini", "answered", pytest.approx(0.00012)),
         ("gpt-4o-mini by batch", "answered", pytest.approx(120 * 0.00006)),
     ]
     spent = "SELECT spent::float FROM ingest.ai_budgets WHERE scope LIKE 'day%%'"
-    assert night.query(spent) == [(pytest.approx(0.00012 + 120 * 0.00006),)]
+    assert night.query(spent) == [(pytest.approx(PROBE_COST + 0.00012 + 120 * 0.00006),)]
     assert night.query("SELECT DISTINCT model FROM ingest.enrichment_texts") == [("gpt-4o-mini",)]
     assert night.query("SELECT count(*)::int FROM ingest.ai_batch_items") == [(0,)]
 
@@ -302,15 +307,15 @@ async def test_what_somebody_is_asking_is_not_asked_in_a_batch(
 async def test_a_model_that_is_gone_is_logged_once(
     texts: Texts, batcher: Batcher, model: ScriptedOpenAI
 ) -> None:
-    """Though each line of the batch says so; no request is to blame."""
+    """Though each line of the batch says so; no request fails."""
     model.script = lambda _: Reply(404, error={"code": "model_not_found"})
     texts.ask(cities(texts.site, 3), "missing")
     with capture_logs() as logs:
         await batcher.step()
 
     assert [log["action"] for log in logs if log["log_level"] == "error"] == ["ai_halted"]
-    assert texts.site.query("SELECT DISTINCT state, tries::int FROM ingest.enrichment") == [
-        ("pending", 0)
+    assert texts.site.query("SELECT DISTINCT state, code, tries::int FROM ingest.enrichment") == [
+        ("pending", "halted", 1)
     ]
 
 

@@ -5,7 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from tests.fix_enrichment import TERMS, Texts, ask, cities, configure, settled, soon, states
+from tests.fix_enrichment import (
+    PROBE_COST,
+    TERMS,
+    Texts,
+    ask,
+    cities,
+    configure,
+    settled,
+    soon,
+    states,
+)
 from tests.fix_stack import Site, eventually
 from tests.openai_server import Reply, ScriptedOpenAI
 
@@ -54,7 +64,7 @@ def test_the_budget_stops_and_goes_on(shop: Site, model: ScriptedOpenAI) -> None
     assert settled(shop, 30) == {"done": 30}
     # What was in flight at the kill may have been paid: it counts as it was reserved.
     costs = dict(shop.query("SELECT state, sum(cost)::float FROM ingest.ai_calls GROUP BY state"))
-    assert costs["answered"] == pytest.approx(30 * 0.00012)
+    assert costs["answered"] == pytest.approx(30 * 0.00012 + PROBE_COST)
     assert shop.query(spent) == [(pytest.approx(sum(costs.values())),)]
 
 

@@ -117,7 +117,7 @@ async def test_the_share_of_a_budget(site: Site) -> None:
         f"day {today:%Y-%m-%d}", f"month {today:%Y-%m}",
     )  # fmt: skip
     budgets = {"day": Decimal(1), "month": Decimal(0), "import": Decimal(1)}
-    some = call_limits.Limits("model", 1, 1, 60.0, 1, 60.0, 5, 60.0, budgets)
+    some = call_limits.Limits("model", 1, 1, 60.0, 1, 60.0, 5, 60.0, budgets, "of tests")
     async with open_pool(site.database_url, 1) as pool, pool.connection() as connection:
         assert await call_limits.used(connection, some) == {"day": 0.75, "month": 1.0}
         unlimited = replace(some, budgets={})

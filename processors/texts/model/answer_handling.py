@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
-from processors.texts.model import call_limits, prompts
+from processors.texts.model import call_limits, halts, prompts
 from processors.texts.model.answers import explained, read
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
+from processors.texts.model.halts import Verdict
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
 from processors.texts.requests import store
@@ -113,7 +114,7 @@ class AnswerHandling:
         why = (denial.why, f"{denial.why} {denial.scope or ''}".strip())
         await store.again(self.connection, request, denial.seconds, tries=request.tries, why=why)
         if denial.why == "budget":
-            await store.rest(self.connection, request, denial.scope or "", denial.seconds)
+            await store.stop_clocks(self.connection, request, denial.scope or "")
 
     async def finish(self, asked: Asked, came: Reply | CallError) -> bool:
         """Accounts for a call and uses its answer; returns whether to ask its prompt once more.
@@ -137,13 +138,33 @@ class AnswerHandling:
         self._add(metrics.AI_CALLS.labels("failed"))
         tries = request.tries + await call_limits.failed(self.connection, self._terms.limits, error)
         why = (error.code, str(error))
-        if error.trouble is Trouble.PROMPT:
+        if error.trouble is Trouble.REFUSED:
+            await self._refused(request, prompt, error)
+        elif error.trouble is Trouble.PROMPT:
             await self._conclude(request, prompt, _failed_answer(*why))
         elif tries > self._terms.retries:
             await self.end(request, "failed", prompt.hash, why)
         elif await store.again(self.connection, request, self._pause(tries), tries=tries, why=why):
             self._add(metrics.ENRICHMENT_REQUESTS.labels("retried"))
         await store.unclaim(self.connection, request, prompt)
+
+    async def _refused(self, request: Request, prompt: Prompt, error: CallError) -> None:
+        """Fails the request if its prompt is to blame; if the settings may be, it is asked again."""
+        why = (error.code, str(error))
+        before = request.code == error.code
+        verdict = await halts.judge(
+            self.connection, self._model, prompt.hash, error, answered_since=before
+        )
+        pause = halts.ASIDE_SECONDS + self._pause(1)
+        if verdict in (Verdict.SETTINGS, Verdict.HALTED):
+            why, pause = ("halted", halts.reason(error)), halts.BEHIND_SECONDS
+        # Halted again and again for the same prompts, though the probe was answered in between.
+        elif verdict is Verdict.PROMPT or request.tries > self._terms.retries:
+            await self._conclude(request, prompt, _failed_answer(*why))
+            return
+        tries = request.tries + (verdict is Verdict.SETTINGS)
+        if await store.again(self.connection, request, pause, tries=tries, why=why):
+            self._add(metrics.ENRICHMENT_REQUESTS.labels("retried"))
 
     def _pause(self, tries: int) -> float:
         """Full jitter, over a time that doubles with each try."""
@@ -157,26 +178,31 @@ class AnswerHandling:
             reply = replace(reply, tokens_in=most_in, tokens_out=most_out)
         checked = check(request, reply, self._terms.price)
         last = checked.final or len(rejected) + 1 >= MOST_ASKS
-        code = checked.code if checked.known is None and last else None
-        if not await self._works(permit, reply, code):
+        if not await self._works(permit, reply, checked):
             return False
         if checked.known is not None:
             await self._conclude(request, prompt, _whole(checked.known, rejected))
             return False
-        self._add(metrics.AI_REJECTED.labels(code or "asked-again"))
+        self._add(metrics.AI_REJECTED.labels(checked.code if last else "asked-again"))
         answer = _rejected(reply, checked.reason, self._terms.price)
         await store.reject(self.connection, request, prompt, answer)
         if last:
             await self._conclude(request, prompt, _failed_answer(checked.code, checked.reason))
         return not last
 
-    async def _works(self, permit: Permit, reply: Reply, code: str | None) -> bool:
+    async def _works(self, permit: Permit, reply: Reply, checked: _Checked) -> bool:
         """Accounts for a call that was answered; False if it is already accounted for."""
         cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
-        used = Used("answered", reply.tokens_in + reply.tokens_out, cost, code)
+        used = Used("answered", reply.tokens_in + reply.tokens_out, cost, checked.code or None)
         if not await call_limits.account(self.connection, self._model, permit, used):
             return False
-        await call_limits.works(self.connection, self._model)
+        if checked.known is None:
+            await call_limits.useless(
+                self.connection, self._terms.limits, checked.code, checked.reason
+            )
+        else:
+            await call_limits.works(self.connection, self._model)
+        await halts.answered(self.connection, self._model)
         if reply.wait is not None:
             await call_limits.block(self.connection, self._model, reply.wait)
         self._add(metrics.AI_TOKENS.labels("in", self._model), reply.tokens_in)

@@ -6,8 +6,7 @@ no batch is made twice. Its requests are leased to it, not to a process. What it
 for the next one.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -20,11 +19,12 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
 from processors.texts.kinds import KINDS
-from processors.texts.model import call_limits
-from processors.texts.model.answer_handling import AnswerHandling, Asked, Terms, handling
-from processors.texts.model.call_limits import Denial, Permit
+from processors.texts.model import batch_lines, call_limits, halts
+from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
+from processors.texts.model.batch_lines import LOST, TOO_LARGE, BatchState, state_of
+from processors.texts.model.call_limits import Denial, Permit, Used
 from processors.texts.model.prompts import Input, Prompt
-from processors.texts.model.provider import CallError, Provider, Reply, Trouble, of_status, reply_of
+from processors.texts.model.provider import CallError, Provider, Reply, Trouble
 from processors.texts.requests import store
 from processors.texts.requests.store import Caught, Claimed, Request
 
@@ -78,21 +78,30 @@ class Batcher:
         lease = uuid4()
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["unfilled"])
-            if (await call_limits.standing(connection, self._model))["shut"]:
+            standing = await call_limits.standing(connection, self._model)
+            if standing["shut"]:
                 return
+            calls = await call_limits.standing(connection, self._terms.asked_model)
             batch = await self._lease(connection, lease)
-        if batch is None and self._terms.batched:
-            batch = await self._make(lease)
-        if batch is None:
-            return
+        good = not calls["halted"] and self._terms.limits.settings in calls["proven"]
+        if batch is None and self._terms.batched and good:
+            # While it is open because of bad answers, a few show whether they are better.
+            most = call_limits.LAST_ANSWERS if standing["open"] else MOST_REQUESTS
+            batch = await self._make(lease, most)
+        if batch is not None:
+            await self._see_to(batch, lease)
+        await self._tidy()
+
+    async def _see_to(self, batch: ProviderBatch, lease: UUID) -> None:
         try:
             await self._advance(batch, lease)
         except CallError as error:
             log.warning("a batch waits", action="ai_batch_waits", code=error.code)
             async with transaction(self._pool) as connection:
-                await call_limits.failed(connection, self._terms.limits, error)
-            if error.trouble is Trouble.PROMPT:  # the batch itself is refused
-                await self._finish(batch, lease, {}, error.code)
+                if error.trouble is Trouble.REFUSED:
+                    await halts.halt(connection, self._model, error, again=True)
+                else:
+                    await call_limits.failed(connection, self._terms.limits, error)
         finally:
             async with transaction(self._pool) as connection:
                 await connection.execute(_SQL["release"], {"lease": lease})
@@ -103,27 +112,45 @@ class Batcher:
             await cursor.execute(_SQL["lease"], values)
             return await cursor.fetchone()
 
-    async def _make(self, lease: UUID) -> ProviderBatch | None:
-        """A new batch of what waits; None where nothing does."""
+    async def _make(self, lease: UUID, most: int) -> ProviderBatch | None:
+        """A new batch of what waits, of so many requests at most; None where nothing does."""
         batch = ProviderBatch(uuid4(), None)
-        values = {
+        values: dict[str, Any] = {
             "id": batch.id, "model": self._model, "lease": lease, "seconds": LEASE_SECONDS,
         }  # fmt: skip
         size, more = 0, True
-        while more and size < MOST_REQUESTS:
+        most = min(most, await self._room())
+        while more and size < most:
+            values["limit"] = min(CHUNK, most - size)
             async with handling(self._pool, self._terms) as handle:
                 if not await self._caught_up(handle.connection):
                     break
+                if await call_limits.is_used_up(handle.connection, self._terms.limits):
+                    break
                 await handle.connection.execute(_SQL["make"], values)
-                added, more = await self._add(handle, batch)
+                added, more = await self._add(handle, batch, values["limit"])
                 size += added
         async with transaction(self._pool) as connection:
             await connection.execute(_SQL["filled" if size else "drop"], values)
         return batch if size else None
 
-    async def _add(self, handle: AnswerHandling, batch: ProviderBatch) -> tuple[int, bool]:
+    async def _room(self) -> int:
+        """How many requests a batch may have: all, or half of one that was too large for the account;
+        then none is sent beside another."""
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(
+                _SQL["room"], {"model": self._model, "too_large": TOO_LARGE}
+            )
+            most, is_open = await cursor.fetchone() or (None, False)
+        if most is None:
+            return MOST_REQUESTS
+        return 0 if is_open else max(most, 1)
+
+    async def _add(
+        self, handle: AnswerHandling, batch: ProviderBatch, limit: int
+    ) -> tuple[int, bool]:
         """Adds some requests; how many, and whether there may be more."""
-        values = {"lease": batch.id, "seconds": REQUEST_SECONDS, "limit": CHUNK}
+        values = {"lease": batch.id, "seconds": REQUEST_SECONDS, "limit": limit}
         async with handle.connection.cursor(row_factory=class_row(Request)) as cursor:
             await cursor.execute(_SQL["requests"], values)
             requests = await cursor.fetchall()
@@ -135,7 +162,7 @@ class Batcher:
                     await handle.rest(left, found)
                 return added, False
             added += found
-        return added, len(requests) == CHUNK
+        return added, len(requests) == limit
 
     async def _add_one(
         self, handle: AnswerHandling, batch: ProviderBatch, request: Request
@@ -149,7 +176,9 @@ class Batcher:
         if await cursor.fetchone():  # a batch asks the very same
             await store.again(connection, request, AGAIN_SECONDS, tries=request.tries)
             return 0
-        claim = await store.claim(connection, request, prompt, REQUEST_SECONDS)
+        claim = await store.claim(
+            connection, request, prompt, REQUEST_SECONDS, self._terms.limits.settings
+        )
         if isinstance(claim, Claimed):
             denial = await self._reserve(handle, batch, request, prompt, claim)
             if denial is not None:
@@ -190,38 +219,130 @@ class Batcher:
 
     async def _advance(self, batch: ProviderBatch, lease: UUID) -> None:
         """Sends a batch that was not, reads one that is answered."""
-        provider_id = batch.provider_id or await self._send(batch)
-        found = await self._provider.batch(provider_id)
+        provider_id = batch.provider_id or await self._send(batch, lease)
+        found = await self._state(batch, provider_id)
         by_request = {
             str(line.get("custom_id")): line
-            for name in (found.files if found.over else ())
-            for line in lines_of(await self._provider.content(name))
+            for name in (found.answers if found.over else ())
+            for line in batch_lines.lines_of(await self._provider.content(name))
         }
         # Before the lines are read: what they say of the account holds.
         async with transaction(self._pool) as connection:
             await call_limits.works(connection, self._model)
-        if found.over:
+            await halts.resume(connection, self._model)
+        if found.failure is not None:
+            size = await self._dissolve(batch, lease, found.failure, found.files)
+            if found.failure.code != TOO_LARGE or size <= 1:
+                raise found.failure
+        elif found.over:
             log.info("a batch is answered", action="ai_batch_over", status=found.status)
-            await self._finish(batch, lease, by_request, found.status)
+            await self._finish(batch, lease, by_request, found)
+
+    async def _state(self, batch: ProviderBatch, provider_id: str) -> BatchState:
+        """How a batch stands; LOST if the provider can be asked and has no such batch."""
+        try:
+            return state_of(await self._provider.batch(provider_id))
+        except CallError as error:
+            if error.code != "http-404" or await self._provider.find_batch(str(batch.id)):
+                raise
+            return LOST
 
     async def _finish(
-        self, batch: ProviderBatch, lease: UUID, by_request: Mapping[str, Any], outcome: str
+        self, batch: ProviderBatch, lease: UUID, by_request: Mapping[str, Any], found: BatchState
     ) -> None:
         """Accounts for all calls of the batch, answered or not."""
         while items := await self._items(batch, lease):
             for item in items:
                 async with handling(self._pool, self._terms) as handle:
                     line = by_request.get(str(item.request_id))
-                    await self._finish_call(handle, batch, item, _came(line))
-        async with transaction(self._pool) as connection:
-            await connection.execute(_SQL["over"], {"id": batch.id, "outcome": outcome})
+                    came = batch_lines.came(line, lost=found is LOST)
+                    await self._finish_call(handle, batch, item, came)
+        await self._over(batch, found.status, None, found.files)
 
-    async def _send(self, batch: ProviderBatch) -> str:
+    async def _dissolve(
+        self, batch: ProviderBatch, lease: UUID, error: CallError, files: Sequence[str] = ()
+    ) -> int:
+        """Returns the requests of a batch that was refused as a whole; how many. None was answered."""
+        log.warning(
+            "a batch is refused", action="ai_batch_refused", code=error.code, reason=str(error)
+        )
+        size = 0
+        while items := await self._items(batch, lease):
+            for item in items:
+                async with handling(self._pool, self._terms) as handle:
+                    await self._return(handle, batch, item, error)
+            size += len(items)
+        await self._over(batch, error.code, error, files, size)
+        return size
+
+    async def _return(
+        self, handle: AnswerHandling, batch: ProviderBatch, item: _Item, error: CallError
+    ) -> None:
+        """Returns one request, which loses no try."""
+        unsent = Used("void", 0, ZERO, error.code)
+        await call_limits.account(handle.connection, self._model, Permit(item.call_id, inf), unsent)
+        request = await self._taken_out(handle.connection, batch, item)
+        if request is not None:
+            why = (error.code, str(error))
+            await store.again(
+                handle.connection, request, AGAIN_SECONDS, tries=request.tries, why=why
+            )
+            await store.unclaim(handle.connection, request, _prompt(request, item))
+
+    async def _over(
+        self,
+        batch: ProviderBatch,
+        outcome: str,
+        error: CallError | None,
+        files: Sequence[str],
+        size: int | None = None,
+    ) -> None:
+        values = {
+            "id": batch.id,
+            "outcome": outcome,
+            "reason": error and str(error),
+            "files": list(files),
+            "requests": size,
+        }
+        async with transaction(self._pool) as connection:
+            await connection.execute(_SQL["over"], values)
+
+    async def _tidy(self) -> None:
+        """Deletes a batch's files at the provider, once they were read; what fails is tried again."""
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(_SQL["untidy"], {"model": self._model})
+            row: tuple[UUID, list[str]] | None = await cursor.fetchone()
+        for file_id in row[1] if row else ():
+            try:
+                await self._provider.delete(file_id)
+            except CallError as error:
+                log.warning(
+                    "a file stays at the provider",
+                    action="ai_file_stays",
+                    code=error.code,
+                    reason=str(error),
+                )
+                if (
+                    error.trouble is not Trouble.REFUSED
+                ):  # else it knows no such file, or deletes none
+                    return
+            async with transaction(self._pool) as connection:
+                values = {"id": row and row[0], "file": file_id}
+                await connection.execute(_SQL["tidied"], values)
+
+    async def _send(self, batch: ProviderBatch, lease: UUID) -> str:
         """The provider's id of the batch. It may have it already: the answer did not come."""
         provider_id = await self._provider.find_batch(str(batch.id))
         if provider_id is None:
             lines = await self._lines(batch)
-            provider_id = await self._provider.send_batch(b"".join(lines), str(batch.id))
+            try:
+                provider_id = await self._provider.send_batch(b"".join(lines), str(batch.id))
+            except CallError as error:
+                if error.trouble is Trouble.PROMPT:  # 413: the file is too large
+                    error = CallError(Trouble.REFUSED, TOO_LARGE, str(error))
+                if error.trouble is Trouble.REFUSED:
+                    await self._dissolve(batch, lease, error)
+                raise error from None
         async with transaction(self._pool) as connection:
             values = {"id": batch.id, "provider_id": provider_id}
             cursor = await connection.execute(_SQL["sent"], values)
@@ -233,7 +354,9 @@ class Batcher:
     async def _lines(self, batch: ProviderBatch) -> list[bytes]:
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(_SQL["bodies"], {"id": batch.id})
-            return [_line(request_id, body) for request_id, body in await cursor.fetchall()]
+            return [
+                batch_lines.line(request_id, body) for request_id, body in await cursor.fetchall()
+            ]
 
     async def _items(self, batch: ProviderBatch, lease: UUID) -> list[_Item]:
         """Some calls that are not accounted for, with a renewed lease."""
@@ -249,11 +372,7 @@ class Batcher:
     ) -> None:
         """Accounts for one call, in one transaction with its removal from the batch."""
         connection = handle.connection
-        values = {"batch": batch.id, "request": item.request_id}
-        await connection.execute(_SQL["leave"], values)
-        async with connection.cursor(row_factory=class_row(Request)) as cursor:
-            await cursor.execute(_SQL["request"], values)
-            request = await cursor.fetchone()
+        request = await self._taken_out(connection, batch, item)
         if request is None:
             return
         prompt = _prompt(request, item)
@@ -262,54 +381,16 @@ class Batcher:
             await store.again(connection, request, 0, tries=request.tries)
             await store.unclaim(connection, request, prompt)
 
+    async def _taken_out(
+        self, connection: Connection, batch: ProviderBatch, item: _Item
+    ) -> Request | None:
+        """The request of an item, which is removed from the batch; None if there is none any more."""
+        values = {"batch": batch.id, "request": item.request_id}
+        await connection.execute(_SQL["leave"], values)
+        async with connection.cursor(row_factory=class_row(Request)) as cursor:
+            await cursor.execute(_SQL["request"], values)
+            return await cursor.fetchone()
+
 
 def _prompt(request: Request, item: _Item) -> Prompt:
     return Prompt(KINDS[request.kind], item.body, item.prompt_hash, item.input_hash)
-
-
-def _line(request_id: UUID, body: Any) -> bytes:
-    asked = {
-        "custom_id": str(request_id),
-        "method": "POST",
-        "url": "/v1/chat/completions",
-        "body": body,
-    }
-    return json.dumps(asked, ensure_ascii=False).encode() + b"\n"
-
-
-def _came(line: Mapping[str, Any] | None) -> Reply | CallError:
-    """What a line of the answer says. Whether the provider can be asked now it does not say."""
-    try:
-        return reply_of(_answer(line))
-    except CallError as error:
-        if error.trouble is not Trouble.TRANSIENT:
-            return error
-        return CallError(Trouble.TRANSIENT_IN_BATCH, error.code, str(error), unsure=error.unsure)
-
-
-def _answer(line: Mapping[str, Any] | None) -> Any:
-    """The body of an answer. Raises CallError for what is none, or never came."""
-    if line is None:
-        raise CallError(Trouble.TRANSIENT, "batch", "the batch ended before it was asked")
-    response, error = _object(line.get("response")), line.get("error")
-    status, body = response.get("status_code"), _object(response.get("body"))
-    if not isinstance(status, int):
-        raise CallError(Trouble.TRANSIENT, "batch", of_status(0, error, {}).args[0])
-    if status != 200:
-        raise of_status(status, body.get("error"), {})
-    return body
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def lines_of(content: bytes) -> Iterator[dict[str, Any]]:
-    """The answers of a file of the provider's; what is no JSON object is no answer."""
-    for text in content.splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            yield line

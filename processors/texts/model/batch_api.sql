@@ -35,7 +35,7 @@ WHERE e.id IN (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease
+RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease, e.code
 
 -- name: add
 INSERT INTO ingest.ai_batch_items (batch_id, request_id, call_id, prompt_hash, input_hash, body)
@@ -46,8 +46,11 @@ SELECT request_id, body FROM ingest.ai_batch_items WHERE batch_id = %(id)s ORDER
 
 -- name: sent
 -- And how many calls it is.
-UPDATE ingest.ai_batches b SET provider_id = %(provider_id)s, sent_at = now() WHERE id = %(id)s
-RETURNING (SELECT count(*) FROM ingest.ai_batch_items i WHERE i.batch_id = b.id)
+UPDATE ingest.ai_batches b
+SET provider_id = %(provider_id)s, sent_at = now(),
+    requests = (SELECT count(*) FROM ingest.ai_batch_items i WHERE i.batch_id = b.id)
+WHERE id = %(id)s
+RETURNING requests
 
 -- name: keep
 UPDATE ingest.ai_batches SET leased_until = now() + %(seconds)s * interval '1 second'
@@ -65,11 +68,31 @@ DELETE FROM ingest.ai_batch_items WHERE batch_id = %(batch)s AND request_id = %(
 
 -- name: request
 -- By the lease of the batch, which it may have lost.
-SELECT id, kind, entity_id, import_id, reason, tries, %(batch)s::uuid AS lease
+SELECT id, kind, entity_id, import_id, reason, tries, %(batch)s::uuid AS lease, code
 FROM ingest.enrichment WHERE id = %(request)s
 
 -- name: over
-UPDATE ingest.ai_batches SET ended_at = now(), outcome = %(outcome)s WHERE id = %(id)s
+UPDATE ingest.ai_batches
+SET ended_at = now(), outcome = %(outcome)s, reason = %(reason)s, files = %(files)s,
+    requests = coalesce(requests, %(requests)s)
+WHERE id = %(id)s
+
+-- name: room
+-- Half of the smallest that was too large within a day; and whether a batch is open.
+SELECT (
+        SELECT min(requests) / 2 FROM ingest.ai_batches
+        WHERE model = %(model)s AND outcome = %(too_large)s AND ended_at > now() - interval '1 day'
+    ),
+    EXISTS (SELECT FROM ingest.ai_batches WHERE model = %(model)s AND ended_at IS NULL)
+
+-- name: untidy
+SELECT id, files FROM ingest.ai_batches
+WHERE model = %(model)s AND files <> '{}' AND ended_at IS NOT NULL
+ORDER BY ended_at
+LIMIT 1
+
+-- name: tidied
+UPDATE ingest.ai_batches SET files = array_remove(files, %(file)s) WHERE id = %(id)s
 
 -- name: asked
 SELECT 1 FROM ingest.ai_batch_items WHERE prompt_hash = %(hash)s LIMIT 1

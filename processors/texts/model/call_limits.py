@@ -7,7 +7,7 @@ is longer than the provider's by the whole margin. So the provider never counts 
 its windows than it allows, however long they were in transit (docs/decisions/0008).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
+from processors.texts.model import halts
 from processors.texts.model.provider import CallError, Trouble
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,15 @@ _MARGIN = 1 / 30
 
 LONGEST_OPEN_SECONDS = 600.0
 """The longest time between two test calls to a provider that keeps failing."""
+
+
+LAST_ANSWERS = 40
+"""So many answers are looked at: fewer bad ones are three asks of a dozen rows with poor data, and these
+cost a cent or two with the models of the table."""
+
+MOST_USELESS = 0.5
+"""The share of them that may be of no use. A model that suits has less than a tenth; what a half of them
+costs is more than the texts that come of the rest."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Limits:
     failures: int
     open_seconds: float
     budgets: Mapping[str, Decimal | None]  # by import, day, month
+    settings: str  # a hash of what shapes a request: see processors/texts/model/halts.py
 
     @property
     def margin(self) -> float:
@@ -86,7 +97,7 @@ class Permit(NamedTuple):
 class Denial(NamedTuple):
     """Not now: look again in `seconds`. `scope` names the budget that is used up."""
 
-    why: str  # rate, tokens, concurrency, blocked, breaker, budget, halted
+    why: str  # rate, tokens, concurrency, blocked, breaker, budget, halted, unproven
     seconds: float
     scope: str | None = None
 
@@ -100,6 +111,7 @@ class _Model(NamedTuple):
     probe_until: datetime | None
     blocked_until: datetime | None
     shut: bool | None  # open_until is still to come
+    proven: Sequence[str]
 
 
 class _Usage(NamedTuple):
@@ -124,8 +136,13 @@ async def retire(connection: Connection, model: str) -> None:
     await connection.execute(_SQL["retire"], {"model": model})
 
 
-async def take(connection: Connection, limits: Limits, call: Call) -> Permit | Denial:
-    """A permit, written in the caller's transaction: it counts when that has committed."""
+async def take(
+    connection: Connection, limits: Limits, call: Call, *, probing: bool = False
+) -> Permit | Denial:
+    """A permit, written in the caller's transaction: it counts when that has committed.
+
+    `probing`: for the call that shows whether the settings are good; no other is made before.
+    """
     asked_at = monotonic()
     named = {"model": limits.model}
     model = await _locked(connection, limits.model)
@@ -133,11 +150,12 @@ async def take(connection: Connection, limits: Limits, call: Call) -> Permit | D
         _SQL["usage"], {**named, "window": limits.window + limits.margin, "calls": limits.calls}
     )
     usage = _Usage(*(await cursor.fetchone() or ()))
-    denial = _model_denies(model, usage.now) or _rates_deny(limits, usage, call)
+    denial = None if probing else _settings_deny(model, limits)
+    denial = denial or _model_denies(model, usage.now) or _rates_deny(limits, usage, call)
     denial = denial or await _budget_denies(connection, limits, call, usage.now)
     if denial:
         return denial
-    if model.open_until is not None:
+    if probing or model.open_until is not None:
         await connection.execute(_SQL["probe"], {**named, "seconds": limits.call_seconds})
     cursor = await connection.execute(
         _SQL["call"], {**named, **call._asdict(), "seconds": limits.call_seconds}
@@ -168,12 +186,18 @@ async def reserve(
 async def _locked(connection: Connection, model: str) -> _Model:
     """What is known of a model, which nobody else changes until the transaction ends."""
     cursor = await connection.execute(_SQL["lock"], {"model": model})
-    return _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None, None)))
+    return _Model(*(await cursor.fetchone() or (None, 0, None, None, 0.0, None, None, None, ())))
+
+
+def _settings_deny(model: _Model, limits: Limits) -> Denial | None:
+    if model.halted is not None:
+        return Denial("halted", LOOK_SECONDS)
+    if limits.settings not in model.proven:
+        return Denial("unproven", LOOK_SECONDS)
+    return None
 
 
 def _model_denies(model: _Model, now: datetime) -> Denial | None:
-    if model.halted is not None:
-        return Denial("halted", LOOK_SECONDS)
     for why, until in (
         ("blocked", model.blocked_until),
         ("breaker", model.open_until),
@@ -215,9 +239,25 @@ async def _budget_denies(
     for kind, scope in found.items():
         limit = limits.budgets.get(kind)
         if limit is not None and spent[scope] + call.cost > limit:
+            await connection.execute(_SQL["deny"], {"scope": scope, "cost": call.cost})
             return Denial("budget", LOOK_SECONDS, kind)
     await connection.execute(_SQL["spend"], {**values, "cost": call.cost})
     return None
+
+
+async def is_used_up(connection: Connection, limits: Limits) -> bool:
+    """Whether today's or this month's budget has no room for what it was asked for the last time.
+
+    Looked at before a request is leased: what waits for money costs nothing. It has room again when a
+    reservation is given back, when the limit is raised and when the day or the month is over.
+    """
+    if not any(limits.budgets.get(kind) is not None for kind in ("day", "month")):
+        return False
+    found = scopes(None, datetime.now(UTC))
+    cursor = await connection.execute(_SQL["wanted"], {"scopes": list(found.values())})
+    wanted: dict[str, Decimal] = dict(await cursor.fetchall())
+    rooms = ((limits.budgets.get(kind), wanted.get(scope)) for kind, scope in found.items())
+    return any(limit is not None and want is not None and want > limit for limit, want in rooms)
 
 
 async def used(connection: Connection, limits: Limits) -> dict[str, float]:
@@ -262,6 +302,23 @@ async def works(connection: Connection, model: str) -> None:
     await connection.execute(_SQL["works"], {"model": model})
 
 
+async def useless(connection: Connection, limits: Limits, code: str, reason: str) -> None:
+    """The provider answered, but not so that it can be used: paid for all the same, three times for
+    each prompt. If most answers are so, the breaker opens; else it closes.
+    """
+    model = await _locked(connection, limits.model)
+    cursor = await connection.execute(
+        _SQL["last_answers"], {"model": limits.model, "answers": LAST_ANSWERS}
+    )
+    answers, bad = await cursor.fetchone() or (0, 0)
+    if answers < LAST_ANSWERS or bad <= MOST_USELESS * answers:
+        await works(connection, limits.model)
+        return
+    message = f"{bad} of the last {answers} answers cannot be used; {code}: {reason}"
+    error = CallError(Trouble.QUOTA, "useless-answers", message[:500])
+    await _open(connection, limits, model, error, at_once=True)
+
+
 async def block(connection: Connection, model: str, seconds: float) -> None:
     """Blocks calls for so many seconds: the provider has no room."""
     await connection.execute(_SQL["block"], {"model": model, "seconds": seconds})
@@ -274,14 +331,12 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
     calls or an operator has to act.
     """
     model = await _locked(connection, limits.model)
-    wait = error.wait
-    if wait is None and error.trouble is Trouble.RATE:
-        wait = limits.window
-    if wait is not None:
+    if error.wait is not None or error.trouble is Trouble.RATE:
+        wait = limits.window if error.wait is None else error.wait
         await block(connection, limits.model, wait)
     match error.trouble:
         case Trouble.OPERATOR:
-            await _halt(connection, limits, model, error)
+            await halts.halt(connection, limits.model, error)
         case Trouble.QUOTA:
             await _open(connection, limits, model, error, at_once=True)
         case Trouble.TRANSIENT:
@@ -289,16 +344,11 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
             return not await _open(connection, limits, model, error, at_once=False)
         case Trouble.TRANSIENT_IN_BATCH:
             return True
-        case Trouble.RATE | Trouble.PROMPT:
+        case Trouble.RATE:  # it says nothing of whether the provider works
+            await connection.execute(_SQL["unprobed"], {"model": limits.model})
+        case Trouble.PROMPT | Trouble.REFUSED:
             await works(connection, limits.model)
     return False
-
-
-async def _halt(connection: Connection, limits: Limits, model: _Model, error: CallError) -> None:
-    if model.halted is None:  # else each line of a batch would say it
-        log.error("texts are halted", action="ai_halted", code=error.code, reason=str(error))
-    reason = f"{error.code}: {error}"
-    await connection.execute(_SQL["halt"], {"model": limits.model, "reason": reason})
 
 
 async def _open(
@@ -314,7 +364,13 @@ async def _open(
     seconds = min(longer, LONGEST_OPEN_SECONDS) if probed else limits.open_seconds
     log.error("breaker is open", action="ai_breaker_open", code=error.code, seconds=seconds)
     await connection.execute(
-        _SQL["open"], {"model": limits.model, "seconds": seconds, "reason": error.code}
+        _SQL["open"],
+        {
+            "model": limits.model,
+            "seconds": seconds,
+            "reason": error.code,
+            "message": str(error),
+        },
     )
     return True
 
@@ -326,7 +382,9 @@ async def lost(connection: Connection, model: str) -> int:
 
 
 async def standing(connection: Connection, model: str) -> dict[str, Any]:
-    """Whether the breaker is open, what halted the stage, and whether no call may be made now."""
+    """Whether the breaker is open, what halted the stage, which settings are proven, and whether no call
+    may be made now."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["standing"], {"model": model})
-        return await cursor.fetchone() or {"open": False, "halted": None, "shut": False}
+        unknown: dict[str, Any] = {"open": False, "halted": None, "proven": [], "shut": False}
+        return await cursor.fetchone() or unknown

@@ -1,17 +1,17 @@
 -- name: begin
--- A worker that starts clears what halted the last one: the next call shows whether it is fixed.
+-- A worker that starts clears what halted the last one: the probe shows whether it is fixed.
 INSERT INTO ingest.ai_models (model) VALUES (%(model)s)
-ON CONFLICT (model) DO UPDATE SET halted = NULL
+ON CONFLICT (model) DO UPDATE SET halted = NULL, halted_until = NULL, halted_for = 0
 
 -- name: retire
 UPDATE ingest.ai_models
 SET failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_until = NULL,
-    blocked_until = NULL, halted = NULL
+    open_message = NULL, blocked_until = NULL, halted = NULL, halted_until = NULL, halted_for = 0
 WHERE model = %(model)s
 
 -- name: lock
 SELECT halted, failures, open_until, open_reason, opened_for, probe_until, blocked_until,
-    open_until > statement_timestamp() AS shut
+    open_until > statement_timestamp() AS shut, proven
 FROM ingest.ai_models WHERE model = %(model)s
 FOR UPDATE
 
@@ -44,6 +44,13 @@ ON CONFLICT (scope) DO NOTHING
 
 -- name: spent_now
 SELECT scope, spent FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s) ORDER BY scope FOR UPDATE
+
+-- name: deny
+UPDATE ingest.ai_budgets SET denied = %(cost)s
+WHERE scope = %(scope)s AND denied IS DISTINCT FROM %(cost)s
+
+-- name: wanted
+SELECT scope, spent + denied FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s) AND denied IS NOT NULL
 
 -- name: budgets
 SELECT scope, spent FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s)
@@ -83,18 +90,29 @@ RETURNING c.cost - b.cost, b.import_id, b.at
 
 -- name: works
 UPDATE ingest.ai_models
-SET failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_until = NULL
+SET failures = 0, open_until = NULL, open_reason = NULL, open_message = NULL, opened_for = 0,
+    probe_until = NULL
 WHERE model = %(model)s AND (failures > 0 OR open_until IS NOT NULL)
 
 -- name: failed
 UPDATE ingest.ai_models SET failures = failures + 1, probe_until = NULL
 WHERE model = %(model)s
 
+-- name: unprobed
+-- The call that tried whether the breaker may close was not answered: another one will.
+UPDATE ingest.ai_models SET probe_until = NULL WHERE model = %(model)s AND probe_until IS NOT NULL
+
 -- name: open
 UPDATE ingest.ai_models
 SET open_until = statement_timestamp() + %(seconds)s * interval '1 second',
-    open_reason = %(reason)s, opened_for = %(seconds)s, probe_until = NULL
+    open_reason = %(reason)s, open_message = %(message)s, opened_for = %(seconds)s, probe_until = NULL
 WHERE model = %(model)s
+
+-- name: last_answers
+SELECT count(*), count(code) FROM (
+    SELECT code FROM ingest.ai_calls WHERE model = %(model)s AND state = 'answered'
+    ORDER BY at DESC LIMIT %(answers)s
+) last
 
 -- name: block
 UPDATE ingest.ai_models
@@ -102,9 +120,6 @@ SET blocked_until = greatest(
     blocked_until, statement_timestamp() + %(seconds)s * interval '1 second'
 )
 WHERE model = %(model)s
-
--- name: halt
-UPDATE ingest.ai_models SET halted = %(reason)s, probe_until = NULL WHERE model = %(model)s
 
 -- name: lost
 -- Calls of dead workers: they may have been paid, so what was reserved stays spent.
@@ -114,8 +129,8 @@ RETURNING id
 
 -- name: standing
 -- shut: neither a call nor a probe is to be made.
-SELECT open_until IS NOT NULL AS open, halted,
-    halted IS NOT NULL
+SELECT open_until IS NOT NULL AS open, halted, proven,
+    (halted IS NOT NULL AND coalesce(halted_until > statement_timestamp(), true))
         OR coalesce(greatest(open_until, blocked_until) > statement_timestamp(), false) AS shut
 FROM ingest.ai_models
 WHERE model = %(model)s

@@ -14,7 +14,7 @@ from uuid import uuid4
 import structlog
 
 from processors import metrics
-from processors.database.pool import Pool, transaction
+from processors.database.pool import Connection, Pool, transaction
 from processors.rows.accounting.sqlstate import is_transient
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
@@ -74,15 +74,14 @@ class ModelCaller:
         """Handles one request; False if there is none."""
         async with handling(self._pool, self._terms) as handle:
             connection = handle.connection
-            standing = await call_limits.standing(connection, self._limits.model)
-            # Else it would claim an answer that is still being read from the topic, and pay for it.
-            if standing["halted"] or not await self._caught_up(connection):
+            if not await self._may_ask(connection):
                 return False
             request = await store.lease(
                 connection,
                 uuid4(),
                 LEASE_SECONDS,
                 self._terms.import_seconds,
+                self._limits.budgets.get("import"),
                 batched=self._terms.batched,
             )
             if request is None:
@@ -90,7 +89,9 @@ class ModelCaller:
             prompt = await handle.prompt(request)
             if prompt is None:
                 return True
-            found = await store.claim(connection, request, prompt, LEASE_SECONDS)
+            found = await store.claim(
+                connection, request, prompt, LEASE_SECONDS, self._limits.settings
+            )
             if isinstance(found, Known):
                 await self._take_known(handle, request, prompt, found)
                 return True
@@ -98,6 +99,16 @@ class ModelCaller:
             while await self._ask(request, prompt):
                 pass
         return True
+
+    async def _may_ask(self, connection: Connection) -> bool:
+        """Whether a call may follow if a request is leased: what has to wait is left where it is."""
+        standing = await call_limits.standing(connection, self._limits.model)
+        if standing["halted"] or self._limits.settings not in standing["proven"]:
+            return False
+        if await call_limits.is_used_up(connection, self._limits):
+            return False
+        # Else it would claim an answer that is still being read from the topic, and pay for it.
+        return await self._caught_up(connection)
 
     async def _take_known(
         self, handle: AnswerHandling, request: Request, prompt: Prompt, known: Known
@@ -150,9 +161,11 @@ class ModelCaller:
         got = await call_limits.take(connection, self._limits, call)
         if isinstance(got, Permit):
             await store.keep(connection, request, self._limits.call_seconds)
-            await store.claim(connection, request, prompt, self._limits.call_seconds)
+            await store.claim(
+                connection, request, prompt, self._limits.call_seconds, self._limits.settings
+            )
             return got, body
-        if got.why in ("budget", "halted"):
+        if got.why in ("budget", "halted", "unproven"):
             await handle.rest(request, got)
             await store.unclaim(connection, request, prompt)
             return None
@@ -171,7 +184,7 @@ class ModelCaller:
             await handle.end(request, "left", prompt.hash, why)
             await store.unclaim(connection, request, prompt)
             return None
-        found = await store.claim(connection, request, prompt, LEASE_SECONDS)
+        found = await store.claim(connection, request, prompt, LEASE_SECONDS, self._limits.settings)
         if isinstance(found, Known):
             # Another caller has it, or the topic had the answer.
             await store.again(connection, request, 0, tries=request.tries)

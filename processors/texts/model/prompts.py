@@ -13,7 +13,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
-from processors.texts.kinds import Kind
+from processors.texts.kinds import KINDS, Kind
 from processors.texts.model.answers import Answer, sent_schema
 
 SYSTEM = "system-1"
@@ -51,6 +51,26 @@ def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """
     sent = {name: body[name] for name in ("messages", "response_format")}
     return len(_json(sent).encode()), int(body["max_completion_tokens"])
+
+
+TRIAL_TOKENS = 256
+"""The longest answer that the probe asks for: a text of the usual length has less."""
+
+TRIAL = {"nom": "Essai de la configuration"}
+"""What the probe is about, which is no row."""
+
+
+def trial(model: str) -> Input:
+    """The body of the probe: as that of a text, but with a short limit and a task that exceeds it."""
+    body = prompt(KINDS["VILLE"], TRIAL, model).body
+    messages = [{"role": "system", "content": _file("essai-1")}, *body["messages"][1:]]
+    return {**body, "max_completion_tokens": TRIAL_TOKENS, "messages": messages}
+
+
+def shape(model: str) -> str:
+    """A hash of what all requests to this model have in common, the probe included."""
+    bodies = [prompt(kind, {}, model).body for kind in KINDS.values()]
+    return _hash(_json([trial(model), *bodies]))
 
 
 def prompt(kind: Kind, given: Input, model: str) -> Prompt:

@@ -7,8 +7,8 @@ are off: what failed is tried again by processors/texts/model/answer_handling.py
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,8 +28,9 @@ class Trouble(Enum):
     TRANSIENT_IN_BATCH = "passed"  # the same in a batch that is over: again, but nobody else waits
     RATE = "wait"  # 429: everybody waits
     QUOTA = "quota"  # 402: nothing more is paid for: the breaker opens at once
-    PROMPT = "prompt"  # 400, 413, 422, 451, a content filter: this prompt never works
-    OPERATOR = "people"  # 401, 403, 404: somebody has to change something
+    PROMPT = "prompt"  # 413, 451, a content filter: this prompt never works
+    REFUSED = "refused"  # 400, 403, 404, 422: this prompt, or the settings: see halts.py
+    OPERATOR = "people"  # 401: somebody has to change something
 
 
 class CallError(Exception):
@@ -71,19 +72,6 @@ class Reply:
     metered: bool = True
 
 
-@dataclass(frozen=True)
-class BatchState:
-    """How a batch stands; `files` hold what was answered."""
-
-    status: str
-    files: Sequence[str]
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will be answered."""
-        return self.status in ("completed", "expired", "cancelled", "failed")
-
-
 _MARK = "foxstream"
 """In a batch's metadata: our id of it."""
 
@@ -100,7 +88,8 @@ _QUOTA_CODES = frozenset(
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
 # 424, 498 and 499: the provider's own servers (Groq has no capacity, a proxy gave up).
 _PASSING = frozenset({408, 409, 424, 425, 498, 499})
-_PROMPT = frozenset({400, 413, 422, 451})
+_PROMPT = frozenset({413, 451})
+_UNKNOWN_KEY = 401
 _UNPAID = 402
 _TOO_MANY = 429
 _SERVER = 500
@@ -134,8 +123,18 @@ class Provider:
         """Has the requests of a JSONL file answered within a day; the batch's id. Raises CallError."""
         async with self._told():
             file = await self._client.files.create(file=(f"{mark}.jsonl", content), purpose="batch")
+        try:
+            return await self._make_batch(file.id, mark)
+        except CallError as error:
+            if error.trouble is Trouble.REFUSED:  # else there may be a batch all the same
+                with suppress(CallError):
+                    await self.delete(file.id)
+            raise
+
+    async def _make_batch(self, file_id: str, mark: str) -> str:
+        async with self._told():
             batch = await self._client.batches.create(
-                input_file_id=file.id,
+                input_file_id=file_id,
                 endpoint="/v1/chat/completions",
                 completion_window="24h",
                 metadata={_MARK: mark},
@@ -149,17 +148,20 @@ class Provider:
         found = (b.id for b in page.data if (b.metadata or {}).get(_MARK) == mark)
         return next(found, None)
 
-    async def batch(self, batch_id: str) -> BatchState:
-        """How a batch stands. Raises CallError."""
+    async def batch(self, batch_id: str) -> Mapping[str, Any]:
+        """A batch as the provider describes it. Raises CallError."""
         async with self._told():
-            found = await self._client.batches.retrieve(batch_id)
-        files = [name for name in (found.output_file_id, found.error_file_id) if name]
-        return BatchState(found.status, files)
+            return (await self._client.batches.retrieve(batch_id)).model_dump()
 
     async def content(self, file_id: str) -> bytes:
         """A file of the provider's. Raises CallError."""
         async with self._told():
             return (await self._client.files.content(file_id)).content
+
+    async def delete(self, file_id: str) -> None:
+        """Deletes a file of the provider's. Raises CallError."""
+        async with self._told():
+            await self._client.files.delete(file_id)
 
     @asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:
@@ -254,7 +256,7 @@ def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallErro
     wait = retry_after(headers, datetime.now(UTC))
     if trouble is Trouble.RATE:
         wait = wait or exhausted(headers)
-    return CallError(trouble, code, message, wait, unsure=code == _BAD_JSON)
+    return CallError(trouble, code, message, wait, unsure=code == BAD_JSON)
 
 
 def _by_code(fields: Mapping[str, Any], message: str) -> tuple[Trouble, str] | None:
@@ -264,13 +266,16 @@ def _by_code(fields: Mapping[str, Any], message: str) -> tuple[Trouble, str] | N
     if codes & _FILTER_CODES or _is_moderated(fields):
         return Trouble.PROMPT, "content-filter"
     if "json_validate_failed" in codes:  # Groq: the model's answer, not the request
-        return Trouble.TRANSIENT, _BAD_JSON
+        return Trouble.TRANSIENT, BAD_JSON
+    if "model output limit was reached" in message:  # OpenAI: all of it was thought
+        return Trouble.PROMPT, "length"
     if "request too large" in message.lower():  # a 429 or 413 of this request alone
         return Trouble.PROMPT, "too-large"
     return None
 
 
-_BAD_JSON = "bad-json"
+BAD_JSON = "bad-json"
+"""The model's own answer is refused, for what it says."""
 
 
 def _by_status(status: int) -> tuple[Trouble, str]:
@@ -280,7 +285,9 @@ def _by_status(status: int) -> tuple[Trouble, str]:
         return Trouble.RATE, "rate"
     if status in _PASSING or status >= _SERVER:
         return Trouble.TRANSIENT, f"http-{status}"
-    return Trouble.PROMPT if status in _PROMPT else Trouble.OPERATOR, f"http-{status}"
+    if status == _UNKNOWN_KEY:
+        return Trouble.OPERATOR, f"http-{status}"
+    return Trouble.PROMPT if status in _PROMPT else Trouble.REFUSED, f"http-{status}"
 
 
 def _is_moderated(fields: Mapping[str, Any]) -> bool:

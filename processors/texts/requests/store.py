@@ -40,6 +40,7 @@ class Request(NamedTuple):
     reason: str
     tries: int
     lease: UUID
+    code: str | None = None  # why it is back, if it is
 
     @property
     def what(self) -> Kind:
@@ -74,11 +75,24 @@ class Claimed(NamedTuple):
     rejected: Sequence[Rejected]
 
 
+FAILURE_SECONDS = 3 * 86_400.0
+"""How long a failure answers for its prompt. Less than the week after which the nightly plan asks for
+what failed: the provider and its filters change."""
+
+
 async def lease(
-    connection: Connection, token: UUID, seconds: float, import_seconds: float, *, batched: bool
+    connection: Connection,
+    token: UUID,
+    seconds: float,
+    import_seconds: float,
+    import_budget: Decimal | None,
+    *,
+    batched: bool,
 ) -> Request | None:
-    """The most urgent request without a lease; not one of the night's if those go in batches."""
+    """The most urgent request without a lease; not one of the night's if those go in batches, and none
+    of an import that has no room in its budget (US dollars)."""
     values = {
+        "import_budget": import_budget,
         "lease": token,
         "seconds": seconds,
         "import_seconds": import_seconds,
@@ -148,12 +162,11 @@ async def over(
     return row is not None
 
 
-async def rest(connection: Connection, request: Request, scope: str, seconds: float) -> None:
-    """Postpones the requests of an import if its budget is used up. If a daily or monthly budget is used
-    up, stops the time limits of all imports."""
+async def stop_clocks(connection: Connection, request: Request, scope: str) -> None:
+    """Stops the time limit of an import if its budget is used up; of all imports if a daily or monthly
+    budget is."""
     if scope == "import":
-        values = {"import_id": request.import_id, "seconds": seconds}
-        await connection.execute(_SQL["rest"], values)
+        await connection.execute(_SQL["stop_clock"], {"import_id": request.import_id})
     else:
         await connection.execute(_SQL["stop_clocks"])
 
@@ -166,9 +179,12 @@ async def prompt_input(connection: Connection, request: Request) -> Input | None
 
 
 async def claim(
-    connection: Connection, request: Request, prompt: Prompt, seconds: float
+    connection: Connection, request: Request, prompt: Prompt, seconds: float, settings: str
 ) -> Known | Claimed:
-    """Claims a prompt, or returns its result. A user who requests it again gets a new answer."""
+    """Claims a prompt, or returns its result. A user who requests it again gets a new answer.
+
+    `settings`: a hash; with others than these, or after FAILURE_SECONDS, what failed is asked again.
+    """
     values = {
         "hash": prompt.hash,
         "kind": request.kind,
@@ -178,6 +194,8 @@ async def claim(
         "lease": request.lease,
         "seconds": seconds,
         "again": request.reason == "asked",
+        "settings": settings,
+        "failure_seconds": FAILURE_SECONDS,
     }
     cursor = await connection.execute(_SQL["claim"], values)
     if cursor.rowcount:

@@ -90,10 +90,15 @@ UPDATE ingest.enrichment_scans SET after = %(after)s WHERE import_id = %(import_
 DELETE FROM ingest.enrichment_scans WHERE import_id = %(import_id)s
 
 -- name: lease
-WITH next AS (
+-- Not of an import whose budget is used up.
+WITH used_up AS MATERIALIZED (
+    SELECT coalesce(array_agg(substr(scope, 8)::uuid), '{}') AS imports FROM ingest.ai_budgets
+    WHERE scope LIKE 'import %%' AND spent + denied > %(import_budget)s
+), next AS (
     SELECT id FROM ingest.enrichment
     WHERE state = 'pending' AND not_before <= now()
         AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
+        AND (import_id IS NULL OR import_id <> ALL((SELECT imports FROM used_up)::uuid[]))
     ORDER BY priority, asked_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -102,7 +107,7 @@ WITH next AS (
     SET state = 'running', lease = %(lease)s, leased_until = now() + %(seconds)s * interval '1 second'
     FROM next
     WHERE e.id = next.id
-    RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease
+    RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease, e.code
 ), begun AS (
     UPDATE ingest.imports i
     SET ai_until = now() + %(import_seconds)s * interval '1 second', ai_moved = true
@@ -157,13 +162,9 @@ FROM over
 WHERE i.id = over.id
 RETURNING (SELECT count(*) FROM gone)
 
--- name: rest
+-- name: stop_clock
 -- The budget of this import has no room: its clock starts anew when it goes on.
-WITH waiting AS (
-    UPDATE ingest.enrichment SET not_before = now() + %(seconds)s * interval '1 second'
-    WHERE import_id = %(import_id)s AND state = 'pending'
-)
-UPDATE ingest.imports SET ai_until = NULL WHERE id = %(import_id)s
+UPDATE ingest.imports SET ai_until = NULL WHERE id = %(import_id)s AND ai_until IS NOT NULL
 
 -- name: stop_clocks
 -- A budget of all has no room: no import's time runs.
@@ -173,21 +174,27 @@ UPDATE ingest.imports SET ai_until = NULL WHERE ai_until > now()
 SELECT count(*) FROM ingest.enrichment WHERE state IN ('pending', 'running')
 
 -- name: claim
--- Of two who ask for the same at once, one asks the model; what failed stays so, unless a person asks.
+-- Of two who ask for the same at once, one asks the model. What failed stays so for some days, unless
+-- the settings have changed or a person asks.
 INSERT INTO ingest.ai_results AS known (
-    prompt_hash, kind, model, prompt_version, input_hash, state, lease, leased_until
+    prompt_hash, kind, model, prompt_version, input_hash, settings, state, lease, leased_until
 )
 VALUES (
-    %(hash)s, %(kind)s, %(model)s, %(version)s, %(input_hash)s, 'asking', %(lease)s,
+    %(hash)s, %(kind)s, %(model)s, %(version)s, %(input_hash)s, %(settings)s, 'asking', %(lease)s,
     now() + %(seconds)s * interval '1 second'
 )
 ON CONFLICT (prompt_hash) DO UPDATE
-    SET state = 'asking', lease = EXCLUDED.lease, leased_until = EXCLUDED.leased_until,
+    SET state = 'asking', settings = EXCLUDED.settings, lease = EXCLUDED.lease, leased_until = EXCLUDED.leased_until,
         asked_from = CASE WHEN known.state = 'failed' THEN (
             SELECT count(*) FROM ingest.ai_rejected r WHERE r.prompt_hash = known.prompt_hash
         ) ELSE known.asked_from END
     WHERE (known.state = 'asking' AND (known.leased_until < now() OR known.lease = EXCLUDED.lease))
-        OR (known.state = 'failed' AND %(again)s)
+        OR (
+            known.state = 'failed' AND (
+                %(again)s OR known.settings <> EXCLUDED.settings
+                OR known.answered_at < now() - %(failure_seconds)s * interval '1 second'
+            )
+        )
 
 -- name: known
 SELECT state, content, code, message, tokens_in, tokens_out, cost

@@ -124,7 +124,7 @@ class ScriptedOpenAI:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                if self.path == "/v1/chat/completions":
+                if self.path.partition("?")[0].endswith("/chat/completions"):  # Azure has more
                     server.handle(self)
                 else:
                     server.handle_batch(self)

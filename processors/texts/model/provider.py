@@ -234,9 +234,9 @@ def reply_of(found: Any) -> Reply:
 
 
 def _broken_off(error: Any, found: Mapping[str, Any]) -> CallError:
-    """The failure that an answer with status 200 holds. What it says was used may have to be paid."""
+    """The failure that an answer with status 200 holds; paid for if the model had begun or was counted."""
     failed = of_status(_status(error), error or "the model did not finish", {})
-    failed.unsure = failed.unsure or bool(found.get("usage"))
+    failed.unsure = failed.unsure or bool(found.get("usage") or found.get("choices"))
     return failed
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from processors.texts.kinds import KINDS
 from schemas.values.text_prices import PRICES
 from tests.fix_enrichment import ask, cities, configure, states
 from tests.fix_stack import Site, eventually
@@ -18,8 +19,10 @@ PAID = [
     if each.reply.status == 200
     and each.outcome.then in (Then.STORED, Then.AGAIN)
     and not (each.reply.stream or each.reply.hang or "x-ratelimit" in str(each.reply.headers))
+    and each.outcome.spent is not Spent.NOTHING
+    and each.reply.tokens[1] <= KINDS["VILLE"].output_tokens
 ]
-"""The model worked at each of these, whatever came of it."""
+"""The model worked at each of these, whatever came of it, and kept to the limit of its answer."""
 
 
 def most(call: Call) -> tuple[int, int]:

@@ -62,7 +62,7 @@ async def asked(texts: Texts, address: str, model: str, key: str = "sk-master") 
 
 
 @pytest.mark.parametrize(
-    ("model", "expected"),
+    ("name", "expected"),
     [
         ("nonsense", Outcome(Then.ASKED_AGAIN, "schema", Spent.USED)),
         ("rate", Outcome(Then.WAIT, "rate", Spent.NOTHING)),
@@ -73,9 +73,9 @@ async def asked(texts: Texts, address: str, model: str, key: str = "sk-master") 
         ("no-such-model", Outcome(Then.FAILED, "http-400", Spent.NOTHING)),
     ],
 )
-async def test_what_it_says_itself(model: str, expected: Outcome, texts: Texts, proxy: str) -> None:
+async def test_what_it_says_itself(name: str, expected: Outcome, texts: Texts, proxy: str) -> None:
     """Each error that LiteLLM can play means what it says, with its message."""
-    message = await asked(texts, proxy, model)
+    message = await asked(texts, proxy, name)
 
     assert outcome(texts.site, MOCKED) == expected
     assert message

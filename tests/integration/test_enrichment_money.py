@@ -56,7 +56,8 @@ def test_money_through_two_kills(shop: Site, model: ScriptedOpenAI) -> None:
     spent = "SELECT spent FROM ingest.ai_budgets WHERE scope LIKE 'day %%'"
     largest = "SELECT max(cost) FROM ingest.ai_calls"
     eventually(lambda: shop.query(spent)[0][0] + shop.query(largest)[0][0] > BUDGET, 240)
-    shop.end()
+    for worker in workers:
+        worker.kill()
 
     charged = sum((PRICE.cost(*tokens) for tokens in model.charged), Decimal(0))
     [(ours,)] = shop.query(spent)

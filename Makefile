@@ -62,6 +62,8 @@ lock: $(VENV)/ready ## write requirements.lock, and those of the image, anew fro
 	$(COMPILE) --upgrade --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) -c requirements.lock pyproject.toml -o deploy/docker/requirements.lock
 	echo hatchling | $(COMPILE) -c requirements.lock - -o deploy/docker/build.lock
+	echo 'litellm[proxy]' | $(COMPILE) --upgrade - -o tests/foreign/litellm/requirements.lock
+	printf 'gguf\nxllamacpp\n' | $(COMPILE) --upgrade - -o tests/foreign/llamacpp/requirements.lock
 
 docs: $(VENV)/ready ## pages and types made from other files anew, then the site, into site/
 	@$(BIN)/python -m tests.documents

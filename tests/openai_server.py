@@ -10,7 +10,7 @@ its thread, one call at a time.
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,8 +56,9 @@ class Call:
 class Reply:
     """What the server does. `content` None: a good answer. `hang`: seconds before it answers.
 
-    `reset`: the connection ends in the middle of the body. `raw`: the body as it is. `usage` is the
-    answer's usage as it is; None: what `tokens` say.
+    `reset`: the connection ends in the middle of the body. `raw`: the body as it is. `stream`: the body
+    in parts, with `hang` seconds between them. `usage` is the answer's usage as it is; None: what
+    `tokens` say, which is what the server charges for an answer in any case.
     """
 
     status: int = 200
@@ -69,6 +70,7 @@ class Reply:
     hang: float = 0.0
     reset: bool = False
     raw: bytes | None = None
+    stream: Callable[[], Iterator[bytes]] | None = None
     tokens: tuple[int, int] = (400, 100)
     usage: Mapping[str, Any] | None = None
 
@@ -115,6 +117,8 @@ def most_in(times: Sequence[float], seconds: float) -> int:
 
 class ScriptedOpenAI:
     """On a free loopback port. `calls` are all calls, `paid` those that were answered in full.
+    `charged` are the tokens in and out of all that the model worked at, and `streamed` the bytes of
+    bodies in parts that were sent.
 
     `probes` are the calls by which foxstream tries its settings, which are no calls otherwise; they have
     a script of their own, `probe`. Without one they are answered, and cut at their limit.
@@ -135,7 +139,7 @@ class ScriptedOpenAI:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                if self.path == "/v1/chat/completions":
+                if self.path.partition("?")[0].endswith("/chat/completions"):  # Azure has more
                     server.handle(self)
                 else:
                     server.handle_batch(self)
@@ -162,6 +166,8 @@ class ScriptedOpenAI:
         """As one that was never asked, with no script."""
         self.calls: list[Call] = []
         self.paid: list[Call] = []
+        self.charged: list[tuple[int, int]] = []
+        self.streamed = 0
         self.script: Script = lambda _: Reply()
         self.probes: list[Call] = []
         self.probe: Script = lambda _: CUT
@@ -217,7 +223,12 @@ class ScriptedOpenAI:
                 self._seen[call.prompt] += 1
                 self.calls.append(call)
                 reply = self.script(call)
+                if reply.status == 200:
+                    self.charged.append(reply.tokens)
         try:
+            if reply.stream is not None:
+                self._stream(request, reply, reply.stream())
+                return
             if reply.hang:
                 self._released.wait(reply.hang)
             self._answer(request, call, reply)
@@ -297,6 +308,18 @@ class ScriptedOpenAI:
         response = {"status_code": reply.status, "body": json.loads(payload)}
         answer = {"custom_id": line["custom_id"], "response": response, "error": None}
         return json.dumps(answer).encode()
+
+    def _stream(self, request: Any, reply: Reply, parts: Iterator[bytes]) -> None:
+        request.send_response(reply.status)
+        for name, value in {"Content-Type": "application/json", **reply.headers}.items():
+            request.send_header(name, value)
+        request.send_header("Connection", "close")
+        request.end_headers()
+        for part in parts:
+            request.wfile.write(part)
+            self.streamed += len(part)
+            if self._released.wait(reply.hang):
+                return
 
     def _answer(self, request: Any, call: Call, reply: Reply) -> None:
         payload = reply.raw if reply.raw is not None else _payload(call, reply)

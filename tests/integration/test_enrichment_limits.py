@@ -44,7 +44,7 @@ async def test_tokens_are_limited_too(texts: Texts, model: ScriptedOpenAI) -> No
 
 def test_the_budget_stops_and_goes_on(shop: Site, model: ScriptedOpenAI) -> None:
     """It is never exceeded, what waits is not lost, and it goes on where the budget is raised."""
-    # A call reserves some 0.0006 and uses 0.00012 US dollars.
+    # A call reserves some 0.0007 and uses 0.00012 US dollars.
     configure(shop, budget_day="0.0015", concurrency=4)
     ask(shop, "VILLE", cities(shop, 30))
     first = shop.worker("enrichment")

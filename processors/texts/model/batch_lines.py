@@ -81,11 +81,11 @@ def _answer(line: Mapping[str, Any] | None) -> Any:
     if line is None:
         raise CallError(Trouble.TRANSIENT, "batch", "the batch ended before it was asked")
     response, error = _object(line.get("response")), line.get("error")
-    status, body = response.get("status_code"), _object(response.get("body"))
+    status, body = response.get("status_code"), response.get("body")
     if not isinstance(status, int):
         raise CallError(Trouble.TRANSIENT, "batch", of_status(0, error, {}).args[0])
     if status != 200:
-        raise of_status(status, body.get("error"), {})
+        raise of_status(status, body.get("error", body) if isinstance(body, dict) else body, {})
     return body
 
 

@@ -44,13 +44,17 @@ class Prompt:
         return {**self.body, "messages": messages}
 
 
+SERVERS_OWN_TOKENS = 384
+"""What a server may add: llama.cpp's shows the model the schema once more, indented, with a sentence."""
+
+
 def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """The most tokens that a call may use for what is sent and for its answer.
 
     No vocabulary has more tokens than a text has bytes in UTF-8.
     """
     sent = {name: body[name] for name in ("messages", "response_format")}
-    return len(_json(sent).encode()), int(body["max_completion_tokens"])
+    return len(_json(sent).encode()) + SERVERS_OWN_TOKENS, int(body["max_completion_tokens"])
 
 
 TRIAL_TOKENS = 256

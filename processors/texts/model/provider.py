@@ -83,6 +83,7 @@ _QUOTA_CODES = frozenset(
         "organization_spend_limit_exceeded",
         "project_spend_limit_exceeded",
         "organization_usage_limit_exceeded",
+        "budget_exceeded",  # LiteLLM's proxy
     }
 )
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
@@ -103,10 +104,20 @@ class Provider:
         # A second of imports that no command but the worker needs.
         import openai
 
+        from processors.texts.model.bounded import bound
+
         self._openai = openai
         self._timeout = timeout
         self._client = openai.AsyncOpenAI(
-            api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
+            api_key=key or "none",
+            base_url=base_url,
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=timeout,
+                follow_redirects=False,  # what is asked goes to the address that was set
+                event_hooks={"response": [bound]},
+            ),
         )
 
     async def close(self) -> None:
@@ -116,7 +127,7 @@ class Provider:
         """The model's reply. Raises CallError."""
         async with self._told():
             raw = await self._client.chat.completions.with_raw_response.create(**body)
-            found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
+            found = json_of(raw.http_response.content)
         return replace(reply_of(found), wait=exhausted(raw.headers))
 
     async def send_batch(self, content: bytes, mark: str) -> str:
@@ -177,9 +188,24 @@ class Provider:
             raise _passing("timeout", "the model did not answer in time", unsure=True) from None
         except openai.APIConnectionError as error:
             cause = type(error.__cause__ or error).__name__
+            if cause in _UNREADABLE:
+                raise _passing("garbage", cause, unsure=True) from None
             raise _passing("network", cause, unsure=not cause.startswith("Connect")) from None
-        except (openai.OpenAIError, ValueError) as error:
+        except (openai.OpenAIError, ValueError, RecursionError) as error:
             raise _passing("garbage", type(error).__name__, unsure=True) from None
+
+
+_UNREADABLE = ("DecodingError", "TooLargeError")
+"""What is wrong with an answer that came."""
+
+
+def json_of(content: bytes) -> Any:
+    """The JSON of an answer, after what providers send while the model works: white space, and lines
+    that begin with a colon (OpenRouter). Raises ValueError, or RecursionError for what is too deep."""
+    text = content.decode("utf-8-sig").lstrip()
+    while text.startswith(":"):
+        text = text.partition("\n")[2].lstrip()
+    return json.loads(text)
 
 
 def _passing(code: str, message: str, *, unsure: bool) -> CallError:
@@ -189,20 +215,53 @@ def _passing(code: str, message: str, *, unsure: bool) -> CallError:
 def reply_of(found: Any) -> Reply:
     """The reply that a chat completion holds. Raises CallError for what is not one."""
     if isinstance(found, Mapping) and found.get("error"):  # with a status of 200: OpenRouter
-        raise of_status(_status(found["error"]), found["error"], {})
+        raise _broken_off(found["error"], found)
     try:
         choice = found["choices"][0]
         message = choice["message"]
+        finish = _finish(choice.get("finish_reason"))
         used = _usage(found.get("usage"))
-        return Reply(
+        reply = Reply(
             _text(message.get("content")),
             _text(message.get("refusal")) or None,
-            choice.get("finish_reason") or "stop",
+            finish,
             *(used or (0, 0)),
             metered=used is not None,
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise _passing("garbage", "the answer is not a chat completion", unsure=True) from None
+    if finish == "error":
+        raise _broken_off(choice.get("error"), found)
+    return reply
+
+
+def _broken_off(error: Any, found: Mapping[str, Any]) -> CallError:
+    """The failure that an answer with status 200 holds; paid for if the model had begun or was counted."""
+    failed = of_status(_status(error), error or "the model did not finish", {})
+    failed.unsure = failed.unsure or bool(found.get("usage") or found.get("choices"))
+    return failed
+
+
+_FINISHES = {
+    "max_tokens": "length",  # Gemini's and Anthropic's own words
+    "model_length": "length",  # Mistral
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
+    "sensitive": "content_filter",  # Z.ai
+    "insufficient_system_resource": "error",  # DeepSeek
+    "network_error": "error",  # Z.ai
+    "abort": "error",  # vLLM
+}
+"""Other words for OpenAI's reasons, in small letters."""
+
+
+def _finish(reason: Any) -> str:
+    """Why the model ended, in OpenAI's words."""
+    said = str(reason or "stop").lower()
+    return _FINISHES.get(said, said)
 
 
 def _text(content: Any) -> str:
@@ -256,7 +315,7 @@ def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallErro
     wait = retry_after(headers, datetime.now(UTC))
     if trouble is Trouble.RATE:
         wait = wait or exhausted(headers)
-    return CallError(trouble, code, message, wait, unsure=code == BAD_JSON)
+    return CallError(trouble, code, message, wait, unsure=code in _MAYBE_PAID)
 
 
 def _by_code(fields: Mapping[str, Any], message: str) -> tuple[Trouble, str] | None:
@@ -267,15 +326,20 @@ def _by_code(fields: Mapping[str, Any], message: str) -> tuple[Trouble, str] | N
         return Trouble.PROMPT, "content-filter"
     if "json_validate_failed" in codes:  # Groq: the model's answer, not the request
         return Trouble.TRANSIENT, BAD_JSON
-    if "model output limit was reached" in message:  # OpenAI: all of it was thought
+    said = message.lower()
+    if "model output limit was reached" in said:  # OpenAI: all of it was thought
         return Trouble.PROMPT, "length"
-    if "request too large" in message.lower():  # a 429 or 413 of this request alone
+    if "request too large" in said:  # a 429 or 413 of this request alone
         return Trouble.PROMPT, "too-large"
+    if "content management policy" in said or "contentpolicyviolation" in said:  # LiteLLM's words
+        return Trouble.PROMPT, "content-filter"
     return None
 
 
 BAD_JSON = "bad-json"
 """The model's own answer is refused, for what it says."""
+_MAYBE_PAID = frozenset({BAD_JSON, "http-408", "http-499", "http-504", "http-524"})
+"""A proxy did not wait for the model, or its answer was refused: it has answered all the same."""
 
 
 def _by_status(status: int) -> tuple[Trouble, str]:
@@ -316,8 +380,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     seconds = _number(headers.get("retry-after-ms"))
     if seconds is not None:
         seconds /= 1000
-    else:
-        retry_after = headers.get("retry-after")
+    else:  # LiteLLM's proxy renames what its provider sent
+        retry_after = headers.get("retry-after") or headers.get("llm_provider-retry-after")
         seconds = _number(retry_after)
         if seconds is None and retry_after is not None:
             seconds = _until(retry_after, now)
@@ -372,6 +436,6 @@ def _number(text: str | None) -> float | None:
 def _until(text: str, now: datetime) -> float | None:
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()

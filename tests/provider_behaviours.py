@@ -1,0 +1,461 @@
+"""What providers, proxies and local servers answer, and what foxstream does then.
+
+tests/integration/test_enrichment_behaviours.py tries each of them, and docs/enrichment.md shows them.
+A source is a page of the provider's, a report of somebody who met it, or the test that met it here.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+from tests.model_outcomes import Outcome, Spent, Then
+from tests.openai_server import Reply, good
+
+GOOD = good("VILLE", {"nom": "Ville 1"})
+TOKENS = (400, 100)
+USAGE = {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """`does` is unique for a provider. `reply.tokens` are what the provider counts."""
+
+    provider: str
+    does: str
+    reply: Reply
+    outcome: Outcome
+    source: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}: {self.does}"
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether a line of a batch can say it: a status and a JSON body."""
+        said = self.reply
+        plain = not (said.headers or said.hang or said.reset or said.stream)
+        return plain and (said.raw is None or _is_line(said.raw))
+
+
+def _is_line(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def document(content: Any = GOOD, finish: Any = "stop", **others: Any) -> dict[str, Any]:
+    """A chat completion; `message` and `choice` are more fields of those."""
+    message = {"role": "assistant", "content": content, **others.pop("message", {})}
+    choice = {"index": 0, "finish_reason": finish, "message": message, **others.pop("choice", {})}
+    return {"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": USAGE, **others}  # fmt: skip
+
+
+def said(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """A body as it is."""
+    return Reply(status, raw=json.dumps(body).encode(), headers=headers or {})
+
+
+def _forever(part: bytes) -> Iterator[bytes]:
+    """A gigabyte, if somebody reads it."""
+    return repeat(part, (1 << 30) // len(part))
+
+
+STORED = Outcome(Then.STORED, None, Spent.USED)
+UNMETERED = Outcome(Then.STORED, None, Spent.RESERVED)
+WAIT = Outcome(Then.WAIT, "rate", Spent.NOTHING)
+UNPAID = Outcome(Then.BREAKER, "quota", Spent.NOTHING)
+GARBAGE = Outcome(Then.AGAIN, "garbage", Spent.RESERVED)
+FILTERED = Outcome(Then.FAILED, "content-filter", Spent.NOTHING)
+FILTERED_ANSWER = Outcome(Then.FAILED, "content-filter", Spent.USED)
+TOO_LARGE = Outcome(Then.FAILED, "too-large", Spent.NOTHING)
+THOUGHT = Outcome(Then.FAILED, "length", Spent.USED)
+BROKEN_OFF = Outcome(Then.AGAIN, "http-502", Spent.RESERVED)
+
+
+def again(status: int, spent: Spent = Spent.NOTHING) -> Outcome:
+    return Outcome(Then.AGAIN, f"http-{status}", spent)
+
+
+def failed(status: int) -> Outcome:
+    return Outcome(Then.FAILED, f"http-{status}", Spent.NOTHING)
+
+
+def halted(status: int) -> Outcome:
+    return Outcome(Then.HALTED, f"http-{status}", Spent.NOTHING)
+
+
+def asked_again(code: str) -> Outcome:
+    return Outcome(Then.ASKED_AGAIN, code, Spent.USED)
+
+
+Row = tuple[str, Reply, Outcome, str]
+
+_CHAT = "https://platform.openai.com/docs/api-reference/chat/object"
+_CODES = "https://platform.openai.com/docs/guides/error-codes"
+_OPENAI: list[Row] = [
+    ("a text", Reply(), STORED, _CHAT),
+    ("a refusal", Reply(refusal="I can't help."), Outcome(Then.FAILED, "refusal", Spent.USED), _CHAT),
+    ("a text, and an empty refusal", said(document(message={"refusal": ""})), STORED, _CHAT),
+    ("an answer cut by the limit", Reply(finish="length"), asked_again("length"), _CHAT),
+    ("all tokens used for reasoning", Reply(content="", finish="length"), THOUGHT,
+     "https://platform.openai.com/docs/guides/reasoning"),
+    ("an answer cut by the content filter", Reply(finish="content_filter"), FILTERED_ANSWER, _CHAT),
+    ("a tool call in place of a text",
+     said(document(None, "tool_calls", message={"tool_calls": [{"id": "a", "type": "function"}]})),
+     asked_again("schema"), _CHAT),
+    ("no usage", said({**document(), "usage": None}), UNMETERED, _CHAT),
+    ("401 `invalid_api_key`", Reply(401, error={"message": "Incorrect API key", "code": "invalid_api_key"}),
+     halted(401), _CODES),
+    ("403 for the country", Reply(403, error={"code": "unsupported_country_region_territory"}),
+     halted(403), _CODES),
+    ("404 `model_not_found`", Reply(404, error={"code": "model_not_found"}), halted(404), _CODES),
+    ("429 `rate_limit_exceeded`, `Retry-After` in seconds",
+     Reply(429, headers={"Retry-After": "20"}, error={"code": "rate_limit_exceeded"}), WAIT, _CODES),
+    ("429 with `retry-after-ms`",
+     Reply(429, headers={"Retry-After-Ms": "20000"}, error={"code": "rate_limit_exceeded"}), WAIT, _CODES),
+    ("429 `insufficient_quota`", Reply(429, error={"code": "insufficient_quota"}), UNPAID, _CODES),
+    ("429 `insufficient_quota` as type alone",
+     Reply(429, error={"type": "insufficient_quota", "code": None}), UNPAID,
+     "github.com/ayaka14732/ChatGPTAPIFree/issues/16"),
+    ("429 for one request larger than the account's limit",
+     Reply(429, error={"code": "rate_limit_exceeded",
+                       "message": "Request too large for gpt-4o on tokens per min (TPM)"}),
+     TOO_LARGE, "github.com/vanna-ai/vanna-flask/issues/11"),
+    ("400 `context_length_exceeded`",
+     Reply(400, error={"code": "context_length_exceeded", "message": "maximum context length"}),
+     failed(400), "github.com/crewAIInc/crewAI-examples/issues/121"),
+    ("500", Reply(500), again(500), _CODES),
+    ("503, overloaded", Reply(503), again(503), _CODES),
+    ("a text, and `x-ratelimit-remaining-requests: 0`",
+     Reply(headers={"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}),
+     STORED, "https://platform.openai.com/docs/guides/rate-limits"),
+]  # fmt: skip
+
+_AZURE_ERRORS = "https://learn.microsoft.com/azure/ai-services/openai/quotas-limits"
+_AZURE_FILTER = "https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter"
+_AZURE: list[Row] = [
+    ("400 `content_filter` with `innererror`",
+     Reply(400, error={"code": "content_filter", "status": 400, "message": "The response was filtered",
+                       "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result":
+                                      {"violence": {"filtered": True, "severity": "medium"}}}}),
+     FILTERED, _AZURE_FILTER),
+    ("`content_filter` with empty content",
+     said(document("", "content_filter", choice={"content_filter_results": {"hate": {"filtered": True}}})),
+     FILTERED_ANSWER, _AZURE_FILTER),
+    ("a text, and filter results", said(document(prompt_filter_results=[{"prompt_index": 0}])), STORED,
+     _AZURE_FILTER),
+    ("429, `Retry-After` of a day",
+     Reply(429, headers={"Retry-After": "86400"},
+           error={"code": "429", "message": "have exceeded token rate limit. Please retry after 86400 seconds."}),
+     WAIT, "github.com/jasonacox/TinyLLM/issues/17"),
+    ("404 `DeploymentNotFound`", Reply(404, error={"code": "DeploymentNotFound"}), halted(404), _AZURE_ERRORS),
+    ("401 for a wrong subscription key",
+     Reply(401, error={"code": "401", "message": "Access denied due to invalid subscription key"}),
+     halted(401), _AZURE_ERRORS),
+    ("408, the model was too slow", Reply(408, error={"code": "Timeout", "message": "The operation was timeout."}),
+     again(408, Spent.RESERVED), _AZURE_ERRORS),
+]  # fmt: skip
+
+_MISTRAL_API = "https://docs.mistral.ai/api/"
+_EXTRA = [
+    {"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra inputs are not permitted"}
+]
+_MISTRAL: list[Row] = [
+    ("an answer in blocks, thoughts first",
+     said(document([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                    {"type": "text", "text": GOOD}])),
+     STORED, "https://docs.mistral.ai/capabilities/reasoning/"),
+    ("`model_length`: the context is full", Reply(finish="model_length"), asked_again("length"), _MISTRAL_API),
+    ("422 with a list in `detail`", said({"detail": _EXTRA}, 422), failed(422),
+     "github.com/Gitlawb/openclaude/issues/739"),
+    ("422 with `detail` in `message`",
+     said({"object": "error", "message": {"detail": _EXTRA}, "type": "invalid_request_error"}, 422),
+     failed(422), "github.com/editor-code-assistant/eca/issues/231"),
+    ("429 `rate_limited`",
+     said({"object": "error", "message": "Rate limit exceeded", "type": "rate_limited", "code": "1300",
+           "raw_status_code": 429}, 429),
+     WAIT, "github.com/raycast/extensions/issues/31107"),
+    ("429, the tier's capacity is used up",
+     said({"object": "error", "message": "Service tier capacity exceeded for this model.",
+           "type": "invalid_request_error", "code": None}, 429),
+     WAIT, "github.com/continuedev/continue/issues/6185"),
+    ("401 without `error`", said({"message": "Unauthorized", "request_id": "a"}, 401), halted(401),
+     "github.com/elastic/elasticsearch/pull/128538"),
+    ("404 with a word in `detail`", said({"detail": "Not Found"}, 404), halted(404),
+     "github.com/elastic/elasticsearch/pull/128538"),
+]  # fmt: skip
+
+
+def _google(code: int, message: str, status: str) -> Reply:
+    return said([{"error": {"code": code, "message": message, "status": status}}], code)
+
+
+_GEMINI_COMPATIBLE = "https://ai.google.dev/gemini-api/docs/openai"
+_GEMINI_ENDS = "https://ai.google.dev/api/generate-content#FinishReason"
+_GEMINI: list[Row] = [
+    ("429 in a list", _google(429, "Resource has been exhausted (e.g. check quota).", "RESOURCE_EXHAUSTED"),
+     WAIT, "github.com/n4ze3m/page-assist/issues/406"),
+    ("503 in a list", _google(503, "The model is overloaded.", "UNAVAILABLE"), again(503),
+     "https://ai.google.dev/gemini-api/docs/troubleshooting"),
+    ("400 for a wrong key",
+     _google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT"), failed(400),
+     "github.com/cequence-io/openai-scala-client/issues/109"),
+    ("404 for a model", _google(404, "models/gemini-0 is not found", "NOT_FOUND"), halted(404),
+     "https://ai.google.dev/gemini-api/docs/troubleshooting"),
+    ("thoughts that only the total counts",
+     Reply(usage={**USAGE, "total_tokens": 4700}, tokens=(400, 4300)), STORED,
+     "github.com/mozilla-ai/any-llm/issues/1290"),
+    ("no content: all was thought", said(document(None, "length")), THOUGHT,
+     "github.com/evalstate/fast-agent/issues/184"),
+    ("`MAX_TOKENS`", said(document(None, "MAX_TOKENS")), THOUGHT, _GEMINI_ENDS),
+    ("`SAFETY`", said(document("", "SAFETY")), FILTERED_ANSWER, _GEMINI_ENDS),
+    ("`RECITATION`", said(document(None, "RECITATION")), FILTERED_ANSWER, _GEMINI_ENDS),
+    ("JSON in a code fence", Reply(content=f"```json\n{GOOD}\n```"), STORED, _GEMINI_COMPATIBLE),
+]  # fmt: skip
+
+_DEEPSEEK_CODES = "https://api-docs.deepseek.com/quick_start/error_codes"
+_DEEPSEEK_RATES = "https://api-docs.deepseek.com/quick_start/rate_limit"
+_DEEPSEEK_CHAT = "https://api-docs.deepseek.com/api/create-chat-completion"
+_DEEPSEEK: list[Row] = [
+    ("blank lines, then the answer", Reply(raw=b"\n\n\n" + json.dumps(document()).encode()), STORED,
+     _DEEPSEEK_RATES),
+    ("blank lines and never an answer", Reply(stream=lambda: repeat(b"\n"), hang=0.1),
+     Outcome(Then.AGAIN, "timeout", Spent.RESERVED), _DEEPSEEK_RATES),
+    ("`reasoning_content` beside the text", said(document(message={"reasoning_content": "Hm."})), STORED,
+     "https://api-docs.deepseek.com/guides/reasoning_model"),
+    ("`insufficient_system_resource`", said(document("{", "insufficient_system_resource")), BROKEN_OFF,
+     _DEEPSEEK_CHAT),
+    ("an empty text in JSON mode", Reply(content=""), asked_again("schema"),
+     "https://api-docs.deepseek.com/guides/json_mode"),
+    ("402 `Insufficient Balance`", Reply(402, error={"message": "Insufficient Balance", "type": "unknown_error"}),
+     UNPAID, _DEEPSEEK_CODES),
+    ("422", Reply(422, error={"message": "Failed to deserialize the JSON body"}), failed(422), _DEEPSEEK_CODES),
+]  # fmt: skip
+
+_GROQ_CODES = "https://console.groq.com/docs/errors"
+_GROQ: list[Row] = [
+    ("400 `json_validate_failed`",
+     Reply(400, error={"code": "json_validate_failed", "type": "invalid_request_error",
+                       "message": "Failed to generate JSON.", "failed_generation": "{"}),
+     Outcome(Then.AGAIN, "bad-json", Spent.RESERVED),
+     "github.com/thepersonalaicompany/amurex-backend/issues/38"),
+    ("413 for one request larger than the limit",
+     Reply(413, error={"message": "Request too large for model `m` on tokens per minute (TPM)",
+                       "type": "tokens", "code": "rate_limit_exceeded"}),
+     TOO_LARGE, "github.com/HunorLaczko/ha-groq-cloud-api/issues/27"),
+    ("429 for the day, `Retry-After`",
+     Reply(429, headers={"Retry-After": "578"},
+           error={"message": "Rate limit reached on tokens per day (TPD)", "code": "rate_limit_exceeded"}),
+     WAIT, "github.com/continuedev/continue/issues/10920"),
+    ("498 `capacity_exceeded`", Reply(498, error={"code": "capacity_exceeded"}), again(498),
+     "https://console.groq.com/docs/flex-processing"),
+    ("424", Reply(424), again(424), _GROQ_CODES),
+    ("499", Reply(499), again(499, Spent.RESERVED), _GROQ_CODES),
+    ("400 `organization_restricted`",
+     Reply(400, error={"message": "Organization has been restricted.", "code": "organization_restricted"}),
+     failed(400), "github.com/NVIDIA-NeMo/Guardrails/issues/563"),
+    ("403 with a page of Cloudflare's", Reply(403, raw=b"<!DOCTYPE html>", headers={"Content-Type": "text/html"}),
+     halted(403), "github.com/mckaywrigley/chatbot-ui/issues/1684"),
+]  # fmt: skip
+
+_OPENROUTER_ERRORS = "https://openrouter.ai/docs/api/reference/errors-and-debugging"
+_OPENROUTER: list[Row] = [
+    ("comment lines before the answer",
+     Reply(raw=b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + json.dumps(document()).encode()),
+     STORED, "https://openrouter.ai/docs/api/reference/streaming"),
+    ("200 with an error",
+     said({"error": {"code": 502, "message": "Provider returned error"}}), again(502), _OPENROUTER_ERRORS),
+    ("200 with a rate limit as error",
+     said({"error": {"code": 429, "message": "Provider returned error",
+                     "metadata": {"raw": "m is temporarily rate-limited upstream"}}}),
+     WAIT, "github.com/open-webui/computer/issues/293"),
+    ("200 with an error and usage", said({"error": {"code": 502, "message": "died"}, "usage": USAGE}),
+     BROKEN_OFF, _OPENROUTER_ERRORS),
+    ("half a text, `error` as reason",
+     said({**document(GOOD[:40], "error"),
+           "usage": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": 0}}),
+     BROKEN_OFF, "github.com/maximhq/bifrost/issues/5425"),
+    ("an error in the choice", said(document(GOOD[:40], "error", choice={"error": {"code": 503}})),
+     again(503, Spent.RESERVED), _OPENROUTER_ERRORS),
+    ("403, moderated",
+     Reply(403, error={"code": 403, "message": "flagged", "metadata": {"reasons": ["x"], "flagged_input": "y"}}),
+     FILTERED, _OPENROUTER_ERRORS),
+    ("402, no credits", Reply(402, error={"code": 402, "message": "Insufficient credits"}), UNPAID,
+     _OPENROUTER_ERRORS),
+    ("401", Reply(401, error={"code": 401, "message": "No auth credentials found"}), halted(401), _OPENROUTER_ERRORS),
+    ("503, nobody has the model", Reply(503, error={"code": 503, "message": "no available model provider"}),
+     again(503), _OPENROUTER_ERRORS),
+]  # fmt: skip
+
+_LITELLM_TEST = "tests/integration/test_enrichment_litellm.py"
+
+
+def _litellm(code: int, message: str, kind: str | None, **headers: str) -> Reply:
+    error = {"message": message, "type": kind, "param": None, "code": str(code)}
+    return Reply(code, error=error, headers={n.replace("_", "-"): v for n, v in headers.items()})
+
+
+_LITELLM: list[Row] = [
+    ("429 with the provider's `Retry-After`, renamed",
+     Reply(429, headers={"llm_provider-retry-after": "7"},
+           error={"message": "litellm.RateLimitError: slow down", "type": "throttling_error", "code": "429"}),
+     WAIT, _LITELLM_TEST),
+    ("429, OpenAI's empty account in its words",
+     _litellm(429, "litellm.RateLimitError: OpenAIException - You exceeded your current quota", "throttling_error"),
+     WAIT, _LITELLM_TEST),
+    ("400 `ContentPolicyViolationError`",
+     _litellm(400, "litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException", None),
+     FILTERED, "github.com/BerriAI/litellm/pull/16231"),
+    ("400 `ContextWindowExceededError`",
+     _litellm(400, "litellm.ContextWindowExceededError: maximum context length", "invalid_request_error"),
+     failed(400), _LITELLM_TEST),
+    ("400 `budget_exceeded`", _litellm(400, "Budget has been exceeded!", "budget_exceeded"), UNPAID,
+     "https://docs.litellm.ai/docs/proxy/users"),
+    ("400 for a key, without a database", _litellm(400, "No connected db.", "no_db_connection"), failed(400),
+     _LITELLM_TEST),
+    ("408, its provider was too slow", _litellm(408, "litellm.Timeout", "invalid_request_error"),
+     again(408, Spent.RESERVED), _LITELLM_TEST),
+    ("usage of 0 where its provider sent none",
+     Reply(usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}), UNMETERED, _LITELLM_TEST),
+    ("500, its provider does not answer", _litellm(500, "Connection error.", "internal_server_error"),
+     again(500), _LITELLM_TEST),
+]  # fmt: skip
+
+_OLLAMA: list[Row] = [
+    ("404 for a model", Reply(404, error={"message": 'model "m" not found, try pulling it first', "type": "api_error"}),
+     halted(404), "github.com/netease-youdao/QAnything/issues/555"),
+    ("404, the error a text", said({"error": 'model "m" not found, try pulling it first'}, 404), halted(404),
+     "github.com/stackblitz-labs/bolt.diy/issues/434"),
+    ("500, the error a text", said({"error": "llama runner process has terminated"}, 500), again(500),
+     "https://docs.ollama.com/api/errors"),
+    ("thoughts in `<think>`", Reply(content=f"<think>\nHm, {{une ville}}.\n</think>\n\n{GOOD}"), STORED,
+     "https://docs.ollama.com/capabilities/thinking"),
+]  # fmt: skip
+
+_LM_STUDIO: list[Row] = [
+    ("404, no model is loaded", Reply(404, error={"message": "No models loaded."}), halted(404),
+     "github.com/lmstudio-ai/lms/issues/107"),
+    ("400, no model is loaded",
+     Reply(400, error={"message": "No models loaded.", "type": "invalid_request_error", "param": "model"}),
+     failed(400), "github.com/tinyhumansai/openhuman/issues/4181"),
+    ("200 for a path that it does not have", said({"error": "Unexpected endpoint or method. Returning 200 anyway"}),
+     again(502), "github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1879"),
+]  # fmt: skip
+
+_LLAMACPP_TEST = "tests/integration/test_enrichment_llamacpp.py"
+_LLAMACPP_SERVER = "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"
+_LLAMACPP: list[Row] = [
+    ("503, the model is being loaded",
+     Reply(503, error={"code": 503, "message": "Loading model", "type": "unavailable_error"}), again(503),
+     _LLAMACPP_SERVER),
+    ("400 `exceed_context_size_error`",
+     Reply(400, error={"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 1783, "n_ctx": 512,
+                       "message": "request (1783 tokens) exceeds the available context size (512 tokens)"}),
+     failed(400), _LLAMACPP_TEST),
+    ("401", Reply(401, error={"code": 401, "message": "Invalid API Key", "type": "authentication_error"}),
+     halted(401), _LLAMACPP_SERVER),
+    ("a text, and timings", said(document(timings={"predicted_n": 9})), STORED, _LLAMACPP_TEST),
+    ("an answer cut by the limit", said(document(GOOD[:60], "length")), asked_again("length"), _LLAMACPP_TEST),
+]  # fmt: skip
+
+_VLLM_SERVER = "https://docs.vllm.ai/en/latest/serving/openai_compatible_server/"
+_VLLM: list[Row] = [
+    ("400, the error not in `error`",
+     said({"object": "error", "message": "max_tokens must be at least 1, got -186.", "type": "BadRequestError",
+           "param": None, "code": 400}, 400),
+     failed(400), "github.com/vllm-project/vllm/issues/4667"),
+    ("404 for a model, the error not in `error`",
+     said({"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError", "code": 404}, 404),
+     halted(404), _VLLM_SERVER),
+    ("401, the error a text", said({"error": "Unauthorized"}, 401), halted(401), _VLLM_SERVER),
+    ("`abort`", said(document(GOOD[:40], "abort")), BROKEN_OFF, _VLLM_SERVER),
+    ("no content: all was reasoning", said(document(None, "length", message={"reasoning": "Hm."})), THOUGHT,
+     "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"),
+]  # fmt: skip
+
+_JSON = "https://www.rfc-editor.org/rfc/rfc8259"
+_HTTP = "https://www.rfc-editor.org/rfc/rfc9110"
+_CLOUDFLARE = "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/"
+_GZIPPED = gzip.compress(json.dumps(document()).encode())
+_GZIP = {"Content-Encoding": "gzip"}
+_BODY = json.dumps(document())
+_ANY: list[Row] = [
+    ("200 with a page of HTML", Reply(raw=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
+     GARBAGE, _HTTP),
+    ("502 with a page of HTML", Reply(502, raw=b"<html>Bad gateway</html>", headers={"Content-Type": "text/html"}),
+     again(502), _HTTP),
+    ("504, a proxy did not wait", Reply(504, raw=b"upstream request timeout"), again(504, Spent.RESERVED), _HTTP),
+    ("524, Cloudflare did not wait", Reply(524, raw=b"<html>"), again(524, Spent.RESERVED), _CLOUDFLARE),
+    ("an empty body", Reply(raw=b""), GARBAGE, _HTTP),
+    ("204", Reply(204, raw=b""), GARBAGE, _HTTP),
+    ("JSON without choices", Reply(raw=b"{}"), GARBAGE, _JSON),
+    ("no choice", said({**document(), "choices": []}), GARBAGE, _CHAT),
+    ("choices of null", said({**document(), "choices": None}), GARBAGE,
+     "github.com/decolua/9router/issues/2727"),
+    ("a message of null", said({**document(), "choices": [{"message": None}]}), GARBAGE, _CHAT),
+    ("content that is an object", said(document({"texte": "Bonjour"})), GARBAGE, _CHAT),
+    ("no reason why it ended", said(document(finish=None)), STORED, _CHAT),
+    ("`error` of null beside the answer", said(document(error=None)), STORED, _OPENROUTER_ERRORS),
+    ("a byte order mark", Reply(raw=b"\xef\xbb\xbf" + _BODY.encode()), STORED, _JSON),
+    ("a key that comes twice", Reply(raw=_BODY.replace('{"id"', '{"usage": null, "id"').encode()), STORED, _JSON),
+    ("characters that cannot be stored", Reply(content=GOOD.replace("Chacun", "Chacun\\u0000\\ud83d")), STORED, _JSON),
+    ("bytes that are not UTF-8", Reply(raw=_BODY.encode().replace(b"Ville", b"\xe9\xff")), GARBAGE, _JSON),
+    ("text after the JSON", Reply(raw=_BODY.encode() + b"\nOK"), GARBAGE, _JSON),
+    ("100,000 brackets", Reply(raw=b"[" * 100_000), GARBAGE, _JSON),
+    ("a stream that was not asked for", Reply(raw=b"data: " + _BODY.encode() + b"\n\ndata: [DONE]\n\n"), GARBAGE,
+     "https://openrouter.ai/docs/api/reference/streaming"),
+    ("usage in fractions", Reply(usage={"prompt_tokens": 400.0, "completion_tokens": 100.0}), STORED, _JSON),
+    ("usage in texts", Reply(usage={"prompt_tokens": "400", "completion_tokens": "100"}), STORED, _JSON),
+    ("usage of NaN", Reply(usage={"prompt_tokens": float("nan"), "completion_tokens": 100}), UNMETERED, _JSON),
+    ("usage of less than nothing", Reply(usage={"prompt_tokens": -1, "completion_tokens": 100}), UNMETERED, _JSON),
+    ("usage beyond belief", Reply(usage={"prompt_tokens": 10**12, "completion_tokens": 1}), UNMETERED, _JSON),
+    ("the answer packed, which was not asked for", Reply(raw=_GZIPPED, headers=_GZIP), STORED, _HTTP),
+    ("an error packed", Reply(429, raw=gzip.compress(b'{"error": {"code": "insufficient_quota"}}'), headers=_GZIP),
+     UNPAID, _HTTP),
+    ("said to be packed, and is not", Reply(raw=_BODY.encode(), headers=_GZIP), GARBAGE, _HTTP),
+    ("an error packed in a way that is not known", Reply(429, raw=b"\x0b\x02\x80", headers={"Content-Encoding": "br"}),
+     WAIT, _HTTP),
+    ("an endless body", Reply(stream=lambda: _forever(b" " * 65_536)), GARBAGE, _HTTP),
+    ("an endless error", Reply(500, stream=lambda: _forever(b"x" * 65_536)), GARBAGE, _HTTP),
+    ("a small body that unpacks to a gigabyte",
+     Reply(stream=lambda: iter([gzip.compress(b" " * (1 << 28), 9)] * 4), headers=_GZIP), GARBAGE, _HTTP),
+    ("silence", Reply(hang=30), Outcome(Then.AGAIN, "timeout", Spent.RESERVED), _HTTP),
+    ("a connection that breaks in the answer", Reply(reset=True), Outcome(Then.AGAIN, "network", Spent.RESERVED), _HTTP),
+    ("a redirect to another host", Reply(307, raw=b"", headers={"Location": "http://127.0.0.2:9/v1"}), halted(307), _HTTP),
+    ("a redirect to a sign-in page", Reply(302, raw=b"", headers={"Location": "/login"}), halted(302), _HTTP),
+    ("a cookie", Reply(headers={"Set-Cookie": "session=1; Path=/"}), STORED, _HTTP),
+    ("429, `Retry-After` as a date", Reply(429, headers={"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}), WAIT, _HTTP),
+    ("429, `Retry-After` a fraction", Reply(429, headers={"Retry-After": "30.5"}), WAIT, _HTTP),
+    ("429, `Retry-After` beyond every number", Reply(429, headers={"Retry-After": "1e400"}), WAIT, _HTTP),
+    ("429, `Retry-After` a date beyond every number",
+     Reply(429, headers={"Retry-After": "Wed, 99999999999999999999 Oct 2015 07:28:00 GMT"}), WAIT, _HTTP),
+    ("429, `Retry-After` less than nothing", Reply(429, headers={"Retry-After": "-5"}), WAIT, _HTTP),
+    ("422 of FastAPI", said({"detail": [{"loc": ["body", "model"], "msg": "Field required", "type": "missing"}]}, 422),
+     failed(422), "https://fastapi.tiangolo.com/tutorial/handling-errors/"),
+    ("400 without a body", Reply(400, raw=b""), failed(400), _HTTP),
+    ("405", Reply(405, raw=b"Method Not Allowed"), halted(405), _HTTP),
+    ("451", Reply(451), failed(451), _HTTP),
+]  # fmt: skip
+
+BY_PROVIDER: Mapping[str, list[Row]] = {
+    "OpenAI": _OPENAI,
+    "Azure": _AZURE,
+    "Mistral": _MISTRAL,
+    "Gemini": _GEMINI,
+    "DeepSeek": _DEEPSEEK,
+    "Groq": _GROQ,
+    "OpenRouter": _OPENROUTER,
+    "LiteLLM": _LITELLM,
+    "Ollama": _OLLAMA,
+    "LM Studio": _LM_STUDIO,
+    "llama.cpp": _LLAMACPP,
+    "vLLM": _VLLM,
+    "any": _ANY,
+}
+BEHAVIOURS = [Behaviour(provider, *row) for provider, rows in BY_PROVIDER.items() for row in rows]

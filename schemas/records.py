@@ -64,6 +64,7 @@ class EnrichmentRequest(TypedDict):
     import_id: str | None
     reason: str
     priority: int
+    generation: int | None
 
 
 class EnrichmentResult(TypedDict):
@@ -79,6 +80,8 @@ class EnrichmentResult(TypedDict):
     tokens_out: int
     cost: str
     answered_at: datetime
+    reported_model: str | None
+    request_id: str | None
 
 
 EntrepriseRow = TypedDict(

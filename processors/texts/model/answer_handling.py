@@ -22,7 +22,7 @@ from processors.texts.model.answers import explained, read
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
-from processors.texts.requests import store
+from processors.texts.requests import store, writing
 from processors.texts.requests.store import Known, Rejected, Request
 from schemas.values.text_prices import Price
 
@@ -96,7 +96,22 @@ class AnswerHandling:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
             return None
-        return prompts.prompt(request.what, prompt_input, self._terms.asked_model)
+        model, generation = self._terms.asked_model, request.generation
+        return prompts.prompt(request.what, prompt_input, model, generation)
+
+    async def still_holds(self, request: Request, prompt: Prompt) -> bool:
+        """Whether the prompt says what the row has now. If not, the request is finished or asked anew.
+
+        It may have waited for long: a company that was masked meanwhile is not sent.
+        """
+        now = await self.prompt(request)
+        if now is not None and now.hash != prompt.hash:
+            if await store.again(self.connection, request, 0, tries=request.tries):
+                self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
+        elif now is not None:
+            return True
+        await store.unclaim(self.connection, request, prompt)
+        return False
 
     def call(
         self, request: Request, prompt: Prompt, rejected: Sequence[Rejected]
@@ -196,7 +211,7 @@ class AnswerHandling:
         if known.state == "failed":
             why = (known.code or "", known.message or "")
             await self.end(request, "failed", prompt.hash, why)
-        elif await store.store(self.connection, request, prompt, known):
+        elif await writing.write(self.connection, request, prompt, known):
             await self.end(request, "done", prompt.hash, outcome=outcome)
         elif await store.again(self.connection, request, 0, tries=request.tries):
             # Requested anew, with the current values of the row.
@@ -261,4 +276,5 @@ def check(request: Request, reply: Reply, price: Price) -> _Checked:
     if faults := request.what.faults(content):
         return _Checked(None, "quality", "; ".join(faults)[:1000])
     cost = price.cost(reply.tokens_in, reply.tokens_out)
-    return _Checked(Known("done", content, None, None, reply.tokens_in, reply.tokens_out, cost))
+    used = (reply.tokens_in, reply.tokens_out, cost)
+    return _Checked(Known("done", content, None, None, *used, reply.model, reply.request_id))

@@ -142,7 +142,7 @@ class ModelCaller:
         """A permit or why there is none; None if the request is not to wait."""
         connection = handle.connection
         claimed = await self._hold(handle, request, prompt)
-        if claimed is None:
+        if claimed is None or not await handle.still_holds(request, prompt):
             return None
         if not await self._caught_up(connection):
             return Denial("results", IDLE_SECONDS)

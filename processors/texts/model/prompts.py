@@ -53,8 +53,8 @@ def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     return len(_json(sent).encode()), int(body["max_completion_tokens"])
 
 
-def prompt(kind: Kind, given: Input, model: str) -> Prompt:
-    """The request for one text."""
+def prompt(kind: Kind, given: Input, model: str, generation: int = 0) -> Prompt:
+    """The request for one text. Of another generation it has another hash, and so another answer."""
     data = _json(_clean(given))
     body = {
         "model": model,
@@ -72,8 +72,10 @@ def prompt(kind: Kind, given: Input, model: str) -> Prompt:
             },
         },
     }
-    key = _json({"body": body, "versions": [SYSTEM, kind.prompt]})
-    return Prompt(kind, body, _hash(key), _hash(data))
+    key: dict[str, Any] = {"body": body, "versions": [SYSTEM, kind.prompt]}
+    if generation:
+        key["generation"] = generation
+    return Prompt(kind, body, _hash(_json(key)), _hash(data))
 
 
 @cache

@@ -59,7 +59,8 @@ class Reply:
     """An answer as it came. `refusal` and `finish` say whether it is one.
 
     `wait`: seconds until the provider takes another call, None if it does not say. If it does not say
-    how many tokens were used, `metered` is false and both are 0.
+    how many tokens were used, `metered` is false and both are 0. `model` and `request_id` are the
+    provider's own words.
     """
 
     text: str
@@ -69,6 +70,8 @@ class Reply:
     tokens_out: int
     wait: float | None = None
     metered: bool = True
+    model: str | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ class Provider:
         async with self._told():
             raw = await self._client.chat.completions.with_raw_response.create(**body)
             found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
-        return replace(reply_of(found), wait=exhausted(raw.headers))
+        reply = reply_of(found)
+        request_id = _word(raw.headers.get("x-request-id")) or reply.request_id
+        return replace(reply, wait=exhausted(raw.headers), request_id=request_id)
 
     async def send_batch(self, content: bytes, mark: str) -> str:
         """Has the requests of a JSONL file answered within a day; the batch's id. Raises CallError."""
@@ -198,6 +203,8 @@ def reply_of(found: Any) -> Reply:
             choice.get("finish_reason") or "stop",
             *(used or (0, 0)),
             metered=used is not None,
+            model=_word(found.get("model")),
+            request_id=_word(found.get("id")),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise _passing("garbage", "the answer is not a chat completion", unsure=True) from None
@@ -214,6 +221,11 @@ def _text(content: Any) -> str:
     if not isinstance(content, str | None):
         raise TypeError(type(content).__name__)
     return storable(content or "")
+
+
+def _word(value: Any) -> str | None:
+    """A name or id, as short as one is."""
+    return storable(value)[:200] or None if isinstance(value, str) else None
 
 
 def storable(text: str) -> str:

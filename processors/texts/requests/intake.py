@@ -20,6 +20,7 @@ from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import BatchWriter
 from processors.rows.model import Reject
 from processors.texts.kinds import KINDS
+from processors.texts.requests.store import ANEW
 from schemas.codec.framing import DecodeError, Record
 from schemas.faults import Fault
 from schemas.values.stored import uuid_of
@@ -31,7 +32,9 @@ _SQL = load("processors.texts.requests", "store.sql")
 _PLACES = UUID("6b0de1f3-6c8c-5d1e-9a41-27d1a54c7f90")
 """Namespace of the ids of requests that have none: of their place in the topic."""
 
-REASONS = frozenset({"import", "asked", "upstream", "missing", "expired", "low-quality"})
+REASONS = frozenset(
+    {"import", "asked", "upstream", "missing", "expired", "low-quality", "withdrawn", *ANEW}
+)
 PRIORITIES = range(10)
 
 

@@ -241,6 +241,7 @@ class ImportState(TypedDict):
     ai_done: int
     ai_failed: int
     ai_left: int
+    ai_cost: float
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

@@ -156,11 +156,13 @@ async def caught_up(_: Connection) -> bool:
 
 
 def counted() -> dict[str, float]:
-    """All that is counted of texts, but how a call was made: as "calls made"."""
+    """All that is counted of texts, but how a call was made and why one failed: as "calls made"."""
     return {
         " ".join([family.name.split("_")[2], *sample.labels.values()]): sample.value
         for family in REGISTRY.collect()
-        if family.type == "counter" and family.name.startswith(("fox_ai_", "fox_enrichment_"))
+        if family.type == "counter"
+        and family.name.startswith(("fox_ai_", "fox_enrichment_"))
+        and family.name != "fox_ai_failures"
         for sample in family.samples
         if sample.name.endswith("_total") and sample.labels.get("outcome") != "batched"
     }

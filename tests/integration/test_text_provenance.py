@@ -4,12 +4,16 @@ Callers run in the test, with the real client, on a real database.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -20,8 +24,10 @@ from processors.rows.derived import public_pages
 from processors.settings import Settings
 from processors.texts.model.answer_handling import handling
 from processors.texts.model.batch_api import Batcher
+from processors.texts.model.disclosure import FIELDS, Disclosure
 from processors.texts.model.model_caller import _Stop
 from processors.texts.requests import store
+from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.codec import framing
 from schemas.codec.schema import Schema
 from tests.fix_enrichment import TERMS, Texts, caught_up, cities, page, review
@@ -514,3 +520,134 @@ async def test_cleaning_leaves_provenance(texts: Texts, model: ScriptedOpenAI) -
 
     assert (counts["enrichment"], counts["text_history"]) == (2, 1)
     assert texts.site.query("SELECT count(*)::int FROM ingest.text_marks") == [(2,)]
+
+
+ALWAYS_SENT = {
+    "CATEGORIE": {"nom"}, "SOUS_CATEGORIE": {"nom"}, "VILLE": {"nom"}, "PROLOCALISATION": {"metier"},
+    "AVIS": {"avis", "texte", "auteur"},
+}  # fmt: skip
+
+
+async def test_every_field_that_is_read_can_be_left_out(texts: Texts) -> None:
+    """But what a text is about. The author of a review is read to be taken out of it."""
+    [city] = cities(texts.site, 1)
+    proloc = page(texts.site)
+    review(texts.site, proloc, 5, "Très bien.")
+    ids = {
+        "CATEGORIE": "SELECT id FROM category_categorie",
+        "SOUS_CATEGORIE": "SELECT id FROM subcategory_souscategorie",
+        "VILLE": f"SELECT '{city}'::uuid",
+        "PROLOCALISATION": f"SELECT '{proloc}'::uuid",
+        "AVIS": f"SELECT '{proloc}'::uuid",
+    }
+    for kind, query in ids.items():
+        request(texts, kind, texts.site.query(query)[0][0])
+    for _ in ids:
+        async with transaction(texts.pool) as connection:
+            leased = await store.lease(connection, uuid4(), 60, 60, batched=False)
+            assert leased is not None
+            given = await store.prompt_input(connection, leased)
+            assert given is not None
+        fields = {*given, *(given["avis"][0] if "avis" in given else ())}
+        assert fields == FIELDS[leased.kind] | ALWAYS_SENT[leased.kind], leased.kind
+
+
+async def test_reviews_leave_without_what_names_people(texts: Texts, model: ScriptedOpenAI) -> None:
+    """Neither the author nor a number reaches the model, and the text is stored all the same."""
+    proloc = page(texts.site)
+    review(texts.site, proloc, 5, "Merci ! Claire Secrète, 06 12 34 56 78, claire@example.org")
+    await written(texts, "AVIS", proloc)
+
+    [call] = model.calls
+    [sent] = call.data["avis"]
+    assert sent["texte"] == "Merci ! [nom], [téléphone], [adresse électronique]"
+    assert not re.search("claire|secr", json.dumps(call.body, ensure_ascii=False), re.IGNORECASE)
+    assert texts.site.query("SELECT count(*)::int FROM reviews_avisdecrypte") == [(1,)]
+
+
+async def test_a_kind_that_is_switched_off_is_never_sent(
+    texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """Its requests are left; a field that is left out does not keep the others from being written."""
+    terms = replace(TERMS, disclosure=Disclosure(frozenset({"VILLE"}), frozenset({"VILLE.region"})))
+    [city] = cities(texts.site, 1)
+    proloc = page(texts.site)
+    request(texts, "VILLE", city)
+    request(texts, "PROLOCALISATION", proloc)
+    caller = texts.caller(terms)
+    while await caller._next():
+        pass
+
+    assert [call.kind for call in model.calls] == ["VILLE"]
+    assert "region" not in model.calls[0].data
+    assert dict(texts.site.query("SELECT kind, state || ' ' || coalesce(code, '') FROM ingest.enrichment")) == {
+        "VILLE": "done ", "PROLOCALISATION": "left switched-off",
+    }  # fmt: skip
+
+
+async def test_the_night_asks_for_no_kind_that_is_switched_off(texts: Texts) -> None:
+    """Of a page, a trade and a family without texts only one kind is missing."""
+    page(texts.site)
+    chosen = settings(texts.site).model_copy(update={"ai_kinds": "CATEGORIE"})
+
+    assert by_hand(chosen, "enrich-nightly")["missing"] == 1
+    assert texts.site.query("SELECT kind FROM ingest.enrichment") == [("CATEGORIE",)]
+
+
+def told(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_what_is_measured_of_calls(texts: Texts, model: ScriptedOpenAI) -> None:
+    """Time and outcome of a call, the wait for its permit, why it failed, and what each kind costs."""
+    names = {
+        "answered": partial(told, "fox_ai_call_seconds_count", outcome="answered"),
+        "failed": partial(told, "fox_ai_call_seconds_count", outcome="failed"),
+        "permits": partial(told, "fox_ai_permit_seconds_count"),
+        "code": partial(told, "fox_ai_failures_total", code="http-400"),
+        "cost": partial(told, "fox_ai_cost_total", model="gpt-4o-mini", kind="VILLE"),
+    }
+    before = {name: ask() for name, ask in names.items()}
+    under_way = []
+
+    def script(call: Call) -> Reply:
+        under_way.append(told("fox_ai_calls_in_flight"))
+        return Reply(400, error={"message": "bad"}) if call.number else Reply()
+
+    model.script = script
+    for city in cities(texts.site, 2):
+        await written(texts, "VILLE", city)
+
+    found = {name: ask() - before[name] for name, ask in names.items()}
+    cost = found.pop("cost")
+    assert found == {"answered": 1, "failed": 1, "permits": 2, "code": 1}
+    assert cost == pytest.approx(0.00012)
+    assert under_way == [1, 1]
+    assert told("fox_ai_calls_in_flight") == 0
+
+
+async def test_what_is_measured_of_requests(texts: Texts) -> None:
+    """The age of the oldest that waits, and the ten imports that cost most."""
+    [city] = cities(texts.site, 1)
+    dear = [uuid4() for _ in range(12)]
+    for number, import_id in enumerate(dear):
+        texts.site.execute(
+            "INSERT INTO ingest.ai_budgets VALUES (%s, %s)", f"import {import_id}", number
+        )
+    request(texts, "VILLE", city)
+    texts.site.execute("UPDATE ingest.enrichment SET asked_at = now() - interval '1 hour'")
+
+    async def ends() -> dict[int, int]:
+        return {}
+
+    nothing: Any = None
+    parts = Parts(texts.pool, None, TERMS, nothing, CaughtUp("t", ends), TERMS, 60.0)
+    await Stage(parts)._look()
+    assert told("fox_enrichment_oldest_seconds") == pytest.approx(3600, abs=60)
+    costs = {str(i): told("fox_ai_import_cost_dollars", **{"import": str(i)}) for i in dear}
+    assert [costs[str(i)] for i in dear] == [0, 0, *range(2, 12)]
+    texts.site.execute("DELETE FROM ingest.enrichment; DELETE FROM ingest.ai_budgets")
+    await Stage(parts)._look()
+
+    assert told("fox_enrichment_oldest_seconds") == 0
+    assert told("fox_ai_import_cost_dollars", **{"import": str(dear[11])}) == 0

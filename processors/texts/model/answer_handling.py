@@ -20,6 +20,7 @@ from processors.database.pool import Connection, Pool, transaction
 from processors.texts.model import call_limits, prompts
 from processors.texts.model.answers import explained, read
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
+from processors.texts.model.disclosure import EVERYTHING, Disclosure
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
 from processors.texts.requests import store, writing
@@ -48,6 +49,7 @@ class Terms:
     retries: int
     import_seconds: float
     batched: bool
+    disclosure: Disclosure = EVERYTHING
 
 
 class Asked(NamedTuple):
@@ -91,13 +93,17 @@ class AnswerHandling:
 
     async def prompt(self, request: Request) -> Prompt | None:
         """The prompt; None if there is nothing to write about, which finishes the request."""
+        if request.kind not in self._terms.disclosure.kinds:
+            await self.end(request, "left", None, ("switched-off", "FOX_AI_KINDS leaves it out"))
+            return None
         prompt_input = await store.prompt_input(self.connection, request)
         if prompt_input is None:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
             return None
         model, generation = self._terms.asked_model, request.generation
-        return prompts.prompt(request.what, prompt_input, model, generation)
+        sent = self._terms.disclosure.sent(request.kind, prompt_input)
+        return prompts.prompt(request.what, sent, model, generation)
 
     async def still_holds(self, request: Request, prompt: Prompt) -> bool:
         """Whether the prompt says what the row has now. If not, the request is finished or asked anew.
@@ -150,6 +156,7 @@ class AnswerHandling:
             return
         log.info("call failed", action="ai_call_failed", code=error.code, kind=request.kind)
         self._add(metrics.AI_CALLS.labels("failed"))
+        self._add(metrics.AI_FAILURES.labels(error.code))
         tries = request.tries + await call_limits.failed(self.connection, self._terms.limits, error)
         why = (error.code, str(error))
         if error.trouble is Trouble.PROMPT:
@@ -165,7 +172,7 @@ class AnswerHandling:
         return random.uniform(0, self._terms.retry_seconds * 2 ** max(tries - 1, 0))  # noqa: S311
 
     async def _answered(self, asked: Asked, reply: Reply) -> bool:
-        request, prompt, permit = asked
+        request, prompt, _ = asked
         rejected = await store.rejected(self.connection, prompt)
         if not reply.metered:  # it may have used all that was reserved
             most_in, most_out = prompts.most_tokens(_body(prompt, rejected))
@@ -173,7 +180,7 @@ class AnswerHandling:
         checked = check(request, reply, self._terms.price)
         last = checked.final or len(rejected) + 1 >= MOST_ASKS
         code = checked.code if checked.known is None and last else None
-        if not await self._works(permit, reply, code):
+        if not await self._works(asked, reply, code):
             return False
         if checked.known is not None:
             await self._conclude(request, prompt, _whole(checked.known, rejected))
@@ -185,18 +192,18 @@ class AnswerHandling:
             await self._conclude(request, prompt, _failed_answer(checked.code, checked.reason))
         return not last
 
-    async def _works(self, permit: Permit, reply: Reply, code: str | None) -> bool:
+    async def _works(self, asked: Asked, reply: Reply, code: str | None) -> bool:
         """Accounts for a call that was answered; False if it is already accounted for."""
         cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
         used = Used("answered", reply.tokens_in + reply.tokens_out, cost, code)
-        if not await call_limits.account(self.connection, self._model, permit, used):
+        if not await call_limits.account(self.connection, self._model, asked.permit, used):
             return False
         await call_limits.works(self.connection, self._model)
         if reply.wait is not None:
             await call_limits.block(self.connection, self._model, reply.wait)
         self._add(metrics.AI_TOKENS.labels("in", self._model), reply.tokens_in)
         self._add(metrics.AI_TOKENS.labels("out", self._model), reply.tokens_out)
-        self._add(metrics.AI_COST.labels(self._model), float(cost))
+        self._add(metrics.AI_COST.labels(self._model, asked.request.kind), float(cost))
         return True
 
     async def _conclude(self, request: Request, prompt: Prompt, known: Known) -> None:
@@ -211,11 +218,15 @@ class AnswerHandling:
         if known.state == "failed":
             why = (known.code or "", known.message or "")
             await self.end(request, "failed", prompt.hash, why)
-        elif await writing.write(self.connection, request, prompt, known):
+        elif await self._write(request, prompt, known):
             await self.end(request, "done", prompt.hash, outcome=outcome)
         elif await store.again(self.connection, request, 0, tries=request.tries):
             # Requested anew, with the current values of the row.
             self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
+
+    async def _write(self, request: Request, prompt: Prompt, known: Known) -> bool:
+        disclosure = self._terms.disclosure
+        return await writing.write(self.connection, request, prompt, known, disclosure)
 
     async def end(
         self,

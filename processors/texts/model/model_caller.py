@@ -9,6 +9,7 @@ as lost and made again.
 import asyncio
 import random
 from contextlib import suppress
+from time import monotonic
 from uuid import uuid4
 
 import structlog
@@ -110,13 +111,22 @@ class ModelCaller:
 
     async def _ask(self, request: Request, prompt: Prompt) -> bool:
         """Calls the model once; returns whether to call it again, with the faults of the answer."""
-        permit, body = await self._permit(request, prompt)
-        came: Reply | CallError
-        try:
-            came = await self._provider.ask(body)
-        except CallError as error:
-            came = error
+        with metrics.AI_PERMIT_SECONDS.time():
+            permit, body = await self._permit(request, prompt)
+        came = await self._call(body)
         return await self._finish_call(Asked(request, prompt, permit), came)
+
+    async def _call(self, body: Input) -> Reply | CallError:
+        begun = monotonic()
+        came: Reply | CallError
+        with metrics.AI_CALLS_IN_FLIGHT.track_inprogress():
+            try:
+                came = await self._provider.ask(body)
+            except CallError as error:
+                came = error
+        outcome = "failed" if isinstance(came, CallError) else "answered"
+        metrics.AI_CALL_SECONDS.labels(outcome).observe(monotonic() - begun)
+        return came
 
     async def _permit(self, request: Request, prompt: Prompt) -> tuple[Permit, Input]:
         """Waits for a permit; returns it with the body. Raises _Stop if the request is not to wait."""

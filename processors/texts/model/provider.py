@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from math import isfinite
 from typing import Any
+from urllib.parse import urlsplit
 
 LONGEST_WAIT_SECONDS = 3600.0
 """The longest wait that a provider can ask for. A longer one is a mistake or an exhausted budget, which
@@ -119,6 +120,7 @@ class Provider:
 
         self._openai = openai
         self._timeout = timeout
+        self._unkept = unkept(base_url)
         self._client = openai.AsyncOpenAI(
             api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
         )
@@ -126,10 +128,15 @@ class Provider:
     async def close(self) -> None:
         await self._client.close()
 
+    def complete(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body with what this provider needs besides: that it keeps no answer, if it could."""
+        return {**body, **self._unkept}
+
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """The model's reply. Raises CallError."""
         async with self._told():
-            raw = await self._client.chat.completions.with_raw_response.create(**body)
+            whole = self.complete(body)
+            raw = await self._client.chat.completions.with_raw_response.create(**whole)
             found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
         reply = reply_of(found)
         request_id = _word(raw.headers.get("x-request-id")) or reply.request_id
@@ -183,6 +190,12 @@ class Provider:
             raise _passing("network", cause, unsure=not cause.startswith("Connect")) from None
         except (openai.OpenAIError, ValueError) as error:
             raise _passing("garbage", type(error).__name__, unsure=True) from None
+
+
+def unkept(base_url: str | None) -> Mapping[str, Any]:
+    """What keeps the provider from storing answers: OpenAI alone takes `store`."""
+    host = "api.openai.com" if base_url is None else urlsplit(base_url).hostname or ""
+    return {"store": False} if host == "openai.com" or host.endswith(".openai.com") else {}
 
 
 def _passing(code: str, message: str, *, unsure: bool) -> CallError:

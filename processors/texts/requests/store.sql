@@ -173,7 +173,15 @@ UPDATE ingest.imports SET ai_until = NULL WHERE id = %(import_id)s
 UPDATE ingest.imports SET ai_until = NULL WHERE ai_until > now()
 
 -- name: pending
-SELECT count(*) FROM ingest.enrichment WHERE state IN ('pending', 'running')
+-- And the age of the oldest, in seconds.
+SELECT count(*), coalesce(extract(epoch FROM now() - min(asked_at)), 0)::float8
+FROM ingest.enrichment WHERE state IN ('pending', 'running')
+
+-- name: dearest
+SELECT substr(scope, 8), spent::float8 FROM ingest.ai_budgets
+WHERE scope LIKE 'import %%' AND spent > 0
+ORDER BY spent DESC, scope
+LIMIT 10
 
 -- name: claim
 -- Of two who ask for the same at once, one asks the model; what failed stays so, unless a person asks.
@@ -306,7 +314,8 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS reviews, jsonb_agg(one ORDER BY place) FILTER (WHERE place <= 50) AS list
     FROM (
         SELECT row_number() OVER (ORDER BY date_avis DESC, id) AS place,
-            jsonb_build_object('note', note, 'date', date_avis::date, 'texte', left(texte, 1500)) AS one
+            jsonb_build_object('note', note, 'date', date_avis::date, 'texte', left(texte, 10000),
+                'auteur', auteur_nom) AS one
         FROM ingest.public_reviews(t.id)
     ) each
 ) r

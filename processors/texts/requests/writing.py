@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.texts.model import prompts
+from processors.texts.model.disclosure import Disclosure
 from processors.texts.model.prompts import Prompt
 from processors.texts.requests import store
 from processors.texts.requests.store import Known, Request
@@ -68,7 +69,9 @@ class _Answer(NamedTuple):
         }
 
 
-async def write(connection: Connection, request: Request, prompt: Prompt, known: Known) -> bool:
+async def write(
+    connection: Connection, request: Request, prompt: Prompt, known: Known, disclosure: Disclosure
+) -> bool:
     """Writes a text into its columns. False if the entity has changed since the request, or is gone.
 
     The entity's row is locked first: the text must be about its current values.
@@ -79,7 +82,10 @@ async def write(connection: Connection, request: Request, prompt: Prompt, known:
     )
     await connection.execute(lock, [request.entity_id])
     now = await store.prompt_input(connection, request)
-    if now is None or prompts.prompt(kind, now, model, request.generation).hash != prompt.hash:
+    if now is None:
+        return False
+    sent = disclosure.sent(request.kind, now)
+    if prompts.prompt(kind, sent, model, request.generation).hash != prompt.hash:
         return False
     answer = _Answer(request, prompt, known)
     texts, standing = answer.texts, await _standing(connection, answer)

@@ -71,7 +71,7 @@ def open_shop(
 _TABLES = (
     "ingest.enrichment", "ingest.enrichment_texts", "ingest.ai_results", "ingest.ai_rejected",
     "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_batches", "ingest.text_provenance",
-    "ingest.text_history", "reviews_avisdecrypte",
+    "ingest.text_history", "ingest.ai_results_removed", "reviews_avisdecrypte",
     "reviews_avis", "enterprise_prolocalisation", "enterprise_entreprise",
     "subcategory_souscategorie", "category_categorie", "location_ville",
 )  # fmt: skip

@@ -86,7 +86,7 @@ WITH provenance AS (
     DELETE FROM ingest.enrichment_texts WHERE kind = 'AVIS' AND entity_id = ANY(%(ids)s)
     RETURNING prompt_hash
 )
-DELETE FROM ingest.ai_results WHERE prompt_hash IN (SELECT prompt_hash FROM texts)
+SELECT ingest.remove_answers(array_agg(prompt_hash)) FROM texts HAVING count(*) > 0
 
 -- name: remove_history
 DELETE FROM ingest.text_history WHERE kind = 'AVIS' AND entity_id = ANY(%(ids)s)

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from time import time
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import ConsumerRecord
 from prometheus_client import REGISTRY
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -20,13 +22,15 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.jobs.job_run import by_hand
+from processors.kafka.batch import Batch
 from processors.rows.derived import public_pages
 from processors.settings import Settings
 from processors.texts.model.answer_handling import handling
 from processors.texts.model.batch_api import Batcher
 from processors.texts.model.disclosure import FIELDS, Disclosure
 from processors.texts.model.model_caller import _Stop
-from processors.texts.requests import store
+from processors.texts.requests import intake, store
+from processors.texts.requests.publisher import StoredPublisher
 from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.codec import framing
 from schemas.codec.schema import Schema
@@ -651,3 +655,57 @@ async def test_what_is_measured_of_requests(texts: Texts) -> None:
 
     assert told("fox_enrichment_oldest_seconds") == 0
     assert told("fox_ai_import_cost_dollars", **{"import": str(dear[11])}) == 0
+
+
+async def test_removed_answers_leave_the_topic(disclosed: Texts, model: ScriptedOpenAI) -> None:
+    """A tombstone follows each, and what is read again from the topic ends without the answer."""
+    texts = disclosed
+    proloc = page(texts.site)
+    await written(texts, "PROLOCALISATION", proloc)
+    [(prompt_hash,)] = texts.site.query("SELECT prompt_hash FROM ingest.ai_results")
+    sent: list[ConsumerRecord] = []
+
+    async def send(topic: str, key: bytes, value: bytes | None, _: Any) -> int:
+        sent.append(
+            ConsumerRecord(
+                topic, 0, len(sent), int(time() * 1000) + 1, 1, key, value, None, 0, 0, ()
+            )
+        )
+        return len(sent) - 1
+
+    encoder = framing.Encoder("enrichment_result", 1)
+    publisher = StoredPublisher(
+        texts.pool, send, ("requests", encoder), ("results", encoder), lambda _, __: None, 1
+    )
+    while await publisher.publish():
+        pass
+    mask(texts)
+    [(siren,)] = texts.site.query("SELECT siren FROM enterprise_entreprise")
+    async with transaction(texts.pool) as connection:
+        await public_pages.withdraw(connection, [siren])
+    while await publisher.publish():
+        pass
+    found = [(record.key, record.value is None) for record in sent]
+    assert found == [(prompt_hash.encode(), False), (prompt_hash.encode(), True)]
+    results = intake.Results(framing.Decoder("enrichment_result", Results()), texts.pool)
+
+    async def read(*records: ConsumerRecord) -> list[Any]:
+        """What a database without answers knows once it has read these."""
+        texts.site.execute(
+            "DELETE FROM ingest.ai_results; DELETE FROM ingest.positions; "
+            "INSERT INTO ingest.positions VALUES ('results', 0, '', '', 1, 0)"
+        )
+        for at, record in enumerate(records):
+            await results._write(Batch("results", 0, at, at + 1, [record], None))
+        return texts.site.query("SELECT prompt_hash FROM ingest.ai_results")
+
+    answer, tombstone = sent
+    assert await read(answer) == [(prompt_hash,)]
+    assert await read(answer, tombstone) == []
+    assert await read(tombstone, answer) == [(prompt_hash,)]
+    # One that was given after the tombstone, as the database knows it.
+    texts.site.execute("UPDATE ingest.ai_results SET answered_at = now() + interval '1 minute'")
+    await results._write(Batch("results", 0, 2, 3, [tombstone], None))
+    assert texts.site.query("SELECT prompt_hash FROM ingest.ai_results") == [(prompt_hash,)]
+    joined = results._last(Batch("results", 0, 0, 2, sent, None))
+    assert isinstance(joined[prompt_hash], float)

@@ -75,6 +75,15 @@ CREATE TABLE ingest.text_history (
 CREATE INDEX text_history_entity ON ingest.text_history (entity_id, kind, id);
 CREATE INDEX text_history_age ON ingest.text_history (replaced_at);
 
+-- Answers that were removed, and are to be removed from the topic of results.
+CREATE TABLE ingest.ai_results_removed (prompt_hash text PRIMARY KEY);
+
+CREATE FUNCTION ingest.remove_answers(hashes text[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO ingest.ai_results_removed SELECT DISTINCT unnest(hashes) ORDER BY 1
+    ON CONFLICT DO NOTHING;
+    DELETE FROM ingest.ai_results WHERE prompt_hash = ANY(hashes);
+$$;
+
 -- Answers about a row that are to be removed with it.
 CREATE INDEX ai_rejected_entity ON ingest.ai_rejected (entity_id);
 

@@ -272,8 +272,10 @@ WITH pages AS MATERIALIZED (
 ), rejected AS (
     DELETE FROM ingest.ai_rejected WHERE entity_id IN (SELECT id FROM pages)
 )
-DELETE FROM ingest.ai_results WHERE prompt_hash IN (
+SELECT ingest.remove_answers(array_agg(prompt_hash)) FROM (
     SELECT prompt_hash FROM removed
     UNION
-    SELECT prompt_hash FROM ingest.enrichment WHERE entity_id IN (SELECT id FROM pages)
-)
+    SELECT prompt_hash FROM ingest.enrichment
+    WHERE entity_id IN (SELECT id FROM pages) AND prompt_hash IS NOT NULL
+) hashes
+HAVING count(*) > 0

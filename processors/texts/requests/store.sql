@@ -242,6 +242,17 @@ FOR UPDATE SKIP LOCKED
 -- name: results_sent
 UPDATE ingest.ai_results SET sent_at = now() WHERE prompt_hash = ANY(%(hashes)s)
 
+-- name: removed_unsent
+-- Not one that has been answered anew meanwhile.
+DELETE FROM ingest.ai_results_removed
+WHERE prompt_hash IN (
+    SELECT prompt_hash FROM ingest.ai_results_removed LIMIT 500 FOR UPDATE SKIP LOCKED
+)
+RETURNING prompt_hash, EXISTS (
+    SELECT FROM ingest.ai_results a
+    WHERE a.prompt_hash = ai_results_removed.prompt_hash AND a.state IN ('done', 'failed')
+) AS is_answered
+
 -- name: results_read
 -- From the topic: what the database has lost.
 INSERT INTO ingest.ai_results AS known (
@@ -264,6 +275,13 @@ ON CONFLICT (prompt_hash) DO UPDATE
         answered_at = EXCLUDED.answered_at, sent_at = now(),
         reported_model = EXCLUDED.reported_model, request_id = EXCLUDED.request_id
     WHERE known.state = 'asking' AND known.leased_until < now()
+
+-- name: removed_read
+-- Not an answer that was given after its removal.
+DELETE FROM ingest.ai_results a
+USING unnest(%(hashes)s::text[], %(times)s::float8[]) AS gone (prompt_hash, at)
+WHERE a.prompt_hash = gone.prompt_hash AND a.state IN ('done', 'failed')
+    AND a.answered_at < to_timestamp(gone.at)
 
 -- name: read_so_far
 SELECT partition, next_offset FROM ingest.positions WHERE topic = %(topic)s

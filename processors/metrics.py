@@ -152,7 +152,39 @@ AI_REJECTED = Counter(
     ("reason",),
 )
 AI_TOKENS = Counter("fox_ai_tokens_total", "Tokens used.", ("direction", "model"))
-AI_COST = Counter("fox_ai_cost_total", "US dollars spent, by the configured prices.", ("model",))
+AI_FAILURES = Counter(
+    "fox_ai_failures_total",
+    "Calls to the model that failed, by the code of docs/enrichment.md: http-503, rate, content-filter.",
+    ("code",),
+)
+AI_CALL_SECONDS = Histogram(
+    "fox_ai_call_seconds",
+    "From a permit to the end of the answer, of calls that are not in batches: answered or failed.",
+    ("outcome",),
+    buckets=(0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600),
+)
+AI_CALLS_IN_FLIGHT = Gauge(
+    "fox_ai_calls_in_flight", "Calls to the model that this worker waits for."
+)
+AI_PERMIT_SECONDS = Histogram(
+    "fox_ai_permit_seconds",
+    "How long a call waited for its permit: rates, tokens, concurrency, breaker.",
+    buckets=(0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600),
+)
+ENRICHMENT_OLDEST = Gauge(
+    "fox_enrichment_oldest_seconds",
+    "Age of the oldest request for a text that waits or is in progress; 0: there is none. Every worker "
+    "of texts reports all of them.",
+)
+AI_COST = Counter(
+    "fox_ai_cost_total", "US dollars spent, by the configured prices.", ("model", "kind")
+)
+AI_IMPORT_COST = Gauge(
+    "fox_ai_import_cost_dollars",
+    "US dollars spent or reserved for the texts of an import: of the ten that cost most. Every worker of "
+    "texts reports all of them.",
+    ("import",),
+)
 AI_BREAKER = Gauge(
     "fox_ai_breaker_open",
     "1 while the model is not called, by call or by batch: it fails, its quota is used up, or its key "

@@ -163,6 +163,20 @@ class Settings(CommonSettings):
     ai_batch_seconds: Annotated[
         float, Field(gt=0, description="How often a batch is asked after.")
     ] = 60.0
+    ai_kinds: Annotated[
+        str,
+        Field(
+            description="Kinds of texts that are written, as VILLE,AVIS. Empty: all. Rows of the "
+            "others are never sent."
+        ),
+    ] = ""
+    ai_leave_out: Annotated[
+        str,
+        Field(
+            description="Fields that are not sent, as ville.code_postal,avis.date: those of "
+            "docs/enrichment.md, by kind."
+        ),
+    ] = ""
     openai_api_key: Annotated[
         SecretStr,
         Field(

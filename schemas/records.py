@@ -64,6 +64,7 @@ class EnrichmentRequest(TypedDict):
     import_id: str | None
     reason: str
     priority: int
+    generation: int | None
 
 
 class EnrichmentResult(TypedDict):
@@ -79,6 +80,8 @@ class EnrichmentResult(TypedDict):
     tokens_out: int
     cost: str
     answered_at: datetime
+    reported_model: str | None
+    request_id: str | None
 
 
 EntrepriseRow = TypedDict(
@@ -238,6 +241,7 @@ class ImportState(TypedDict):
     ai_done: int
     ai_failed: int
     ai_left: int
+    ai_cost: float
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

@@ -70,7 +70,8 @@ def open_shop(
 
 _TABLES = (
     "ingest.enrichment", "ingest.enrichment_texts", "ingest.ai_results", "ingest.ai_rejected",
-    "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_batches", "reviews_avisdecrypte",
+    "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_batches", "ingest.text_provenance",
+    "ingest.text_history", "ingest.ai_results_removed", "reviews_avisdecrypte",
     "reviews_avis", "enterprise_prolocalisation", "enterprise_entreprise",
     "subcategory_souscategorie", "category_categorie", "location_ville",
 )  # fmt: skip
@@ -159,11 +160,13 @@ async def caught_up(_: Connection) -> bool:
 
 
 def counted() -> dict[str, float]:
-    """All that is counted of texts, but how a call was made: as "calls made"."""
+    """All that is counted of texts, but how a call was made and why one failed: as "calls made"."""
     return {
         " ".join([family.name.split("_")[2], *sample.labels.values()]): sample.value
         for family in REGISTRY.collect()
-        if family.type == "counter" and family.name.startswith(("fox_ai_", "fox_enrichment_"))
+        if family.type == "counter"
+        and family.name.startswith(("fox_ai_", "fox_enrichment_"))
+        and family.name != "fox_ai_failures"
         for sample in family.samples
         if sample.name.endswith("_total") and sample.labels.get("outcome") != "batched"
     }

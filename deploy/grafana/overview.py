@@ -258,6 +258,42 @@ COSTS = (
         width=6,
     ),
     Panel(
+        "Texts: spent a day",
+        {"{{kind}}": "sum by (kind) (increase(fox_ai_cost_total[1d]))"},
+        "US dollars of the last 24 hours, by kind of text.",
+        unit="currencyUSD",
+        width=6,
+    ),
+    Panel(
+        "Texts: dearest imports",
+        {"{{import}}": "max by (import) (fox_ai_import_cost_dollars)"},
+        "US dollars for the texts of an import, all of its days: the ten that cost most.",
+        "bars",
+        unit="currencyUSD",
+        width=6,
+    ),
+    Panel(
+        "Texts: calls",
+        {
+            "call (95 %)": "histogram_quantile(0.95, sum by (le) (rate(fox_ai_call_seconds_bucket[5m])))",
+            "permit (95 %)": "histogram_quantile(0.95, sum by (le) (rate(fox_ai_permit_seconds_bucket[5m])))",
+            "oldest request": "max(fox_enrichment_oldest_seconds)",
+        },
+        "How long the model takes, how long a call waits to be made, and how long a request has waited.",
+        unit="s",
+        width=6,
+    ),
+    Panel(
+        "Texts: what fails",
+        {
+            "in flight": "sum(fox_ai_calls_in_flight)",
+            "{{code}} / min": "60 * sum by (code) (rate(fox_ai_failures_total[5m]))",
+            "{{reason}} / min": "60 * sum by (reason) (rate(fox_ai_rejected_total[5m]))",
+        },
+        "Calls that fail by code, answers that are not accepted by reason, and calls under way.",
+        width=6,
+    ),
+    Panel(
         "Processor",
         {"{{job}} {{instance}}": 'rate(process_cpu_seconds_total{job=~"foxstream-.+"}[5m])'},
         "Cores that each process uses.",

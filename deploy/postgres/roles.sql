@@ -1,4 +1,4 @@
--- Three roles, each with no more than its work needs. Run once by an owner of the server, in the
+-- Four roles, each with no more than its work needs. Run once by an owner of the server, in the
 -- database of the site, before `foxstream-worker migrate`; it may run again at any time:
 --
 --     psql --dbname foxreviews --file deploy/postgres/roles.sql
@@ -7,6 +7,8 @@
 -- foxstream_migrate  `foxstream-worker migrate`: owns what it creates
 -- foxstream_write    all other commands of foxstream-worker: rows, but no table of its own
 -- foxstream_read     dashboards and people
+-- foxstream_site     what the site reads of the texts that a model wrote, and the columns in which it
+--                    says who reviewed them: GRANT foxstream_site TO the role of the site
 --
 -- Tables that the site made before belong to others: let foxstream_migrate own them
 -- (ALTER TABLE ... OWNER TO foxstream_migrate), else a migration cannot change them.
@@ -24,6 +26,11 @@ BEGIN
         );
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), name);
     END LOOP;
+
+    -- Nobody logs in as this one.
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'foxstream_site') THEN
+        CREATE ROLE foxstream_site NOLOGIN;
+    END IF;
 
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     -- Migrations make the schema `ingest`.
@@ -71,5 +78,12 @@ BEGIN
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO foxstream_read', schema);
         EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO foxstream_write', schema);
     END LOOP;
+
+    IF to_regclass('ingest.text_provenance') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA ingest TO foxstream_site;
+        GRANT SELECT ON ingest.text_provenance, ingest.text_marks, ingest.text_history
+            TO foxstream_site;
+        GRANT UPDATE (reviewed_by, reviewed_at) ON ingest.text_provenance TO foxstream_site;
+    END IF;
 END
 $$;

@@ -86,6 +86,7 @@ class ImportFacts(TypedDict):
     now_ai_failed: int
     now_ai_left: int
     now_ai_started: bool
+    now_ai_cost: float
     ai_scanning: bool
     lacks_companies: bool
     halted: str | None

@@ -86,6 +86,7 @@ def state_of(facts: ImportFacts) -> ImportState:
         "waiting_for": _waiting_for(facts, finished=finished),
         "generate_ai_content": asks,
         **texts,
+        "ai_cost": facts["now_ai_cost"] if asks else 0.0,
         "ai_generation_started": asks and facts["now_ai_started"],
         "ai_generation_completed": asks and finished and _texts_are_handled(facts, texts),
         "created_at": facts["created_at"],

@@ -69,6 +69,9 @@ SELECT i.*, now() AS now, %(reader_gone)s::interval AS reader_gone,
     coalesce(a.requested, 0) AS now_ai_requested, coalesce(a.done, 0) AS now_ai_done,
     coalesce(a.failed, 0) AS now_ai_failed, coalesce(a.left_out, 0) AS now_ai_left,
     coalesce(a.started, false) AS now_ai_started,
+    coalesce(
+        (SELECT b.spent FROM ingest.ai_budgets b WHERE b.scope = 'import ' || i.id), 0
+    )::float8 AS now_ai_cost,
     EXISTS (SELECT FROM ingest.enrichment_scans WHERE import_id = i.id) AS ai_scanning,
     coalesce(p.rejected, 0) > 0 AND EXISTS (
         SELECT FROM ingest.rejects r

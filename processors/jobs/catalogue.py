@@ -13,6 +13,7 @@ AFTER_IMPORTS = "after large imports"
 JOBS: Mapping[str, Clock | str | None] = {
     "analyze": AFTER_IMPORTS,
     "check-accounts": Clock(minute=7),
+    "check-texts": Clock(minute=30, hour=1),
     "clean": Clock(minute=0, hour=3, weekday=6),
     "enrich-nightly": Clock(minute=0, hour=2),
     "repair-sous-categories": None,

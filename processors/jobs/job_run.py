@@ -8,7 +8,7 @@ from threading import Event
 import psycopg
 
 from processors.database.connection import connect
-from processors.jobs import lease, naf_switch, retention, text_plan, upkeep
+from processors.jobs import lease, naf_switch, retention, text_check, text_plan, upkeep
 from processors.jobs.catalogue import BATCH
 from processors.jobs.lease import BusyError, Connection, Counts, LostError, Run, StoppedError
 from processors.rows.accounting.sqlstate import is_transient
@@ -23,6 +23,7 @@ WORK: Mapping[str, Work] = {
     "analyze": upkeep.analyze,
     "check-accounts": upkeep.check_accounts,
     "clean": retention.clean,
+    "check-texts": text_check.check,
     "enrich-nightly": text_plan.plan,
     "repair-sous-categories": upkeep.repair_sous_categories,
     "resolve-pages": upkeep.resolve_pages,

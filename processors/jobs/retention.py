@@ -1,7 +1,8 @@
 """Removes data older than the retention period: imports with their rows, rejects, history.
 
 The age of an import counts from its end. The trackers publish tombstones of removed imports
-(processors/imports/tracker.py). Texts and their answers stay: they are not paid again.
+(processors/imports/tracker.py). Texts, their provenance and their
+answers stay: they are not paid again.
 """
 
 from collections import Counter
@@ -37,6 +38,7 @@ BY_AGE = (
     "ai_rejected",
     "ai_budgets",
     "ai_batches",
+    "text_history",
     "progress",
     "import_logs",
     "forgotten",

@@ -95,6 +95,11 @@ DELETE FROM ingest.ai_batches WHERE id IN (
     SELECT id FROM ingest.ai_batches WHERE ended_at < %(before)s LIMIT %(limit)s
 )
 
+-- name: text_history
+DELETE FROM ingest.text_history WHERE id IN (
+    SELECT id FROM ingest.text_history WHERE replaced_at < %(before)s LIMIT %(limit)s
+)
+
 -- name: progress
 DELETE FROM ingest.progress p WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM ingest.progress o

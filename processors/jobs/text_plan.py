@@ -15,6 +15,7 @@ from processors.database.queries import load
 from processors.jobs.lease import Connection, Counts, Run
 from processors.settings import Settings
 from processors.texts.kinds import KINDS, Kind
+from processors.texts.model.disclosure import disclosure
 from schemas.values.text_prices import estimate
 
 _SQL = load("processors.jobs", "text_plan.sql")
@@ -34,7 +35,8 @@ class _Full(Exception):  # noqa: N818 - not an error: the plan ends here
 def plan(settings: Settings, run: Run, connection: Connection, batch: int) -> Counts:
     """Requests texts; returns how many, by reason. The run's message is what stopped it: budget or count."""
     planning = _Planning(connection, run, batch, *_room(connection, settings))
-    run.message = planning.plan()
+    kinds = disclosure(settings.ai_kinds, settings.ai_leave_out).kinds
+    run.message = planning.plan([name for name in PLANNED if name in kinds])
     return planning.counts
 
 
@@ -73,11 +75,11 @@ class _Planning:
     def counts(self) -> Counts:
         return {reason: self.asked[reason] for reason in REASONS}
 
-    def plan(self) -> str | None:
+    def plan(self, kinds: Sequence[str]) -> str | None:
         """What stopped the plan before its end."""
         try:
             for reason in REASONS:
-                for name in PLANNED:
+                for name in kinds:
                     self._ask_for(reason, KINDS[name])
         except _Full:
             return self._full

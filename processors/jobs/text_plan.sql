@@ -42,11 +42,19 @@ ORDER BY t.entity_id LIMIT %(limit)s
 -- name: stored_categorie
 SELECT t.id, t.texte_description_ia AS texte FROM category_categorie t
 WHERE t.id > %(after)s AND t.texte_description_ia <> ''
+    AND NOT EXISTS (
+        SELECT FROM ingest.text_provenance p
+        WHERE p.entity_id = t.id AND p.kind = 'CATEGORIE' AND p.edited_at IS NOT NULL
+    )
 ORDER BY t.id LIMIT %(limit)s
 
 -- name: stored_sous_categorie
 SELECT t.id, t.texte_description_ia AS texte FROM subcategory_souscategorie t
 WHERE t.id > %(after)s AND t.texte_description_ia <> ''
+    AND NOT EXISTS (
+        SELECT FROM ingest.text_provenance p
+        WHERE p.entity_id = t.id AND p.kind = 'SOUS_CATEGORIE' AND p.edited_at IS NOT NULL
+    )
 ORDER BY t.id LIMIT %(limit)s
 
 -- name: stored_prolocalisation

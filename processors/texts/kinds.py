@@ -21,7 +21,8 @@ LEAST_STORED = 50
 class Kind:
     """`prompt` names the file of its instructions, whose number rises with every change.
 
-    `table` holds the entities; `columns` are those of it that an answer fills. The query
+    `table` holds the entities; `columns` are those that an answer fills, of that table or, for AVIS,
+    of the table of syntheses. The query
     `input_NAME` in processors/texts/requests/store.sql returns the model's input. `bounds` limits
     each text of the answer.
     """
@@ -54,8 +55,12 @@ class Kind:
         return len(text) < LEAST_STORED or bool(problems(text, bounds))
 
     def filled(self, content: Content) -> dict[str, str]:
-        """Texts by column of the table."""
-        return {column: content[name] for column, name in self.columns.items()}
+        """Texts by column of the site; the items of a list stand in lines."""
+        return {column: _text(content[name]) for column, name in self.columns.items()}
+
+
+def _text(value: str | Sequence[str]) -> str:
+    return value if isinstance(value, str) else "\n".join(value)
 
 
 def _nothing(_: Content) -> list[str]:
@@ -108,7 +113,12 @@ KINDS: Mapping[str, Kind] = {
             "enterprise_prolocalisation",
             "avis-1",
             Synthesis,
-            {},
+            {
+                "texte_decrypte": "texte",
+                "synthese_points_forts": "points_forts",
+                "tendance_recente": "tendance",
+                "bilan_synthetique": "bilan",
+            },
             {"texte": _ONE, "tendance": _NOTE, "bilan": _NOTE},
             "ENTREPRISE",
         ),

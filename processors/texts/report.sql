@@ -56,7 +56,8 @@ LIMIT %(limit)s
 
 -- name: retry
 UPDATE ingest.enrichment
-SET state = 'noted', reason = 'asked', sent_at = NULL, tries = 0, not_before = now(), code = NULL,
-    message = NULL, finished_at = NULL, asked_at = now()
+SET state = 'noted', sent_at = NULL, tries = 0, not_before = now(), code = NULL,
+    message = NULL, finished_at = NULL, asked_at = now(),
+    reason = CASE WHEN reason IN ('regenerate', 'overwrite') THEN reason ELSE 'asked' END
 WHERE state IN ('failed', 'left') AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
 RETURNING id

@@ -149,13 +149,19 @@ class Stage:
             standings = [await call_limits.standing(connection, model) for model in accounts]
             used = await call_limits.used(connection, self._terms.limits)
             cursor = await connection.execute(_SQL["pending"])
-            pending = await cursor.fetchone() or (0,)
+            pending = await cursor.fetchone() or (0, 0.0)
+            cursor = await connection.execute(_SQL["dearest"], {})
+            dearest: list[tuple[str, float]] = await cursor.fetchall()
         if lost:
             metrics.AI_CALLS.labels("lost").inc(lost)
             log.warning("calls of dead workers", action="ai_calls_lost", calls=lost)
         if left and left[0]:
             metrics.ENRICHMENT_REQUESTS.labels("left").inc(left[0])
         metrics.ENRICHMENT_PENDING.set(pending[0])
+        metrics.ENRICHMENT_OLDEST.set(pending[1])
+        metrics.AI_IMPORT_COST.clear()
+        for import_id, spent in dearest:
+            metrics.AI_IMPORT_COST.labels(import_id).set(spent)
         metrics.AI_BREAKER.set(any(each["open"] or each["halted"] for each in standings))
         for period, share in used.items():
             metrics.AI_BUDGET_USED.labels(period).set(share)

@@ -10,12 +10,14 @@ from processors.settings import Settings
 from processors.texts.model import prompts
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.call_limits import Limits
+from processors.texts.model.disclosure import disclosure
 from processors.texts.model.provider import Provider
 from schemas.values.text_prices import Price
 
 
 def terms(settings: Settings) -> Terms:
-    """Raises ConfigurationError where a budget is set for a model without a price."""
+    """Raises ConfigurationError where a budget is set for a model without a price, or for a kind
+    or field that does not exist."""
     known = settings.ai_price()
     if known is None and any(limit is not None for limit in settings.ai_budgets().values()):
         raise ConfigurationError(
@@ -45,6 +47,7 @@ def terms(settings: Settings) -> Terms:
         settings.ai_retries,
         settings.ai_import_seconds,
         settings.ai_batch,
+        disclosure(settings.ai_kinds, settings.ai_leave_out),
     )
 
 

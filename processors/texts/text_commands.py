@@ -60,7 +60,37 @@ def commands(settings: Open) -> typer.Typer:
             count = report.retry(known, ids or None)
         typer.echo(f"{count} asked again")
 
+    _add_regenerate(app, settings)
     return app
+
+
+def _add_regenerate(app: typer.Typer, settings: Open) -> None:
+    @app.command("regenerate")
+    def regenerate(
+        kind: Annotated[str, typer.Argument(help="A kind of text.")],
+        keys: Annotated[list[str], typer.Argument(metavar="ROW...", help="Ids, slugs or SIRENs.")],
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Also what people have edited.")
+        ] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask before that.")] = False,
+    ) -> None:
+        """Have other texts written for rows that have one. The old ones are kept."""
+        from processors.texts import regeneration
+        from processors.texts.kinds import KINDS
+
+        if kind not in KINDS:
+            raise typer.BadParameter(f"{kind} is not one of {', '.join(KINDS)}")
+        with settings() as known:
+            rows = regeneration.entities(known, kind, keys)
+            if unknown := [key for key, ids in rows.items() if not ids]:
+                raise typer.BadParameter(f"the site has no {kind} {', '.join(unknown)}")
+            if overwrite and not yes:
+                typer.confirm("Replace what people have edited?", abort=True)
+            ids = [entity_id for found in rows.values() for entity_id in found]
+            asked = regeneration.regenerate(known, kind, ids, overwrite=overwrite)
+        typer.echo(f"{asked.rows} asked anew")
+        if asked.edited and not overwrite:
+            typer.echo(f"{asked.edited} have columns that people edited: they stay (--overwrite)")
 
 
 def _print(document: object, *, as_json: bool, lines: list[str]) -> None:

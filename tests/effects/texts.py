@@ -154,6 +154,14 @@ CASES: list[Seen | Proven] = [
     ),
     Proven("FOX_AI_BATCH", WORKER, f"{_BATCHES}::test_a_night_in_one_batch"),
     Proven("FOX_AI_BATCH_SECONDS", WORKER, f"{_BATCHES}::test_a_night_in_one_batch"),
+    Seen(
+        "FOX_AI_KINDS", WORKER, "ville", lambda _: len(_terms().disclosure.kinds), 5, 1
+    ),
+    Seen(
+        "FOX_AI_LEAVE_OUT", WORKER, "ville.region",
+        lambda _: _terms().disclosure.sent("VILLE", {"nom": "Rennes", "region": "Bretagne"}),
+        {"nom": "Rennes", "region": "Bretagne"}, {"nom": "Rennes"},
+    ),
     Seen("OPENAI_API_KEY", WORKER, "sk-other", _key, "Bearer none", "Bearer sk-other", given=MODEL),
     Seen(
         "OPENAI_BASE_URL", WORKER, "{model}", _provider, "nobody is asked", "answered",

@@ -31,6 +31,7 @@ NOW = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)  # a Wednesday
 LAST = {
     "check-accounts": datetime(2026, 11, 18, 12, 7, tzinfo=UTC),
     "clean": datetime(2026, 11, 15, 2, 0, tzinfo=UTC),
+    "check-texts": datetime(2026, 11, 18, 0, 30, tzinfo=UTC),
     "enrich-nightly": datetime(2026, 11, 18, 1, 0, tzinfo=UTC),
     "resolve-pages": datetime(2026, 11, 18, 3, 0, tzinfo=UTC),
 }

@@ -31,6 +31,11 @@ NO_CALL = "nobody asks a model"
 NO_DATA = {
     "fox:ai_cost:increase1d": NO_CALL,
     "60 * sum by (outcome) (rate(fox_enrichment_requests_total[5m]))": NO_CALL,
+    "sum by (kind) (increase(fox_ai_cost_total[1d]))": NO_CALL,
+    "max by (import) (fox_ai_import_cost_dollars)": NO_CALL,
+    "histogram_quantile(0.95, sum by (le) (rate(fox_ai_call_seconds_bucket[5m])))": NO_CALL,
+    "60 * sum by (code) (rate(fox_ai_failures_total[5m]))": NO_CALL,
+    "60 * sum by (reason) (rate(fox_ai_rejected_total[5m]))": NO_CALL,
     "60 * sum by (direction) (rate(fox_ai_tokens_total[5m]))": NO_CALL,
     "sum by (topic) (rate(fox_batch_retries_total[5m]))": "no server fails",
 }

@@ -30,7 +30,7 @@ from tests.openai_server import META, Reply, ScriptedOpenAI, good
 NOW = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
 PRICE = PRICES["gpt-4o-mini"]
 NAME = {"nom": "Rennes", "region": "Bretagne"}
-REQUEST = Request(UUID(int=1), "VILLE", UUID(int=2), None, "asked", 0, UUID(int=3))
+REQUEST = Request(UUID(int=1), "VILLE", UUID(int=2), None, "asked", 0, UUID(int=3), 0)
 
 
 @pytest.mark.parametrize(

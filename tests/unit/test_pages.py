@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from producers.gateway.access.accounts import Account
 from producers.gateway.api import actions
 from producers.gateway.pages import admin_pages
 from producers.gateway.pages.import_view import ai_badge, import_view
-from producers.gateway.pages.page_rendering import dollars
+from producers.gateway.pages.page_rendering import dollars, render
 from producers.kafka.import_state import new_state
 from producers.settings import Settings
 from producers.terminal.screen import writing_line
@@ -72,6 +73,18 @@ def test_texts_that_are_left(texts: int, known: dict[str, Any]) -> None:
 def test_where_no_texts_can_be_asked_for(known: dict[str, Any]) -> None:
     """Nothing to write about, or not yet."""
     assert "generate_ai" not in actions.allowed(state(generate_ai_content=False, **known))
+
+
+@pytest.mark.parametrize(("cost", "shown"), [(1.5, True), (0.0, False)])
+def test_what_the_texts_of_an_import_cost(cost: float, shown: bool) -> None:
+    """Beside how many there are; nothing where nothing was spent."""
+    facts: dict[str, Any] = {
+        "row": import_view(state(**COMPLETED, ai_done=2, ai_cost=cost)),
+        "related": [], "actions": [], "estimate": None,
+    }  # fmt: skip
+    page = str(render("_import.html", Account("a", "read", "t"), 200, **facts).body, "utf-8")
+
+    assert ("<dt>Dépensé</dt><dd>1,50 $</dd>" in page) is shown
 
 
 def test_an_estimate() -> None:

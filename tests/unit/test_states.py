@@ -63,6 +63,7 @@ def facts(**known: object) -> ImportFacts:
         "now_settles": 0,
         **{f"now_{name}": 0 for name in AI_COUNTS},
         "now_ai_started": False,
+        "now_ai_cost": 0.0,
         "ai_scanning": False,
         "lacks_companies": False,
         **{f"now_{name}": 0 for name in (*OUTCOMES, "released")},
@@ -128,6 +129,12 @@ FAILED: FileError = {"code": "encoding", "message": "Le fichier ne se lit pas."}
 def test_status(status: str, known: ImportFacts) -> None:
     """The status follows from the rows that have an outcome, and from a failure of the file."""
     assert state_of(known)["status"] == status
+
+
+@pytest.mark.parametrize(("asks", "cost"), [(True, 0.25), (False, 0.0)])
+def test_the_cost_of_texts(asks: bool, cost: float) -> None:
+    """What its budget says that was spent, of an import that asks for texts."""
+    assert state_of(facts(generate_ai_content=asks, now_ai_cost=0.25))["ai_cost"] == cost
 
 
 def test_why_an_import_is_refused() -> None:

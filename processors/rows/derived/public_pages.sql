@@ -259,11 +259,23 @@ WHERE avis_decrypte_id IN (
 DELETE FROM reviews_avisdecrypte WHERE entreprise_id = ANY(%(ids)s)
 
 -- name: withdraw_texts
-WITH removed AS (
-    DELETE FROM ingest.enrichment_texts
-    WHERE entity_id IN (
-        SELECT id FROM enterprise_prolocalisation WHERE entreprise_id = ANY(%(ids)s)
-    )
+-- With their provenance, what stood there before, and the answers to every request for them.
+WITH pages AS MATERIALIZED (
+    SELECT id FROM enterprise_prolocalisation WHERE entreprise_id = ANY(%(ids)s)
+), removed AS (
+    DELETE FROM ingest.enrichment_texts WHERE entity_id IN (SELECT id FROM pages)
     RETURNING prompt_hash
+), provenance AS (
+    DELETE FROM ingest.text_provenance WHERE entity_id IN (SELECT id FROM pages)
+), history AS (
+    DELETE FROM ingest.text_history WHERE entity_id IN (SELECT id FROM pages)
+), rejected AS (
+    DELETE FROM ingest.ai_rejected WHERE entity_id IN (SELECT id FROM pages)
 )
-DELETE FROM ingest.ai_results WHERE prompt_hash IN (SELECT prompt_hash FROM removed)
+SELECT ingest.remove_answers(array_agg(prompt_hash)) FROM (
+    SELECT prompt_hash FROM removed
+    UNION
+    SELECT prompt_hash FROM ingest.enrichment
+    WHERE entity_id IN (SELECT id FROM pages) AND prompt_hash IS NOT NULL
+) hashes
+HAVING count(*) > 0

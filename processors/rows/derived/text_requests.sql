@@ -58,8 +58,9 @@ WITH before AS (
     SELECT id, generate_ai_content FROM ingest.imports WHERE id = %(id)s FOR UPDATE
 ), again AS (
     UPDATE ingest.enrichment e
-    SET state = 'noted', reason = 'asked', sent_at = NULL, tries = 0, not_before = now(),
-        code = NULL, message = NULL, finished_at = NULL, asked_at = now()
+    SET state = 'noted', sent_at = NULL, tries = 0, not_before = now(),
+        code = NULL, message = NULL, finished_at = NULL, asked_at = now(),
+        reason = CASE WHEN e.reason IN ('regenerate', 'overwrite') THEN e.reason ELSE 'asked' END
     FROM before b
     WHERE e.import_id = b.id AND e.state IN ('failed', 'left')
 ), scan AS (

@@ -20,10 +20,11 @@ from processors.database.pool import Connection, Pool, transaction
 from processors.texts.model import call_limits, halts, prompts
 from processors.texts.model.answers import explained, read
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
+from processors.texts.model.disclosure import EVERYTHING, Disclosure
 from processors.texts.model.halts import Verdict
 from processors.texts.model.prompts import Input, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
-from processors.texts.requests import store
+from processors.texts.requests import store, writing
 from processors.texts.requests.store import Known, Rejected, Request
 from schemas.values.text_prices import Price
 
@@ -49,6 +50,7 @@ class Terms:
     retries: int
     import_seconds: float
     batched: bool
+    disclosure: Disclosure = EVERYTHING
 
 
 class Asked(NamedTuple):
@@ -92,12 +94,31 @@ class AnswerHandling:
 
     async def prompt(self, request: Request) -> Prompt | None:
         """The prompt; None if there is nothing to write about, which finishes the request."""
+        if request.kind not in self._terms.disclosure.kinds:
+            await self.end(request, "left", None, ("switched-off", "FOX_AI_KINDS leaves it out"))
+            return None
         prompt_input = await store.prompt_input(self.connection, request)
         if prompt_input is None:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
             return None
-        return prompts.prompt(request.what, prompt_input, self._terms.asked_model)
+        model, generation = self._terms.asked_model, request.generation
+        sent = self._terms.disclosure.sent(request.kind, prompt_input)
+        return prompts.prompt(request.what, sent, model, generation)
+
+    async def still_holds(self, request: Request, prompt: Prompt) -> bool:
+        """Whether the prompt says what the row has now. If not, the request is finished or asked anew.
+
+        It may have waited for long: a company that was masked meanwhile is not sent.
+        """
+        now = await self.prompt(request)
+        if now is not None and now.hash != prompt.hash:
+            if await store.again(self.connection, request, 0, tries=request.tries):
+                self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
+        elif now is not None:
+            return True
+        await store.unclaim(self.connection, request, prompt)
+        return False
 
     def call(
         self, request: Request, prompt: Prompt, rejected: Sequence[Rejected]
@@ -136,6 +157,7 @@ class AnswerHandling:
             return
         log.info("call failed", action="ai_call_failed", code=error.code, kind=request.kind)
         self._add(metrics.AI_CALLS.labels("failed"))
+        self._add(metrics.AI_FAILURES.labels(error.code))
         tries = request.tries + await call_limits.failed(self.connection, self._terms.limits, error)
         why = (error.code, str(error))
         if error.trouble is Trouble.REFUSED:
@@ -171,14 +193,14 @@ class AnswerHandling:
         return random.uniform(0, self._terms.retry_seconds * 2 ** max(tries - 1, 0))  # noqa: S311
 
     async def _answered(self, asked: Asked, reply: Reply) -> bool:
-        request, prompt, permit = asked
+        request, prompt, _ = asked
         rejected = await store.rejected(self.connection, prompt)
         if not reply.metered:  # it may have used all that was reserved
             most_in, most_out = prompts.most_tokens(_body(prompt, rejected))
             reply = replace(reply, tokens_in=most_in, tokens_out=most_out)
         checked = check(request, reply, self._terms.price)
         last = checked.final or len(rejected) + 1 >= MOST_ASKS
-        if not await self._works(permit, reply, checked):
+        if not await self._works(asked, reply, checked):
             return False
         if checked.known is not None:
             await self._conclude(request, prompt, _whole(checked.known, rejected))
@@ -190,11 +212,11 @@ class AnswerHandling:
             await self._conclude(request, prompt, _failed_answer(checked.code, checked.reason))
         return not last
 
-    async def _works(self, permit: Permit, reply: Reply, checked: _Checked) -> bool:
+    async def _works(self, asked: Asked, reply: Reply, checked: _Checked) -> bool:
         """Accounts for a call that was answered; False if it is already accounted for."""
         cost = self._terms.price.cost(reply.tokens_in, reply.tokens_out)
         used = Used("answered", reply.tokens_in + reply.tokens_out, cost, checked.code or None)
-        if not await call_limits.account(self.connection, self._model, permit, used):
+        if not await call_limits.account(self.connection, self._model, asked.permit, used):
             return False
         if checked.known is None:
             await call_limits.useless(
@@ -207,7 +229,7 @@ class AnswerHandling:
             await call_limits.block(self.connection, self._model, reply.wait)
         self._add(metrics.AI_TOKENS.labels("in", self._model), reply.tokens_in)
         self._add(metrics.AI_TOKENS.labels("out", self._model), reply.tokens_out)
-        self._add(metrics.AI_COST.labels(self._model), float(cost))
+        self._add(metrics.AI_COST.labels(self._model, asked.request.kind), float(cost))
         return True
 
     async def _conclude(self, request: Request, prompt: Prompt, known: Known) -> None:
@@ -222,11 +244,15 @@ class AnswerHandling:
         if known.state == "failed":
             why = (known.code or "", known.message or "")
             await self.end(request, "failed", prompt.hash, why)
-        elif await store.store(self.connection, request, prompt, known):
+        elif await self._write(request, prompt, known):
             await self.end(request, "done", prompt.hash, outcome=outcome)
         elif await store.again(self.connection, request, 0, tries=request.tries):
             # Requested anew, with the current values of the row.
             self._add(metrics.ENRICHMENT_REQUESTS.labels("changed"))
+
+    async def _write(self, request: Request, prompt: Prompt, known: Known) -> bool:
+        disclosure = self._terms.disclosure
+        return await writing.write(self.connection, request, prompt, known, disclosure)
 
     async def end(
         self,
@@ -287,4 +313,5 @@ def check(request: Request, reply: Reply, price: Price) -> _Checked:
     if faults := request.what.faults(content):
         return _Checked(None, "quality", "; ".join(faults)[:1000])
     cost = price.cost(reply.tokens_in, reply.tokens_out)
-    return _Checked(Known("done", content, None, None, reply.tokens_in, reply.tokens_out, cost))
+    used = (reply.tokens_in, reply.tokens_out, cost)
+    return _Checked(Known("done", content, None, None, *used, reply.model, reply.request_id))

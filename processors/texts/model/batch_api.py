@@ -354,9 +354,8 @@ class Batcher:
     async def _lines(self, batch: ProviderBatch) -> list[bytes]:
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(_SQL["bodies"], {"id": batch.id})
-            return [
-                batch_lines.line(request_id, body) for request_id, body in await cursor.fetchall()
-            ]
+            complete = self._provider.complete
+            return [batch_lines.line(one, complete(body)) for one, body in await cursor.fetchall()]
 
     async def _items(self, batch: ProviderBatch, lease: UUID) -> list[_Item]:
         """Some calls that are not accounted for, with a renewed lease."""

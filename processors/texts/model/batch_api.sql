@@ -35,14 +35,22 @@ WHERE e.id IN (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease, e.code
+RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease,
+    ingest.text_generation(e.generation, e.entity_id, e.kind) AS generation, e.code
 
 -- name: add
 INSERT INTO ingest.ai_batch_items (batch_id, request_id, call_id, prompt_hash, input_hash, body)
 VALUES (%(batch)s, %(request)s, %(call)s, %(hash)s, %(input_hash)s, %(body)s)
 
 -- name: bodies
-SELECT request_id, body FROM ingest.ai_batch_items WHERE batch_id = %(id)s ORDER BY request_id
+-- Not of companies that were masked since the batch was made.
+SELECT i.request_id, i.body
+FROM ingest.ai_batch_items i
+JOIN ingest.enrichment r ON r.id = i.request_id
+LEFT JOIN enterprise_prolocalisation p ON p.id = r.entity_id
+LEFT JOIN enterprise_entreprise e ON e.id = p.entreprise_id
+WHERE i.batch_id = %(id)s AND ingest.is_masked_person(e.siren) IS NOT TRUE
+ORDER BY i.request_id
 
 -- name: sent
 -- And how many calls it is.
@@ -68,7 +76,8 @@ DELETE FROM ingest.ai_batch_items WHERE batch_id = %(batch)s AND request_id = %(
 
 -- name: request
 -- By the lease of the batch, which it may have lost.
-SELECT id, kind, entity_id, import_id, reason, tries, %(batch)s::uuid AS lease, code
+SELECT id, kind, entity_id, import_id, reason, tries, %(batch)s::uuid AS lease,
+    ingest.text_generation(generation, entity_id, kind) AS generation, code
 FROM ingest.enrichment WHERE id = %(request)s
 
 -- name: over

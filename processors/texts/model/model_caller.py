@@ -9,6 +9,7 @@ as lost and made again.
 import asyncio
 import random
 from contextlib import suppress
+from time import monotonic
 from uuid import uuid4
 
 import structlog
@@ -121,13 +122,22 @@ class ModelCaller:
 
     async def _ask(self, request: Request, prompt: Prompt) -> bool:
         """Calls the model once; returns whether to call it again, with the faults of the answer."""
-        permit, body = await self._permit(request, prompt)
-        came: Reply | CallError
-        try:
-            came = await self._provider.ask(body)
-        except CallError as error:
-            came = error
+        with metrics.AI_PERMIT_SECONDS.time():
+            permit, body = await self._permit(request, prompt)
+        came = await self._call(body)
         return await self._finish_call(Asked(request, prompt, permit), came)
+
+    async def _call(self, body: Input) -> Reply | CallError:
+        begun = monotonic()
+        came: Reply | CallError
+        with metrics.AI_CALLS_IN_FLIGHT.track_inprogress():
+            try:
+                came = await self._provider.ask(body)
+            except CallError as error:
+                came = error
+        outcome = "failed" if isinstance(came, CallError) else "answered"
+        metrics.AI_CALL_SECONDS.labels(outcome).observe(monotonic() - begun)
+        return came
 
     async def _permit(self, request: Request, prompt: Prompt) -> tuple[Permit, Input]:
         """Waits for a permit; returns it with the body. Raises _Stop if the request is not to wait."""
@@ -153,7 +163,7 @@ class ModelCaller:
         """A permit or why there is none; None if the request is not to wait."""
         connection = handle.connection
         claimed = await self._hold(handle, request, prompt)
-        if claimed is None:
+        if claimed is None or not await handle.still_holds(request, prompt):
             return None
         if not await self._caught_up(connection):
             return Denial("results", IDLE_SECONDS)

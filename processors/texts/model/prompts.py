@@ -77,8 +77,8 @@ def shape(model: str) -> str:
     return _hash(_json([trial(model), *bodies]))
 
 
-def prompt(kind: Kind, given: Input, model: str) -> Prompt:
-    """The request for one text."""
+def prompt(kind: Kind, given: Input, model: str, generation: int = 0) -> Prompt:
+    """The request for one text. Of another generation it has another hash, and so another answer."""
     data = _json(_clean(given))
     body = {
         "model": model,
@@ -96,8 +96,10 @@ def prompt(kind: Kind, given: Input, model: str) -> Prompt:
             },
         },
     }
-    key = _json({"body": body, "versions": [SYSTEM, kind.prompt]})
-    return Prompt(kind, body, _hash(key), _hash(data))
+    key: dict[str, Any] = {"body": body, "versions": [SYSTEM, kind.prompt]}
+    if generation:
+        key["generation"] = generation
+    return Prompt(kind, body, _hash(_json(key)), _hash(data))
 
 
 @cache

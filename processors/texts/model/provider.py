@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from math import isfinite
 from typing import Any
+from urllib.parse import urlsplit
 
 LONGEST_WAIT_SECONDS = 3600.0
 """The longest wait that a provider can ask for. A longer one is a mistake or an exhausted budget, which
@@ -60,7 +61,8 @@ class Reply:
     """An answer as it came. `refusal` and `finish` say whether it is one.
 
     `wait`: seconds until the provider takes another call, None if it does not say. If it does not say
-    how many tokens were used, `metered` is false and both are 0.
+    how many tokens were used, `metered` is false and both are 0. `model` and `request_id` are the
+    provider's own words.
     """
 
     text: str
@@ -70,6 +72,8 @@ class Reply:
     tokens_out: int
     wait: float | None = None
     metered: bool = True
+    model: str | None = None
+    request_id: str | None = None
 
 
 _MARK = "foxstream"
@@ -108,6 +112,7 @@ class Provider:
 
         self._openai = openai
         self._timeout = timeout
+        self._unkept = unkept(base_url)
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=base_url,
@@ -123,12 +128,19 @@ class Provider:
     async def close(self) -> None:
         await self._client.close()
 
+    def complete(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body with what this provider needs besides: that it keeps no answer, if it could."""
+        return {**body, **self._unkept}
+
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """The model's reply. Raises CallError."""
         async with self._told():
-            raw = await self._client.chat.completions.with_raw_response.create(**body)
+            whole = self.complete(body)
+            raw = await self._client.chat.completions.with_raw_response.create(**whole)
             found = json_of(raw.http_response.content)
-        return replace(reply_of(found), wait=exhausted(raw.headers))
+        reply = reply_of(found)
+        request_id = _word(raw.headers.get("x-request-id")) or reply.request_id
+        return replace(reply, wait=exhausted(raw.headers), request_id=request_id)
 
     async def send_batch(self, content: bytes, mark: str) -> str:
         """Has the requests of a JSONL file answered within a day; the batch's id. Raises CallError."""
@@ -208,6 +220,12 @@ def json_of(content: bytes) -> Any:
     return json.loads(text)
 
 
+def unkept(base_url: str | None) -> Mapping[str, Any]:
+    """What keeps the provider from storing answers: OpenAI alone takes `store`."""
+    host = "api.openai.com" if base_url is None else urlsplit(base_url).hostname or ""
+    return {"store": False} if host == "openai.com" or host.endswith(".openai.com") else {}
+
+
 def _passing(code: str, message: str, *, unsure: bool) -> CallError:
     return CallError(Trouble.TRANSIENT, code, message, unsure=unsure)
 
@@ -227,6 +245,8 @@ def reply_of(found: Any) -> Reply:
             finish,
             *(used or (0, 0)),
             metered=used is not None,
+            model=_word(found.get("model")),
+            request_id=_word(found.get("id")),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise _passing("garbage", "the answer is not a chat completion", unsure=True) from None
@@ -275,6 +295,11 @@ def _text(content: Any) -> str:
     if not isinstance(content, str | None):
         raise TypeError(type(content).__name__)
     return storable(content or "")
+
+
+def _word(value: Any) -> str | None:
+    """A name or id, as short as one is."""
+    return storable(value)[:200] or None if isinstance(value, str) else None
 
 
 def storable(text: str) -> str:

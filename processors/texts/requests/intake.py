@@ -21,6 +21,7 @@ from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import BatchWriter
 from processors.rows.model import Reject
 from processors.texts.kinds import KINDS
+from processors.texts.requests.store import ANEW
 from schemas.codec.framing import DecodeError, Record
 from schemas.faults import Fault
 from schemas.values.stored import uuid_of
@@ -32,7 +33,9 @@ _SQL = load("processors.texts.requests", "store.sql")
 _PLACES = UUID("6b0de1f3-6c8c-5d1e-9a41-27d1a54c7f90")
 """Namespace of the ids of requests that have none: of their place in the topic."""
 
-REASONS = frozenset({"import", "asked", "upstream", "missing", "expired", "low-quality"})
+REASONS = frozenset(
+    {"import", "asked", "upstream", "missing", "expired", "low-quality", "withdrawn", *ANEW}
+)
 PRIORITIES = range(10)
 
 
@@ -93,21 +96,31 @@ class Results(BatchWriter):
 
     async def _write(self, batch: Batch) -> None:
         last = await decoded(self._decoder, self._last, batch)
+        results = [found for found in last.values() if not isinstance(found, float)]
+        removed = {name: at for name, at in last.items() if isinstance(at, float)}
         async with transaction(self._pool) as connection:
             await positions.advance(connection, batch)
-            if last:
-                await connection.execute(
-                    _SQL["results_read"], {"results": Jsonb(list(last.values()))}
-                )
+            if results:
+                await connection.execute(_SQL["results_read"], {"results": Jsonb(results)})
+            if removed:
+                values = {"hashes": list(removed), "times": list(removed.values())}
+                await connection.execute(_SQL["removed_read"], values)
 
-    def _last(self, batch: Batch) -> dict[str, Record]:
-        """The last result of each prompt."""
-        return {result["prompt_hash"]: result for result in self._good(batch)}
+    def _last(self, batch: Batch) -> dict[str, Record | float]:
+        """The last result of each prompt; or the time of its tombstone, in seconds since 1970."""
+        return dict(self._good(batch))
 
-    def _good(self, batch: Batch) -> Iterator[Record]:
-        """The results of a batch. Malformed ones are logged: no other system publishes on the topic."""
-        for result in decode_records(self._decoder, batch.records):
-            if isinstance(result, DecodeError) or result["kind"] not in KINDS:
+    def _good(self, batch: Batch) -> Iterator[tuple[str, Record | float]]:
+        """The results and tombstones of a batch, by the hash of their prompt.
+
+        Malformed ones are logged: no other system publishes on the topic.
+        """
+        results = decode_records(self._decoder, batch.records)
+        for record, result in zip(batch.records, results, strict=True):
+            if record.value is None and record.key is not None:
+                yield record.key.decode("utf-8", "replace"), record.timestamp / 1000
+            elif isinstance(result, DecodeError) or result["kind"] not in KINDS:
                 log.warning("no result", action="result_malformed", partition=batch.partition)
             else:
-                yield {**result, "answered_at": result["answered_at"].isoformat()}
+                answered_at = result["answered_at"].isoformat()
+                yield result["prompt_hash"], {**result, "answered_at": answered_at}

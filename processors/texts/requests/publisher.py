@@ -49,7 +49,12 @@ class StoredPublisher:
         """Publishes some; returns whether there may be more."""
         more = [
             await self._transact(step)
-            for step in (self._scan, self._send_requests, self._send_results)
+            for step in (
+                self._scan,
+                self._send_requests,
+                self._send_removals,
+                self._send_results,
+            )
         ]
         return any(more)
 
@@ -93,6 +98,19 @@ class StoredPublisher:
         del value["entity_id"]
         key = str(row["entity_id"]).encode()
         await self._send(self._requests_topic, key, self._requests.encode(value), [])
+
+    async def _send_removals(self, connection: Connection) -> bool:
+        """Publishes tombstones of answers about what must not be kept."""
+        removed = await _rows(connection, "removed_unsent")
+        await asyncio.gather(
+            *(self._send_removal(row["prompt_hash"]) for row in removed if not row["is_answered"])
+        )
+        return bool(removed)
+
+    async def _send_removal(self, prompt_hash: str) -> None:
+        key = prompt_hash.encode()
+        offset = await self._send(self._results_topic, key, None, [])
+        self._published(murmur2(key, self._partitions), offset + 1)
 
     async def _send_results(self, connection: Connection) -> bool:
         answers = await _rows(connection, "results_unsent")

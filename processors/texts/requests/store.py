@@ -1,37 +1,38 @@
-"""Requests and answers in PostgreSQL: their leases, their results, and the columns that texts fill.
+"""Requests and answers in PostgreSQL: their leases and their results.
 
-A text is stored in one transaction with everything that it changes: the site's row, the record of
-the text, the request, the answer by its hash, the call and its cost.
+A text is stored in one transaction with everything that it changes: the site's row and the record of
+the text (processors/texts/requests/writing.py), the request, the answer by its hash, the call and its
+cost.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from psycopg import sql
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.texts.kinds import KINDS, Content, Kind
-from processors.texts.model import prompts
 from processors.texts.model.prompts import Input, Prompt
 from schemas.values.stored import without_nul
 
 _SQL = load("processors.texts.requests", "store.sql")
 
 
-ALWAYS_OURS = "texte_description_ia"
-"""The column of the site that only a model writes."""
-
 Caught = Callable[[Connection], Awaitable[bool]]
 """Whether PostgreSQL holds every answer that Kafka is known to hold. The model is not called before."""
 
 
+ANEW = ("regenerate", "overwrite")
+"""Reasons of requests for another text than the row has; the second also replaces what people edited."""
+
+
 class Request(NamedTuple):
-    """A request leased by this worker."""
+    """A request leased by this worker. `generation`: how often the row was given another text."""
 
     id: UUID
     kind: str
@@ -40,11 +41,17 @@ class Request(NamedTuple):
     reason: str
     tries: int
     lease: UUID
+    generation: int
     code: str | None = None  # why it is back, if it is
 
     @property
     def what(self) -> Kind:
         return KINDS[self.kind]
+
+    @property
+    def by_a_person(self) -> bool:
+        """Whether what failed before is to be tried again."""
+        return self.reason in ("asked", *ANEW)
 
 
 class Rejected(NamedTuple):
@@ -58,7 +65,10 @@ class Rejected(NamedTuple):
 
 
 class Known(NamedTuple):
-    """The result of a prompt. `state`: asking, done or failed."""
+    """The result of a prompt. `state`: asking, done or failed.
+
+    `reported_model` and `request_id` are what the provider said. `answered_at` None: at this moment.
+    """
 
     state: str
     content: Content | None
@@ -67,6 +77,9 @@ class Known(NamedTuple):
     tokens_in: int
     tokens_out: int
     cost: Decimal
+    reported_model: str | None = None
+    request_id: str | None = None
+    answered_at: datetime | None = None
 
 
 class Claimed(NamedTuple):
@@ -193,7 +206,7 @@ async def claim(
         "input_hash": prompt.input_hash,
         "lease": request.lease,
         "seconds": seconds,
-        "again": request.reason == "asked",
+        "again": request.by_a_person,
         "settings": settings,
         "failure_seconds": FAILURE_SECONDS,
     }
@@ -246,100 +259,3 @@ async def answer(connection: Connection, prompt: Prompt, known: Known) -> Known:
         _SQL["answered"], {**known._asdict(), "content": content, "hash": prompt.hash}
     )
     return known if cursor.rowcount else await _known(connection, prompt) or known
-
-
-async def store(connection: Connection, request: Request, prompt: Prompt, known: Known) -> bool:
-    """Writes a text into its columns. False if the entity has changed since the request, or is gone.
-
-    The entity's row is locked first: the text must be about its current values.
-    """
-    kind, model = request.what, str(prompt.body["model"])
-    lock = sql.SQL("SELECT FROM {} WHERE id = %s FOR NO KEY UPDATE").format(
-        sql.Identifier(kind.table)
-    )
-    await connection.execute(lock, [request.entity_id])
-    now = await prompt_input(connection, request)
-    if now is None or prompts.prompt(kind, now, model).hash != prompt.hash:
-        return False
-    content = known.content or {}
-    if kind.columns:
-        await _fill(connection, request, kind.filled(content))
-    else:
-        await _synthesis(connection, request, content)
-    await connection.execute(
-        _SQL["text"],
-        {
-            "entity_id": request.entity_id,
-            "kind": request.kind,
-            "hash": prompt.hash,
-            "version": prompt.version,
-            "model": model,
-            "input_hash": prompt.input_hash,
-            "content": Jsonb(kind.filled(content) or content),
-            "tokens_in": known.tokens_in,
-            "tokens_out": known.tokens_out,
-            "cost": known.cost,
-        },
-    )
-    return True
-
-
-async def _fill(connection: Connection, request: Request, texts: dict[str, str]) -> None:
-    """Writes columns that are empty or have a text of the model: what people wrote stays.
-
-    Unless the request is about a text of low quality.
-    """
-    cursor = await connection.execute(
-        _SQL["last_text"], {"entity_id": request.entity_id, "kind": request.kind}
-    )
-    row = await cursor.fetchone()
-    before: dict[str, str] = {} if row is None else row[0]
-    table = sql.Identifier(request.what.table)
-    names = [sql.Identifier(column) for column in texts]
-    async with connection.cursor(row_factory=dict_row) as read:
-        query = sql.SQL("SELECT {} FROM {} WHERE id = %s")
-        await read.execute(query.format(sql.SQL(", ").join(names), table), [request.entity_id])
-        stored: dict[str, Any] = await read.fetchone() or {}
-    mine = {
-        column: text
-        for column, text in texts.items()
-        if stored[column] != text
-        and (
-            column == ALWAYS_OURS
-            or stored[column] in ("", before.get(column))
-            or (request.reason == "low-quality" and request.what.is_poor(stored[column]))
-        )
-    }
-    sets: list[sql.Composable] = [
-        sql.SQL("{} = %s").format(sql.Identifier(column)) for column in mine
-    ]
-    if request.kind == "PROLOCALISATION":
-        sets.append(sql.SQL("date_derniere_generation_ia = now()"))
-    if sets:
-        change = sql.SQL("UPDATE {} SET {}, updated_at = now() WHERE id = %s")
-        await connection.execute(
-            change.format(table, sql.SQL(", ").join(sets)), [*mine.values(), request.entity_id]
-        )
-
-
-async def _synthesis(connection: Connection, request: Request, content: Content) -> None:
-    """Writes the synthesis of a page's public reviews, and what they come to, on its page."""
-    cursor = await connection.execute(
-        connection.site.complete(_SQL["synthesis"]),
-        {
-            "entity_id": request.entity_id,
-            "job_id": str(request.id),
-            "payload": Jsonb(content),
-            "texte": content["texte"],
-            "points": "\n".join(content["points_forts"]),
-            "tendance": content["tendance"],
-            "bilan": content["bilan"],
-        },
-    )
-    row = await cursor.fetchone()
-    if row is not None:
-        rating, reviews = row
-        await connection.execute(
-            _SQL["rating"],
-            {"entity_id": request.entity_id, "rating": rating, "reviews": reviews},
-        )

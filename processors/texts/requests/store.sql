@@ -3,11 +3,11 @@
 WITH given AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(requests)s) AS r (
         place integer, id uuid, kind text, entity text, entity_id uuid, import_id uuid,
-        reason text, priority smallint
+        reason text, priority smallint, generation integer
     )
 ), found AS (
     SELECT g.place, g.id, g.kind, coalesce(g.entity_id, c.id, s.id, v.id, p.id) AS entity_id,
-        g.import_id, g.reason, g.priority, p.id AS page_id
+        g.import_id, g.reason, g.priority, g.generation, p.id AS page_id
     FROM given g
     LEFT JOIN category_categorie c ON g.entity_id IS NULL AND g.kind = 'CATEGORIE' AND c.slug = g.entity
     LEFT JOIN subcategory_souscategorie s
@@ -19,16 +19,18 @@ WITH given AS MATERIALIZED (
 ), each AS (
     -- One request for a company is one for each of its pages.
     SELECT CASE WHEN page_id IS NULL THEN id ELSE ingest.request_id(id::text, page_id, kind) END AS id,
-        kind, entity_id, import_id, reason, priority
+        kind, entity_id, import_id, reason, priority,
+        CASE WHEN reason IN ('regenerate', 'overwrite')
+            THEN coalesce(generation, ingest.next_generation(entity_id, kind)) END AS generation
     FROM found
     WHERE entity_id IS NOT NULL
 ), chosen AS (
     SELECT DISTINCT ON (id) * FROM each ORDER BY id, priority
 ), stored AS (
     INSERT INTO ingest.enrichment AS known (
-        id, kind, entity_id, import_id, reason, priority, state, sent_at
+        id, kind, entity_id, import_id, reason, priority, generation, state, sent_at
     )
-    SELECT id, kind, entity_id, import_id, reason, priority, 'pending', now()
+    SELECT id, kind, entity_id, import_id, reason, priority, generation, 'pending', now()
     FROM chosen
     ORDER BY id
     ON CONFLICT (id) DO UPDATE SET state = 'pending', sent_at = coalesce(known.sent_at, now())
@@ -58,7 +60,7 @@ WHERE e.id IN (
 )
 
 -- name: unsent
-SELECT e.id, e.kind, e.entity_id, e.import_id, e.reason, e.priority
+SELECT e.id, e.kind, e.entity_id, e.import_id, e.reason, e.priority, e.generation
 FROM ingest.enrichment e
 LEFT JOIN ingest.imports i ON i.id = e.import_id
 WHERE e.state = 'noted' AND e.sent_at IS NULL AND (e.import_id IS NULL OR i.generate_ai_content)
@@ -107,7 +109,8 @@ WITH used_up AS MATERIALIZED (
     SET state = 'running', lease = %(lease)s, leased_until = now() + %(seconds)s * interval '1 second'
     FROM next
     WHERE e.id = next.id
-    RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease, e.code
+    RETURNING e.id, e.kind, e.entity_id, e.import_id, e.reason, e.tries, e.lease,
+        ingest.text_generation(e.generation, e.entity_id, e.kind) AS generation, e.code
 ), begun AS (
     UPDATE ingest.imports i
     SET ai_until = now() + %(import_seconds)s * interval '1 second', ai_moved = true
@@ -171,7 +174,15 @@ UPDATE ingest.imports SET ai_until = NULL WHERE id = %(import_id)s AND ai_until 
 UPDATE ingest.imports SET ai_until = NULL WHERE ai_until > now()
 
 -- name: pending
-SELECT count(*) FROM ingest.enrichment WHERE state IN ('pending', 'running')
+-- And the age of the oldest, in seconds.
+SELECT count(*), coalesce(extract(epoch FROM now() - min(asked_at)), 0)::float8
+FROM ingest.enrichment WHERE state IN ('pending', 'running')
+
+-- name: dearest
+SELECT substr(scope, 8), spent::float8 FROM ingest.ai_budgets
+WHERE scope LIKE 'import %%' AND spent > 0
+ORDER BY spent DESC, scope
+LIMIT 10
 
 -- name: claim
 -- Of two who ask for the same at once, one asks the model. What failed stays so for some days, unless
@@ -197,7 +208,8 @@ ON CONFLICT (prompt_hash) DO UPDATE
         )
 
 -- name: known
-SELECT state, content, code, message, tokens_in, tokens_out, cost
+SELECT state, content, code, message, tokens_in, tokens_out, cost, reported_model, request_id,
+    answered_at
 FROM ingest.ai_results WHERE prompt_hash = %(hash)s
 
 -- name: rejected
@@ -218,7 +230,8 @@ FROM ingest.ai_rejected WHERE prompt_hash = %(hash)s
 UPDATE ingest.ai_results
 SET state = %(state)s, lease = NULL, leased_until = NULL, content = %(content)s, code = %(code)s,
     message = %(message)s, tokens_in = %(tokens_in)s, tokens_out = %(tokens_out)s,
-    cost = %(cost)s, answered_at = now(), sent_at = NULL
+    cost = %(cost)s, reported_model = %(reported_model)s, request_id = %(request_id)s,
+    answered_at = now(), sent_at = NULL
 WHERE prompt_hash = %(hash)s AND state = 'asking'
 
 -- name: unclaim
@@ -226,7 +239,7 @@ UPDATE ingest.ai_results SET leased_until = now() WHERE prompt_hash = %(hash)s A
 
 -- name: results_unsent
 SELECT prompt_hash, kind, model, prompt_version, input_hash, content, code, message, tokens_in,
-    tokens_out, cost, answered_at
+    tokens_out, cost, answered_at, reported_model, request_id
 FROM ingest.ai_results
 WHERE state IN ('done', 'failed') AND sent_at IS NULL
 ORDER BY answered_at
@@ -236,88 +249,49 @@ FOR UPDATE SKIP LOCKED
 -- name: results_sent
 UPDATE ingest.ai_results SET sent_at = now() WHERE prompt_hash = ANY(%(hashes)s)
 
+-- name: removed_unsent
+-- Not one that has been answered anew meanwhile.
+DELETE FROM ingest.ai_results_removed
+WHERE prompt_hash IN (
+    SELECT prompt_hash FROM ingest.ai_results_removed LIMIT 500 FOR UPDATE SKIP LOCKED
+)
+RETURNING prompt_hash, EXISTS (
+    SELECT FROM ingest.ai_results a
+    WHERE a.prompt_hash = ai_results_removed.prompt_hash AND a.state IN ('done', 'failed')
+) AS is_answered
+
 -- name: results_read
 -- From the topic: what the database has lost.
 INSERT INTO ingest.ai_results AS known (
     prompt_hash, kind, model, prompt_version, input_hash, state, content, code, message, tokens_in,
-    tokens_out, cost, answered_at, sent_at
+    tokens_out, cost, answered_at, sent_at, reported_model, request_id
 )
 SELECT prompt_hash, kind, model, prompt_version, input_hash,
     CASE WHEN content IS NULL THEN 'failed' ELSE 'done' END, content::jsonb, code, message,
-    tokens_in, tokens_out, cost, answered_at, now()
+    tokens_in, tokens_out, cost, answered_at, now(), reported_model, request_id
 FROM jsonb_to_recordset(%(results)s) AS r (
     prompt_hash text, kind text, model text, prompt_version text, input_hash text, content text,
     code text, message text, tokens_in integer, tokens_out integer, cost numeric,
-    answered_at timestamptz
+    answered_at timestamptz, reported_model text, request_id text
 )
 ORDER BY prompt_hash
 ON CONFLICT (prompt_hash) DO UPDATE
     SET state = EXCLUDED.state, content = EXCLUDED.content, code = EXCLUDED.code,
         message = EXCLUDED.message, tokens_in = EXCLUDED.tokens_in,
         tokens_out = EXCLUDED.tokens_out, cost = EXCLUDED.cost,
-        answered_at = EXCLUDED.answered_at, sent_at = now()
+        answered_at = EXCLUDED.answered_at, sent_at = now(),
+        reported_model = EXCLUDED.reported_model, request_id = EXCLUDED.request_id
     WHERE known.state = 'asking' AND known.leased_until < now()
+
+-- name: removed_read
+-- Not an answer that was given after its removal.
+DELETE FROM ingest.ai_results a
+USING unnest(%(hashes)s::text[], %(times)s::float8[]) AS gone (prompt_hash, at)
+WHERE a.prompt_hash = gone.prompt_hash AND a.state IN ('done', 'failed')
+    AND a.answered_at < to_timestamp(gone.at)
 
 -- name: read_so_far
 SELECT partition, next_offset FROM ingest.positions WHERE topic = %(topic)s
-
--- name: text
-INSERT INTO ingest.enrichment_texts (
-    entity_id, kind, prompt_hash, prompt_version, model, input_hash, content, tokens_in, tokens_out,
-    cost, expires_at
-)
-VALUES (
-    %(entity_id)s, %(kind)s, %(hash)s, %(version)s, %(model)s, %(input_hash)s, %(content)s,
-    %(tokens_in)s, %(tokens_out)s, %(cost)s, now() + interval '90 days'
-)
-ON CONFLICT (entity_id, kind) DO UPDATE
-    SET prompt_hash = EXCLUDED.prompt_hash, prompt_version = EXCLUDED.prompt_version,
-        model = EXCLUDED.model, input_hash = EXCLUDED.input_hash, content = EXCLUDED.content,
-        tokens_in = EXCLUDED.tokens_in, tokens_out = EXCLUDED.tokens_out, cost = EXCLUDED.cost,
-        generated_at = now(), expires_at = EXCLUDED.expires_at
-
--- name: last_text
-SELECT content FROM ingest.enrichment_texts WHERE entity_id = %(entity_id)s AND kind = %(kind)s
-
--- name: synthesis
-INSERT INTO reviews_avisdecrypte (
-    id, created_at, updated_at, entreprise_id, pro_localisation_id, texte_brut, texte_decrypte,
-    source, has_reviews, review_source, review_rating, review_count, job_id, ai_payload,
-    date_generation, date_expiration, needs_regeneration, avis_decryptes_json,
-    synthese_points_forts, tendance_recente, bilan_synthetique /* filled columns */
-)
-SELECT ingest.request_id('synthesis', p.id, 'AVIS'), now(), now(), p.entreprise_id, p.id,
-    r.texts, %(texte)s, 'ai_generated', true, r.sources, r.rating, r.reviews, %(job_id)s,
-    %(payload)s, now(), now() + interval '90 days', false, r.list, %(points)s, %(tendance)s,
-    %(bilan)s /* filled values */
-FROM enterprise_prolocalisation p
-CROSS JOIN LATERAL (
-    SELECT string_agg(texte, E'\n\n' ORDER BY date_avis DESC, id) AS texts,
-        left(string_agg(DISTINCT source, ', '), 255) AS sources, avg(note) AS rating,
-        count(*) AS reviews,
-        jsonb_agg(jsonb_build_object('titre', titre, 'note', note, 'date', date_avis, 'texte', texte)
-            ORDER BY date_avis DESC, id) AS list
-    FROM ingest.public_reviews(p.id)
-) r
-WHERE p.id = %(entity_id)s AND r.reviews > 0
-ON CONFLICT (id) DO UPDATE
-    SET updated_at = now(), texte_brut = EXCLUDED.texte_brut,
-        texte_decrypte = EXCLUDED.texte_decrypte, has_reviews = true,
-        review_source = EXCLUDED.review_source, review_rating = EXCLUDED.review_rating,
-        review_count = EXCLUDED.review_count, job_id = EXCLUDED.job_id,
-        ai_payload = EXCLUDED.ai_payload, date_generation = now(),
-        date_expiration = EXCLUDED.date_expiration, needs_regeneration = false,
-        avis_decryptes_json = EXCLUDED.avis_decryptes_json,
-        synthese_points_forts = EXCLUDED.synthese_points_forts,
-        tendance_recente = EXCLUDED.tendance_recente, bilan_synthetique = EXCLUDED.bilan_synthetique
-RETURNING review_rating, review_count
-
--- name: rating
-UPDATE enterprise_prolocalisation
-SET note_moyenne = %(rating)s, nb_avis = %(reviews)s, updated_at = now(),
-    score_global = %(rating)s / 5 * 50 + least(%(reviews)s / 100.0 * 30, 30)
-        + CASE WHEN is_verified THEN 20 ELSE 0 END
-WHERE id = %(entity_id)s
 
 -- name: input_categorie
 SELECT jsonb_build_object('nom', t.nom, 'description', left(t.description, 1000))
@@ -365,7 +339,8 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS reviews, jsonb_agg(one ORDER BY place) FILTER (WHERE place <= 50) AS list
     FROM (
         SELECT row_number() OVER (ORDER BY date_avis DESC, id) AS place,
-            jsonb_build_object('note', note, 'date', date_avis::date, 'texte', left(texte, 1500)) AS one
+            jsonb_build_object('note', note, 'date', date_avis::date, 'texte', left(texte, 10000),
+                'auteur', auteur_nom) AS one
         FROM ingest.public_reviews(t.id)
     ) each
 ) r

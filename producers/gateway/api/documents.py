@@ -49,6 +49,7 @@ class Import(BaseModel):
     ai_done: int
     ai_failed: int
     ai_left: int
+    ai_cost: float
     created_at: str
     started_at: str | None
     completed_at: str | None

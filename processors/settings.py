@@ -1,12 +1,21 @@
 """The worker's settings, from the environment. The only module of this package that reads it."""
 
+import json
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from psycopg import Error
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+)
+from pydantic_settings import NoDecode
 
 from schemas.runtime.server_settings import CommonSettings
 from schemas.values.naf import Nomenclature
@@ -22,6 +31,29 @@ def _zone(name: str) -> str:
         return ZoneInfo(name).key
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(f"there is no time zone {name!r}") from error
+
+
+_OURS = frozenset(
+    {
+        "model", "messages", "response_format", "max_completion_tokens", "max_tokens",
+        "reasoning_effort", "temperature", "n", "best_of", "stream", "stream_options",
+    }
+)  # fmt: skip
+"""Fields of a call that foxstream sends itself, or that change how often it is answered, and how."""
+
+
+def _extra_body(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        found = json.loads(text, parse_constant=lambda _: None)
+    except ValueError:
+        raise ValueError("no JSON") from None
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - what pydantic reports
+    if ours := sorted(_OURS & found.keys()):
+        raise ValueError(f"foxstream itself decides about {', '.join(ours)}")
+    return found
 
 
 class Settings(CommonSettings):
@@ -116,6 +148,36 @@ class Settings(CommonSettings):
             description="How long imports that have ended, and rejects, are kept.",
         ),
     ] = 90
+    ai_reasoning_effort: Annotated[
+        str | None,
+        Field(
+            pattern="^[a-z]{1,20}$",
+            description="How long the model thinks, in the provider's words, such as none, minimal or "
+            "low: it is paid as the answer is. Unset: not sent.",
+        ),
+    ] = None
+    ai_output_tokens: Annotated[
+        int | None,
+        Field(
+            ge=100,
+            le=100_000,
+            description="Longest answer, thoughts included. Unset: 700, enough for an answer without "
+            "thoughts. It is reserved in the budget for each call.",
+        ),
+    ] = None
+    ai_temperature: Annotated[
+        float | None,
+        Field(ge=0, le=2, description="How free the model's words are. Unset: not sent."),
+    ] = None
+    ai_extra_body: Annotated[
+        dict[str, Any] | None,
+        NoDecode,
+        BeforeValidator(_extra_body),
+        Field(
+            description="More fields for the provider, a JSON object such as "
+            '{"chat_template_kwargs": {"enable_thinking": false}}. Not those that foxstream sends itself.'
+        ),
+    ] = None
     ai_requests_per_minute: Annotated[
         int,
         Field(ge=1, description="Most calls to the model in a window, of all workers together."),

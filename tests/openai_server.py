@@ -36,8 +36,13 @@ class Call:
 
     @property
     def kind(self) -> str:
-        name: str = self.body["response_format"]["json_schema"]["name"]
-        return name.upper()
+        schema = self.body.get("response_format", {}).get("json_schema")
+        if schema is not None:
+            return str(schema["name"]).upper()
+        # Of a schema in the prompt: by a property that no other has.
+        told = {"points_forts": "AVIS", "presentation": "PROLOCALISATION"}
+        rules = self.body["messages"][0]["content"]
+        return next((kind for name, kind in told.items() if f'"{name}"' in rules), "VILLE")
 
     @property
     def data(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from processors.errors import ConfigurationError
 from processors.settings import Settings
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.call_limits import Limits
+from processors.texts.model.prompts import Options
 from processors.texts.model.provider import Provider
 from schemas.values.text_prices import Price
 
@@ -38,6 +39,12 @@ def terms(settings: Settings) -> Terms:
         settings.ai_retries,
         settings.ai_import_seconds,
         settings.ai_batch,
+        Options(
+            settings.ai_reasoning_effort,
+            settings.ai_output_tokens,
+            settings.ai_temperature,
+            settings.ai_extra_body or {},
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """Which model is asked, how often, for how much, and what happens when it does not answer."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -40,6 +41,17 @@ def _asked(_: Place) -> str:
     terms = _terms()
     prompt = prompts.prompt(KINDS["VILLE"], {"nom": "Rennes"}, terms.asked_model)
     return str(prompt.body["model"])
+
+
+def _option(name: str) -> Callable[[Place], Any]:
+    """A field of what is sent to the provider; None: it is not sent."""
+
+    def sent(_: Place) -> Any:
+        terms = _terms()
+        prompt = prompts.prompt(KINDS["VILLE"], {"nom": "Rennes"}, "m", terms.options)
+        return prompt.body.get(name)
+
+    return sent
 
 
 def _denied(running: int = 0, tokens: int = 0, full: float | None = None) -> Any:
@@ -118,6 +130,10 @@ CASES: list[Seen | Proven] = [
     Seen("FOX_AI_PRICE_OUTPUT", WORKER, "3", _cost, ["1", "1"], ["1", "3"], given=PRICED),
     Seen("FOX_AI_PRICE_INPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00245, given=PRICED),
     Seen("FOX_AI_PRICE_OUTPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00175, given=PRICED),
+    Seen("FOX_AI_REASONING_EFFORT", WORKER, "low", _option("reasoning_effort"), None, "low"),
+    Seen("FOX_AI_OUTPUT_TOKENS", WORKER, "900", _option("max_completion_tokens"), 700, 900),
+    Seen("FOX_AI_TEMPERATURE", WORKER, "0", _option("temperature"), None, 0.0),
+    Seen("FOX_AI_EXTRA_BODY", WORKER, '{{"top_k": 20}}', _option("top_k"), None, 20),
     Proven(
         "FOX_AI_REQUESTS_PER_MINUTE", WORKER,
         f"{_LIMITS}::test_the_rate_holds_for_workers_that_start_at_once",

@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
+from processors.settings import Settings
 from processors.texts.kinds import KINDS
 from processors.texts.model import prompts
 from processors.texts.model.answer_handling import check
@@ -330,3 +332,14 @@ async def test_nothing_is_asked_before_the_answers_are_read() -> None:
     assert await caught_up(stored)
     stored.read = {0: 2, 1: 0}  # the database was restored under a running worker
     assert not await caught_up(stored)
+
+
+@pytest.mark.parametrize(
+    "value", ["{", "[]", "7", '{"messages": []}', '{"n": 3}', '{"top_k": 1, "stream": true}']
+)
+def test_an_extra_body_that_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No object, or a field that foxstream sends itself or that multiplies the price."""
+    monkeypatch.setenv("FOX_AI_EXTRA_BODY", value)
+
+    with pytest.raises(ValidationError, match="ai_extra_body"):
+        Settings()

@@ -20,7 +20,7 @@ from processors.database.pool import Connection, Pool, transaction
 from processors.texts.model import call_limits, prompts
 from processors.texts.model.answers import explained, read
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
-from processors.texts.model.prompts import Input, Prompt
+from processors.texts.model.prompts import PLAIN, Input, Options, Prompt
 from processors.texts.model.provider import CallError, Reply, Trouble
 from processors.texts.requests import store
 from processors.texts.requests.store import Known, Rejected, Request
@@ -48,6 +48,7 @@ class Terms:
     retries: int
     import_seconds: float
     batched: bool
+    options: Options = PLAIN
 
 
 class Asked(NamedTuple):
@@ -96,7 +97,8 @@ class AnswerHandling:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
             return None
-        return prompts.prompt(request.what, prompt_input, self._terms.asked_model)
+        terms = self._terms
+        return prompts.prompt(request.what, prompt_input, terms.asked_model, terms.options)
 
     def call(
         self, request: Request, prompt: Prompt, rejected: Sequence[Rejected]
@@ -137,11 +139,12 @@ class AnswerHandling:
         self._add(metrics.AI_CALLS.labels("failed"))
         tries = request.tries + await call_limits.failed(self.connection, self._terms.limits, error)
         why = (error.code, str(error))
+        pause = 0.0 if error.trouble is Trouble.DIALECT else self._pause(tries)
         if error.trouble is Trouble.PROMPT:
             await self._conclude(request, prompt, _failed_answer(*why))
         elif tries > self._terms.retries:
             await self.end(request, "failed", prompt.hash, why)
-        elif await store.again(self.connection, request, self._pause(tries), tries=tries, why=why):
+        elif await store.again(self.connection, request, pause, tries=tries, why=why):
             self._add(metrics.ENRICHMENT_REQUESTS.labels("retried"))
         await store.unclaim(self.connection, request, prompt)
 

@@ -169,7 +169,8 @@ class Batcher:
         prompt: Prompt,
         claim: Claimed,
     ) -> Denial | None:
-        body, call = handle.call(request, prompt, claim.rejected)
+        wanted, call = handle.call(request, prompt, claim.rejected)
+        body = self._provider.spoken(wanted)
         got = await call_limits.reserve(
             handle.connection, self._terms.limits, call, REQUEST_SECONDS
         )
@@ -257,6 +258,8 @@ class Batcher:
         if request is None:
             return
         prompt = _prompt(request, item)
+        if isinstance(came, CallError):
+            came = self._provider.judged(came, item.body)
         if await handle.finish(Asked(request, prompt, Permit(item.call_id, inf)), came):
             # In the next batch.
             await store.again(connection, request, 0, tries=request.tries)

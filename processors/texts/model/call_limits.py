@@ -289,7 +289,7 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
             return not await _open(connection, limits, model, error, at_once=False)
         case Trouble.TRANSIENT_IN_BATCH:
             return True
-        case Trouble.RATE | Trouble.PROMPT:
+        case Trouble.RATE | Trouble.PROMPT | Trouble.DIALECT:
             await works(connection, limits.model)
     return False
 

@@ -7,7 +7,7 @@ all that is sent is the key under which the answer is kept.
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -15,9 +15,35 @@ from typing import Any
 
 from processors.texts.kinds import Kind
 from processors.texts.model.answers import Answer, sent_schema
+from processors.texts.model.dialect import NOTE, output_tokens
 
 SYSTEM = "system-1"
 Input = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is sent beside the prompt. None: not sent; of `output_tokens`: the number of the kind.
+
+    `extra` are fields that only some providers know.
+    """
+
+    effort: str | None = None
+    output_tokens: int | None = None
+    temperature: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self, kind: Kind) -> dict[str, Any]:
+        """The fields of the body for a text of this kind."""
+        given = {"reasoning_effort": self.effort, "temperature": self.temperature}
+        return {
+            **self.extra,
+            **{name: value for name, value in given.items() if value is not None},
+            "max_completion_tokens": self.output_tokens or kind.output_tokens,
+        }
+
+
+PLAIN = Options()
 
 
 @dataclass(frozen=True)
@@ -49,16 +75,17 @@ def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
 
     No vocabulary has more tokens than a text has bytes in UTF-8.
     """
-    sent = {name: body[name] for name in ("messages", "response_format")}
-    return len(_json(sent).encode()), int(body["max_completion_tokens"])
+    sent = {name: value for name, value in body.items() if name != "model"}
+    # One that takes no schema gets it in the prompt, behind a note.
+    return len(f"{_json(sent)}{NOTE}".encode()), output_tokens(body)
 
 
-def prompt(kind: Kind, given: Input, model: str) -> Prompt:
+def prompt(kind: Kind, given: Input, model: str, options: Options = PLAIN) -> Prompt:
     """The request for one text."""
     data = _json(_clean(given))
     body = {
+        **options.fields(kind),
         "model": model,
-        "max_completion_tokens": kind.output_tokens,
         "messages": [
             {"role": "system", "content": f"{_file(SYSTEM)}\n{_file(kind.prompt)}"},
             {"role": "user", "content": data},
@@ -74,6 +101,11 @@ def prompt(kind: Kind, given: Input, model: str) -> Prompt:
     }
     key = _json({"body": body, "versions": [SYSTEM, kind.prompt]})
     return Prompt(kind, body, _hash(key), _hash(data))
+
+
+def input_hash(given: Input) -> str:
+    """The hash of what is said of an entity: equal as long as the same would be asked about it."""
+    return _hash(_json(_clean(given)))
 
 
 @cache

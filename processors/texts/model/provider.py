@@ -16,6 +16,13 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
+import structlog
+
+from processors.texts.model.dialect import Body, Dialect
+from processors.texts.model.refusals import refused
+
+log = structlog.get_logger(__name__)
+
 LONGEST_WAIT_SECONDS = 3600.0
 """The longest wait that a provider can ask for. A longer one is a mistake or an exhausted budget, which
 the breaker handles."""
@@ -29,6 +36,7 @@ class Trouble(Enum):
     RATE = "wait"  # 429: everybody waits
     QUOTA = "quota"  # 402: nothing more is paid for: the breaker opens at once
     PROMPT = "prompt"  # 400, 413, 422, 451, a content filter: this prompt never works
+    DIALECT = "otherwise"  # a parameter is refused: again at once, without it
     OPERATOR = "people"  # 401, 403, 404: somebody has to change something
 
 
@@ -36,6 +44,7 @@ class CallError(Exception):
     """A call that has no answer. `code` is a word of docs/enrichment.md; the message has no secret.
 
     `unsure`: the model may have answered all the same, and the provider may ask for its price.
+    `refused`: parameters that the server does not take, of dialect.NAMES.
     """
 
     def __init__(
@@ -46,12 +55,14 @@ class CallError(Exception):
         wait: float | None = None,
         *,
         unsure: bool = False,
+        refused: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(message)
         self.trouble = trouble
         self.code = code
         self.wait = wait
         self.unsure = unsure
+        self.refused = refused
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
 # 424, 498 and 499: the provider's own servers (Groq has no capacity, a proxy gave up).
 _PASSING = frozenset({408, 409, 424, 425, 498, 499})
 _PROMPT = frozenset({400, 413, 422, 451})
+_REFUSING = frozenset({400, 422})
 _UNPAID = 402
 _TOO_MANY = 429
 _SERVER = 500
@@ -119,16 +131,43 @@ class Provider:
         self._client = openai.AsyncOpenAI(
             api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
         )
+        self._dialect = Dialect()
 
     async def close(self) -> None:
         await self._client.close()
 
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """The model's reply. Raises CallError."""
+        sent = self.spoken(body)
+        try:
+            return await self._ask(sent)
+        except CallError as error:
+            raise self.judged(error, sent) from None
+
+    async def _ask(self, sent: Body) -> Reply:
+        others = {name: value for name, value in sent.items() if name not in ("model", "messages")}
         async with self._told():
-            raw = await self._client.chat.completions.with_raw_response.create(**body)
-            found = json.loads(raw.text) if isinstance(raw.text, str) else raw.parse()
+            raw = await self._client.chat.completions.with_raw_response.create(
+                model=sent["model"], messages=sent["messages"], extra_body=others
+            )
+            found = json.loads(raw.text)
         return replace(reply_of(found), wait=exhausted(raw.headers))
+
+    def spoken(self, body: Body) -> Body:
+        """A body as the server takes it, so far as that is known."""
+        return self._dialect.spoken(body)
+
+    def judged(self, error: CallError, sent: Body) -> CallError:
+        """A failed call as it is to be judged: if the server has refused parameters that can be asked
+        for otherwise, that is remembered, and the request is not to blame."""
+        known = self._dialect.after(error.refused, sent)
+        if known is None:
+            return error
+        if known != self._dialect:
+            new = sorted(known.refused - self._dialect.refused)
+            log.warning("parameters are refused", action="ai_refused", names=new, reason=str(error))
+            self._dialect = known
+        return CallError(Trouble.DIALECT, "parameter", str(error))
 
     async def send_batch(self, content: bytes, mark: str) -> str:
         """Has the requests of a JSONL file answered within a day; the batch's id. Raises CallError."""
@@ -250,11 +289,13 @@ def of_status(status: int, body: object, headers: Mapping[str, str]) -> CallErro
     """What an HTTP status means; by the error's own code first (OpenAI, "Error codes")."""
     fields = body if isinstance(body, Mapping) else {}
     message = _SECRET.sub("…", storable(_message(body)) or f"HTTP {status}")[:500]
-    trouble, code = _by_code(fields, message) or _by_status(status)
+    known = _by_code(fields, message)
+    trouble, code = known or _by_status(status)
+    names = refused(body) if known is None and status in _REFUSING else frozenset()
     wait = retry_after(headers, datetime.now(UTC))
     if trouble is Trouble.RATE:
         wait = wait or exhausted(headers)
-    return CallError(trouble, code, message, wait, unsure=code == _BAD_JSON)
+    return CallError(trouble, code, message, wait, unsure=code == _BAD_JSON, refused=names)
 
 
 def _by_code(fields: Mapping[str, Any], message: str) -> tuple[Trouble, str] | None:

@@ -241,7 +241,7 @@ async def store(connection: Connection, request: Request, prompt: Prompt, known:
     )
     await connection.execute(lock, [request.entity_id])
     now = await prompt_input(connection, request)
-    if now is None or prompts.prompt(kind, now, model).hash != prompt.hash:
+    if now is None or prompts.input_hash(now) != prompt.input_hash:
         return False
     content = known.content or {}
     if kind.columns:

@@ -12,12 +12,18 @@ from pydantic import (
     AliasChoices,
     BeforeValidator,
     Field,
+    FilePath,
     SecretStr,
     field_validator,
 )
 from pydantic_settings import NoDecode
 
-from schemas.runtime.server_settings import CommonSettings
+from schemas.runtime.server_settings import (
+    CommonSettings,
+    SecretFileError,
+    SecretFiles,
+    authorities,
+)
 from schemas.values.naf import Nomenclature
 
 LEAST_RETENTION_DAYS = 8
@@ -153,7 +159,7 @@ class Settings(CommonSettings):
         Field(
             pattern="^[a-z]{1,20}$",
             description="How long the model thinks, in the provider's words, such as none, minimal or "
-            "low: it is paid as the answer is. Unset: not sent.",
+            "low: it is paid as the answer is. Unset: none for models of the table of prices, and not sent to others.",
         ),
     ] = None
     ai_output_tokens: Annotated[
@@ -189,7 +195,7 @@ class Settings(CommonSettings):
         float, Field(gt=0, description="The window of the two above: the provider's minute.")
     ] = 60.0
     ai_concurrency: Annotated[
-        int, Field(ge=1, le=64, description="Most calls at a time, of all workers together.")
+        int, Field(ge=1, le=1000, description="Most calls at a time, of all workers together.")
     ] = 4
     ai_timeout_seconds: Annotated[float, Field(gt=0, description="Longest call.")] = 60.0
     ai_retry_seconds: Annotated[
@@ -239,6 +245,23 @@ class Settings(CommonSettings):
             description="Root of an API like OpenAI's, ending in /v1. Unset: OpenAI.",
         ),
     ] = None
+
+    ai_ca: Annotated[
+        FilePath | None,
+        AfterValidator(authorities),
+        Field(
+            description="PEM file of the authorities of the model's server. Unset: the system's."
+        ),
+    ] = None
+
+    def current_key(self) -> str:
+        """The key of the model's provider, read anew from its file: it may have changed."""
+        name = "openai_api_key"
+        try:
+            found, *_ = SecretFiles(Settings).get_field_value(Settings.model_fields[name], name)
+        except SecretFileError:  # it is being replaced: the key of the start
+            found = None
+        return self.openai_api_key.get_secret_value() if found is None else str(found)
 
     def ai_budgets(self) -> dict[str, Decimal | None]:
         """US dollars by the kind of budget; None: no limit."""

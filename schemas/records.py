@@ -274,6 +274,7 @@ class Stats(TypedDict):
     amounts: dict[str, float]
     estimated: list[str]
     trouble: str | None
+    notice: str | None
 
 
 VilleRow = TypedDict(

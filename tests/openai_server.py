@@ -131,7 +131,10 @@ class ScriptedOpenAI:
                     server.handle_batch(self)
 
             def do_GET(self) -> None:
-                server.handle_batch(self)
+                if self.path == "/v1/models":
+                    server.handle_models(self)
+                else:
+                    server.handle_batch(self)
 
             def log_message(self, *_: object) -> None:
                 """Nothing."""
@@ -153,6 +156,7 @@ class ScriptedOpenAI:
         self.running = self.most_running = 0
         self.batches: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
+        self.models: bytes | None = None  # the list of models; None: there is none
         self.batched: list[Call] = []
         self.batch_asks: list[str] = []
         self.batch_status = "completed"
@@ -205,6 +209,15 @@ class ScriptedOpenAI:
         finally:
             with self._lock:
                 self.running -= 1
+
+    def handle_models(self, request: Any) -> None:
+        """GET /v1/models."""
+        answer = self.models or b'{"error": {"message": "not found"}}'
+        request.send_response(200 if self.models else 404)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(answer)))
+        request.end_headers()
+        request.wfile.write(answer)
 
     def handle_batch(self, request: Any) -> None:
         """POST /v1/files, POST and GET /v1/batches, GET /v1/files/ID/content."""

@@ -28,8 +28,12 @@ WHERE scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
     'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
 ORDER BY scope
 
+-- name: paused
+SELECT paused_at FROM ingest.ai_pauses
+
 -- name: models
-SELECT model, failures, open_until, open_reason, blocked_until, halted FROM ingest.ai_models
+SELECT model, failures, open_until, open_reason, blocked_until, halted, listed, ends_on
+FROM ingest.ai_models
 ORDER BY model
 
 -- name: runs

@@ -1,5 +1,6 @@
 """The stage of one process, as its settings say."""
 
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,14 +8,16 @@ from decimal import Decimal
 from processors.errors import ConfigurationError
 from processors.settings import Settings
 from processors.texts.model.answer_handling import Terms
+from processors.texts.model.budgets import Budgets
 from processors.texts.model.call_limits import Limits
 from processors.texts.model.prompts import Options
 from processors.texts.model.provider import Provider
-from schemas.values.text_prices import Price
+from schemas.values.text_prices import EFFORTS, Price
 
 
-def terms(settings: Settings) -> Terms:
-    """Raises ConfigurationError where a budget is set for a model without a price."""
+def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
+    """With budgets that operators may change meanwhile, else the settings'. Raises ConfigurationError
+    where a budget is set for a model without a price."""
     known = settings.ai_price()
     if known is None and any(limit is not None for limit in settings.ai_budgets().values()):
         raise ConfigurationError(
@@ -32,7 +35,7 @@ def terms(settings: Settings) -> Terms:
             settings.ai_timeout_seconds,
             settings.ai_breaker_failures,
             settings.ai_breaker_seconds,
-            settings.ai_budgets(),
+            budgets or settings.ai_budgets(),
         ),
         known or Price(Decimal(0), Decimal(0), datetime.now(UTC).date()),
         settings.ai_retry_seconds,
@@ -40,7 +43,7 @@ def terms(settings: Settings) -> Terms:
         settings.ai_import_seconds,
         settings.ai_batch,
         Options(
-            settings.ai_reasoning_effort,
+            settings.ai_reasoning_effort or EFFORTS.get(settings.ai_model),
             settings.ai_output_tokens,
             settings.ai_temperature,
             settings.ai_extra_body or {},
@@ -48,20 +51,20 @@ def terms(settings: Settings) -> Terms:
     )
 
 
-def batch_terms(settings: Settings) -> Terms:
-    """As `terms`, for batches: half the price, and a breaker and an account of their own."""
-    single = terms(settings)
+def batch_terms(single: Terms) -> Terms:
+    """The terms of calls, for batches: half the price, and a breaker and an account of their own."""
     price = single.price
     return replace(
         single,
-        limits=replace(single.limits, model=f"{settings.ai_model} by batch"),
+        limits=replace(single.limits, model=f"{single.asked_model} by batch"),
         price=Price(price.input / 2, price.output / 2, price.day),
     )
 
 
 def provider(settings: Settings) -> Provider | None:
     """The client; None where there is neither a key nor a server of one's own."""
-    key = settings.openai_api_key.get_secret_value()
-    if not key and settings.openai_base_url is None:
+    key, url = settings.current_key, settings.openai_base_url
+    if not key() and url is None:
         return None
-    return Provider(key, settings.openai_base_url, settings.ai_timeout_seconds)
+    tls = None if settings.ai_ca is None else ssl.create_default_context(cafile=settings.ai_ca)
+    return Provider(key, url, settings.ai_timeout_seconds, tls)

@@ -124,13 +124,13 @@ _BATCHES = "tests/integration/test_enrichment_batches.py"
 _BUDGETS = f"{_LIMITS}::test_budgets_of_an_import_and_of_the_month"
 
 CASES: list[Seen | Proven] = [
-    Seen("FOX_AI_MODEL", WORKER, "gpt-4o", _asked, "gpt-4o-mini", "gpt-4o"),
-    Seen("FOX_AI_MODEL", PRODUCERS, "gpt-4o", _estimate, ("gpt-4o-mini", 0.000315), ("gpt-4o", 0.00525)),
+    Seen("FOX_AI_MODEL", WORKER, "gpt-4o", _asked, "gpt-6-luna", "gpt-4o"),
+    Seen("FOX_AI_MODEL", PRODUCERS, "llama3", _estimate, ("gpt-6-luna", 0.000245), ("llama3", None)),
     Seen("FOX_AI_PRICE_INPUT", WORKER, "3", _cost, ["1", "1"], ["3", "1"], given=PRICED),
     Seen("FOX_AI_PRICE_OUTPUT", WORKER, "3", _cost, ["1", "1"], ["1", "3"], given=PRICED),
     Seen("FOX_AI_PRICE_INPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00245, given=PRICED),
     Seen("FOX_AI_PRICE_OUTPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00175, given=PRICED),
-    Seen("FOX_AI_REASONING_EFFORT", WORKER, "low", _option("reasoning_effort"), None, "low"),
+    Seen("FOX_AI_REASONING_EFFORT", WORKER, "low", _option("reasoning_effort"), "none", "low"),
     Seen("FOX_AI_OUTPUT_TOKENS", WORKER, "900", _option("max_completion_tokens"), 700, 900),
     Seen("FOX_AI_TEMPERATURE", WORKER, "0", _option("temperature"), None, 0.0),
     Seen("FOX_AI_EXTRA_BODY", WORKER, '{{"top_k": 20}}', _option("top_k"), None, 20),
@@ -171,6 +171,10 @@ CASES: list[Seen | Proven] = [
     Proven("FOX_AI_BATCH", WORKER, f"{_BATCHES}::test_a_night_in_one_batch"),
     Proven("FOX_AI_BATCH_SECONDS", WORKER, f"{_BATCHES}::test_a_night_in_one_batch"),
     Seen("OPENAI_API_KEY", WORKER, "sk-other", _key, "Bearer none", "Bearer sk-other", given=MODEL),
+    Seen(
+        "FOX_AI_CA", WORKER, "{folder}/ca.pem", _provider, "network", "http-501",
+        given={"OPENAI_BASE_URL": "{registry}/v1", "NO_PROXY": "*"},
+    ),
     Seen(
         "OPENAI_BASE_URL", WORKER, "{model}", _provider, "nobody is asked", "answered",
         given={"NO_PROXY": "*"},

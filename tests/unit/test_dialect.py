@@ -244,7 +244,7 @@ async def test_a_server_is_learned_once(monkeypatch: pytest.MonkeyPatch) -> None
         server.script = refusing(
             TOKENS, "json_schema", "json_object", "temperature", "reasoning_effort"
         )
-        provider = Provider("sk-test", server.url, 20.0)
+        provider = Provider(lambda: "sk-test", server.url, 20.0)
         for _ in range(5):
             with pytest.raises(CallError) as caught:
                 await provider.ask(BODY)
@@ -260,7 +260,7 @@ async def test_a_server_is_learned_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_calls_that_were_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that was sent before another was refused is asked again as well."""
-    provider = Provider("sk-test", "http://127.0.0.1:9/v1", 20.0)
+    provider = Provider(lambda: "sk-test", "http://127.0.0.1:9/v1", 20.0)
     error = of_status(400, {"param": TOKENS, "code": "unknown_parameter"}, {})
 
     judged = [provider.judged(error, BODY).trouble for _ in range(2)]

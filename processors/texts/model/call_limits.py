@@ -329,4 +329,5 @@ async def standing(connection: Connection, model: str) -> dict[str, Any]:
     """Whether the breaker is open, what halted the stage, and whether no call may be made now."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["standing"], {"model": model})
-        return await cursor.fetchone() or {"open": False, "halted": None, "shut": False}
+        unknown = {"open": False, "halted": None, "paused": False, "shut": False}
+        return await cursor.fetchone() or unknown

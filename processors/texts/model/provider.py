@@ -7,13 +7,14 @@ are off: what failed is tried again by processors/texts/model/answer_handling.py
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from math import isfinite
+from ssl import SSLContext
 from typing import Any
 
 import structlog
@@ -26,6 +27,13 @@ log = structlog.get_logger(__name__)
 LONGEST_WAIT_SECONDS = 3600.0
 """The longest wait that a provider can ask for. A longer one is a mistake or an exhausted budget, which
 the breaker handles."""
+
+
+LIST_SECONDS = 5.0
+"""The longest wait for a list of models, which is nice to have."""
+
+
+Key = Callable[[], str]
 
 
 class Trouble(Enum):
@@ -120,16 +128,31 @@ _SECRET = re.compile(r"(?:sk|Bearer)[-_ ][\w*.-]+")
 
 
 class Provider:
-    """The client of one server. `timeout`: seconds that one call may take, from the first byte sent."""
+    """The client of one server. `timeout`: seconds that one call may take, from the first byte sent.
 
-    def __init__(self, key: str, base_url: str | None, timeout: float) -> None:
+    `key` returns the key for the next call; "" is none. `tls` replaces the system's authorities.
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        base_url: str | None,
+        timeout: float,
+        tls: SSLContext | None = None,
+    ) -> None:
         # A second of imports that no command but the worker needs.
         import openai
 
         self._openai = openai
         self._timeout = timeout
+        # Of its own accord it opens 1,000 connections, as many as FOX_AI_CONCURRENCY may ask for.
+        client = openai.DefaultAsyncHttpxClient(verify=tls or True)
+
+        async def current() -> str:
+            return key() or "none"
+
         self._client = openai.AsyncOpenAI(
-            api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
+            api_key=current, base_url=base_url, max_retries=0, timeout=timeout, http_client=client
         )
         self._dialect = Dialect()
 
@@ -168,6 +191,16 @@ class Provider:
             log.warning("parameters are refused", action="ai_refused", names=new, reason=str(error))
             self._dialect = known
         return CallError(Trouble.DIALECT, "parameter", str(error))
+
+    async def models(self) -> Sequence[Mapping[str, Any]]:
+        """The server's list of models. Raises CallError; of a server without one, too."""
+        async with asyncio.timeout(LIST_SECONDS), self._told():
+            raw = await self._client.models.with_raw_response.list(timeout=LIST_SECONDS)
+            found = json.loads(raw.text)
+        data = found.get("data") if isinstance(found, Mapping) else found
+        return (
+            [each for each in data if isinstance(each, Mapping)] if isinstance(data, list) else []
+        )
 
     async def send_batch(self, content: bytes, mark: str) -> str:
         """Has the requests of a JSONL file answered within a day; the batch's id. Raises CallError."""

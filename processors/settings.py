@@ -31,6 +31,12 @@ LEAST_RETENTION_DAYS = 8
 
 DEFAULT_SESSION_SECONDS = 10.0
 
+USUAL_TOKENS = 1200
+"""Of a call: what schemas/values/text_prices.py takes a company's text for."""
+
+USUAL_SECONDS = 10.0
+"""Of a call, to estimate how many are made at so many at a time."""
+
 
 def _zone(name: str) -> str:
     try:
@@ -253,6 +259,17 @@ class Settings(CommonSettings):
             description="PEM file of the authorities of the model's server. Unset: the system's."
         ),
     ] = None
+
+    def ai_texts_per_hour(self) -> int:
+        """About how many texts all workers together may write: by calls, by tokens, by calls at a time."""
+        windows = 3600 / self.ai_window_seconds
+        return int(
+            min(
+                self.ai_requests_per_minute * windows,
+                self.ai_tokens_per_minute * windows / USUAL_TOKENS,
+                self.ai_concurrency * 3600 / USUAL_SECONDS,
+            )
+        )
 
     def current_key(self) -> str:
         """The key of the model's provider, read anew from its file: it may have changed."""

@@ -67,7 +67,8 @@ class Topics(NamedTuple):
 
 
 class Counting:
-    """Counts while `mine` returns true. `limits` of the budgets are published with what was spent."""
+    """Counts while `mine` returns true. `limits` of the budgets are published with what was spent, and
+    how many texts the limits of calls allow with what waits."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Counting:
         publish: Callable[[bytes, bytes], Awaitable[None]],
         mine: Callable[[], bool],
         limits: Mapping[str, Decimal | None],
+        texts_per_hour: int,
     ) -> None:
         self._pool = pool
         self._topics = topics
@@ -84,6 +86,7 @@ class Counting:
         self._publish = publish
         self._mine = mine
         self._limits = {name: None if x is None else float(x) for name, x in limits.items()}
+        self._texts_per_hour = texts_per_hour
         self._published: dict[str, tuple[Counts, float]] = {}
         self._due: dict[str, float] = {}
 
@@ -144,7 +147,7 @@ class Counting:
         return found
 
     async def _ai(self) -> Counts:
-        [(waiting, running)] = await self._query(_SQL["requests"])
+        [(waiting, urgent, running)] = await self._query(_SQL["requests"])
         spent: dict[str, float] = dict(await self._query(_SQL["spent"]))
         [(trouble,)] = await self._query(_SQL["trouble"])
         [(notice,)] = await self._query(_SQL["notice"])
@@ -154,7 +157,9 @@ class Counting:
         }
         amounts = {"day": 0.0, "month": 0.0} | spent
         amounts |= {name: limit for name, limit in limits.items() if limit is not None}
-        counts = {"waiting": waiting, "running": running}
+        counts = {
+            "waiting": waiting, "urgent": urgent, "running": running, "per_hour": self._texts_per_hour,
+        }  # fmt: skip
         return Counts(counts, amounts, trouble=trouble, notice=notice)
 
     async def _lag(self) -> Counts:

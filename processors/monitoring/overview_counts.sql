@@ -43,6 +43,8 @@ SELECT topic, partition, next_offset FROM ingest.positions WHERE topic = ANY(%(t
 SELECT
     (SELECT count(*) FROM ingest.enrichment WHERE state = 'noted' AND sent_at IS NULL)
         + (SELECT count(*) FROM ingest.enrichment WHERE state = 'pending') AS waiting,
+    -- Those of imports and of people, which the night's give way to.
+    (SELECT count(*) FROM ingest.enrichment WHERE state = 'pending' AND priority <= 1) AS urgent,
     (SELECT count(*) FROM ingest.enrichment WHERE state = 'running') AS running
 
 -- name: spent

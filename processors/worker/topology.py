@@ -278,6 +278,7 @@ def _counting(world: World, app: faust.App, send: Send) -> Counting:
         publish,
         lambda: first in app.consumer.assignment(),
         {"day_limit": world.settings.ai_budget_day, "month_limit": world.settings.ai_budget_month},
+        world.settings.ai_texts_per_hour(),
     )
 
 

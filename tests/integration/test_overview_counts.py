@@ -83,6 +83,7 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
             publish,
             lambda: True,
             {"day_limit": None, "month_limit": Decimal(9)},
+            300,
         )
         await count.look()
 
@@ -97,7 +98,9 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         assert by_name["rejects"]["counts"] == {"malformed": 4}
         assert by_name["lag"]["counts"] == {"ENTREPRISE": 10 + 51}
-        assert by_name["ai"]["counts"] == {"waiting": 0, "running": 0}
+        assert by_name["ai"]["counts"] == {
+            "waiting": 0, "urgent": 0, "running": 0, "per_hour": 300,
+        }  # fmt: skip
         assert by_name["ai"]["amounts"] == {"day": 0.25, "month": 0.0, "day_limit": 2.5}
         assert by_name["ai"]["trouble"] == "m : clé refusée"
         assert by_name["ai"]["notice"] == (

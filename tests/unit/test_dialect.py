@@ -8,10 +8,10 @@ import pytest
 from processors.texts.kinds import KINDS
 from processors.texts.model import prompts
 from processors.texts.model.answers import read
-from processors.texts.model.dialect import NAMES, Dialect
 from processors.texts.model.prompts import Options
 from processors.texts.model.provider import CallError, Provider, Trouble, of_status
-from processors.texts.model.refusals import refused
+from processors.texts.server.dialect import NAMES, Dialect
+from processors.texts.server.refusals import refused
 from tests.openai_server import Call, Reply, ScriptedOpenAI
 
 NAME = {"nom": "Rennes", "region": "Bretagne"}

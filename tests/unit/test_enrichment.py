@@ -16,17 +16,15 @@ from processors.texts.model import prompts
 from processors.texts.model.answer_handling import check
 from processors.texts.model.answers import sent_schema
 from processors.texts.model.provider import (
-    LONGEST_WAIT_SECONDS,
     CallError,
     Provider,
     Trouble,
-    exhausted,
     of_status,
-    retry_after,
 )
 from processors.texts.model.provider import Reply as Got
 from processors.texts.model.quality import Bounds, problems, sentences
 from processors.texts.requests.store import Request
+from processors.texts.server.waits import LONGEST_WAIT_SECONDS, exhausted, retry_after
 from processors.texts.stage import CaughtUp
 from schemas.values.text_prices import DEFAULT_MODEL, PRICES, estimate
 from tests.openai_server import META, Reply, ScriptedOpenAI, good

@@ -15,7 +15,7 @@ from typing import Any
 
 from processors.texts.kinds import Kind
 from processors.texts.model.answers import Answer, sent_schema
-from processors.texts.model.dialect import NOTE, output_tokens
+from processors.texts.server.dialect import NOTE, output_tokens
 
 SYSTEM = "system-1"
 Input = Mapping[str, Any]

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from processors.texts.model.dialect import FORMATS, NAMES
+from processors.texts.server.dialect import FORMATS, NAMES
 
 _NO = re.compile(
     r"unrecogni[sz]ed|unknown|unexpected|unsupported|unavailable|forbidden|\bextra (?:inputs|fields)"

@@ -15,7 +15,7 @@ from typing import Any
 
 from processors.texts.kinds import Kind
 from processors.texts.model.answers import Answer, sent_schema
-from processors.texts.server.dialect import NOTE, output_tokens
+from processors.texts.server.dialect import output_tokens
 
 SYSTEM = "system-1"
 Input = Mapping[str, Any]
@@ -73,11 +73,11 @@ class Prompt:
 def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """The most tokens that a call may use for what is sent and for its answer.
 
-    No vocabulary has more tokens than a text has bytes in UTF-8.
+    No vocabulary has more tokens than a text has bytes in UTF-8. The JSON around the texts is longer than
+    the note before a schema in the prompt (processors/texts/server/dialect.py).
     """
     sent = {name: value for name, value in body.items() if name != "model"}
-    # One that takes no schema gets it in the prompt, behind a note.
-    return len(f"{_json(sent)}{NOTE}".encode()), output_tokens(body)
+    return len(_json(sent).encode()), output_tokens(body)
 
 
 def prompt(kind: Kind, given: Input, model: str, options: Options = PLAIN) -> Prompt:

@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock docs bench bench-growth faults soak
+.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock docs bench bench-growth faults soak release-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -81,6 +81,9 @@ faults: $(VENV)/ready ## 2 million rows and 200 faults, then 1,000 texts and 2 k
 
 mutants: $(VENV)/ready ## break each guard of tests/mutants once, and say which test notices (10 minutes; NAMES="one other")
 	@$(BIN)/python -m tests.mutants $(NAMES)
+
+release-check: $(VENV)/ready ## what changes with the calendar: whether models of the table of prices end soon
+	@$(BIN)/python -m deploy.release
 
 soak: $(VENV)/ready ## 70 % of capacity with imports, uploads, texts and faults, for MINUTES (30): docs/scalability.md
 	@$(BIN)/python -m tests.soak $(MINUTES)

@@ -1,14 +1,29 @@
 """The worker's settings, from the environment. The only module of this package that reads it."""
 
+import json
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from psycopg import Error
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+)
+from pydantic_settings import NoDecode
 
-from schemas.runtime.server_settings import CommonSettings
+from schemas.runtime.server_settings import (
+    CommonSettings,
+    SecretFileError,
+    SecretFiles,
+    authorities,
+)
 from schemas.values.naf import Nomenclature
 
 LEAST_RETENTION_DAYS = 8
@@ -16,12 +31,41 @@ LEAST_RETENTION_DAYS = 8
 
 DEFAULT_SESSION_SECONDS = 10.0
 
+USUAL_TOKENS = 1200
+"""Of a call: what schemas/values/text_prices.py takes a company's text for."""
+
+USUAL_SECONDS = 10.0
+"""Of a call, to estimate how many are made at so many at a time."""
+
 
 def _zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(f"there is no time zone {name!r}") from error
+
+
+_OURS = frozenset(
+    {
+        "model", "messages", "response_format", "max_completion_tokens", "max_tokens",
+        "reasoning_effort", "temperature", "n", "best_of", "stream", "stream_options",
+    }
+)  # fmt: skip
+"""Fields of a call that foxstream sends itself, or that change how often it is answered, and how."""
+
+
+def _extra_body(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        found = json.loads(text, parse_constant=lambda _: None)
+    except ValueError:
+        raise ValueError("no JSON") from None
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - what pydantic reports
+    if ours := sorted(_OURS & found.keys()):
+        raise ValueError(f"foxstream itself decides about {', '.join(ours)}")
+    return found
 
 
 class Settings(CommonSettings):
@@ -116,6 +160,36 @@ class Settings(CommonSettings):
             description="How long imports that have ended, and rejects, are kept.",
         ),
     ] = 90
+    ai_reasoning_effort: Annotated[
+        str | None,
+        Field(
+            pattern="^[a-z]{1,20}$",
+            description="How long the model thinks, in the provider's words, such as none, minimal or "
+            "low: it is paid as the answer is. Unset: none for models of the table of prices, and not sent to others.",
+        ),
+    ] = None
+    ai_output_tokens: Annotated[
+        int | None,
+        Field(
+            ge=100,
+            le=100_000,
+            description="Longest answer, thoughts included. Unset: 700, enough for an answer without "
+            "thoughts. It is reserved in the budget for each call.",
+        ),
+    ] = None
+    ai_temperature: Annotated[
+        float | None,
+        Field(ge=0, le=2, description="How free the model's words are. Unset: not sent."),
+    ] = None
+    ai_extra_body: Annotated[
+        dict[str, Any] | None,
+        NoDecode,
+        BeforeValidator(_extra_body),
+        Field(
+            description="More fields for the provider, a JSON object such as "
+            '{"chat_template_kwargs": {"enable_thinking": false}}. Not those that foxstream sends itself.'
+        ),
+    ] = None
     ai_requests_per_minute: Annotated[
         int,
         Field(ge=1, description="Most calls to the model in a window, of all workers together."),
@@ -127,7 +201,7 @@ class Settings(CommonSettings):
         float, Field(gt=0, description="The window of the two above: the provider's minute.")
     ] = 60.0
     ai_concurrency: Annotated[
-        int, Field(ge=1, le=64, description="Most calls at a time, of all workers together.")
+        int, Field(ge=1, le=1000, description="Most calls at a time, of all workers together.")
     ] = 4
     ai_timeout_seconds: Annotated[float, Field(gt=0, description="Longest call.")] = 60.0
     ai_retry_seconds: Annotated[
@@ -191,6 +265,34 @@ class Settings(CommonSettings):
             description="Root of an API like OpenAI's, ending in /v1. Unset: OpenAI.",
         ),
     ] = None
+
+    ai_ca: Annotated[
+        FilePath | None,
+        AfterValidator(authorities),
+        Field(
+            description="PEM file of the authorities of the model's server. Unset: the system's."
+        ),
+    ] = None
+
+    def ai_texts_per_hour(self) -> int:
+        """About how many texts all workers together may write: by calls, by tokens, by calls at a time."""
+        windows = 3600 / self.ai_window_seconds
+        return int(
+            min(
+                self.ai_requests_per_minute * windows,
+                self.ai_tokens_per_minute * windows / USUAL_TOKENS,
+                self.ai_concurrency * 3600 / USUAL_SECONDS,
+            )
+        )
+
+    def current_key(self) -> str:
+        """The key of the model's provider, read anew from its file: it may have changed."""
+        name = "openai_api_key"
+        try:
+            found, *_ = SecretFiles(Settings).get_field_value(Settings.model_fields[name], name)
+        except SecretFileError:  # it is being replaced: the key of the start
+            found = None
+        return self.openai_api_key.get_secret_value() if found is None else str(found)
 
     def ai_budgets(self) -> dict[str, Decimal | None]:
         """US dollars by the kind of budget; None: no limit."""

@@ -278,6 +278,7 @@ class Stats(TypedDict):
     amounts: dict[str, float]
     estimated: list[str]
     trouble: str | None
+    notice: str | None
 
 
 VilleRow = TypedDict(

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from itertools import count as numbers
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,13 +24,19 @@ from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import Asked, Terms, handling
 from processors.texts.model.call_limits import Limits, Permit
 from processors.texts.model.model_caller import ModelCaller
-from processors.texts.model.provider import Provider
 from processors.texts.requests import store
-from schemas.values.text_prices import PRICES
+from processors.texts.server.provider import Provider
+from schemas.values.text_prices import Price
 from tests.fix_stack import Site, eventually, new_database, prepared
 from tests.openai_server import CUT, ScriptedOpenAI
 
+PRICE = Price(Decimal("0.15"), Decimal("0.60"), date(2024, 7, 18))
+"""What a million tokens cost in the tests, whatever the model of today costs."""
+
 FAST = {
+    "FOX_AI_MODEL": "gpt-4o-mini",
+    "FOX_AI_PRICE_INPUT": str(PRICE.input),
+    "FOX_AI_PRICE_OUTPUT": str(PRICE.output),
     "FOX_AI_WINDOW_SECONDS": "3",
     "FOX_AI_REQUESTS_PER_MINUTE": "1000",
     "FOX_AI_RETRY_SECONDS": "0.2",
@@ -71,7 +79,8 @@ def open_shop(
 _TABLES = (
     "ingest.enrichment", "ingest.enrichment_texts", "ingest.ai_results", "ingest.ai_rejected",
     "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_batches", "ingest.text_provenance",
-    "ingest.text_history", "ingest.ai_results_removed", "reviews_avisdecrypte",
+    "ingest.text_history", "ingest.ai_results_removed", "ingest.ai_limits", "ingest.ai_pauses",
+    "reviews_avisdecrypte",
     "reviews_avis", "enterprise_prolocalisation", "enterprise_entreprise",
     "subcategory_souscategorie", "category_categorie", "location_ville",
 )  # fmt: skip
@@ -96,7 +105,7 @@ TERMS = Terms(
         "gpt-4o-mini", calls=1000, tokens=10**9, window=1.0, concurrency=4, seconds=20.0,
         failures=5, open_seconds=60.0, budgets={}, settings="of tests",
     ),
-    price=PRICES["gpt-4o-mini"],
+    price=PRICE,
     retry_seconds=0.2,
     retries=2,
     import_seconds=600.0,
@@ -198,7 +207,7 @@ async def texts(
 ) -> AsyncIterator[Texts]:
     """The same, and the model may be asked."""
     monkeypatch.setenv("NO_PROXY", "*")
-    provider = Provider("sk-test", model.url, 20.0)
+    provider = Provider(lambda: "sk-test", model.url, 20.0)
     async with open_pool(texts_site.database_url, 8) as pool:
         async with transaction(pool) as connection:
             await call_limits.begin(connection, TERMS.limits.model)

@@ -19,7 +19,7 @@ from socket import SHUT_RDWR
 from time import monotonic
 from typing import Any, Self
 
-from processors.texts.model.prompts import TRIAL, TRIAL_TOKENS
+from processors.texts.content.prompts import TRIAL, TRIAL_TOKENS
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,13 @@ class Call:
 
     @property
     def kind(self) -> str:
-        name: str = self.body["response_format"]["json_schema"]["name"]
-        return name.upper()
+        schema = self.body.get("response_format", {}).get("json_schema")
+        if schema is not None:
+            return str(schema["name"]).upper()
+        # Of a schema in the prompt: by a property that no other has.
+        told = {"points_forts": "AVIS", "presentation": "PROLOCALISATION"}
+        rules = self.body["messages"][0]["content"]
+        return next((kind for name, kind in told.items() if f'"{name}"' in rules), "VILLE")
 
     @property
     def is_probe(self) -> bool:
@@ -145,7 +150,10 @@ class ScriptedOpenAI:
                     server.handle_batch(self)
 
             def do_GET(self) -> None:
-                server.handle_batch(self)
+                if self.path == "/v1/models":
+                    server.handle_models(self)
+                else:
+                    server.handle_batch(self)
 
             def do_DELETE(self) -> None:
                 server.handle_batch(self)
@@ -174,6 +182,7 @@ class ScriptedOpenAI:
         self.running = self.most_running = 0
         self.batches: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
+        self.models: bytes | None = None  # the list of models; None: there is none
         self.batched: list[Call] = []
         self.batch_asks: list[str] = []
         self.batch_status = "completed"
@@ -237,6 +246,15 @@ class ScriptedOpenAI:
         finally:
             with self._lock:
                 self.running -= 1
+
+    def handle_models(self, request: Any) -> None:
+        """GET /v1/models."""
+        answer = self.models or b'{"error": {"message": "not found"}}'
+        request.send_response(200 if self.models else 404)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(answer)))
+        request.end_headers()
+        request.wfile.write(answer)
 
     def handle_batch(self, request: Any) -> None:
         """POST, GET and DELETE /v1/files, POST and GET /v1/batches."""

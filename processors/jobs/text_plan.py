@@ -14,8 +14,8 @@ from uuid import UUID
 from processors.database.queries import load
 from processors.jobs.lease import Connection, Counts, Run
 from processors.settings import Settings
+from processors.texts.content.disclosure import disclosure
 from processors.texts.kinds import KINDS, Kind
-from processors.texts.model.disclosure import disclosure
 from schemas.values.text_prices import estimate
 
 _SQL = load("processors.jobs", "text_plan.sql")
@@ -53,7 +53,7 @@ def _room(connection: Connection, settings: Settings) -> tuple[int, str]:
     known = estimate("ENTREPRISE", 1, settings.ai_model, settings.ai_price())
     cost = Decimal(str(known["cost"] or 0)) if known else ZERO
     cost = cost / 2 if settings.ai_batch else cost
-    limits = settings.ai_budgets()
+    limits = settings.ai_budgets() | dict(connection.execute(_SQL["limits"]).fetchall())
     for kind, gone in zip(("day", "month"), spent, strict=True):
         limit = limits[kind]
         if limit is not None and cost > 0:

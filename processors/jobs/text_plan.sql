@@ -9,6 +9,10 @@ SELECT
     coalesce(max(spent) FILTER (WHERE scope = %(month)s), 0)::numeric
 FROM ingest.ai_budgets WHERE scope IN (%(day)s, %(month)s)
 
+-- name: limits
+-- Budgets that operators set by hand.
+SELECT kind, amount FROM ingest.ai_limits
+
 -- name: missing_categorie
 SELECT t.id, NULL AS texte FROM category_categorie t
 WHERE t.id > %(after)s AND t.texte_description_ia = ''

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from faust.exceptions import NotReady
+
 Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes | None]]], Awaitable[int]]
 """Topic, key, value and headers to the offset, once all in-sync replicas have the record."""
 
@@ -14,7 +16,10 @@ def sender(app: Any) -> Send:
         topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
     ) -> int:
         producer = await app.maybe_start_producer()
-        metadata = await producer.send_and_wait(topic, key, value, None, None, headers)
+        try:
+            metadata = await producer.send_and_wait(topic, key, value, None, None, headers)
+        except NotReady as error:  # on a busy machine a task is faster than the producer's start
+            raise TimeoutError("the producer is not started yet") from error
         offset: int = metadata.offset
         return offset
 

@@ -55,6 +55,7 @@ class Counts:
     amounts: dict[str, float] = field(default_factory=dict)
     estimated: list[str] = field(default_factory=list)
     trouble: str | None = None
+    notice: str | None = None
 
 
 class Topics(NamedTuple):
@@ -66,7 +67,8 @@ class Topics(NamedTuple):
 
 
 class Counting:
-    """Counts while `mine` returns true. `limits` of the budgets are published with what was spent."""
+    """Counts while `mine` returns true. `limits` of the budgets are published with what was spent, and
+    how many texts the limits of calls allow with what waits."""
 
     def __init__(
         self,
@@ -76,13 +78,15 @@ class Counting:
         publish: Callable[[bytes, bytes], Awaitable[None]],
         mine: Callable[[], bool],
         limits: Mapping[str, Decimal | None],
+        texts_per_hour: int,
     ) -> None:
         self._pool = pool
         self._topics = topics
         self._encoder = encoder
         self._publish = publish
         self._mine = mine
-        self._limits = {name: float(limit) for name, limit in limits.items() if limit is not None}
+        self._limits = {name: None if x is None else float(x) for name, x in limits.items()}
+        self._texts_per_hour = texts_per_hour
         self._published: dict[str, tuple[Counts, float]] = {}
         self._due: dict[str, float] = {}
 
@@ -143,11 +147,20 @@ class Counting:
         return found
 
     async def _ai(self) -> Counts:
-        [(waiting, running)] = await self._query(_SQL["requests"])
+        [(waiting, urgent, running)] = await self._query(_SQL["requests"])
         spent: dict[str, float] = dict(await self._query(_SQL["spent"]))
         [(trouble,)] = await self._query(_SQL["trouble"])
-        amounts = {"day": 0.0, "month": 0.0} | spent | self._limits
-        return Counts({"waiting": waiting, "running": running}, amounts, trouble=trouble)
+        [(notice,)] = await self._query(_SQL["notice"])
+        limits: dict[str, float | None] = {
+            **self._limits,
+            **dict(await self._query(_SQL["limits"])),
+        }
+        amounts = {"day": 0.0, "month": 0.0} | spent
+        amounts |= {name: limit for name, limit in limits.items() if limit is not None}
+        counts = {
+            "waiting": waiting, "urgent": urgent, "running": running, "per_hour": self._texts_per_hour,
+        }  # fmt: skip
+        return Counts(counts, amounts, trouble=trouble, notice=notice)
 
     async def _lag(self) -> Counts:
         topics = self._topics

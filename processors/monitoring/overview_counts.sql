@@ -43,6 +43,8 @@ SELECT topic, partition, next_offset FROM ingest.positions WHERE topic = ANY(%(t
 SELECT
     (SELECT count(*) FROM ingest.enrichment WHERE state = 'noted' AND sent_at IS NULL)
         + (SELECT count(*) FROM ingest.enrichment WHERE state = 'pending') AS waiting,
+    -- Those of imports and of people, which the night's give way to.
+    (SELECT count(*) FROM ingest.enrichment WHERE state = 'pending' AND priority <= 1) AS urgent,
     (SELECT count(*) FROM ingest.enrichment WHERE state = 'running') AS running
 
 -- name: spent
@@ -50,7 +52,26 @@ SELECT split_part(scope, ' ', 1), spent::float8 FROM ingest.ai_budgets
 WHERE scope IN ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
     'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
 
--- name: trouble
-SELECT string_agg(model || ' : ' || coalesce(halted, open_reason, ''), ', ' ORDER BY model)
+-- name: notice
+-- In French, for users.
+SELECT string_agg(
+    CASE WHEN listed THEN model || ' s''arrête le ' || to_char(ends_on, 'DD/MM/YYYY')
+    WHEN ends_on IS NULL THEN 'le fournisseur ne connaît pas le modèle ' || model
+    ELSE model || ' s''arrête le ' || to_char(ends_on, 'DD/MM/YYYY') END,
+    ', ' ORDER BY model
+)
 FROM ingest.ai_models
-WHERE halted IS NOT NULL OR open_until IS NOT NULL
+WHERE NOT listed OR ends_on IS NOT NULL
+
+-- name: limits
+-- Budgets that operators set by hand.
+SELECT kind || '_limit', amount::float8 FROM ingest.ai_limits WHERE kind IN ('day', 'month')
+
+-- name: trouble
+SELECT string_agg(what, ', ' ORDER BY what)
+FROM (
+    SELECT 'l''exploitation a suspendu leur rédaction' AS what FROM ingest.ai_pauses
+    UNION ALL
+    SELECT model || ' : ' || coalesce(halted, open_reason, '') FROM ingest.ai_models
+    WHERE halted IS NOT NULL OR open_until IS NOT NULL
+) all_of_it

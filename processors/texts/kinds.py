@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from processors.texts.model.answers import Answer, Description, Presentation, Synthesis
-from processors.texts.model.quality import Bounds, problems
+from processors.texts.content.answers import Answer, Description, Presentation, Synthesis
+from processors.texts.content.quality import Bounds, problems
 
 Content = dict[str, Any]
 """A checked answer as JSON."""

@@ -1,13 +1,14 @@
 """Statistics of texts for operators: requests, failures, cost and repeated calls."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from processors.database.connection import query
 from processors.database.queries import load
 from processors.settings import Settings
+from processors.texts import control
 
 _SQL = load("processors.texts", "report.sql")
 
@@ -22,8 +23,9 @@ def report(settings: Settings, days: int) -> Document:
     [found["probes"]] = _ask(settings, "probes", {"days": days})
     found["limits"] = {
         kind: None if limit is None else float(limit)
-        for kind, limit in settings.ai_budgets().items()
+        for kind, limit in control.budgets(settings).items()
     }
+    found["paused_at"] = next((row["paused_at"] for row in _ask(settings, "paused", {})), None)
     return found
 
 
@@ -40,7 +42,9 @@ def retry(settings: Settings, ids: Sequence[UUID] | None) -> int:
 def lines(found: Document) -> list[str]:
     """The report for people."""
     repeated = found["repeated"]
-    report_lines = [f"{r['kind']}: {r['requests']} {r['state']}" for r in found["requests"]]
+    paused = found["paused_at"]
+    report_lines = [] if paused is None else [f"paused since {paused}: enrichment resume"]
+    report_lines += [f"{r['kind']}: {r['requests']} {r['state']}" for r in found["requests"]]
     report_lines += [f"failed for {f['code']}: {f['requests']}" for f in found["failures"]]
     report_lines += [
         f"calls {c['state']}: {c['calls']}, {c['tokens']} tokens, {c['cost']:.4f} USD"
@@ -53,7 +57,19 @@ def lines(found: Document) -> list[str]:
         f"calls of which nobody knows whether they are paid: {repeated['lost_calls']}; prompts asked "
         f"once more for that: {repeated['after_a_loss']}; answered twice: {repeated['answered_twice']}"
     )
-    return report_lines + [line for model in found["models"] for line in _breaker_lines(model)]
+    for model in found["models"]:
+        report_lines += _breaker_lines(model) + _notices(model)
+    return report_lines
+
+
+def _notices(model: Document) -> list[str]:
+    """What the provider says of a model."""
+    found = []
+    if model["listed"] is False:
+        found.append(f"{model['model']} is not among the models that the provider lists")
+    if model["ends_on"] is not None:
+        found.append(f"{model['model']} ends on {model['ends_on']}: choose another (FOX_AI_MODEL)")
+    return found
 
 
 def _budget_line(budget: Document, limits: Mapping[str, float | None]) -> str:
@@ -81,4 +97,4 @@ def _ask(settings: Settings, name: str, parameters: Mapping[str, object]) -> lis
 
 
 def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, date) else value

@@ -35,9 +35,12 @@ WHERE (scope LIKE 'import %%' AND denied IS NOT NULL) OR scope IN ('day ' || to_
     'month ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
 ORDER BY scope
 
+-- name: paused
+SELECT paused_at FROM ingest.ai_pauses
+
 -- name: models
 SELECT model, failures, open_until, open_reason, open_message, blocked_until, halted,
-    nullif(halted_until, 'infinity') AS halted_until, unlimited
+    nullif(halted_until, 'infinity') AS halted_until, unlimited, listed, ends_on
 FROM ingest.ai_models
 ORDER BY model
 

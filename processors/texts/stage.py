@@ -13,10 +13,12 @@ from processors.rows.accounting.sqlstate import is_transient
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
-from processors.texts.model.model_caller import ModelCaller
+from processors.texts.model.budgets import Budgets
+from processors.texts.model.model_caller import ModelCaller, Turn
 from processors.texts.model.probe import Probe
-from processors.texts.model.provider import Provider
 from processors.texts.requests.publisher import StoredPublisher
+from processors.texts.server import model_list
+from processors.texts.server.provider import Provider
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +77,7 @@ class Parts(NamedTuple):
     caught_up: CaughtUp
     batches: Terms
     batch_seconds: float
+    budgets: Budgets
 
 
 class Stage:
@@ -88,6 +91,7 @@ class Stage:
         self._caught_up = parts.caught_up
         self._batches = parts.batches
         self._batch_seconds = parts.batch_seconds
+        self._budgets = parts.budgets
 
     async def run(self) -> None:
         """Works until it is cancelled."""
@@ -100,8 +104,10 @@ class Stage:
                 return
             probe = Probe(self._pool, self._provider, self._terms)
             tasks.create_task(self._steadily(probe.step, PROBE_SECONDS))
+            tasks.create_task(self._attempt(self._note_model))
+            turn = Turn()
             for _ in range(self._terms.limits.concurrency):
-                caller = ModelCaller(self._pool, self._provider, self._terms, self._caught_up)
+                caller = ModelCaller(self._pool, self._provider, self._terms, self._caught_up, turn)
                 tasks.create_task(caller.run())
             # Also if batches are off: one may be open.
             batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
@@ -110,6 +116,7 @@ class Stage:
     async def _begin(self) -> None:
         async def begin_all() -> None:
             async with transaction(self._pool) as connection:
+                await self._budgets.look(connection)
                 await call_limits.begin(connection, self._terms.limits.model)
                 # Also if batches are off: one may be open, and the cause of its failure may be fixed.
                 begin = call_limits.begin if self._terms.batched else call_limits.retire
@@ -117,6 +124,10 @@ class Stage:
 
         while not await self._attempt(begin_all):
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _note_model(self) -> None:
+        if self._provider is not None:
+            await model_list.note(self._pool, self._provider, self._terms.asked_model)
 
     async def _steadily(self, step: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
@@ -146,6 +157,7 @@ class Stage:
             lost = sum([await call_limits.lost(connection, model) for model in accounts])
             cursor = await connection.execute(_SQL["leave"])
             left = await cursor.fetchone()
+            await self._budgets.look(connection)
             standings = [await call_limits.standing(connection, model) for model in accounts]
             used = await call_limits.used(connection, self._terms.limits)
             cursor = await connection.execute(_SQL["pending"])
@@ -162,6 +174,8 @@ class Stage:
         metrics.AI_IMPORT_COST.clear()
         for import_id, spent in dearest:
             metrics.AI_IMPORT_COST.labels(import_id).set(spent)
-        metrics.AI_BREAKER.set(any(each["open"] or each["halted"] for each in standings))
+        metrics.AI_BREAKER.set(
+            any(each["open"] or (each["halted"] and not each["paused"]) for each in standings)
+        )
         for period, share in used.items():
             metrics.AI_BUDGET_USED.labels(period).set(share)

@@ -1,5 +1,6 @@
 """The stage of one process, as its settings say."""
 
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,27 +8,34 @@ from hashlib import sha256
 
 from processors.errors import ConfigurationError
 from processors.settings import Settings
-from processors.texts.model import prompts
+from processors.texts.content import prompts
+from processors.texts.content.disclosure import disclosure
+from processors.texts.content.prompts import Options
 from processors.texts.model.answer_handling import Terms
+from processors.texts.model.budgets import Budgets
 from processors.texts.model.call_limits import Limits
-from processors.texts.model.disclosure import disclosure
-from processors.texts.model.provider import Provider
-from schemas.values.text_prices import Price
+from processors.texts.server.provider import Provider
+from schemas.values.text_prices import EFFORTS, Price
 
 
-def terms(settings: Settings) -> Terms:
-    """Raises ConfigurationError where a budget is set for a model without a price, or for a kind
-    or field that does not exist."""
+def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
+    """With budgets that operators may change meanwhile, else the settings'. Raises ConfigurationError
+    where a budget is set for a model without a price, or for a kind or field that does not exist."""
     known = settings.ai_price()
-    if known is None and any(limit is not None for limit in settings.ai_budgets().values()):
+    # With a budget the probe is asked anew: the server has to keep to the limit of an answer then.
+    budgeted = any(limit is not None for limit in settings.ai_budgets().values())
+    if known is None and budgeted:
         raise ConfigurationError(
             f"a budget needs the price of {settings.ai_model}: "
             "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
         )
-    budgets = settings.ai_budgets()
-    # With a budget the probe is asked anew: the server has to keep to the limit of an answer then.
-    budgeted = any(limit is not None for limit in budgets.values())
-    shape = f"{settings.openai_base_url} {budgeted} {prompts.shape(settings.ai_model)}"
+    options = Options(
+        settings.ai_reasoning_effort or EFFORTS.get(settings.ai_model),
+        settings.ai_output_tokens,
+        settings.ai_temperature,
+        settings.ai_extra_body or {},
+    )
+    shape = f"{settings.openai_base_url} {budgeted} {prompts.shape(settings.ai_model, options)}"
     return Terms(
         settings.ai_model,
         Limits(
@@ -39,7 +47,7 @@ def terms(settings: Settings) -> Terms:
             settings.ai_timeout_seconds,
             settings.ai_breaker_failures,
             settings.ai_breaker_seconds,
-            budgets,
+            budgets or settings.ai_budgets(),
             sha256(shape.encode()).hexdigest(),
         ),
         known or Price(Decimal(0), Decimal(0), datetime.now(UTC).date()),
@@ -48,23 +56,24 @@ def terms(settings: Settings) -> Terms:
         settings.ai_import_seconds,
         settings.ai_batch,
         disclosure(settings.ai_kinds, settings.ai_leave_out),
+        options,
     )
 
 
-def batch_terms(settings: Settings) -> Terms:
-    """As `terms`, for batches: half the price, and a breaker and an account of their own."""
-    single = terms(settings)
+def batch_terms(single: Terms) -> Terms:
+    """The terms of calls, for batches: half the price, and a breaker and an account of their own."""
     price = single.price
     return replace(
         single,
-        limits=replace(single.limits, model=f"{settings.ai_model} by batch"),
+        limits=replace(single.limits, model=f"{single.asked_model} by batch"),
         price=Price(price.input / 2, price.output / 2, price.day),
     )
 
 
 def provider(settings: Settings) -> Provider | None:
     """The client; None where there is neither a key nor a server of one's own."""
-    key = settings.openai_api_key.get_secret_value()
-    if not key and settings.openai_base_url is None:
+    key, url = settings.current_key, settings.openai_base_url
+    if not key() and url is None:
         return None
-    return Provider(key, settings.openai_base_url, settings.ai_timeout_seconds)
+    tls = None if settings.ai_ca is None else ssl.create_default_context(cafile=settings.ai_ca)
+    return Provider(key, url, settings.ai_timeout_seconds, tls)

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from decimal import Decimal, InvalidOperation
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -12,6 +14,16 @@ if TYPE_CHECKING:
     from processors.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+class BudgetKind(Enum):
+    """What a budget is of."""
+
+    IMPORT = "import"
+    DAY = "day"
+    MONTH = "month"
+
+
 Open = Callable[[], AbstractContextManager["Settings"]]
 
 
@@ -61,6 +73,7 @@ def commands(settings: Open) -> typer.Typer:
         typer.echo(f"{count} asked again")
 
     _add_regenerate(app, settings)
+    _controls(app, settings)
     return app
 
 
@@ -91,6 +104,60 @@ def _add_regenerate(app: typer.Typer, settings: Open) -> None:
         typer.echo(f"{asked.rows} asked anew")
         if asked.edited and not overwrite:
             typer.echo(f"{asked.edited} have columns that people edited: they stay (--overwrite)")
+
+
+def _controls(app: typer.Typer, settings: Open) -> None:
+    """The commands that change what all workers do, at once."""
+
+    @app.command("pause")
+    def pause() -> None:
+        """Ask the model nothing more, until `resume`."""
+        from processors.texts import control
+
+        with settings() as known:
+            control.pause(known)
+        typer.echo("paused")
+
+    @app.command("resume")
+    def resume() -> None:
+        """Ask the model again, after `pause` or after what has halted the texts."""
+        from processors.texts import control
+
+        with settings() as known:
+            control.resume(known)
+        typer.echo("resumed")
+
+    @app.command("budget")
+    def budget(
+        kind: Annotated[BudgetKind, typer.Argument(help="Of one import, of a day or of a month.")],
+        amount: Annotated[
+            str,
+            typer.Argument(metavar="USD|none|setting", help="setting: as FOX_AI_BUDGET_… says."),
+        ],
+    ) -> None:
+        """Set a budget for all workers at once, in place of the setting."""
+        from processors.texts import control
+
+        with settings() as known:
+            if amount == "setting":
+                control.reset_budget(known, kind.value)
+            else:
+                control.set_budget(known, kind.value, _dollars(amount))
+            limit = control.budgets(known)[kind.value]
+        typer.echo(f"{kind.value}: {'no limit' if limit is None else f'{limit:f} USD'}")
+
+
+def _dollars(text: str) -> Decimal | None:
+    """An amount; None for "none"."""
+    if text == "none":
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not (amount.is_finite() and 0 <= amount < 10**6):
+        raise typer.BadParameter("an amount in US dollars, none, or setting")
+    return amount
 
 
 def _print(document: object, *, as_json: bool, lines: list[str]) -> None:

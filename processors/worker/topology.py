@@ -43,6 +43,7 @@ from processors.rows.sweeps.parked_sweep import ParkedSweep
 from processors.rows.writer import RelatedTypes, RowWriter, Validator, WriterResources
 from processors.settings import Settings
 from processors.texts import stage_config
+from processors.texts.model.budgets import Budgets
 from processors.texts.requests.intake import Requests, Results
 from processors.texts.requests.publisher import StoredPublisher
 from processors.texts.stage import CaughtUp, Parts, Stage
@@ -277,6 +278,7 @@ def _counting(world: World, app: faust.App, send: Send) -> Counting:
         publish,
         lambda: first in app.consumer.assignment(),
         {"day_limit": world.settings.ai_budget_day, "month_limit": world.settings.ai_budget_month},
+        world.settings.ai_texts_per_hour(),
     )
 
 
@@ -299,14 +301,17 @@ def enrichment(world: World) -> faust.App:
         caught_up.published,
         partitions,
     )
+    budgets = Budgets(world.settings.ai_budgets())
+    terms = stage_config.terms(world.settings, budgets)
     parts = Parts(
         world.pool,
         stage_config.provider(world.settings),
-        stage_config.terms(world.settings),
+        terms,
         publisher,
         caught_up,
-        stage_config.batch_terms(world.settings),
+        stage_config.batch_terms(terms),
         world.settings.ai_batch_seconds,
+        budgets,
     )
     app.task(Stage(parts).run)
     _drain(app, requests, Requests(world.decoder(ENRICHMENT), world.pool).run)

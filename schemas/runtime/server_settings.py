@@ -21,6 +21,16 @@ from schemas.values.text_prices import DEFAULT_MODEL, Price, price
 _CERTIFICATE = "kafka_security_certificate"
 
 
+def authorities(path: Path | None) -> Path | None:
+    """A PEM file of authorities, for a validator. Raises ValueError if it holds none."""
+    if path is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            raise ValueError(f"{path} holds no certificate: {error}") from None
+    return path
+
+
 class SecretFileError(ValueError):
     """The file that a `NAME_FILE` names cannot be read."""
 
@@ -168,12 +178,7 @@ class ServerSettings(FoxSettings):
     @field_validator("kafka_security_ca", "schema_registry_ca")
     @classmethod
     def _authorities(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-            except OSError as error:
-                raise ValueError(f"{path} holds no certificate: {error}") from None
-        return path
+        return authorities(path)
 
     @field_validator("kafka_security_ca", "kafka_security_certificate")
     @classmethod

@@ -26,6 +26,11 @@ def without_nul(text: str) -> str:
     return text.replace("\0", "␀")
 
 
+def storable(text: str) -> str:
+    """A text without the characters that PostgreSQL does not store: NUL, and halves of a pair."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
 def with_texts(value: Any, change: Callable[[str], str]) -> Any:
     """A JSON value with each of its texts, names of members included, as `change` makes it."""
     if isinstance(value, str):

@@ -1,9 +1,9 @@
 """What texts cost before they are asked for: prices by model, with their date, and an estimate.
 
-Prices are OpenAI's standard ones (developers.openai.com/api/docs/pricing), compared on 2026-11-25 with
-what others had read there: LLM price lists of March to September 2026 for the older models, release
-notes of September for GPT-6 Luna. They change, and models end: compare with the provider's page, or
-give your own (FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT). Tokens by kind are generous: a review page sends up to 50 reviews.
+Prices are OpenAI's standard ones (developers.openai.com/api/docs/pricing), compared in November 2026 with
+what others had read there. They change, and models end: compare with the provider's page, or give your
+own (FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT). Tokens by kind are generous: a review page sends up to
+50 reviews.
 """
 
 from collections.abc import Mapping
@@ -32,20 +32,30 @@ def _price(given: str, made: str, day: str) -> Price:
     return Price(Decimal(given), Decimal(made), date.fromisoformat(day))
 
 
-DEFAULT_MODEL = "gpt-4o-mini"
+DEFAULT_MODEL = "gpt-6-luna"
 
-# OpenAI takes the GPT-5 models named here off its API on 2026-12-11, GPT-4o and GPT-4.1 (but nano, of
-# which nothing was found) on 2027-01-14, and names gpt-6-luna in their place. It reasons by default:
-# its price is given here, its answers were not tried.
+# No model that ends within two months of a release (`make release-check`): who still uses one gives its
+# price. Last days are those of OpenAI's page on deprecations, as others quoted it in November 2026.
 PRICES: Mapping[str, Price] = {
-    "gpt-4o-mini": _price("0.15", "0.60", "2024-07-18"),
-    "gpt-4o": _price("2.50", "10.00", "2024-10-01"),
-    "gpt-4.1-nano": _price("0.10", "0.40", "2025-04-14"),
-    "gpt-4.1-mini": _price("0.40", "1.60", "2025-04-14"),
-    "gpt-5-nano": _price("0.05", "0.40", "2025-08-07"),
-    "gpt-5-mini": _price("0.25", "2.00", "2025-08-07"),
     "gpt-6-luna": _price("0.10", "0.50", "2026-09-22"),
+    "gpt-6.1-terra": _price("1.00", "5.00", "2026-10-26"),
 }
+
+ENDS: Mapping[str, date] = {
+    "gpt-4.1-nano": date(2026, 10, 23),
+    "gpt-5-nano": date(2026, 12, 11),
+    "gpt-5-mini": date(2026, 12, 11),
+    "gpt-5": date(2026, 12, 11),
+    "gpt-4o-mini": date(2027, 1, 14),
+    "gpt-4o": date(2027, 1, 14),
+    "gpt-4.1-mini": date(2027, 1, 14),
+    "gpt-4.1": date(2027, 1, 14),
+    "gpt-5.1": date(2027, 4, 1),
+}
+"""The day on which a provider takes a model off its API, as far as it has said so."""
+
+EFFORTS: Mapping[str, str] = {"gpt-6-luna": "none", "gpt-6.1-terra": "none"}
+"""How long a model that reasons by default thinks if no setting says: its thoughts are paid for."""
 
 
 def price(model: str, given: Decimal | None, made: Decimal | None) -> Price | None:

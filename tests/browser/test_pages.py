@@ -204,7 +204,7 @@ def test_texts_are_asked_for_by_who_knows_the_price(
     path = written(tmp_path, "métiers.csv", "nom\nBâtiment\nSanté\nDroit\n".encode())
     user.goto("/envoyer")
     user.get_by_label("Choisissez un fichier").set_input_files(path)
-    expect(user.locator("#cost")).to_contain_text("Au plus 3 textes avec gpt-4o-mini")
+    expect(user.locator("#cost")).to_contain_text("Au plus 3 textes avec gpt-6-luna")
     expect(user.locator("#cost")).to_contain_text("moins de 0,01 $")
     is_accessible(user)
     user.get_by_role("button", name="Importer").click()
@@ -218,7 +218,7 @@ def test_texts_are_asked_for_by_who_knows_the_price(
 
     user.once("dialog", refuse)
     user.get_by_role("button", name="Générer les contenus IA").click()
-    assert "Au plus 3 textes avec gpt-4o-mini" in asked[0]
+    assert "Au plus 3 textes avec gpt-6-luna" in asked[0]
     import_id = user.url.rpartition("/")[2]
     assert served.state(import_id)["generate_ai_content"] is False
 

@@ -1,6 +1,7 @@
 """Which model is asked, how often, for how much, and what happens when it does not answer."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,11 +9,12 @@ from uuid import UUID
 
 from processors.settings import Settings
 from processors.texts import stage_config
+from processors.texts.content import prompts
 from processors.texts.kinds import KINDS
-from processors.texts.model import call_limits, prompts
+from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import AnswerHandling
 from processors.texts.model.call_limits import Call, _rates_deny, _Usage
-from processors.texts.model.provider import CallError, Trouble
+from processors.texts.server.failures import CallError, Trouble
 from producers.settings import settings
 from tests.effects.case import PRODUCERS, WORKER, Place, Proven, Seen
 
@@ -40,6 +42,17 @@ def _asked(_: Place) -> str:
     terms = _terms()
     prompt = prompts.prompt(KINDS["VILLE"], {"nom": "Rennes"}, terms.asked_model)
     return str(prompt.body["model"])
+
+
+def _option(name: str) -> Callable[[Place], Any]:
+    """A field of what is sent to the provider; None: it is not sent."""
+
+    def sent(_: Place) -> Any:
+        terms = _terms()
+        prompt = prompts.prompt(KINDS["VILLE"], {"nom": "Rennes"}, "m", terms.options)
+        return prompt.body.get(name)
+
+    return sent
 
 
 def _denied(running: int = 0, tokens: int = 0, full: float | None = None) -> Any:
@@ -112,12 +125,16 @@ _BATCHES = "tests/integration/test_enrichment_batches.py"
 _BUDGETS = f"{_LIMITS}::test_budgets_of_an_import_and_of_the_month"
 
 CASES: list[Seen | Proven] = [
-    Seen("FOX_AI_MODEL", WORKER, "gpt-4o", _asked, "gpt-4o-mini", "gpt-4o"),
-    Seen("FOX_AI_MODEL", PRODUCERS, "gpt-4o", _estimate, ("gpt-4o-mini", 0.000315), ("gpt-4o", 0.00525)),
+    Seen("FOX_AI_MODEL", WORKER, "gpt-4o", _asked, "gpt-6-luna", "gpt-4o"),
+    Seen("FOX_AI_MODEL", PRODUCERS, "llama3", _estimate, ("gpt-6-luna", 0.000245), ("llama3", None)),
     Seen("FOX_AI_PRICE_INPUT", WORKER, "3", _cost, ["1", "1"], ["3", "1"], given=PRICED),
     Seen("FOX_AI_PRICE_OUTPUT", WORKER, "3", _cost, ["1", "1"], ["1", "3"], given=PRICED),
     Seen("FOX_AI_PRICE_INPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00245, given=PRICED),
     Seen("FOX_AI_PRICE_OUTPUT", PRODUCERS, "3", lambda p: _estimate(p)[1], 0.00105, 0.00175, given=PRICED),
+    Seen("FOX_AI_REASONING_EFFORT", WORKER, "low", _option("reasoning_effort"), "none", "low"),
+    Seen("FOX_AI_OUTPUT_TOKENS", WORKER, "900", _option("max_completion_tokens"), 700, 900),
+    Seen("FOX_AI_TEMPERATURE", WORKER, "0", _option("temperature"), None, 0.0),
+    Seen("FOX_AI_EXTRA_BODY", WORKER, '{{"top_k": 20}}', _option("top_k"), None, 20),
     Proven(
         "FOX_AI_REQUESTS_PER_MINUTE", WORKER,
         f"{_LIMITS}::test_the_rate_holds_for_workers_that_start_at_once",
@@ -163,6 +180,10 @@ CASES: list[Seen | Proven] = [
         {"nom": "Rennes", "region": "Bretagne"}, {"nom": "Rennes"},
     ),
     Seen("OPENAI_API_KEY", WORKER, "sk-other", _key, "Bearer none", "Bearer sk-other", given=MODEL),
+    Seen(
+        "FOX_AI_CA", WORKER, "{folder}/ca.pem", _provider, "network", "http-501",
+        given={"OPENAI_BASE_URL": "{registry}/v1", "NO_PROXY": "*"},
+    ),
     Seen(
         "OPENAI_BASE_URL", WORKER, "{model}", _provider, "nobody is asked", "answered",
         given={"NO_PROXY": "*"},

@@ -13,8 +13,8 @@ import pytest
 
 from processors.texts.model.answer_handling import Terms, handling
 from processors.texts.model.batch_api import Batcher
-from processors.texts.model.provider import CallError, Trouble
-from processors.texts.model.provider import Reply as Got
+from processors.texts.server.failures import CallError, Trouble
+from processors.texts.server.replies import Reply as Got
 from tests.fix_enrichment import TERMS, Texts, caught_up, cities, counted, empty, standing
 from tests.fix_stack import Site
 from tests.openai_server import Call, Reply, ScriptedOpenAI, good

@@ -13,6 +13,7 @@ from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.texts.model import call_limits
 from processors.texts.model.batch_api import Batcher
+from processors.texts.model.budgets import Budgets
 from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.values.text_prices import Price
 from tests.fix_enrichment import (
@@ -328,7 +329,7 @@ def stage(texts: Texts, *, batched: bool) -> Stage:
     nothing: Any = None
     terms = replace(TERMS, batched=batched)
     results = CaughtUp("results", ends)
-    return Stage(Parts(texts.pool, None, terms, nothing, results, BATCHED, 60.0))
+    return Stage(Parts(texts.pool, None, terms, nothing, results, BATCHED, 60.0, Budgets({})))
 
 
 async def test_what_dies_and_fails_in_batches_is_seen(texts: Texts, batcher: Batcher) -> None:

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from processors.texts.model.bounded import MOST_BYTES
-from processors.texts.model.provider import Provider
+from processors.texts.server.bounded import MOST_BYTES
+from processors.texts.server.provider import Provider
 from tests.fix_enrichment import Texts, cities
 from tests.integration.test_enrichment_answers import PATIENT, Path, at_once, in_batches
 from tests.model_outcomes import Outcome, Then, outcome
@@ -21,7 +21,7 @@ async def came_to(behaviour: Behaviour, path: Path, texts: Texts, model: Scripte
     model.script = lambda _: behaviour.reply
     if behaviour.reply.hang:
         await texts.provider.close()
-        texts.provider = Provider("sk-test", model.url, 1.0)
+        texts.provider = Provider(lambda: "sk-test", model.url, 1.0)
     texts.ask(cities(texts.site, 1), "missing")
     await path(texts, PATIENT)
     return outcome(texts.site, sum(behaviour.reply.tokens))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from deploy.local.processes.ports import free_port
-from processors.texts.model.provider import Provider
+from processors.texts.server.provider import Provider
 from tests.fix_enrichment import Texts, cities
 from tests.foreign_servers import FOREIGN, python_of, serving
 from tests.integration.test_enrichment_answers import PATIENT, at_once
@@ -51,7 +51,7 @@ def proxy(provider: ScriptedOpenAI, tmp_path_factory: pytest.TempPathFactory) ->
 async def asked(texts: Texts, address: str, model: str, key: str = "sk-master") -> str | None:
     """Asks the proxy's model for a city; what is said of a request that is not done."""
     texts.ask(cities(texts.site, 1), "missing")
-    texts.provider = Provider(key, address, 20)
+    texts.provider = Provider(lambda: key, address, 20)
     try:
         terms = replace(PATIENT, asked_model=model)
         await at_once(texts, terms)

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from deploy.local.processes.ports import free_port
+from processors.texts.content import prompts
 from processors.texts.kinds import KINDS
-from processors.texts.model import prompts
 from processors.texts.model.answer_handling import MOST_ASKS
-from processors.texts.model.provider import Provider
+from processors.texts.server.provider import Provider
 from tests.fix_enrichment import Texts, cities
 from tests.foreign_servers import FOREIGN, python_of, serving
 from tests.integration.test_enrichment_answers import PATIENT, at_once
@@ -65,7 +65,7 @@ GOOD = pieces(good("VILLE", {"nom": "Ville 1"}))
 
 async def asked(texts: Texts, address: str) -> None:
     texts.ask(cities(texts.site, 1), "missing")
-    texts.provider = Provider("", address, 60)
+    texts.provider = Provider(str, address, 60)
     try:
         await at_once(texts, PATIENT)
     finally:

@@ -1,6 +1,7 @@
 """Counts for the overview: exact of small tables, an estimate of large ones, told when they change."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,9 @@ def fill(site: Site) -> None:
         INSERT INTO ingest.positions VALUES ('rows', 0, '', '', 2, 40);
         INSERT INTO ingest.ai_budgets VALUES
             ('day ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 0.25), ('day 2020-01-01', 9);
-        INSERT INTO ingest.ai_models (model, halted) VALUES ('m', 'clé refusée');
+        INSERT INTO ingest.ai_models (model, halted, listed, ends_on) VALUES
+            ('m', 'clé refusée', true, '2027-03-01'), ('n', NULL, false, NULL), ('o', NULL, true, NULL);
+        INSERT INTO ingest.ai_limits (kind, amount) VALUES ('day', 2.5), ('month', NULL), ('import', 1);
         """
     )
 
@@ -79,7 +82,8 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
             Encoder("stats", 1),
             publish,
             lambda: True,
-            {"day_limit": None},
+            {"day_limit": None, "month_limit": Decimal(9)},
+            300,
         )
         await count.look()
 
@@ -94,9 +98,14 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         assert by_name["rejects"]["counts"] == {"malformed": 4}
         assert by_name["lag"]["counts"] == {"ENTREPRISE": 10 + 51}
-        assert by_name["ai"]["counts"] == {"waiting": 0, "running": 0}
-        assert by_name["ai"]["amounts"] == {"day": 0.25, "month": 0.0}
+        assert by_name["ai"]["counts"] == {
+            "waiting": 0, "urgent": 0, "running": 0, "per_hour": 300,
+        }  # fmt: skip
+        assert by_name["ai"]["amounts"] == {"day": 0.25, "month": 0.0, "day_limit": 2.5}
         assert by_name["ai"]["trouble"] == "m : clé refusée"
+        assert by_name["ai"]["notice"] == (
+            "m s'arrête le 01/03/2027, le fournisseur ne connaît pas le modèle n"
+        )
 
         monkeypatch.setattr(overview_counts, "SAMPLE_BYTES", 1 << 20)
         sent.clear()

@@ -25,9 +25,10 @@ from processors.jobs.job_run import by_hand
 from processors.kafka.batch import Batch
 from processors.rows.derived import public_pages
 from processors.settings import Settings
+from processors.texts.content.disclosure import FIELDS, Disclosure
 from processors.texts.model.answer_handling import handling
 from processors.texts.model.batch_api import Batcher
-from processors.texts.model.disclosure import FIELDS, Disclosure
+from processors.texts.model.budgets import Budgets
 from processors.texts.model.model_caller import _Stop
 from processors.texts.requests import intake, store
 from processors.texts.requests.publisher import StoredPublisher
@@ -645,7 +646,7 @@ async def test_what_is_measured_of_requests(texts: Texts) -> None:
         return {}
 
     nothing: Any = None
-    parts = Parts(texts.pool, None, TERMS, nothing, CaughtUp("t", ends), TERMS, 60.0)
+    parts = Parts(texts.pool, None, TERMS, nothing, CaughtUp("t", ends), TERMS, 60.0, Budgets({}))
     await Stage(parts)._look()
     assert told("fox_enrichment_oldest_seconds") == pytest.approx(3600, abs=60)
     costs = {str(i): told("fox_ai_import_cost_dollars", **{"import": str(i)}) for i in dear}

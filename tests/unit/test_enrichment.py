@@ -2,33 +2,31 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
+from processors.settings import Settings
+from processors.texts import stage_config
+from processors.texts.content import prompts
+from processors.texts.content.answers import sent_schema
+from processors.texts.content.quality import Bounds, problems, sentences
 from processors.texts.kinds import KINDS
-from processors.texts.model import prompts
 from processors.texts.model.answer_handling import check
-from processors.texts.model.answers import sent_schema
-from processors.texts.model.provider import (
-    LONGEST_WAIT_SECONDS,
-    CallError,
-    Provider,
-    Trouble,
-    exhausted,
-    of_status,
-    retry_after,
-)
-from processors.texts.model.provider import Reply as Got
-from processors.texts.model.quality import Bounds, problems, sentences
 from processors.texts.requests.store import Request
+from processors.texts.server.failures import CallError, Trouble, of_status
+from processors.texts.server.provider import Provider
+from processors.texts.server.replies import Reply as Got
+from processors.texts.server.waits import LONGEST_WAIT_SECONDS, exhausted, retry_after
 from processors.texts.stage import CaughtUp
-from schemas.values.text_prices import PRICES, estimate
+from schemas.values.text_prices import DEFAULT_MODEL, PRICES, estimate
 from tests.openai_server import META, Reply, ScriptedOpenAI, good
 
 NOW = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
-PRICE = PRICES["gpt-4o-mini"]
+PRICE = PRICES[DEFAULT_MODEL]
 NAME = {"nom": "Rennes", "region": "Bretagne"}
 REQUEST = Request(UUID(int=1), "VILLE", UUID(int=2), None, "asked", 0, UUID(int=3), 0)
 
@@ -133,7 +131,7 @@ async def test_what_a_server_does(how: str, monkeypatch: pytest.MonkeyPatch) -> 
     reply, expected = HOW[how]
     with ScriptedOpenAI() as server:
         server.script = lambda _: reply
-        provider = Provider("sk-test", server.url, 1.0 if reply.hang else 20.0)
+        provider = Provider(lambda: "sk-test", server.url, 1.0 if reply.hang else 20.0)
         with pytest.raises(CallError) as caught:
             await provider.ask(prompts.prompt(KINDS["VILLE"], NAME, "m").body)
         await provider.close()
@@ -146,7 +144,7 @@ async def test_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A good answer comes with its tokens, and is taken."""
     monkeypatch.setenv("NO_PROXY", "*")
     with ScriptedOpenAI() as server:
-        provider = Provider("sk-test", server.url, 20)
+        provider = Provider(lambda: "sk-test", server.url, 20)
         got = await provider.ask(prompts.prompt(KINDS["VILLE"], NAME, "m").body)
         await provider.close()
 
@@ -291,8 +289,8 @@ def test_estimates() -> None:
     known = estimate("ENTREPRISE", 1000)
 
     assert known is not None
-    assert known["cost"] == pytest.approx(0.36)
-    assert known["priced_on"] == "2024-07-18"
+    assert known["cost"] == pytest.approx(0.28)
+    assert known["priced_on"] == "2026-09-22"
     assert estimate("DEPARTEMENT", 10) is None
     other = estimate("VILLE", 10, "llama3")
     assert other is not None
@@ -332,3 +330,37 @@ async def test_nothing_is_asked_before_the_answers_are_read() -> None:
     assert await caught_up(stored)
     stored.read = {0: 2, 1: 0}  # the database was restored under a running worker
     assert not await caught_up(stored)
+
+
+@pytest.mark.parametrize(
+    "value", ["{", "[]", "7", '{"messages": []}', '{"n": 3}', '{"top_k": 1, "stream": true}']
+)
+def test_an_extra_body_that_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No object, or a field that foxstream sends itself or that multiplies the price."""
+    monkeypatch.setenv("FOX_AI_EXTRA_BODY", value)
+
+    with pytest.raises(ValidationError, match="ai_extra_body"):
+        Settings()
+
+
+async def test_a_key_that_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The next call has the key that the file holds now; while there is none, that of the start."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    file = tmp_path / "key"
+    file.write_text("sk-first\n")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(file))
+    with ScriptedOpenAI() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        provider = stage_config.provider(Settings())
+        assert provider is not None
+        for key in ("sk-first", "sk-second", None):
+            if key is None:
+                file.unlink()
+            else:
+                file.write_text(key)
+            await provider.ask(prompts.prompt(KINDS["VILLE"], NAME, "m").body)
+        await provider.close()
+
+    found = [call.authorization for call in server.calls]
+    assert found == ["Bearer sk-first", "Bearer sk-second", "Bearer sk-first"]

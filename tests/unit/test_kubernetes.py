@@ -219,6 +219,27 @@ def test_each_pod_reaches_what_it_needs_and_no_more(overlay: str) -> None:
         assert reaches(overlay, name, world) == (name == "worker-enrichment"), name
 
 
+def test_a_model_in_the_private_network() -> None:
+    """An overlay with the component lets the enrichment, and nobody else, to pods of a model."""
+    files = FOLDER / "components" / "private-model"
+    component = yaml.safe_load((files / "kustomization.yaml").read_text(encoding="utf-8"))
+    [policy] = [
+        yaml.safe_load((files / name).read_text(encoding="utf-8"))
+        for name in component["resources"]
+    ]
+    spec = policy["spec"]
+    [pods, machine] = spec["egress"]
+
+    assert component["kind"] == "Component"
+    assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "worker-enrichment"}
+    assert pods["to"] == [
+        {"namespaceSelector": {}, "podSelector": {"matchLabels": {"foxstream/model": "true"}}}
+    ]
+    # Nobody's address until somebody writes theirs (RFC 5737).
+    assert machine["to"] == [{"ipBlock": {"cidr": "192.0.2.1/32"}}]
+    kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+
+
 def test_no_more_workers_than_partitions() -> None:
     """A further one would have nothing to do."""
     [scaled] = of_kind("production", "ScaledObject")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from processors.settings import Settings as WorkerSettings
 from producers.gateway.access.accounts import Account
-from producers.gateway.api import actions
-from producers.gateway.pages import admin_pages
+from producers.gateway.api import actions, text_wait
+from producers.gateway.pages import admin_pages, page_rendering
 from producers.gateway.pages.import_view import ai_badge, import_view
 from producers.gateway.pages.page_rendering import dollars, render
 from producers.kafka.import_state import new_state
@@ -134,3 +135,49 @@ def test_percentages(done: int, ended: bool, percent: int) -> None:
 
     assert import_view(known)["percent"] == percent
     assert ("(100 %)" in writing_line(known)) is (done == 100_000)
+
+
+@pytest.mark.parametrize(
+    ("ai", "texts", "expected"),
+    [
+        (None, 10, None),
+        ({"trouble": "m : http-401", "counts": {"running": 0, "per_hour": 300}}, 10, None),
+        ({"trouble": None, "counts": {"waiting": 9, "running": 1}}, 10, None),
+        ({"trouble": None, "counts": {"urgent": 0, "running": 0, "per_hour": 300}}, 10, 2),
+        ({"trouble": None, "counts": {"urgent": 10_000, "running": 4, "per_hour": 300}}, 2, 2002),
+    ],
+)
+def test_how_long_texts_wait(ai: Any, texts: int, expected: int | None) -> None:
+    """What waits already and what is asked for, at the pace of the limits; unknown where nothing moves."""
+    assert text_wait.minutes({} if ai is None else {"ai": ai}, texts) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "pace"),
+    [
+        ({}, 300),
+        ({"ai_requests_per_minute": 1000}, 1440),
+        ({"ai_requests_per_minute": 10_000, "ai_concurrency": 1000}, 5000),
+        ({"ai_requests_per_minute": 10_000, "ai_concurrency": 1000, "ai_tokens_per_minute": 10**9}, 360_000),
+        ({"ai_window_seconds": 30.0}, 600),
+    ],
+)  # fmt: skip
+def test_the_pace_of_texts(given: dict[str, Any], pace: int) -> None:
+    """The narrowest of calls, tokens and calls at a time."""
+    assert WorkerSettings(**given).ai_texts_per_hour() == pace
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (None, "La durée n'est pas connue"),
+        (1, "tout est écrit en 1 minute environ"),
+        (119, "en 119 minutes environ"),
+        (120, "en 2 heures environ"),
+        (2880, "en 2 jours environ"),
+    ],
+)
+def test_the_wait_in_words(minutes: int | None, words: str) -> None:
+    """Minutes, hours or days."""
+    found = page_rendering._environment().get_template("_badges.html").module.wait(minutes)  # type: ignore[attr-defined]
+    assert words in found.replace("&#39;", "'")

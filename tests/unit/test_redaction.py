@@ -5,9 +5,9 @@ import re
 import pytest
 
 from processors.errors import ConfigurationError
-from processors.texts.model.disclosure import FIELDS, Disclosure, disclosure
-from processors.texts.model.provider import unkept
-from processors.texts.model.redaction import RULES, redacted
+from processors.texts.content.disclosure import FIELDS, Disclosure, disclosure
+from processors.texts.content.redaction import RULES, redacted
+from processors.texts.server.provider import unkept
 
 PHONE, EMAIL, LINK, NAME = "[téléphone]", "[adresse électronique]", "[lien]", "[nom]"
 

@@ -17,15 +17,17 @@ from pydantic import ValidationError
 
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
-from processors.texts.model import call_limits, halts, prompts
-from processors.texts.model.answers import explained, read
+from processors.texts.content import prompts
+from processors.texts.content.answers import explained, read
+from processors.texts.content.disclosure import EVERYTHING, Disclosure
+from processors.texts.content.prompts import PLAIN, Input, Options, Prompt
+from processors.texts.model import call_limits, halts
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
-from processors.texts.model.disclosure import EVERYTHING, Disclosure
 from processors.texts.model.halts import Verdict
-from processors.texts.model.prompts import Input, Prompt
-from processors.texts.model.provider import CallError, Reply, Trouble
 from processors.texts.requests import store, writing
 from processors.texts.requests.store import Known, Rejected, Request
+from processors.texts.server.failures import CallError, Trouble
+from processors.texts.server.replies import Reply
 from schemas.values.text_prices import Price
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,7 @@ class Terms:
     import_seconds: float
     batched: bool
     disclosure: Disclosure = EVERYTHING
+    options: Options = PLAIN
 
 
 class Asked(NamedTuple):
@@ -102,9 +105,11 @@ class AnswerHandling:
             why = ("no-input", "the row is gone, or has no public review to speak of")
             await self.end(request, "failed", None, why)
             return None
-        model, generation = self._terms.asked_model, request.generation
-        sent = self._terms.disclosure.sent(request.kind, prompt_input)
-        return prompts.prompt(request.what, sent, model, generation)
+        terms = self._terms
+        sent = terms.disclosure.sent(request.kind, prompt_input)
+        return prompts.prompt(
+            request.what, sent, terms.asked_model, terms.options, request.generation
+        )
 
     async def still_holds(self, request: Request, prompt: Prompt) -> bool:
         """Whether the prompt says what the row has now. If not, the request is finished or asked anew.
@@ -160,13 +165,14 @@ class AnswerHandling:
         self._add(metrics.AI_FAILURES.labels(error.code))
         tries = request.tries + await call_limits.failed(self.connection, self._terms.limits, error)
         why = (error.code, str(error))
+        pause = 0.0 if error.trouble is Trouble.DIALECT else self._pause(tries)
         if error.trouble is Trouble.REFUSED:
             await self._refused(request, prompt, error)
         elif error.trouble is Trouble.PROMPT:
             await self._conclude(request, prompt, _failed_answer(*why))
         elif tries > self._terms.retries:
             await self.end(request, "failed", prompt.hash, why)
-        elif await store.again(self.connection, request, self._pause(tries), tries=tries, why=why):
+        elif await store.again(self.connection, request, pause, tries=tries, why=why):
             self._add(metrics.ENRICHMENT_REQUESTS.labels("retried"))
         await store.unclaim(self.connection, request, prompt)
 

@@ -18,15 +18,18 @@ from psycopg.types.json import Jsonb
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.database.queries import load
+from processors.texts.content.prompts import Input, Prompt
 from processors.texts.kinds import KINDS
-from processors.texts.model import batch_lines, call_limits, halts
+from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
-from processors.texts.model.batch_lines import LOST, TOO_LARGE, BatchState, state_of
 from processors.texts.model.call_limits import Denial, Permit, Used
-from processors.texts.model.prompts import Input, Prompt
-from processors.texts.model.provider import CallError, Provider, Reply, Trouble
 from processors.texts.requests import store
 from processors.texts.requests.store import Caught, Claimed, Request
+from processors.texts.server import batch_lines
+from processors.texts.server.batch_lines import LOST, TOO_LARGE, BatchState, state_of
+from processors.texts.server.failures import CallError, Trouble
+from processors.texts.server.provider import Provider
+from processors.texts.server.replies import Reply
 
 log = structlog.get_logger(__name__)
 
@@ -198,7 +201,8 @@ class Batcher:
         prompt: Prompt,
         claim: Claimed,
     ) -> Denial | None:
-        body, call = handle.call(request, prompt, claim.rejected)
+        wanted, call = handle.call(request, prompt, claim.rejected)
+        body = self._provider.spoken(wanted)
         got = await call_limits.reserve(
             handle.connection, self._terms.limits, call, REQUEST_SECONDS
         )
@@ -354,8 +358,7 @@ class Batcher:
     async def _lines(self, batch: ProviderBatch) -> list[bytes]:
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(_SQL["bodies"], {"id": batch.id})
-            complete = self._provider.complete
-            return [batch_lines.line(one, complete(body)) for one, body in await cursor.fetchall()]
+            return [batch_lines.line(one, body) for one, body in await cursor.fetchall()]
 
     async def _items(self, batch: ProviderBatch, lease: UUID) -> list[_Item]:
         """Some calls that are not accounted for, with a renewed lease."""
@@ -375,6 +378,8 @@ class Batcher:
         if request is None:
             return
         prompt = _prompt(request, item)
+        if isinstance(came, CallError):
+            came = self._provider.judged(came, item.body)
         if await handle.finish(Asked(request, prompt, Permit(item.call_id, inf)), came):
             # In the next batch.
             await store.again(connection, request, 0, tries=request.tries)

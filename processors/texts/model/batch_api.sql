@@ -31,7 +31,7 @@ SET state = 'running', lease = %(lease)s, leased_until = now() + %(seconds)s * i
 WHERE e.id IN (
     SELECT id FROM ingest.enrichment
     WHERE state = 'pending' AND not_before <= now() AND reason IN ('missing', 'expired', 'low-quality')
-    ORDER BY priority, asked_at, id
+    ORDER BY priority, turn, asked_at, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )

@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.texts.model import halts
-from processors.texts.model.provider import CallError, Trouble
+from processors.texts.server.failures import CallError, Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -346,7 +346,7 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
             return True
         case Trouble.RATE:  # it says nothing of whether the provider works
             await connection.execute(_SQL["unprobed"], {"model": limits.model})
-        case Trouble.PROMPT | Trouble.REFUSED:
+        case Trouble.PROMPT | Trouble.REFUSED | Trouble.DIALECT:
             await works(connection, limits.model)
     return False
 
@@ -386,5 +386,11 @@ async def standing(connection: Connection, model: str) -> dict[str, Any]:
     may be made now."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["standing"], {"model": model})
-        unknown: dict[str, Any] = {"open": False, "halted": None, "proven": [], "shut": False}
+        unknown: dict[str, Any] = {
+            "open": False,
+            "halted": None,
+            "paused": False,
+            "proven": [],
+            "shut": False,
+        }
         return await cursor.fetchone() or unknown

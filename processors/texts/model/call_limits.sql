@@ -10,7 +10,9 @@ SET failures = 0, open_until = NULL, open_reason = NULL, opened_for = 0, probe_u
 WHERE model = %(model)s
 
 -- name: lock
-SELECT halted, failures, open_until, open_reason, opened_for, probe_until, blocked_until,
+-- A pause is as a halt that an operator ends.
+SELECT coalesce(halted, (SELECT 'paused' FROM ingest.ai_pauses)) AS halted, failures, open_until,
+    open_reason, opened_for, probe_until, blocked_until,
     open_until > statement_timestamp() AS shut, proven
 FROM ingest.ai_models WHERE model = %(model)s
 FOR UPDATE
@@ -129,8 +131,11 @@ RETURNING id
 
 -- name: standing
 -- shut: neither a call nor a probe is to be made.
-SELECT open_until IS NOT NULL AS open, halted, proven,
+SELECT open_until IS NOT NULL AS open, proven,
+    coalesce(halted, (SELECT 'paused' FROM ingest.ai_pauses)) AS halted,
+    halted IS NULL AND EXISTS (SELECT FROM ingest.ai_pauses) AS paused,
     (halted IS NOT NULL AND coalesce(halted_until > statement_timestamp(), true))
+        OR EXISTS (SELECT FROM ingest.ai_pauses)
         OR coalesce(greatest(open_until, blocked_until) > statement_timestamp(), false) AS shut
 FROM ingest.ai_models
 WHERE model = %(model)s

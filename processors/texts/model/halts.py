@@ -11,7 +11,7 @@ import structlog
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.texts.model.provider import CallError
+from processors.texts.server.failures import CallError
 
 log = structlog.get_logger(__name__)
 

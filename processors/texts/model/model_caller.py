@@ -17,13 +17,15 @@ import structlog
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.rows.accounting.sqlstate import is_transient
+from processors.texts.content.prompts import Input, Prompt
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import ZERO, AnswerHandling, Asked, Terms, handling
 from processors.texts.model.call_limits import Denial, Permit, Used
-from processors.texts.model.prompts import Input, Prompt
-from processors.texts.model.provider import CallError, Provider, Reply, Trouble
 from processors.texts.requests import store
 from processors.texts.requests.store import Caught, Claimed, Known, Request
+from processors.texts.server.failures import CallError, Trouble
+from processors.texts.server.provider import Provider
+from processors.texts.server.replies import Reply
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +45,44 @@ class _Stop(Exception):  # noqa: N818 - no error: this request is over, or someb
     """The request is finished, or another caller holds it."""
 
 
-class ModelCaller:
-    """One of several in a process; they share nothing but the database."""
+class Turn:
+    """Whose turn it is in a process to lease a request and to wait for its permit.
 
-    def __init__(self, pool: Pool, provider: Provider, terms: Terms, caught_up: Caught) -> None:
+    Of a thousand callers that have nothing to do, one looks at the database; and of the requests that
+    wait for a permit, each process leases one, so that none more urgent comes behind them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._holder: asyncio.Task[object] | None = None
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        self._holder = asyncio.current_task()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.over()
+
+    def over(self) -> None:
+        """The next caller's turn, if this was ours."""
+        if self._holder is asyncio.current_task():
+            self._holder = None
+            self._lock.release()
+
+
+class ModelCaller:
+    """One of several in a process; they share the database, and take turns."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        provider: Provider,
+        terms: Terms,
+        caught_up: Caught,
+        turn: Turn | None = None,
+    ) -> None:
+        self._turn = turn or Turn()
+        self._waits = False
         self._pool = pool
         self._provider = provider
         self._terms = terms
@@ -56,19 +92,26 @@ class ModelCaller:
     async def run(self) -> None:
         """Works until it is cancelled."""
         while True:
-            work = asyncio.create_task(self._next())
+            work = asyncio.create_task(self._in_turn())
             try:
-                worked = await asyncio.shield(work)
+                await asyncio.shield(work)
             except asyncio.CancelledError:
-                await _finish(work)
+                await _finish(work, 0 if self._waits else STOP_SECONDS)
                 raise
             except Exception as error:  # the request is taken up again when its lease ends
-                worked = False
                 if is_transient(error):
                     log.warning("texts are late", action="texts_late", reason=repr(error))
                 else:
                     log.exception("a text failed", action="text_failed")
-            if not worked:
+                await asyncio.sleep(IDLE_SECONDS)
+
+    async def _in_turn(self) -> None:
+        """Handles one request; waits where there is none, so that the others do not look either."""
+        self._waits = True
+        async with self._turn:
+            self._waits = False
+            self._waits = not await self._next()
+            if self._waits:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def _next(self) -> bool:
@@ -124,6 +167,7 @@ class ModelCaller:
         """Calls the model once; returns whether to call it again, with the faults of the answer."""
         with metrics.AI_PERMIT_SECONDS.time():
             permit, body = await self._permit(request, prompt)
+        self._turn.over()
         came = await self._call(body)
         return await self._finish_call(Asked(request, prompt, permit), came)
 
@@ -224,9 +268,9 @@ class ModelCaller:
                 pause = min(2 * pause, WAIT_SECONDS)
 
 
-async def _finish(work: asyncio.Task[bool]) -> None:
-    """Waits a short time for a call that may be paid already, then gives it up."""
-    await asyncio.wait([work], timeout=STOP_SECONDS)
+async def _finish(work: asyncio.Task[None], seconds: float) -> None:
+    """Waits so long for a call that may be paid already, then gives it up."""
+    await asyncio.wait([work], timeout=seconds)
     work.cancel()
     with suppress(asyncio.CancelledError, Exception):
         await work

@@ -11,10 +11,13 @@ import structlog
 
 from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
-from processors.texts.model import call_limits, halts, prompts
+from processors.texts.content import prompts
+from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import ZERO, Terms
 from processors.texts.model.call_limits import Call, Permit, Used
-from processors.texts.model.provider import BAD_JSON, CallError, Provider, Reply, Trouble
+from processors.texts.server.failures import BAD_JSON, CallError, Trouble
+from processors.texts.server.provider import Provider
+from processors.texts.server.replies import Reply
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +39,7 @@ class Probe:
 
     async def step(self) -> None:
         """Asks the probe if it is due and a call may be made."""
-        body = prompts.trial(self._terms.asked_model)
+        body = prompts.trial(self._terms.asked_model, self._terms.options)
         async with transaction(self._pool) as connection:
             permit = await self._permit(connection, body)
         if permit is None:
@@ -85,7 +88,7 @@ class Probe:
             used = Used("answered", sum(tokens), cost)
             for direction, count in zip(("in", "out"), tokens, strict=True):
                 metrics.AI_TOKENS.labels(direction, self._limits.model).inc(count)
-            metrics.AI_COST.labels(self._limits.model).inc(float(cost))
+            metrics.AI_COST.labels(self._limits.model, "PROBE").inc(float(cost))
         return await call_limits.account(connection, self._limits.model, permit, used)
 
     async def _failed(self, connection: Connection, error: CallError) -> None:

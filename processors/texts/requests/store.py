@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
+from processors.texts.content.prompts import Input, Prompt
 from processors.texts.kinds import KINDS, Content, Kind
-from processors.texts.model.prompts import Input, Prompt
 from schemas.values.stored import without_nul
 
 _SQL = load("processors.texts.requests", "store.sql")

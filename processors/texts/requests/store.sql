@@ -26,14 +26,38 @@ WITH given AS MATERIALIZED (
     WHERE entity_id IS NOT NULL
 ), chosen AS (
     SELECT DISTINCT ON (id) * FROM each ORDER BY id, priority
+), begun AS (
+    -- The turns of an import go on after its last one, and not before that of whoever is next: it neither
+    -- waits for all that others asked before, nor catches up on what they were given before it came.
+    SELECT import_id, priority, greatest(
+        CASE WHEN import_id IS NULL THEN (
+            SELECT turn FROM ingest.enrichment w
+            WHERE w.state = 'pending' AND w.import_id IS NULL AND w.priority = g.priority
+            ORDER BY turn DESC LIMIT 1
+        ) ELSE (
+            SELECT turn FROM ingest.enrichment w
+            WHERE w.state = 'pending' AND w.import_id = g.import_id AND w.priority = g.priority
+            ORDER BY turn DESC LIMIT 1
+        ) END,
+        (
+            SELECT turn - 1 FROM ingest.enrichment w
+            WHERE w.state = 'pending' AND w.priority = g.priority AND w.not_before <= now()
+            ORDER BY turn LIMIT 1
+        ),
+        0
+    ) AS turn
+    FROM (SELECT DISTINCT import_id, priority FROM chosen) g
 ), stored AS (
     INSERT INTO ingest.enrichment AS known (
-        id, kind, entity_id, import_id, reason, priority, generation, state, sent_at
+        id, kind, entity_id, import_id, reason, priority, generation, turn, state, sent_at
     )
-    SELECT id, kind, entity_id, import_id, reason, priority, generation, 'pending', now()
-    FROM chosen
-    ORDER BY id
-    ON CONFLICT (id) DO UPDATE SET state = 'pending', sent_at = coalesce(known.sent_at, now())
+    SELECT c.id, kind, entity_id, c.import_id, reason, c.priority, generation,
+        b.turn + row_number() OVER (PARTITION BY c.import_id, c.priority ORDER BY c.id), 'pending', now()
+    FROM chosen c
+    JOIN begun b ON b.import_id IS NOT DISTINCT FROM c.import_id AND b.priority = c.priority
+    ORDER BY c.id
+    ON CONFLICT (id) DO UPDATE
+        SET state = 'pending', turn = EXCLUDED.turn, sent_at = coalesce(known.sent_at, now())
         WHERE known.state = 'noted'
 )
 SELECT place FROM found WHERE entity_id IS NULL
@@ -101,7 +125,7 @@ WITH used_up AS MATERIALIZED (
     WHERE state = 'pending' AND not_before <= now()
         AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
         AND (import_id IS NULL OR import_id <> ALL((SELECT imports FROM used_up)::uuid[]))
-    ORDER BY priority, asked_at, id
+    ORDER BY priority, turn, asked_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ), leased AS (

@@ -13,9 +13,9 @@ from psycopg.types.json import Jsonb
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from processors.texts.model import prompts
-from processors.texts.model.disclosure import Disclosure
-from processors.texts.model.prompts import Prompt
+from processors.texts.content import prompts
+from processors.texts.content.disclosure import Disclosure
+from processors.texts.content.prompts import Prompt
 from processors.texts.requests import store
 from processors.texts.requests.store import Known, Request
 
@@ -76,7 +76,7 @@ async def write(
 
     The entity's row is locked first: the text must be about its current values.
     """
-    kind, model = request.what, str(prompt.body["model"])
+    kind = request.what
     lock = sql.SQL("SELECT FROM {} WHERE id = %s FOR NO KEY UPDATE").format(
         sql.Identifier(kind.table)
     )
@@ -85,7 +85,7 @@ async def write(
     if now is None:
         return False
     sent = disclosure.sent(request.kind, now)
-    if prompts.prompt(kind, sent, model, request.generation).hash != prompt.hash:
+    if prompts.input_hash(sent) != prompt.input_hash:
         return False
     answer = _Answer(request, prompt, known)
     texts, standing = answer.texts, await _standing(connection, answer)

@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, JSONResponse
 
 from producers.gateway.access.accounts import Account
-from producers.gateway.api import actions, documents, listing
+from producers.gateway.api import actions, documents, listing, text_wait
 from producers.gateway.api.child_calls import run_task
 from producers.gateway.api.event_stream import EventStream
 from producers.gateway.monitoring import gateway_metrics
@@ -148,6 +148,9 @@ async def preview(
         names = ("id", "status", "created_at", "completed_at")
         shown = listing.shown(known)
         found["already_imported"] = {name: shown[name] for name in names}
+    if found["ai_estimate"] is not None:
+        texts = found["ai_estimate"]["texts"]
+        found["ai_estimate"]["minutes"] = text_wait.minutes(gateway.stats, texts)
     return Response(
         json.dumps(found, ensure_ascii=False, default=str), media_type="application/json"
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from producers.gateway import problems
-from producers.gateway.api import actions, imports_api, listing
+from producers.gateway.api import actions, imports_api, listing, text_wait
 from producers.gateway.pages.import_view import import_view, related_imports
 from producers.gateway.pages.page_rendering import render
 from producers.gateway.pages.session_pages import User, visitor
@@ -94,6 +94,7 @@ async def import_page(
         "related": related_imports(gateway.states.by_id.values(), state),
         "actions": actions.allowed(state) if account.may("import") else [],
         "estimate": gateway.settings.ai_estimate(state["import_type"], texts),
+        "minutes": text_wait.minutes(gateway.stats, texts),
     }
     return render("_import.html" if fragment else "import.html", account, 200, **facts)
 

@@ -147,7 +147,15 @@ if (form !== null) {
     const price = cost.cost === null
       ? "le prix de ce modèle n'est pas connu ici"
       : `${cost.cost > 0 && cost.cost < 0.01 ? "moins de 0,01 $" : `environ ${money(cost.cost)}`} (prix du ${new Date(cost.priced_on).toLocaleDateString("fr-FR")})`;
-    at("cost").textContent = `Au plus ${number(cost.texts)} texte${cost.texts > 1 ? "s" : ""} avec ${cost.model} : ${price}. Rien n'est dépensé si la case n'est pas cochée.`;
+    at("cost").textContent = `Au plus ${number(cost.texts)} texte${cost.texts > 1 ? "s" : ""} avec ${cost.model} : ${price}. ${wait(cost.minutes)} Rien n'est dépensé si la case n'est pas cochée.`;
+  }
+
+  function wait(minutes) {
+    if (minutes === null) return "La durée n'est pas connue pour l'instant.";
+    const many = minutes < 120 ? `${number(minutes)} minute${minutes > 1 ? "s" : ""}`
+      : minutes < 2880 ? `${number(Math.round(minutes / 60))} heures`
+      : `${number(Math.round(minutes / 1440))} jours`;
+    return `Au rythme permis, tout est écrit en ${many} environ ; ce qui ne l'est pas dans le temps prévu est remis à plus tard.`;
   }
 
   function showMapping() {

@@ -6,8 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from processors.texts.model.provider import storable
-from schemas.values.stored import with_texts
+from schemas.values.stored import storable, with_texts
 
 Schema = dict[str, Any]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from processors.texts.model.provider import CallError, Reply, Trouble, of_status, reply_of
+from processors.texts.server.failures import CallError, Trouble, of_status
+from processors.texts.server.replies import Reply, reply_of
 
 TOO_LARGE = "too-large"
 """Outcome of a batch that is more than the account may have waiting."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from processors.errors import ConfigurationError
+from processors.texts.content.prompts import Input
+from processors.texts.content.redaction import redacted
 from processors.texts.kinds import KINDS
-from processors.texts.model.prompts import Input
-from processors.texts.model.redaction import redacted
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "CATEGORIE": frozenset({"description"}),

@@ -7,17 +7,43 @@ all that is sent is the key under which the answer is kept.
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
 
+from processors.texts.content.answers import Answer, sent_schema
 from processors.texts.kinds import KINDS, Kind
-from processors.texts.model.answers import Answer, sent_schema
+from processors.texts.server.dialect import output_tokens
 
 SYSTEM = "system-1"
 Input = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is sent beside the prompt. None: not sent; of `output_tokens`: the number of the kind.
+
+    `extra` are fields that only some providers know.
+    """
+
+    effort: str | None = None
+    output_tokens: int | None = None
+    temperature: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self, kind: Kind) -> dict[str, Any]:
+        """The fields of the body for a text of this kind."""
+        given = {"reasoning_effort": self.effort, "temperature": self.temperature}
+        return {
+            **self.extra,
+            **{name: value for name, value in given.items() if value is not None},
+            "max_completion_tokens": self.output_tokens or kind.output_tokens,
+        }
+
+
+PLAIN = Options()
 
 
 @dataclass(frozen=True)
@@ -51,10 +77,11 @@ SERVERS_OWN_TOKENS = 384
 def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """The most tokens that a call may use for what is sent and for its answer.
 
-    No vocabulary has more tokens than a text has bytes in UTF-8.
+    No vocabulary has more tokens than a text has bytes in UTF-8. The JSON around the texts is longer than
+    the note before a schema in the prompt (processors/texts/server/dialect.py).
     """
-    sent = {name: body[name] for name in ("messages", "response_format")}
-    return len(_json(sent).encode()) + SERVERS_OWN_TOKENS, int(body["max_completion_tokens"])
+    sent = {name: value for name, value in body.items() if name != "model"}
+    return len(_json(sent).encode()) + SERVERS_OWN_TOKENS, output_tokens(body)
 
 
 TRIAL_TOKENS = 256
@@ -64,25 +91,27 @@ TRIAL = {"nom": "Essai de la configuration"}
 """What the probe is about, which is no row."""
 
 
-def trial(model: str) -> Input:
+def trial(model: str, options: Options = PLAIN) -> Input:
     """The body of the probe: as that of a text, but with a short limit and a task that exceeds it."""
-    body = prompt(KINDS["VILLE"], TRIAL, model).body
+    body = prompt(KINDS["VILLE"], TRIAL, model, options).body
     messages = [{"role": "system", "content": _file("essai-1")}, *body["messages"][1:]]
     return {**body, "max_completion_tokens": TRIAL_TOKENS, "messages": messages}
 
 
-def shape(model: str) -> str:
+def shape(model: str, options: Options = PLAIN) -> str:
     """A hash of what all requests to this model have in common, the probe included."""
-    bodies = [prompt(kind, {}, model).body for kind in KINDS.values()]
-    return _hash(_json([trial(model), *bodies]))
+    bodies = [prompt(kind, {}, model, options).body for kind in KINDS.values()]
+    return _hash(_json([trial(model, options), *bodies]))
 
 
-def prompt(kind: Kind, given: Input, model: str, generation: int = 0) -> Prompt:
+def prompt(
+    kind: Kind, given: Input, model: str, options: Options = PLAIN, generation: int = 0
+) -> Prompt:
     """The request for one text. Of another generation it has another hash, and so another answer."""
     data = _json(_clean(given))
     body = {
+        **options.fields(kind),
         "model": model,
-        "max_completion_tokens": kind.output_tokens,
         "messages": [
             {"role": "system", "content": f"{_file(SYSTEM)}\n{_file(kind.prompt)}"},
             {"role": "user", "content": data},
@@ -102,9 +131,14 @@ def prompt(kind: Kind, given: Input, model: str, generation: int = 0) -> Prompt:
     return Prompt(kind, body, _hash(_json(key)), _hash(data))
 
 
+def input_hash(given: Input) -> str:
+    """The hash of what is said of an entity: equal as long as the same would be asked about it."""
+    return _hash(_json(_clean(given)))
+
+
 @cache
 def _file(name: str) -> str:
-    return (resources.files("processors.texts.model") / "prompts" / f"{name}.txt").read_text(
+    return (resources.files("processors.texts.content") / "prompts" / f"{name}.txt").read_text(
         "utf-8"
     )
 

@@ -1,0 +1,46 @@
+"""What operators change while workers run: budgets, and whether the model is asked at all.
+
+It stands in PostgreSQL, which all workers look at before each call.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from processors.database.connection import query
+from processors.database.queries import load
+from processors.errors import ConfigurationError
+from processors.settings import Settings
+
+_SQL = load("processors.texts", "control.sql")
+
+
+def pause(settings: Settings) -> None:
+    """No call is made from now on; those that are under way are finished."""
+    query(settings.database_url, dict, _SQL["pause"], {})
+
+
+def resume(settings: Settings) -> None:
+    """Ends a pause, and what has halted the stage: whatever it was, it is said to be fixed."""
+    query(settings.database_url, dict, _SQL["resume"], {})
+
+
+def set_budget(settings: Settings, kind: str, amount: Decimal | None) -> None:
+    """The most that is spent, in US dollars; None: no limit. Raises ConfigurationError if nobody knows
+    the price of the model."""
+    if amount is not None and settings.ai_price() is None:
+        raise ConfigurationError(
+            f"a budget needs the price of {settings.ai_model}: "
+            "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
+        )
+    query(settings.database_url, dict, _SQL["set_budget"], {"kind": kind, "amount": amount})
+
+
+def reset_budget(settings: Settings, kind: str) -> None:
+    """The setting holds again."""
+    query(settings.database_url, dict, _SQL["reset_budget"], {"kind": kind})
+
+
+def budgets(settings: Settings) -> dict[str, Decimal | None]:
+    """US dollars by kind: those set by hand, else the settings'; None: no limit."""
+    found: list[dict[str, Any]] = query(settings.database_url, dict, _SQL["budgets"], {})
+    return {**settings.ai_budgets(), **{row["kind"]: row["amount"] for row in found}}

@@ -1,0 +1,17 @@
+-- name: pause
+INSERT INTO ingest.ai_pauses DEFAULT VALUES ON CONFLICT DO NOTHING RETURNING paused_at
+
+-- name: resume
+WITH ended AS (DELETE FROM ingest.ai_pauses)
+UPDATE ingest.ai_models SET halted = NULL WHERE halted IS NOT NULL RETURNING model
+
+-- name: set_budget
+INSERT INTO ingest.ai_limits (kind, amount) VALUES (%(kind)s, %(amount)s)
+ON CONFLICT (kind) DO UPDATE SET amount = EXCLUDED.amount, set_at = now()
+RETURNING kind
+
+-- name: reset_budget
+DELETE FROM ingest.ai_limits WHERE kind = %(kind)s RETURNING kind
+
+-- name: budgets
+SELECT kind, amount FROM ingest.ai_limits

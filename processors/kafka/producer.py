@@ -3,14 +3,17 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from faust.exceptions import NotReady
+from faust.exceptions import NotReady, ProducerSendError
 
 Send = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes | None]]], Awaitable[int]]
 """Topic, key, value and headers to the offset, once all in-sync replicas have the record."""
 
 
 def sender(app: Any) -> Send:
-    """Publishes through `app`, which must be started. Partitions as Java's default does: murmur2."""
+    """Publishes through `app`, which must be started. Partitions as Java's default does: murmur2.
+
+    Raises what Kafka's client raises (aiokafka.errors), TimeoutError if the producer has not started.
+    """
 
     async def send(
         topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
@@ -20,6 +23,8 @@ def sender(app: Any) -> Send:
             metadata = await producer.send_and_wait(topic, key, value, None, None, headers)
         except NotReady as error:  # on a busy machine a task is faster than the producer's start
             raise TimeoutError("the producer is not started yet") from error
+        except ProducerSendError as error:  # Faust's, around that of Kafka's client
+            raise error.__cause__ or error from error.__cause__
         offset: int = metadata.offset
         return offset
 

@@ -349,20 +349,14 @@ def inflate(codec: int, data: memoryview) -> bytes:
 def _snappy(data: memoryview) -> int:
     """Snappy's raw format, or blocks of it behind a header (snappy-java)."""
     if data[:8] != _XERIAL:
-        return _snappy_block(data, 0)
+        return int(cramjam.snappy.decompress_raw_into(data, _SCRATCH.view))
     at, size = 16, 0
     while at < len(data):
         length = int(unpack_from(">i", data, at)[0])
         at += 4
         if not 0 < length <= len(data) - at:
             raise UnreadableError("a block of snappy has an impossible length")
-        size += _snappy_block(data[at : at + length], size)
+        block = data[at : at + length]
+        size += int(cramjam.snappy.decompress_raw_into(block, _SCRATCH.view[size:]))
         at += length
     return size
-
-
-def _snappy_block(data: memoryview, at: int) -> int:
-    size = int(cramjam.snappy.decompress_raw_len(data))
-    if size > INFLATED_BYTES - at:
-        raise UnreadableError(f"the batch has more than {INFLATED_BYTES >> 20} MiB of records")
-    return int(cramjam.snappy.decompress_raw_into(data, _SCRATCH.view[at:]))

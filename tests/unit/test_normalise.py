@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.reading.row.cell_values import Memo
+from producers.reading.row.cell_values import CONVERSIONS, Memo
 from producers.reading.row.normalisation import Column, NormalisedRows, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
@@ -98,6 +98,14 @@ def test_booleans(cell: str, value: object) -> None:
     record, warnings, _ = company(is_active=cell)
 
     assert (record["is_active"], warnings) == (value, [])
+
+
+def test_a_number_does_not_rewrite_its_neighbours() -> None:
+    """A cell is converted only if it is a number as a whole, whatever the others of its column are."""
+    phones: list[str | None] = ["01.02.03.04.05", "478000000.0", "10.05"]
+    assert CONVERSIONS["phone"](phones, [1]).values == ["01.02.03.04.05", "0478000000", "10.05"]
+    whole = CONVERSIONS["integer"](["10.05", "12.0", "1.000.0"], [])
+    assert (whole.values, whole.malformed) == ([None, 12, None], [0, 2])
 
 
 @pytest.mark.parametrize(

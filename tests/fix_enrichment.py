@@ -8,7 +8,7 @@ shares one worker: `open_shop`.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import count as numbers
@@ -211,7 +211,9 @@ async def texts(
     async with open_pool(texts_site.database_url, 8) as pool:
         async with transaction(pool) as connection:
             await call_limits.begin(connection, TERMS.limits.model)
-            await halts.prove(connection, TERMS.limits.model, TERMS.limits.settings)
+            for budgets in ({}, {"day": Decimal(1)}):
+                proof = replace(TERMS.limits, budgets=budgets).proof
+                await halts.prove(connection, TERMS.limits.model, proof)
         yield Texts(texts_site, pool, provider)
     await provider.close()
 

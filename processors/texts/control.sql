@@ -2,8 +2,11 @@
 INSERT INTO ingest.ai_pauses DEFAULT VALUES ON CONFLICT DO NOTHING RETURNING paused_at
 
 -- name: resume
+-- Of a halt too: the probe is asked at once.
 WITH ended AS (DELETE FROM ingest.ai_pauses)
-UPDATE ingest.ai_models SET halted = NULL WHERE halted IS NOT NULL RETURNING model
+UPDATE ingest.ai_models SET halted = NULL, halted_until = NULL, halted_for = 0
+WHERE halted IS NOT NULL
+RETURNING model
 
 -- name: set_budget
 INSERT INTO ingest.ai_limits (kind, amount) VALUES (%(kind)s, %(amount)s)

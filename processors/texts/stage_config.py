@@ -22,9 +22,7 @@ def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
     """With budgets that operators may change meanwhile, else the settings'. Raises ConfigurationError
     where a budget is set for a model without a price, or for a kind or field that does not exist."""
     known = settings.ai_price()
-    # With a budget the probe is asked anew: the server has to keep to the limit of an answer then.
-    budgeted = any(limit is not None for limit in settings.ai_budgets().values())
-    if known is None and budgeted:
+    if known is None and any(limit is not None for limit in settings.ai_budgets().values()):
         raise ConfigurationError(
             f"a budget needs the price of {settings.ai_model}: "
             "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
@@ -35,7 +33,7 @@ def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
         settings.ai_temperature,
         settings.ai_extra_body or {},
     )
-    shape = f"{settings.openai_base_url} {budgeted} {prompts.shape(settings.ai_model, options)}"
+    shape = f"{settings.openai_base_url} {prompts.shape(settings.ai_model, options)}"
     return Terms(
         settings.ai_model,
         Limits(

@@ -6,9 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from pydantic import SecretStr
 
 from processors.database.pool import transaction
-from processors.texts import report
+from processors.settings import Settings
+from processors.texts import control, report
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
@@ -258,6 +260,66 @@ async def test_a_server_that_ignores_the_limit_of_an_answer(
 
     assert states(texts.site) == {"done": 1}
     assert halted_lines(texts.site) == ["gpt-4o-mini ignores the limit of an answer"]
+
+
+async def test_a_budget_that_is_set_meanwhile_asks_for_the_limit_of_answers(
+    texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """A server that ignores it was good enough without one; now nothing more is asked of it."""
+    model.probe = lambda _: IGNORED[0]
+    budgets: dict[str, Decimal | None] = {"day": None}
+    terms = replace(NEW, limits=replace(NEW.limits, budgets=budgets))
+    await probe(texts, terms).step()
+    texts.ask(cities(texts.site, 1))
+    await work(texts, terms)
+    assert states(texts.site) == {"done": 1}
+    budgets["day"] = Decimal(1)
+    texts.ask(cities(texts.site, 2, first=2))
+    await work(texts, terms)
+    await probe(texts, terms).step()
+    await work(texts, terms)
+
+    assert (len(model.calls), len(model.probes)) == (1, 2)
+    assert "unlimited" in str(standing(texts.site, "halted"))
+
+
+async def test_nothing_is_asked_in_a_pause_and_the_probe_at_once_after_it(
+    texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """Nor need anybody wait for the end of a halt once an operator says that it is over."""
+    settings = Settings(database_url=SecretStr(texts.site.database_url))
+    control.pause(settings)
+    await probe(texts, NEW).step()
+    assert model.probes == []
+    control.resume(settings)
+    model.probe = lambda _: WRONG
+    await probe(texts, NEW).step()
+    await probe(texts, NEW).step()
+    assert len(model.probes) == 1
+    assert standing(texts.site, "halted")
+    model.probe = lambda _: CUT
+    control.resume(settings)
+    await probe(texts, NEW).step()
+    texts.ask(cities(texts.site, 1))
+    await work(texts, NEW)
+
+    assert states(texts.site) == {"done": 1}
+    assert len(model.probes) == 2
+
+
+async def test_a_probe_with_a_parameter_that_is_refused(
+    texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """It is asked again at once, without it."""
+    refused = Reply(400, error={"message": "Unrecognized argument: max_completion_tokens"})
+    model.probe = lambda call: refused if "max_completion_tokens" in call.body else CUT
+    await probe(texts, NEW).step()
+    await probe(texts, NEW).step()
+    texts.ask(cities(texts.site, 1))
+    await work(texts, NEW)
+
+    assert states(texts.site) == {"done": 1}
+    assert (len(model.probes), len(model.calls)) == (2, 1)
 
 
 async def test_a_batch_that_is_gone_halts_nothing(texts: Texts, model: ScriptedOpenAI) -> None:

@@ -2,9 +2,8 @@
 
 from decimal import Decimal
 
-from schemas.values.text_prices import PRICES
 from tests.faults.texts import through_kills
-from tests.fix_enrichment import ask, cities, configure, settled, states
+from tests.fix_enrichment import PRICE, ask, cities, configure, settled, states
 from tests.fix_stack import Site, eventually
 from tests.openai_server import CUT, Reply, ScriptedOpenAI
 
@@ -20,8 +19,7 @@ CONCURRENCY = 3
 
 def charged(model: ScriptedOpenAI) -> Decimal:
     """What the provider has answered, at its price, in US dollars."""
-    price = PRICES["gpt-4o-mini"]
-    return len(model.paid) * price.cost(400, 100) + len(model.probes) * price.cost(*CUT.tokens)
+    return len(model.paid) * PRICE.cost(400, 100) + len(model.probes) * PRICE.cost(*CUT.tokens)
 
 
 def test_a_budget_through_a_kill(shop: Site, model: ScriptedOpenAI) -> None:

@@ -86,7 +86,7 @@ class Batcher:
                 return
             calls = await call_limits.standing(connection, self._terms.asked_model)
             batch = await self._lease(connection, lease)
-        good = not calls["halted"] and self._terms.limits.settings in calls["proven"]
+        good = not calls["halted"] and self._terms.limits.proof in calls["proven"]
         if batch is None and self._terms.batched and good:
             # While it is open because of bad answers, a few show whether they are better.
             most = call_limits.LAST_ANSWERS if standing["open"] else MOST_REQUESTS

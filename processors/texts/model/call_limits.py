@@ -63,6 +63,13 @@ class Limits:
     settings: str  # a hash of what shapes a request: see processors/texts/model/halts.py
 
     @property
+    def proof(self) -> str:
+        """What the probe has to show before a call: with a budget also that the server keeps to the limit
+        of an answer. Operators may set one while workers run."""
+        budgeted = any(limit is not None for limit in self.budgets.values())
+        return f"{self.settings} with a budget" if budgeted else self.settings
+
+    @property
     def margin(self) -> float:
         return max(LEAST_MARGIN_SECONDS, self.window * _MARGIN)
 
@@ -192,7 +199,7 @@ async def _locked(connection: Connection, model: str) -> _Model:
 def _settings_deny(model: _Model, limits: Limits) -> Denial | None:
     if model.halted is not None:
         return Denial("halted", LOOK_SECONDS)
-    if limits.settings not in model.proven:
+    if limits.proof not in model.proven:
         return Denial("unproven", LOOK_SECONDS)
     return None
 

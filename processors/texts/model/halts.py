@@ -117,6 +117,11 @@ async def is_due(connection: Connection, model: str, settings: str) -> bool:
     return cursor.rowcount > 0
 
 
+async def ask_again(connection: Connection, model: str) -> None:
+    """The probe is to be asked otherwise, at once."""
+    await connection.execute(_SQL["ask_again"], {"model": model})
+
+
 async def prove(
     connection: Connection, model: str, settings: str, *, unlimited: bool = False
 ) -> None:

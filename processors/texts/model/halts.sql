@@ -37,11 +37,16 @@ WHERE model = %(model)s AND halted IS NULL AND (refused <> '{}' OR halted_for > 
 
 -- name: due
 -- Whether the probe is to be asked: these settings are not proven, and no other process asks it.
+-- Nothing is asked in a pause.
 SELECT FROM ingest.ai_models
 WHERE model = %(model)s AND NOT %(settings)s = ANY(proven)
     AND coalesce(halted_until, '-infinity') <= statement_timestamp()
     AND coalesce(probe_until, '-infinity') <= statement_timestamp()
+    AND NOT EXISTS (SELECT FROM ingest.ai_pauses)
 FOR UPDATE
+
+-- name: ask_again
+UPDATE ingest.ai_models SET probe_until = NULL WHERE model = %(model)s
 
 -- name: prove
 -- The last settings that were proven: workers with others may run beside this one.

@@ -147,7 +147,7 @@ class ModelCaller:
     async def _may_ask(self, connection: Connection) -> bool:
         """Whether a call may follow if a request is leased: what has to wait is left where it is."""
         standing = await call_limits.standing(connection, self._limits.model)
-        if standing["halted"] or self._limits.settings not in standing["proven"]:
+        if standing["halted"] or self._limits.proof not in standing["proven"]:
             return False
         if await call_limits.is_used_up(connection, self._limits):
             return False

@@ -62,7 +62,7 @@ class Probe:
         limits = self._limits
         if await call_limits.is_used_up(connection, limits):
             return None
-        if not await halts.is_due(connection, limits.model, limits.settings):
+        if not await halts.is_due(connection, limits.model, limits.proof):
             return None
         most_in, most_out = prompts.most_tokens(body)
         cost = self._terms.price.cost(most_in, most_out)
@@ -97,9 +97,11 @@ class Probe:
             await halts.halt(connection, model, error, again=True)
             return
         await call_limits.failed(connection, self._limits, error)
+        if error.trouble is Trouble.DIALECT:
+            await halts.ask_again(connection, model)
         if error.trouble is Trouble.PROMPT or error.code == BAD_JSON:
             # A filter, or an answer that was cut: the provider takes requests of this shape.
-            await halts.prove(connection, model, self._limits.settings)
+            await halts.prove(connection, model, self._limits.proof)
 
     async def _answered(self, connection: Connection, reply: Reply) -> None:
         model = self._limits.model
@@ -110,13 +112,13 @@ class Probe:
             prompts.TRIAL_TOKENS + SLACK_TOKENS
         )
         if not unlimited:
-            await halts.prove(connection, model, self._limits.settings)
+            await halts.prove(connection, model, self._limits.proof)
             log.info("the model answers", action="ai_proven", model=model)
         elif any(limit is not None for limit in self._limits.budgets.values()):
             await halts.halt_for_good(connection, model, _UNLIMITED)
         else:
             log.warning("answers have no limit", action="ai_unlimited", reason=str(_UNLIMITED))
-            await halts.prove(connection, model, self._limits.settings, unlimited=True)
+            await halts.prove(connection, model, self._limits.proof, unlimited=True)
 
 
 _UNLIMITED = CallError(

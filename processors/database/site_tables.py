@@ -70,7 +70,7 @@ INSERTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("processors.rows.merge", "sous_categorie.sql", ("merge",)),
     ("processors.rows.derived", "public_pages.sql", ("chosen", "make")),
     ("processors.imports", "tracker.sql", ("site",)),
-    ("processors.texts.requests", "store.sql", ("synthesis",)),
+    ("processors.texts.requests", "writing.sql", ("synthesis",)),
 )
 """Package, file and names of the statements that insert into the site's tables; the texts of
 several names make one statement."""

@@ -13,6 +13,8 @@ class Then(Enum):
     ASKED_AGAIN = "asked again with what is wrong, twice; then failed"
     AGAIN = "asked again later, which costs it a try"
     FAILED = "failed"
+    JUDGED = "failed if others are answered; if none is, the stage halts"
+    OTHERWISE = "asked again at once, without the parameter"
     WAIT = "all workers wait"
     BREAKER = "the breaker opens"
     HALTED = "the stage halts"
@@ -28,7 +30,9 @@ class Spent(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`code` is that of the request, None if its text is stored."""
+    """`code` is that of the request, None if its text is stored; `parameter` if a call was refused for one.
+    Then `spent` is what that call costs.
+    """
 
     then: Then
     code: str | None
@@ -38,7 +42,12 @@ class Outcome:
 def outcome(site: Site, counted: int) -> Outcome:
     """Of one request for which a caller did all that was due; a call counts so many tokens."""
     [(state, code)] = site.query("SELECT state, code FROM ingest.enrichment")
-    calls = site.query("SELECT state, tokens FROM ingest.ai_calls")
+    refused = "code IS NOT DISTINCT FROM 'parameter'"
+    others = site.query(f"SELECT state, tokens FROM ingest.ai_calls WHERE NOT {refused}")
+    calls = site.query(f"SELECT state, tokens FROM ingest.ai_calls WHERE {refused}")
+    if calls and state == "done" and _spent(others, counted) is Spent.USED:
+        return Outcome(Then.OTHERWISE, "parameter", _spent(calls, counted))
+    calls += others
     return Outcome(_then(site, state, len(calls)), code, _spent(calls, counted))
 
 
@@ -48,10 +57,11 @@ def _then(site: Site, state: str, calls: int) -> Then:
     if state == "failed":
         return Then.ASKED_AGAIN if calls > 1 else Then.FAILED
     [standing] = site.query(
-        "SELECT halted IS NOT NULL, open_until > now(), blocked_until > now() FROM ingest.ai_models "
+        "SELECT halted IS NOT NULL, open_until > now(), blocked_until > now(), refused <> '{}' "
+        "FROM ingest.ai_models "
         "WHERE model NOT LIKE '%% by batch' OR halted IS NOT NULL OR open_until > now()"
     )
-    named = zip((Then.HALTED, Then.BREAKER, Then.WAIT), standing, strict=True)
+    named = zip((Then.HALTED, Then.BREAKER, Then.WAIT, Then.JUDGED), standing, strict=True)
     return next((then for then, holds in named if holds), Then.AGAIN)
 
 

@@ -21,13 +21,17 @@ USAGE = {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500}
 
 @dataclass(frozen=True)
 class Behaviour:
-    """`does` is unique for a provider. `reply.tokens` are what the provider counts."""
+    """`does` is unique for a provider. `reply.tokens` are what the provider counts.
+
+    `refuses`: it is said only as long as this stands in what is sent, a parameter or one of its values.
+    """
 
     provider: str
     does: str
     reply: Reply
     outcome: Outcome
     source: str
+    refuses: str = ""
 
     @property
     def name(self) -> str:
@@ -75,6 +79,8 @@ FILTERED = Outcome(Then.FAILED, "content-filter", Spent.NOTHING)
 FILTERED_ANSWER = Outcome(Then.FAILED, "content-filter", Spent.USED)
 TOO_LARGE = Outcome(Then.FAILED, "too-large", Spent.NOTHING)
 THOUGHT = Outcome(Then.FAILED, "length", Spent.USED)
+UNKNOWN_KEY = Outcome(Then.HALTED, "http-401", Spent.NOTHING)
+OTHERWISE = Outcome(Then.OTHERWISE, "parameter", Spent.NOTHING)
 BROKEN_OFF = Outcome(Then.AGAIN, "http-502", Spent.RESERVED)
 
 
@@ -82,19 +88,15 @@ def again(status: int, spent: Spent = Spent.NOTHING) -> Outcome:
     return Outcome(Then.AGAIN, f"http-{status}", spent)
 
 
-def failed(status: int) -> Outcome:
-    return Outcome(Then.FAILED, f"http-{status}", Spent.NOTHING)
-
-
-def halted(status: int) -> Outcome:
-    return Outcome(Then.HALTED, f"http-{status}", Spent.NOTHING)
+def judged(status: int) -> Outcome:
+    return Outcome(Then.JUDGED, f"http-{status}", Spent.NOTHING)
 
 
 def asked_again(code: str) -> Outcome:
     return Outcome(Then.ASKED_AGAIN, code, Spent.USED)
 
 
-Row = tuple[str, Reply, Outcome, str]
+Row = tuple[str, Reply, Outcome, str] | tuple[str, Reply, Outcome, str, str]
 
 _CHAT = "https://platform.openai.com/docs/api-reference/chat/object"
 _CODES = "https://platform.openai.com/docs/guides/error-codes"
@@ -111,10 +113,10 @@ _OPENAI: list[Row] = [
      asked_again("schema"), _CHAT),
     ("no usage", said({**document(), "usage": None}), UNMETERED, _CHAT),
     ("401 `invalid_api_key`", Reply(401, error={"message": "Incorrect API key", "code": "invalid_api_key"}),
-     halted(401), _CODES),
+     UNKNOWN_KEY, _CODES),
     ("403 for the country", Reply(403, error={"code": "unsupported_country_region_territory"}),
-     halted(403), _CODES),
-    ("404 `model_not_found`", Reply(404, error={"code": "model_not_found"}), halted(404), _CODES),
+     judged(403), _CODES),
+    ("404 `model_not_found`", Reply(404, error={"code": "model_not_found"}), judged(404), _CODES),
     ("429 `rate_limit_exceeded`, `Retry-After` in seconds",
      Reply(429, headers={"Retry-After": "20"}, error={"code": "rate_limit_exceeded"}), WAIT, _CODES),
     ("429 with `retry-after-ms`",
@@ -129,7 +131,7 @@ _OPENAI: list[Row] = [
      TOO_LARGE, "github.com/vanna-ai/vanna-flask/issues/11"),
     ("400 `context_length_exceeded`",
      Reply(400, error={"code": "context_length_exceeded", "message": "maximum context length"}),
-     failed(400), "github.com/crewAIInc/crewAI-examples/issues/121"),
+     judged(400), "github.com/crewAIInc/crewAI-examples/issues/121"),
     ("500", Reply(500), again(500), _CODES),
     ("503, overloaded", Reply(503), again(503), _CODES),
     ("a text, and `x-ratelimit-remaining-requests: 0`",
@@ -154,17 +156,29 @@ _AZURE: list[Row] = [
      Reply(429, headers={"Retry-After": "86400"},
            error={"code": "429", "message": "have exceeded token rate limit. Please retry after 86400 seconds."}),
      WAIT, "github.com/jasonacox/TinyLLM/issues/17"),
-    ("404 `DeploymentNotFound`", Reply(404, error={"code": "DeploymentNotFound"}), halted(404), _AZURE_ERRORS),
+    ("404 `DeploymentNotFound`", Reply(404, error={"code": "DeploymentNotFound"}), judged(404), _AZURE_ERRORS),
     ("401 for a wrong subscription key",
      Reply(401, error={"code": "401", "message": "Access denied due to invalid subscription key"}),
-     halted(401), _AZURE_ERRORS),
+     UNKNOWN_KEY, _AZURE_ERRORS),
+    ("400 for `max_completion_tokens`",
+     Reply(400, error={"message": "Unrecognized request argument supplied: max_completion_tokens",
+                       "type": "invalid_request_error", "param": None, "code": None}),
+     OTHERWISE, "github.com/openai/openai-python/issues/1724", "max_completion_tokens"),
+    ("400 for `json_schema`",
+     Reply(400, error={"message": "response_format value as json_schema is enabled only for api versions "
+                       "2024-08-01-preview and later", "type": "", "param": "", "code": "BadRequest"}),
+     OTHERWISE, "github.com/crmne/ruby_llm/issues/600", "json_schema"),
     ("408, the model was too slow", Reply(408, error={"code": "Timeout", "message": "The operation was timeout."}),
      again(408, Spent.RESERVED), _AZURE_ERRORS),
 ]  # fmt: skip
 
 _MISTRAL_API = "https://docs.mistral.ai/api/"
 _EXTRA = [
-    {"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra inputs are not permitted"}
+    {
+        "type": "extra_forbidden",
+        "loc": ["body", "max_completion_tokens"],
+        "msg": "Extra inputs are not permitted",
+    }
 ]
 _MISTRAL: list[Row] = [
     ("an answer in blocks, thoughts first",
@@ -172,11 +186,11 @@ _MISTRAL: list[Row] = [
                     {"type": "text", "text": GOOD}])),
      STORED, "https://docs.mistral.ai/capabilities/reasoning/"),
     ("`model_length`: the context is full", Reply(finish="model_length"), asked_again("length"), _MISTRAL_API),
-    ("422 with a list in `detail`", said({"detail": _EXTRA}, 422), failed(422),
-     "github.com/Gitlawb/openclaude/issues/739"),
-    ("422 with `detail` in `message`",
+    ("422 for `max_completion_tokens`, a list in `detail`", said({"detail": _EXTRA}, 422), OTHERWISE,
+     "github.com/Gitlawb/openclaude/issues/739", "max_completion_tokens"),
+    ("422 for `max_completion_tokens`, `detail` in `message`",
      said({"object": "error", "message": {"detail": _EXTRA}, "type": "invalid_request_error"}, 422),
-     failed(422), "github.com/editor-code-assistant/eca/issues/231"),
+     OTHERWISE, "github.com/editor-code-assistant/eca/issues/231", "max_completion_tokens"),
     ("429 `rate_limited`",
      said({"object": "error", "message": "Rate limit exceeded", "type": "rate_limited", "code": "1300",
            "raw_status_code": 429}, 429),
@@ -185,9 +199,9 @@ _MISTRAL: list[Row] = [
      said({"object": "error", "message": "Service tier capacity exceeded for this model.",
            "type": "invalid_request_error", "code": None}, 429),
      WAIT, "github.com/continuedev/continue/issues/6185"),
-    ("401 without `error`", said({"message": "Unauthorized", "request_id": "a"}, 401), halted(401),
+    ("401 without `error`", said({"message": "Unauthorized", "request_id": "a"}, 401), UNKNOWN_KEY,
      "github.com/elastic/elasticsearch/pull/128538"),
-    ("404 with a word in `detail`", said({"detail": "Not Found"}, 404), halted(404),
+    ("404 with a word in `detail`", said({"detail": "Not Found"}, 404), judged(404),
      "github.com/elastic/elasticsearch/pull/128538"),
 ]  # fmt: skip
 
@@ -204,9 +218,9 @@ _GEMINI: list[Row] = [
     ("503 in a list", _google(503, "The model is overloaded.", "UNAVAILABLE"), again(503),
      "https://ai.google.dev/gemini-api/docs/troubleshooting"),
     ("400 for a wrong key",
-     _google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT"), failed(400),
+     _google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT"), judged(400),
      "github.com/cequence-io/openai-scala-client/issues/109"),
-    ("404 for a model", _google(404, "models/gemini-0 is not found", "NOT_FOUND"), halted(404),
+    ("404 for a model", _google(404, "models/gemini-0 is not found", "NOT_FOUND"), judged(404),
      "https://ai.google.dev/gemini-api/docs/troubleshooting"),
     ("thoughts that only the total counts",
      Reply(usage={**USAGE, "total_tokens": 4700}, tokens=(400, 4300)), STORED,
@@ -235,7 +249,11 @@ _DEEPSEEK: list[Row] = [
      "https://api-docs.deepseek.com/guides/json_mode"),
     ("402 `Insufficient Balance`", Reply(402, error={"message": "Insufficient Balance", "type": "unknown_error"}),
      UNPAID, _DEEPSEEK_CODES),
-    ("422", Reply(422, error={"message": "Failed to deserialize the JSON body"}), failed(422), _DEEPSEEK_CODES),
+    ("400 for `json_schema`",
+     Reply(400, error={"message": "This response_format type is unavailable now", "param": None,
+                       "type": "invalid_request_error", "code": "invalid_request_error"}),
+     OTHERWISE, "github.com/bytedance/deer-flow/issues/545", "json_schema"),
+    ("422", Reply(422, error={"message": "Failed to deserialize the JSON body"}), judged(422), _DEEPSEEK_CODES),
 ]  # fmt: skip
 
 _GROQ_CODES = "https://console.groq.com/docs/errors"
@@ -259,9 +277,9 @@ _GROQ: list[Row] = [
     ("499", Reply(499), again(499, Spent.RESERVED), _GROQ_CODES),
     ("400 `organization_restricted`",
      Reply(400, error={"message": "Organization has been restricted.", "code": "organization_restricted"}),
-     failed(400), "github.com/NVIDIA-NeMo/Guardrails/issues/563"),
+     judged(400), "github.com/NVIDIA-NeMo/Guardrails/issues/563"),
     ("403 with a page of Cloudflare's", Reply(403, raw=b"<!DOCTYPE html>", headers={"Content-Type": "text/html"}),
-     halted(403), "github.com/mckaywrigley/chatbot-ui/issues/1684"),
+     judged(403), "github.com/mckaywrigley/chatbot-ui/issues/1684"),
 ]  # fmt: skip
 
 _OPENROUTER_ERRORS = "https://openrouter.ai/docs/api/reference/errors-and-debugging"
@@ -288,7 +306,7 @@ _OPENROUTER: list[Row] = [
      FILTERED, _OPENROUTER_ERRORS),
     ("402, no credits", Reply(402, error={"code": 402, "message": "Insufficient credits"}), UNPAID,
      _OPENROUTER_ERRORS),
-    ("401", Reply(401, error={"code": 401, "message": "No auth credentials found"}), halted(401), _OPENROUTER_ERRORS),
+    ("401", Reply(401, error={"code": 401, "message": "No auth credentials found"}), UNKNOWN_KEY, _OPENROUTER_ERRORS),
     ("503, nobody has the model", Reply(503, error={"code": 503, "message": "no available model provider"}),
      again(503), _OPENROUTER_ERRORS),
 ]  # fmt: skip
@@ -314,10 +332,10 @@ _LITELLM: list[Row] = [
      FILTERED, "github.com/BerriAI/litellm/pull/16231"),
     ("400 `ContextWindowExceededError`",
      _litellm(400, "litellm.ContextWindowExceededError: maximum context length", "invalid_request_error"),
-     failed(400), _LITELLM_TEST),
+     judged(400), _LITELLM_TEST),
     ("400 `budget_exceeded`", _litellm(400, "Budget has been exceeded!", "budget_exceeded"), UNPAID,
      "https://docs.litellm.ai/docs/proxy/users"),
-    ("400 for a key, without a database", _litellm(400, "No connected db.", "no_db_connection"), failed(400),
+    ("400 for a key, without a database", _litellm(400, "No connected db.", "no_db_connection"), judged(400),
      _LITELLM_TEST),
     ("408, its provider was too slow", _litellm(408, "litellm.Timeout", "invalid_request_error"),
      again(408, Spent.RESERVED), _LITELLM_TEST),
@@ -329,8 +347,8 @@ _LITELLM: list[Row] = [
 
 _OLLAMA: list[Row] = [
     ("404 for a model", Reply(404, error={"message": 'model "m" not found, try pulling it first', "type": "api_error"}),
-     halted(404), "github.com/netease-youdao/QAnything/issues/555"),
-    ("404, the error a text", said({"error": 'model "m" not found, try pulling it first'}, 404), halted(404),
+     judged(404), "github.com/netease-youdao/QAnything/issues/555"),
+    ("404, the error a text", said({"error": 'model "m" not found, try pulling it first'}, 404), judged(404),
      "github.com/stackblitz-labs/bolt.diy/issues/434"),
     ("500, the error a text", said({"error": "llama runner process has terminated"}, 500), again(500),
      "https://docs.ollama.com/api/errors"),
@@ -339,11 +357,11 @@ _OLLAMA: list[Row] = [
 ]  # fmt: skip
 
 _LM_STUDIO: list[Row] = [
-    ("404, no model is loaded", Reply(404, error={"message": "No models loaded."}), halted(404),
+    ("404, no model is loaded", Reply(404, error={"message": "No models loaded."}), judged(404),
      "github.com/lmstudio-ai/lms/issues/107"),
     ("400, no model is loaded",
      Reply(400, error={"message": "No models loaded.", "type": "invalid_request_error", "param": "model"}),
-     failed(400), "github.com/tinyhumansai/openhuman/issues/4181"),
+     judged(400), "github.com/tinyhumansai/openhuman/issues/4181"),
     ("200 for a path that it does not have", said({"error": "Unexpected endpoint or method. Returning 200 anyway"}),
      again(502), "github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1879"),
 ]  # fmt: skip
@@ -357,9 +375,9 @@ _LLAMACPP: list[Row] = [
     ("400 `exceed_context_size_error`",
      Reply(400, error={"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 1783, "n_ctx": 512,
                        "message": "request (1783 tokens) exceeds the available context size (512 tokens)"}),
-     failed(400), _LLAMACPP_TEST),
+     judged(400), _LLAMACPP_TEST),
     ("401", Reply(401, error={"code": 401, "message": "Invalid API Key", "type": "authentication_error"}),
-     halted(401), _LLAMACPP_SERVER),
+     UNKNOWN_KEY, _LLAMACPP_SERVER),
     ("a text, and timings", said(document(timings={"predicted_n": 9})), STORED, _LLAMACPP_TEST),
     ("an answer cut by the limit", said(document(GOOD[:60], "length")), asked_again("length"), _LLAMACPP_TEST),
 ]  # fmt: skip
@@ -369,11 +387,16 @@ _VLLM: list[Row] = [
     ("400, the error not in `error`",
      said({"object": "error", "message": "max_tokens must be at least 1, got -186.", "type": "BadRequestError",
            "param": None, "code": 400}, 400),
-     failed(400), "github.com/vllm-project/vllm/issues/4667"),
+     judged(400), "github.com/vllm-project/vllm/issues/4667"),
+    ("400 for `max_completion_tokens`, a list as a text",
+     said({"object": "error", "type": "BadRequestError", "param": None, "code": 400,
+           "message": "[{'type': 'extra_forbidden', 'loc': ('body', 'max_completion_tokens'), "
+           "'msg': 'Extra inputs are not permitted', 'input': 8192}]"}, 400),
+     OTHERWISE, "github.com/voideditor/void/issues/128", "max_completion_tokens"),
     ("404 for a model, the error not in `error`",
      said({"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError", "code": 404}, 404),
-     halted(404), _VLLM_SERVER),
-    ("401, the error a text", said({"error": "Unauthorized"}, 401), halted(401), _VLLM_SERVER),
+     judged(404), _VLLM_SERVER),
+    ("401, the error a text", said({"error": "Unauthorized"}, 401), UNKNOWN_KEY, _VLLM_SERVER),
     ("`abort`", said(document(GOOD[:40], "abort")), BROKEN_OFF, _VLLM_SERVER),
     ("no content: all was reasoning", said(document(None, "length", message={"reasoning": "Hm."})), THOUGHT,
      "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"),
@@ -427,8 +450,8 @@ _ANY: list[Row] = [
      Reply(stream=lambda: iter([gzip.compress(b" " * (1 << 28), 9)] * 4), headers=_GZIP), GARBAGE, _HTTP),
     ("silence", Reply(hang=30), Outcome(Then.AGAIN, "timeout", Spent.RESERVED), _HTTP),
     ("a connection that breaks in the answer", Reply(reset=True), Outcome(Then.AGAIN, "network", Spent.RESERVED), _HTTP),
-    ("a redirect to another host", Reply(307, raw=b"", headers={"Location": "http://127.0.0.2:9/v1"}), halted(307), _HTTP),
-    ("a redirect to a sign-in page", Reply(302, raw=b"", headers={"Location": "/login"}), halted(302), _HTTP),
+    ("a redirect to another host", Reply(307, raw=b"", headers={"Location": "http://127.0.0.2:9/v1"}), judged(307), _HTTP),
+    ("a redirect to a sign-in page", Reply(302, raw=b"", headers={"Location": "/login"}), judged(302), _HTTP),
     ("a cookie", Reply(headers={"Set-Cookie": "session=1; Path=/"}), STORED, _HTTP),
     ("429, `Retry-After` as a date", Reply(429, headers={"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}), WAIT, _HTTP),
     ("429, `Retry-After` a fraction", Reply(429, headers={"Retry-After": "30.5"}), WAIT, _HTTP),
@@ -437,10 +460,10 @@ _ANY: list[Row] = [
      Reply(429, headers={"Retry-After": "Wed, 99999999999999999999 Oct 2015 07:28:00 GMT"}), WAIT, _HTTP),
     ("429, `Retry-After` less than nothing", Reply(429, headers={"Retry-After": "-5"}), WAIT, _HTTP),
     ("422 of FastAPI", said({"detail": [{"loc": ["body", "model"], "msg": "Field required", "type": "missing"}]}, 422),
-     failed(422), "https://fastapi.tiangolo.com/tutorial/handling-errors/"),
-    ("400 without a body", Reply(400, raw=b""), failed(400), _HTTP),
-    ("405", Reply(405, raw=b"Method Not Allowed"), halted(405), _HTTP),
-    ("451", Reply(451), failed(451), _HTTP),
+     judged(422), "https://fastapi.tiangolo.com/tutorial/handling-errors/"),
+    ("400 without a body", Reply(400, raw=b""), judged(400), _HTTP),
+    ("405", Reply(405, raw=b"Method Not Allowed"), judged(405), _HTTP),
+    ("451", Reply(451), Outcome(Then.FAILED, "http-451", Spent.NOTHING), _HTTP),
 ]  # fmt: skip
 
 BY_PROVIDER: Mapping[str, list[Row]] = {

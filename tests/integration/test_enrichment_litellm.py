@@ -66,11 +66,11 @@ async def asked(texts: Texts, address: str, model: str, key: str = "sk-master") 
     [
         ("nonsense", Outcome(Then.ASKED_AGAIN, "schema", Spent.USED)),
         ("rate", Outcome(Then.WAIT, "rate", Spent.NOTHING)),
-        ("context", Outcome(Then.FAILED, "http-400", Spent.NOTHING)),
+        ("context", Outcome(Then.JUDGED, "http-400", Spent.NOTHING)),
         ("internal", Outcome(Then.AGAIN, "http-500", Spent.NOTHING)),
         ("timeout", Outcome(Then.AGAIN, "http-408", Spent.RESERVED)),
         ("unreachable", Outcome(Then.AGAIN, "http-500", Spent.NOTHING)),
-        ("no-such-model", Outcome(Then.FAILED, "http-400", Spent.NOTHING)),
+        ("no-such-model", Outcome(Then.JUDGED, "http-400", Spent.NOTHING)),
     ],
 )
 async def test_what_it_says_itself(name: str, expected: Outcome, texts: Texts, proxy: str) -> None:
@@ -85,7 +85,7 @@ async def test_a_key_that_it_does_not_know(texts: Texts, proxy: str) -> None:
     """Without a database it answers 400, not 401, and says why."""
     message = await asked(texts, proxy, "nonsense", "sk-other")
 
-    assert outcome(texts.site, MOCKED) == Outcome(Then.FAILED, "http-400", Spent.NOTHING)
+    assert outcome(texts.site, MOCKED) == Outcome(Then.JUDGED, "http-400", Spent.NOTHING)
     assert message == "No connected db."
 
 
@@ -110,7 +110,7 @@ AZURE_FILTER = {
         (Reply(401, error={"message": "Incorrect API key provided", "code": "invalid_api_key"}),
          Outcome(Then.HALTED, "http-401", Spent.NOTHING)),
         (Reply(404, error={"message": "no such model", "code": "model_not_found"}),
-         Outcome(Then.HALTED, "http-404", Spent.NOTHING)),
+         Outcome(Then.JUDGED, "http-404", Spent.NOTHING)),
         (Reply(402, error={"message": "Insufficient Balance"}),
          Outcome(Then.BREAKER, "quota", Spent.NOTHING)),
         # Its own words for an empty account are those for a rate.

@@ -125,7 +125,7 @@ async def test_a_prompt_that_is_larger_than_its_context(texts: Texts, served: Se
     """Nothing is paid, and the request says how many tokens it has and how many fit."""
     await asked(texts, served(*GOOD, context=512))
 
-    assert outcome(texts.site, 0) == Outcome(Then.FAILED, "http-400", Spent.NOTHING)
+    assert outcome(texts.site, 0) == Outcome(Then.JUDGED, "http-400", Spent.NOTHING)
     [(message,)] = texts.site.query("SELECT message FROM ingest.enrichment")
     assert "exceeds the available context size (512 tokens)" in message
 

@@ -4,15 +4,13 @@ from dataclasses import replace
 from decimal import Decimal
 
 from processors.texts.kinds import KINDS
-from schemas.values.text_prices import PRICES
-from tests.fix_enrichment import ask, cities, configure, states
+from tests.fix_enrichment import PRICE, ask, cities, configure, states
 from tests.fix_stack import Site, eventually
 from tests.model_outcomes import Spent, Then
 from tests.openai_server import Call, Reply, ScriptedOpenAI
 from tests.provider_behaviours import BEHAVIOURS
 
 BUDGET = Decimal("0.012")
-PRICE = PRICES["gpt-4o-mini"]
 PAID = [
     each
     for each in BEHAVIOURS

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from uuid import UUID
 
 from tests.fix_stack import Site
 
@@ -39,16 +40,22 @@ class Outcome:
     spent: Spent
 
 
-def outcome(site: Site, counted: int) -> Outcome:
-    """Of one request for which a caller did all that was due; a call counts so many tokens."""
-    [(state, code)] = site.query("SELECT state, code FROM ingest.enrichment")
-    refused = "code IS NOT DISTINCT FROM 'parameter'"
-    others = site.query(f"SELECT state, tokens FROM ingest.ai_calls WHERE NOT {refused}")
-    calls = site.query(f"SELECT state, tokens FROM ingest.ai_calls WHERE {refused}")
-    if calls and state == "done" and _spent(others, counted) is Spent.USED:
-        return Outcome(Then.OTHERWISE, "parameter", _spent(calls, counted))
-    calls += others
-    return Outcome(_then(site, state, len(calls)), code, _spent(calls, counted))
+def outcome(site: Site, counted: int, entity: UUID | None = None) -> Outcome:
+    """Of the request about an entity, or the only one, for which a caller did all that was due; a call
+    counts so many tokens.
+    """
+    [(request, state, code)] = site.query(
+        "SELECT id, state, code FROM ingest.enrichment WHERE entity_id = coalesce(%s, entity_id)",
+        entity,
+    )
+    calls = site.query(
+        "SELECT state, tokens, code FROM ingest.ai_calls WHERE request_id = %s", request
+    )
+    refused = [(call, tokens) for call, tokens, why in calls if why == "parameter"]
+    others = [(call, tokens) for call, tokens, why in calls if why != "parameter"]
+    if refused and state == "done" and _spent(others, counted) is Spent.USED:
+        return Outcome(Then.OTHERWISE, "parameter", _spent(refused, counted))
+    return Outcome(_then(site, state, len(calls)), code, _spent(refused + others, counted))
 
 
 def _then(site: Site, state: str, calls: int) -> Then:

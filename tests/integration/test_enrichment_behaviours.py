@@ -10,6 +10,7 @@ import pytest
 from processors.database.pool import transaction
 from processors.texts.model import halts
 from processors.texts.server.bounded import MOST_BYTES
+from processors.texts.server.dialect import Dialect
 from processors.texts.server.provider import Provider
 from tests.fix_enrichment import Texts, cities, empty, states
 from tests.integration.test_enrichment_answers import PATIENT, Path, at_once, in_batches
@@ -33,15 +34,16 @@ def is_alone(behaviour: Behaviour) -> bool:
 
 
 async def afresh(texts: Texts) -> None:
-    """Nothing was ever asked, and the settings are proven."""
+    """Nothing was ever asked or refused, and the settings are proven."""
     empty(texts.site)
+    texts.provider._dialect = Dialect()
     async with transaction(texts.pool) as connection:
         await halts.prove(connection, PATIENT.limits.model, PATIENT.limits.settings)
 
 
 @asynccontextmanager
-async def another_provider(texts: Texts, url: str, seconds: float) -> AsyncIterator[None]:
-    shared, texts.provider = texts.provider, Provider(lambda: "sk-test", url, seconds)
+async def impatient_provider(texts: Texts, url: str) -> AsyncIterator[None]:
+    shared, texts.provider = texts.provider, Provider(lambda: "sk-test", url, 1.0)
     try:
         yield
     finally:
@@ -83,9 +85,8 @@ async def all_come_to(
     """Each behaviour has the outcome that the table says."""
     came = await come_to([each for each in behaviours if not is_alone(each)], path, texts, model)
     for each in filter(is_alone, behaviours):
-        if each.reply.hang or each.refuses:  # what is refused a provider remembers
-            seconds = 1.0 if each.reply.hang else 20.0
-            async with another_provider(texts, model.url, seconds):
+        if each.reply.hang:
+            async with impatient_provider(texts, model.url):
                 came |= await come_to([each], path, texts, model)
         else:
             came |= await come_to([each], path, texts, model)

@@ -83,7 +83,7 @@ def _breaker_lines(model: Document) -> list[str]:
     name = model["model"]
     unlimited = [f"{name} ignores the limit of an answer"] if model["unlimited"] else []
     if model["halted"]:
-        then = model["halted_until"] or "a worker starts"
+        then = model["halted_until"] or "a worker starts, or enrichment resume"
         return [f"{name} is halted until {then}: {model['halted']}", *unlimited]
     if model["open_until"]:
         why = ": ".join(filter(None, (model["open_reason"], model["open_message"])))

@@ -370,15 +370,10 @@ async def _open(
     longer = max(2 * model.opened_for, limits.open_seconds)
     seconds = min(longer, LONGEST_OPEN_SECONDS) if probed else limits.open_seconds
     log.error("breaker is open", action="ai_breaker_open", code=error.code, seconds=seconds)
-    await connection.execute(
-        _SQL["open"],
-        {
-            "model": limits.model,
-            "seconds": seconds,
-            "reason": error.code,
-            "message": str(error),
-        },
-    )
+    values = {
+        "model": limits.model, "seconds": seconds, "reason": error.code, "message": str(error),
+    }  # fmt: skip
+    await connection.execute(_SQL["open"], values)
     return True
 
 

@@ -61,7 +61,7 @@ async def halt(
 
 
 async def halt_for_good(connection: Connection, model: str, error: CallError) -> None:
-    """Halts until a worker starts: no probe will find it otherwise."""
+    """Halts until a worker starts or an operator resumes: no probe will find it otherwise."""
     log.error("texts are halted", action="ai_halted", code=error.code, reason=str(error))
     await connection.execute(_SQL["halt_for_good"], {"model": model, "reason": reason(error)})
 

@@ -331,10 +331,14 @@ async def test_the_job_renews_what_withdrawn_reviews_said(
     ) == [(0.0, 0)]
 
 
-def mask(texts: Texts) -> None:
-    """As a row of SIRENE does for every company: a natural person with status P."""
+def mask(texts: Texts, name: str = "%", category: str | None = None) -> None:
+    """As a row of SIRENE does for companies with this name: a natural person with status P, if no
+    other legal category is given."""
     texts.site.execute(
-        "INSERT INTO ingest.sirene (siren, diffusion_unite) SELECT siren, 'P' FROM enterprise_entreprise"
+        "INSERT INTO ingest.sirene (siren, diffusion_unite, categorie_juridique) "
+        "SELECT siren, 'P', %s FROM enterprise_entreprise WHERE nom LIKE %s",
+        category,
+        name,
     )
 
 
@@ -346,9 +350,14 @@ def disclosed(texts: Texts) -> Iterator[Texts]:
     texts.site.execute("DELETE FROM ingest.sirene")
 
 
+NATURAL, LEGAL = None, "5710"
+"""Legal categories with status P: a person's is not known, or 1000."""
+
+
+@pytest.mark.parametrize("category", [NATURAL, LEGAL])
 @pytest.mark.parametrize("kind", ["PROLOCALISATION", "AVIS"])
 async def test_a_company_that_is_masked_while_it_waits_is_not_sent(
-    disclosed: Texts, model: ScriptedOpenAI, kind: str
+    disclosed: Texts, model: ScriptedOpenAI, kind: str, category: str | None
 ) -> None:
     """Not if its request waits, and not if it has a caller that waits for a permit."""
     texts = disclosed
@@ -362,7 +371,7 @@ async def test_a_company_that_is_masked_while_it_waits_is_not_sent(
         prompt = await handle.prompt(leased)
         assert prompt is not None
         await store.claim(handle.connection, leased, prompt, 60, TERMS.limits.settings)
-    mask(texts)
+    mask(texts, category=category)
     with pytest.raises(_Stop):
         await caller._permit(leased, prompt)
     request(texts, kind, proloc)
@@ -374,8 +383,9 @@ async def test_a_company_that_is_masked_while_it_waits_is_not_sent(
     ]
 
 
+@pytest.mark.parametrize("category", [NATURAL, LEGAL])
 async def test_a_company_that_is_masked_is_not_sent_in_a_batch(
-    disclosed: Texts, model: ScriptedOpenAI
+    disclosed: Texts, model: ScriptedOpenAI, category: str | None
 ) -> None:
     """Although the batch was made before: others of it are sent."""
     texts = disclosed
@@ -386,10 +396,7 @@ async def test_a_company_that_is_masked_is_not_sent_in_a_batch(
     batcher = Batcher(texts.pool, texts.provider, terms, caught_up)
     model.batch_trouble = lambda asked, _: 500 if asked == "GET /v1/batches" else None
     await batcher.step()
-    texts.site.execute(
-        "INSERT INTO ingest.sirene (siren, diffusion_unite) SELECT siren, 'P' "
-        "FROM enterprise_entreprise WHERE nom = 'Dupont'"
-    )
+    mask(texts, "Dupont", category)
     model.batch_trouble = lambda _, __: None
     for _ in range(3):
         await batcher.step()

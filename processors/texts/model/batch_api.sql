@@ -49,7 +49,7 @@ FROM ingest.ai_batch_items i
 JOIN ingest.enrichment r ON r.id = i.request_id
 LEFT JOIN enterprise_prolocalisation p ON p.id = r.entity_id
 LEFT JOIN enterprise_entreprise e ON e.id = p.entreprise_id
-WHERE i.batch_id = %(id)s AND ingest.is_masked_person(e.siren) IS NOT TRUE
+WHERE i.batch_id = %(id)s AND ingest.is_partly_disclosed(e.siren) IS NOT TRUE
 ORDER BY i.request_id
 
 -- name: sent

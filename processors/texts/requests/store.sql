@@ -347,7 +347,7 @@ JOIN enterprise_entreprise e ON e.id = t.entreprise_id
 JOIN subcategory_souscategorie s ON s.id = t.sous_categorie_id
 JOIN category_categorie c ON c.id = s.categorie_id
 JOIN location_ville v ON v.id = t.ville_id
-WHERE t.id = %(id)s AND NOT ingest.is_masked_person(e.siren)
+WHERE t.id = %(id)s AND NOT ingest.is_partly_disclosed(e.siren)
 
 -- name: input_avis
 -- Without a public review there is nothing to ask.
@@ -368,4 +368,4 @@ CROSS JOIN LATERAL (
         FROM ingest.public_reviews(t.id)
     ) each
 ) r
-WHERE t.id = %(id)s AND r.reviews > 0 AND NOT ingest.is_masked_person(e.siren)
+WHERE t.id = %(id)s AND r.reviews > 0 AND NOT ingest.is_partly_disclosed(e.siren)

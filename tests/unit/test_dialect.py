@@ -96,6 +96,13 @@ REFUSALS: Mapping[str, tuple[object, set[str]]] = {
         {"message": f"[{PYDANTIC | {'loc': ('body', TOKENS)}}]", "type": "BadRequestError", "param": None},
         {TOKENS},
     ),
+    "Groq, value of the format": (  # vercel/ai#7808
+        {
+            "message": "'response_format.type' : value is not one of the allowed values ['text','json_object']",
+            "type": "invalid_request_error",
+        },
+        {FORMAT, "json_object"},  # which was not sent
+    ),
     "Groq": (
         {"message": "property 'store' is unsupported", "type": "invalid_request_error"},
         {"store"},

@@ -22,7 +22,7 @@ from processors.texts.server.dialect import FORMATS, NAMES
 _NO = re.compile(
     r"unrecogni[sz]ed|unknown|unexpected|unsupported|unavailable|forbidden|\bextra (?:inputs|fields)"
     r"|value_error\.extra|not (?:\w+ )?(?:supported|permitted|allowed|available|recogni[sz]ed)"
-    r"|(?:n't|not) support|invalid parameter|enabled only|only the default"
+    r"|(?:n't|not) support|not one of the allowed|invalid parameter|enabled only|only the default"
 )
 _FORMAT = "response_format"
 _FORMAT_WORDS = re.compile(

@@ -34,6 +34,7 @@ NO_DATA = {
     "sum by (kind) (increase(fox_ai_cost_total[1d]))": NO_CALL,
     "max by (import) (fox_ai_import_cost_dollars)": NO_CALL,
     "histogram_quantile(0.95, sum by (le) (rate(fox_ai_call_seconds_bucket[5m])))": NO_CALL,
+    "histogram_quantile(0.95, sum by (le) (rate(fox_ai_permit_seconds_bucket[5m])))": NO_CALL,
     "60 * sum by (code) (rate(fox_ai_failures_total[5m]))": NO_CALL,
     "60 * sum by (reason) (rate(fox_ai_rejected_total[5m]))": NO_CALL,
     "60 * sum by (direction) (rate(fox_ai_tokens_total[5m]))": NO_CALL,

@@ -20,11 +20,14 @@ from prometheus_client import REGISTRY
 
 from deploy.local.stack import Stack
 from processors.database.pool import Connection, Pool, open_pool, transaction
+from processors.texts.content.prompts import Prompt
 from processors.texts.model import call_limits, halts
-from processors.texts.model.answer_handling import Asked, Terms, handling
+from processors.texts.model.answer_handling import AnswerHandling, Asked, Terms, handling
+from processors.texts.model.batch_api import Batcher
 from processors.texts.model.call_limits import Limits, Permit
 from processors.texts.model.model_caller import ModelCaller
 from processors.texts.requests import store
+from processors.texts.requests.store import Request
 from processors.texts.server.provider import Provider
 from schemas.values.text_prices import Price
 from tests.fix_stack import Site, eventually, new_database, prepared
@@ -141,14 +144,25 @@ class Texts:
                 with suppress(asyncio.CancelledError):
                     await task
 
+    async def batcher(self, terms: Terms) -> Batcher:
+        """The one who sends batches, without a worker around it."""
+        async with transaction(self.pool) as connection:
+            await call_limits.begin(connection, terms.limits.model)
+        return Batcher(self.pool, self.provider, terms, caught_up)
+
+    async def claimed(self, handle: AnswerHandling) -> tuple[Request, Prompt]:
+        """The first request that waits, leased, and its prompt, claimed."""
+        request = await store.lease(handle.connection, uuid4(), 60, 60, None, batched=False)
+        assert request is not None
+        prompt = await handle.prompt(request)
+        assert prompt is not None
+        await store.claim(handle.connection, request, prompt, 60, TERMS.limits.settings)
+        return request, prompt
+
     async def call(self) -> Asked:
         """A call that is under way, for the first request that waits."""
         async with handling(self.pool, TERMS) as handle:
-            request = await store.lease(handle.connection, uuid4(), 60, 60, None, batched=False)
-            assert request is not None
-            prompt = await handle.prompt(request)
-            assert prompt is not None
-            await store.claim(handle.connection, request, prompt, 60, TERMS.limits.settings)
+            request, prompt = await self.claimed(handle)
             _, call = handle.call(request, prompt, [])
             permit = await call_limits.take(handle.connection, TERMS.limits, call)
         assert isinstance(permit, Permit)

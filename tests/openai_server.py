@@ -125,8 +125,8 @@ class ScriptedOpenAI:
     `charged` are the tokens in and out of all that the model worked at, and `streamed` the bytes of
     bodies in parts that were sent.
 
-    `probes` are the calls by which foxstream tries its settings, which are no calls otherwise; they have
-    a script of their own, `probe`. Without one they are answered, and cut at their limit.
+    `probes` are the calls by which foxstream tries its settings. They are not among `calls`, and have a
+    script of their own, `probe`; without one they are answered, and cut at their limit.
 
     Batches are answered by the same script, line by line, as soon as `batch_status` says that they are
     over; `batched` are their lines. `batch_asks` are the requests about batches, as "GET /v1/batches/…";

@@ -23,7 +23,7 @@ USAGE = {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500}
 class Behaviour:
     """`does` is unique for a provider. `reply.tokens` are what the provider counts.
 
-    `refuses`: it is said only as long as this stands in what is sent, a parameter or one of its values.
+    `refuses`: a parameter or one of its values. The server answers so only while requests have it.
     """
 
     provider: str

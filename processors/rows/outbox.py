@@ -257,5 +257,5 @@ LONGEST_KEY = 64 << 10
 fits any topic."""
 
 _REPLAYED = ("ingest.attempt", "ingest.reject_id")
-"""Headers with our names that a record may bring along: an operator sent it again. What another sender
-writes into them stands before our own, which counts. All others of ours would speak for us."""
+"""Headers with our names that a record may bring along, because an operator sent it again. Our own headers
+follow, and the last one counts. Any other would let a sender speak for us."""

@@ -1,6 +1,6 @@
 """What operators change while workers run: budgets, and whether the model is asked at all.
 
-It stands in PostgreSQL, which all workers look at before each call.
+PostgreSQL keeps it, and all workers look there before each call.
 """
 
 from decimal import Decimal
@@ -8,8 +8,8 @@ from typing import Any
 
 from processors.database.connection import query
 from processors.database.queries import load
-from processors.errors import ConfigurationError
 from processors.settings import Settings
+from processors.texts.model.budgets import known_price
 
 _SQL = load("processors.texts", "control.sql")
 
@@ -27,11 +27,8 @@ def resume(settings: Settings) -> None:
 def set_budget(settings: Settings, kind: str, amount: Decimal | None) -> None:
     """The most that is spent, in US dollars; None: no limit. Raises ConfigurationError if nobody knows
     the price of the model."""
-    if amount is not None and settings.ai_price() is None:
-        raise ConfigurationError(
-            f"a budget needs the price of {settings.ai_model}: "
-            "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
-        )
+    if amount is not None:
+        known_price(settings)
     query(settings.database_url, dict, _SQL["set_budget"], {"kind": kind, "amount": amount})
 
 

@@ -55,7 +55,7 @@ class Kind:
         return len(text) < LEAST_STORED or bool(problems(text, bounds))
 
     def filled(self, content: Content) -> dict[str, str]:
-        """Texts by column of the site; the items of a list stand in lines."""
+        """Texts by column of the site; the items of a list are one per line."""
         return {column: _text(content[name]) for column, name in self.columns.items()}
 
 

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 
-from processors.errors import ConfigurationError
 from processors.settings import Settings
 from processors.texts.content import prompts
 from processors.texts.content.disclosure import disclosure
 from processors.texts.content.prompts import Options
 from processors.texts.model.answer_handling import Terms
-from processors.texts.model.budgets import Budgets
+from processors.texts.model.budgets import Budgets, has_limit, known_price
 from processors.texts.model.call_limits import Limits
 from processors.texts.server.provider import Provider
 from schemas.values.text_prices import EFFORTS, Price
@@ -21,12 +20,9 @@ from schemas.values.text_prices import EFFORTS, Price
 def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
     """With budgets that operators may change meanwhile, else the settings'. Raises ConfigurationError
     where a budget is set for a model without a price, or for a kind or field that does not exist."""
-    known = settings.ai_price()
-    if known is None and any(limit is not None for limit in settings.ai_budgets().values()):
-        raise ConfigurationError(
-            f"a budget needs the price of {settings.ai_model}: "
-            "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
-        )
+    price = settings.ai_price() or Price(Decimal(0), Decimal(0), datetime.now(UTC).date())
+    if has_limit(settings.ai_budgets()):
+        price = known_price(settings)
     options = Options(
         settings.ai_reasoning_effort or EFFORTS.get(settings.ai_model),
         settings.ai_output_tokens,
@@ -48,7 +44,7 @@ def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
             budgets or settings.ai_budgets(),
             sha256(shape.encode()).hexdigest(),
         ),
-        known or Price(Decimal(0), Decimal(0), datetime.now(UTC).date()),
+        price,
         settings.ai_retry_seconds,
         settings.ai_retries,
         settings.ai_import_seconds,

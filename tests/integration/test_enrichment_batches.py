@@ -9,13 +9,11 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from processors.database.pool import transaction
 from processors.database.queries import load
-from processors.texts.model import call_limits
 from processors.texts.model.batch_api import Batcher
 from processors.texts.model.budgets import Budgets
 from processors.texts.stage import CaughtUp, Parts, Stage
-from schemas.values.text_prices import Price
+from processors.texts.stage_config import batch_terms
 from tests.fix_enrichment import (
     PROBE_COST,
     TERMS,
@@ -32,12 +30,7 @@ from tests.fix_stack import Site, eventually
 from tests.openai_server import BatchScript, Call, Reply, ScriptedOpenAI, good
 
 ACCOUNT = "gpt-4o-mini by batch"
-BATCHED = replace(
-    TERMS,
-    limits=replace(TERMS.limits, model=ACCOUNT, window=60.0),
-    price=Price(TERMS.price.input / 2, TERMS.price.output / 2, TERMS.price.day),
-    batched=True,
-)
+BATCHED = batch_terms(replace(TERMS, limits=replace(TERMS.limits, window=60.0), batched=True))
 
 
 @pytest.fixture
@@ -127,10 +120,7 @@ def test_a_batch_outlives_its_workers(night: Site, model: ScriptedOpenAI) -> Non
 
 @pytest.fixture
 async def batcher(texts: Texts) -> Batcher:
-    """The one who sends batches, without a worker around it."""
-    async with transaction(texts.pool) as connection:
-        await call_limits.begin(connection, ACCOUNT)
-    return Batcher(texts.pool, texts.provider, BATCHED, caught_up)
+    return await texts.batcher(BATCHED)
 
 
 async def sent(texts: Texts, batcher: Batcher, model: ScriptedOpenAI, count: int) -> None:

@@ -98,7 +98,7 @@ async def test_by_a_call(provider: str, texts: Texts, model: ScriptedOpenAI) -> 
     """Whatever a provider answers to a call has the outcome that the table says."""
     behaviours = [each for each in BEHAVIOURS if each.provider == provider]
     await all_come_to(behaviours, at_once, texts, model)
-    # Not even of a gigabyte all is read; what stands in buffers between the two is streamed as well.
+    # A gigabyte is not read to its end; buffers between the two count as streamed too.
     streams = sum(each.reply.stream is not None for each in behaviours)
     assert model.streamed <= streams * (MOST_BYTES + (16 << 20))
 
@@ -111,7 +111,7 @@ async def test_in_a_batch(provider: str, texts: Texts, model: ScriptedOpenAI) ->
 
 
 def test_the_table_is_large() -> None:
-    """Each behaviour stands in it once, with a source, and no outcome is missing."""
+    """It lists each behaviour once, with a source, and has every outcome."""
     assert len(BEHAVIOURS) > 100
     assert {
         name for name, times in Counter(b.name for b in BEHAVIOURS).items() if times > 1

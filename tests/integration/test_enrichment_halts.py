@@ -13,21 +13,16 @@ from processors.settings import Settings
 from processors.texts import control, report
 from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
-from processors.texts.model.batch_api import Batcher
 from processors.texts.model.probe import Probe
-from tests.fix_enrichment import TERMS, Texts, caught_up, cities, standing, states
+from processors.texts.stage_config import batch_terms
+from tests.fix_enrichment import TERMS, Texts, cities, standing, states
 from tests.fix_stack import Site
 from tests.openai_server import CUT, Call, Reply, ScriptedOpenAI
 
 # What is refused waits until the others were asked.
 AT_ONCE = replace(TERMS, retry_seconds=1e6)
 NEW = replace(AT_ONCE, limits=replace(TERMS.limits, settings="others"))
-BATCHED = replace(
-    TERMS,
-    retry_seconds=0.0,
-    limits=replace(TERMS.limits, model="gpt-4o-mini by batch"),
-    batched=True,
-)
+BATCHED = batch_terms(replace(TERMS, retry_seconds=0.0, batched=True))
 WRONG = Reply(400, error={"message": "Unknown parameter: 'seed'", "code": "unknown_parameter"})
 SETTINGS = [
     WRONG,
@@ -170,7 +165,7 @@ async def test_prompts_that_are_refused_whenever_the_stage_goes_on(
     texts.site.execute("UPDATE location_ville SET nom = 'Ville 9' WHERE nom = 'Ville 8'")
     await probe(texts).step()
     await work(texts)
-    assert len(model.calls) == 3  # they are behind whoever comes now
+    assert len(model.calls) == 3  # they wait behind requests that arrive now
     for _ in range(6):
         wait_is_over(texts.site)
         await probe(texts).step()
@@ -327,9 +322,7 @@ async def test_a_probe_with_a_parameter_that_is_refused(
 
 async def test_a_batch_that_is_gone_halts_nothing(texts: Texts, model: ScriptedOpenAI) -> None:
     """A 404 for one batch: its requests come again, and what it may have cost stays spent."""
-    async with transaction(texts.pool) as connection:
-        await call_limits.begin(connection, BATCHED.limits.model)
-    batcher = Batcher(texts.pool, texts.provider, BATCHED, caught_up)
+    batcher = await texts.batcher(BATCHED)
     model.batch_status = "in_progress"
     texts.ask(cities(texts.site, 2), "missing")
     await batcher.step()
@@ -356,9 +349,7 @@ async def test_batches_that_cannot_be_asked_after_halt_and_go_on(
     texts: Texts, model: ScriptedOpenAI
 ) -> None:
     """If the provider knows nothing of batches at all, their account halts, and is tried again."""
-    async with transaction(texts.pool) as connection:
-        await call_limits.begin(connection, BATCHED.limits.model)
-    batcher = Batcher(texts.pool, texts.provider, BATCHED, caught_up)
+    batcher = await texts.batcher(BATCHED)
     model.batch_status = "in_progress"
     texts.ask(cities(texts.site, 1), "missing")
     await batcher.step()

@@ -13,13 +13,13 @@ from processors.texts import report
 from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
-from tests.fix_enrichment import TERMS, Texts, caught_up, cities, soon, standing, states
+from processors.texts.stage_config import batch_terms
+from tests.fix_enrichment import TERMS, Texts, cities, soon, standing, states
 from tests.fix_stack import Site
 from tests.openai_server import Reply, ScriptedOpenAI, good
 
 AT_ONCE = replace(TERMS, retry_seconds=0.0)
-ACCOUNT = "gpt-4o-mini by batch"
-BATCHED = replace(AT_ONCE, limits=replace(TERMS.limits, model=ACCOUNT), batched=True)
+BATCHED = batch_terms(replace(AT_ONCE, batched=True))
 POOR = Reply(content=good("VILLE", {"nom": "Ville 1"}).replace("Chacun", "TODO Chacun"))
 
 
@@ -210,9 +210,7 @@ async def test_a_failure_answers_for_its_prompt_for_some_days(
 
 @pytest.fixture
 async def batcher(texts: Texts) -> Batcher:
-    async with transaction(texts.pool) as connection:
-        await call_limits.begin(connection, ACCOUNT)
-    return Batcher(texts.pool, texts.provider, BATCHED, caught_up)
+    return await texts.batcher(BATCHED)
 
 
 def due(site: Site) -> None:

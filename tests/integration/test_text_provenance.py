@@ -27,7 +27,6 @@ from processors.rows.derived import public_pages
 from processors.settings import Settings
 from processors.texts.content.disclosure import FIELDS, Disclosure
 from processors.texts.model.answer_handling import handling
-from processors.texts.model.batch_api import Batcher
 from processors.texts.model.budgets import Budgets
 from processors.texts.model.model_caller import _Stop
 from processors.texts.requests import intake, store
@@ -35,7 +34,7 @@ from processors.texts.requests.publisher import StoredPublisher
 from processors.texts.stage import CaughtUp, Parts, Stage
 from schemas.codec import framing
 from schemas.codec.schema import Schema
-from tests.fix_enrichment import TERMS, Texts, caught_up, cities, page, review
+from tests.fix_enrichment import TERMS, Texts, cities, page, review
 from tests.fix_stack import Site
 from tests.openai_server import Call, Reply, ScriptedOpenAI, good
 
@@ -366,11 +365,7 @@ async def test_a_company_that_is_masked_while_it_waits_is_not_sent(
     request(texts, kind, proloc)
     caller = texts.caller()
     async with handling(texts.pool, TERMS) as handle:
-        leased = await store.lease(handle.connection, uuid4(), 60, 60, None, batched=False)
-        assert leased is not None
-        prompt = await handle.prompt(leased)
-        assert prompt is not None
-        await store.claim(handle.connection, leased, prompt, 60, TERMS.limits.settings)
+        leased, prompt = await texts.claimed(handle)
     mask(texts, category=category)
     with pytest.raises(_Stop):
         await caller._permit(leased, prompt)
@@ -392,8 +387,8 @@ async def test_a_company_that_is_masked_is_not_sent_in_a_batch(
     masked, shown = page(texts.site, "Dupont"), page(texts.site, "Martin")
     for proloc in (masked, shown):
         request(texts, "PROLOCALISATION", proloc, "missing")
-    terms = replace(TERMS, batched=True)
-    batcher = Batcher(texts.pool, texts.provider, terms, caught_up)
+    # What the batch did not send is due again at once.
+    batcher = await texts.batcher(replace(TERMS, retry_seconds=0.0, batched=True))
     model.batch_trouble = lambda asked, _: 500 if asked == "GET /v1/batches" else None
     await batcher.step()
     mask(texts, "Dupont", category)
@@ -606,24 +601,24 @@ async def test_the_night_asks_for_no_kind_that_is_switched_off(texts: Texts) -> 
     assert texts.site.query("SELECT kind FROM ingest.enrichment") == [("CATEGORIE",)]
 
 
-def told(name: str, **labels: str) -> float:
+def measured(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_what_is_measured_of_calls(texts: Texts, model: ScriptedOpenAI) -> None:
     """Time and outcome of a call, the wait for its permit, why it failed, and what each kind costs."""
     names = {
-        "answered": partial(told, "fox_ai_call_seconds_count", outcome="answered"),
-        "failed": partial(told, "fox_ai_call_seconds_count", outcome="failed"),
-        "permits": partial(told, "fox_ai_permit_seconds_count"),
-        "code": partial(told, "fox_ai_failures_total", code="http-400"),
-        "cost": partial(told, "fox_ai_cost_total", model="gpt-4o-mini", kind="VILLE"),
+        "answered": partial(measured, "fox_ai_call_seconds_count", outcome="answered"),
+        "failed": partial(measured, "fox_ai_call_seconds_count", outcome="failed"),
+        "permits": partial(measured, "fox_ai_permit_seconds_count"),
+        "code": partial(measured, "fox_ai_failures_total", code="http-400"),
+        "cost": partial(measured, "fox_ai_cost_total", model="gpt-4o-mini", kind="VILLE"),
     }
     before = {name: ask() for name, ask in names.items()}
     under_way = []
 
     def script(call: Call) -> Reply:
-        under_way.append(told("fox_ai_calls_in_flight"))
+        under_way.append(measured("fox_ai_calls_in_flight"))
         return Reply(400, error={"message": "bad"}) if call.number else Reply()
 
     model.script = script
@@ -635,7 +630,7 @@ async def test_what_is_measured_of_calls(texts: Texts, model: ScriptedOpenAI) ->
     assert found == {"answered": 1, "failed": 1, "permits": 2, "code": 1}
     assert cost == pytest.approx(0.00012)
     assert under_way == [1, 1]
-    assert told("fox_ai_calls_in_flight") == 0
+    assert measured("fox_ai_calls_in_flight") == 0
 
 
 async def test_what_is_measured_of_requests(texts: Texts) -> None:
@@ -655,14 +650,14 @@ async def test_what_is_measured_of_requests(texts: Texts) -> None:
     nothing: Any = None
     parts = Parts(texts.pool, None, TERMS, nothing, CaughtUp("t", ends), TERMS, 60.0, Budgets({}))
     await Stage(parts)._look()
-    assert told("fox_enrichment_oldest_seconds") == pytest.approx(3600, abs=60)
-    costs = {str(i): told("fox_ai_import_cost_dollars", **{"import": str(i)}) for i in dear}
+    assert measured("fox_enrichment_oldest_seconds") == pytest.approx(3600, abs=60)
+    costs = {str(i): measured("fox_ai_import_cost_dollars", **{"import": str(i)}) for i in dear}
     assert [costs[str(i)] for i in dear] == [0, 0, *range(2, 12)]
     texts.site.execute("DELETE FROM ingest.enrichment; DELETE FROM ingest.ai_budgets")
     await Stage(parts)._look()
 
-    assert told("fox_enrichment_oldest_seconds") == 0
-    assert told("fox_ai_import_cost_dollars", **{"import": str(dear[11])}) == 0
+    assert measured("fox_enrichment_oldest_seconds") == 0
+    assert measured("fox_ai_import_cost_dollars", **{"import": str(dear[11])}) == 0
 
 
 async def test_removed_answers_leave_the_topic(disclosed: Texts, model: ScriptedOpenAI) -> None:

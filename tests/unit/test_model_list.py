@@ -57,7 +57,7 @@ def test_a_server_without_a_list() -> None:
 async def test_a_list_in_every_shape(
     answer: bytes | None, ids: list[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is no list is an empty one; a server that knows none fails the call, and nothing else."""
+    """Anything but a list counts as an empty one; a server without a list fails only this call."""
     monkeypatch.setenv("NO_PROXY", "*")
     with ScriptedOpenAI() as server:
         server.models = answer

@@ -364,8 +364,8 @@ def test_reader_has_said_it_of_a_row_that_looks_well() -> None:
 
 def test_faults_are_as_long_as_a_person_reads() -> None:
     """Any sender may write faults into a record: their number, length and codes are bounded."""
-    told = {"column": "c" * 10_000, "code": "x" * 41, "message": "m" * 10_000}
-    value = company(**{"import": line(3, occurrence=0, faults=[told] * 500)})
+    long = {"column": "c" * 10_000, "code": "x" * 41, "message": "m" * 10_000}
+    value = company(**{"import": line(3, occurrence=0, faults=[long] * 500)})
 
     [reject] = validated(value).rejects
     assert len(reject.faults) == MOST_FAULTS

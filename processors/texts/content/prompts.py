@@ -1,6 +1,6 @@
 """What is sent to the model: fixed rules, and the row as JSON data.
 
-Rows are untrusted: they stand in the user's message only, as values of one JSON object. The hash of
+Rows are untrusted: they are part of the user's message only, as values of one JSON object. The hash of
 all that is sent is the key under which the answer is kept.
 """
 
@@ -88,7 +88,7 @@ TRIAL_TOKENS = 256
 """The longest answer that the probe asks for: a text of the usual length has less."""
 
 TRIAL = {"nom": "Essai de la configuration"}
-"""What the probe is about, which is no row."""
+"""The input of the probe, which is not a row of the site."""
 
 
 def trial(model: str, options: Options = PLAIN) -> Input:

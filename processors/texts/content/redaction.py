@@ -63,7 +63,7 @@ RULES = (
         ),
     ),
 )
-"""What stands for what is found, and where it is found; in this order."""
+"""The replacement and the pattern of each rule, in the order in which they are applied."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _SEVERAL = re.compile(re.escape(NAME) + r"(?:\s+" + re.escape(NAME) + r")+")
@@ -96,7 +96,7 @@ _NOBODY = frozenset(
         "pour",
     ]
 )
-"""Words that stand in place of a name, or of which one may be made up."""
+"""Words that people enter instead of a name, or that may be part of an invented one."""
 
 
 def redacted(text: str, authors: Iterable[str]) -> str:

@@ -155,9 +155,7 @@ class AnswerHandling:
 
     async def _failed(self, asked: Asked, error: CallError) -> None:
         request, prompt, permit = asked
-        used = Used("failed", 0, ZERO, error.code)
-        if error.unsure:
-            used = Used("lost", None, None, error.code)
+        used = unanswered(error)
         if not await call_limits.account(self.connection, self._model, permit, used):
             return
         log.info("call failed", action="ai_call_failed", code=error.code, kind=request.kind)
@@ -274,6 +272,13 @@ class AnswerHandling:
 
     def _add(self, counter: Counter, amount: float = 1) -> None:
         self._counted.append((counter, amount))
+
+
+def unanswered(error: CallError) -> Used:
+    """What a call used that failed."""
+    if error.unsure:
+        return Used("lost", None, None, error.code)
+    return Used("failed", 0, ZERO, error.code)
 
 
 def _body(prompt: Prompt, rejected: Sequence[Rejected]) -> Input:

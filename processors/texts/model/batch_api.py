@@ -326,9 +326,8 @@ class Batcher:
                     code=error.code,
                     reason=str(error),
                 )
-                if (
-                    error.trouble is not Trouble.REFUSED
-                ):  # else it knows no such file, or deletes none
+                # If it is refused, the provider has no such file, or does not delete files.
+                if error.trouble is not Trouble.REFUSED:
                     return
             async with transaction(self._pool) as connection:
                 values = {"id": row and row[0], "file": file_id}

@@ -5,8 +5,27 @@ from decimal import Decimal
 
 from processors.database.pool import Connection
 from processors.database.queries import load
+from processors.errors import ConfigurationError
+from processors.settings import Settings
+from schemas.values.text_prices import Price
 
 _SQL = load("processors.texts", "control.sql")
+
+
+def has_limit(budgets: Mapping[str, Decimal | None]) -> bool:
+    """Whether any of the budgets is limited."""
+    return any(limit is not None for limit in budgets.values())
+
+
+def known_price(settings: Settings) -> Price:
+    """The price of the model. Raises ConfigurationError if nobody knows it: no budget could hold."""
+    found = settings.ai_price()
+    if found is None:
+        raise ConfigurationError(
+            f"a budget needs the price of {settings.ai_model}: "
+            "set FOX_AI_PRICE_INPUT and FOX_AI_PRICE_OUTPUT"
+        )
+    return found
 
 
 class Budgets(Mapping[str, Decimal | None]):

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.texts.model import halts
+from processors.texts.model.budgets import has_limit
 from processors.texts.server.failures import CallError, Trouble
 
 log = structlog.get_logger(__name__)
@@ -66,8 +67,7 @@ class Limits:
     def proof(self) -> str:
         """What the probe has to show before a call: with a budget also that the server keeps to the limit
         of an answer. Operators may set one while workers run."""
-        budgeted = any(limit is not None for limit in self.budgets.values())
-        return f"{self.settings} with a budget" if budgeted else self.settings
+        return f"{self.settings} with a budget" if has_limit(self.budgets) else self.settings
 
     @property
     def margin(self) -> float:
@@ -164,30 +164,31 @@ async def take(
         return denial
     if probing or model.open_until is not None:
         await connection.execute(_SQL["probe"], {**named, "seconds": limits.call_seconds})
-    cursor = await connection.execute(
-        _SQL["call"], {**named, **call._asdict(), "seconds": limits.call_seconds}
-    )
-    row = await cursor.fetchone()
-    assert row is not None  # noqa: S101 - an INSERT that returns
-    return Permit(row[0], asked_at + limits.margin / 2)
+    call_id = await _write(connection, limits, call, limits.call_seconds)
+    return Permit(call_id, asked_at + limits.margin / 2)
 
 
 async def reserve(
     connection: Connection, limits: Limits, call: Call, seconds: float
 ) -> Permit | Denial:
     """A permit that no rate limits, for a call that may take so long; budgets hold all the same."""
-    named = {"model": limits.model}
-    await connection.execute(_SQL["lock"], named)
+    await connection.execute(_SQL["lock"], {"model": limits.model})
     cursor = await connection.execute("SELECT now()")
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - a SELECT without FROM
     denial = await _budget_denies(connection, limits, call, row[0])
     if denial:
         return denial
-    cursor = await connection.execute(_SQL["call"], {**named, **call._asdict(), "seconds": seconds})
+    return Permit(await _write(connection, limits, call, seconds), inf)
+
+
+async def _write(connection: Connection, limits: Limits, call: Call, seconds: float) -> int:
+    """The id of a call that is under way for so many seconds."""
+    values = {"model": limits.model, **call._asdict(), "seconds": seconds}
+    cursor = await connection.execute(_SQL["call"], values)
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an INSERT that returns
-    return Permit(row[0], inf)
+    return int(row[0])
 
 
 async def _locked(connection: Connection, model: str) -> _Model:

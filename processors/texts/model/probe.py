@@ -1,7 +1,7 @@
 """The probe: one small call that shows whether the settings are good, before requests depend on it.
 
 It is asked when a worker has settings that were never answered, and when the stage is halted: each time
-later, ten minutes at most. What was proven stands in PostgreSQL: other workers and restarts do not pay
+later, ten minutes at most. PostgreSQL records what was proven: other workers and restarts do not pay
 for it again. It keeps to rates, budgets and the breaker as every call.
 """
 
@@ -13,7 +13,8 @@ from processors import metrics
 from processors.database.pool import Connection, Pool, transaction
 from processors.texts.content import prompts
 from processors.texts.model import call_limits, halts
-from processors.texts.model.answer_handling import ZERO, Terms
+from processors.texts.model.answer_handling import Terms, unanswered
+from processors.texts.model.budgets import has_limit
 from processors.texts.model.call_limits import Call, Permit, Used
 from processors.texts.server.failures import BAD_JSON, CallError, Trouble
 from processors.texts.server.provider import Provider
@@ -36,35 +37,35 @@ class Probe:
         self._provider = provider
         self._terms = terms
         self._limits = terms.limits
+        self._body = prompts.trial(terms.asked_model, terms.options)
 
     async def step(self) -> None:
         """Asks the probe if it is due and a call may be made."""
-        body = prompts.trial(self._terms.asked_model, self._terms.options)
         async with transaction(self._pool) as connection:
-            permit = await self._permit(connection, body)
+            permit = await self._permit(connection)
         if permit is None:
             return
         metrics.AI_CALLS.labels("made").inc()
         came: Reply | CallError
         try:
-            came = await self._provider.ask(body)
+            came = await self._provider.ask(self._body)
         except CallError as error:
             came = error
         async with transaction(self._pool) as connection:
-            if not await self._account(connection, permit, came, body):
+            if not await self._account(connection, permit, came):
                 return
             if isinstance(came, CallError):
                 await self._failed(connection, came)
             else:
                 await self._answered(connection, came)
 
-    async def _permit(self, connection: Connection, body: prompts.Input) -> Permit | None:
+    async def _permit(self, connection: Connection) -> Permit | None:
         limits = self._limits
         if await call_limits.is_used_up(connection, limits):
             return None
         if not await halts.is_due(connection, limits.model, limits.proof):
             return None
-        most_in, most_out = prompts.most_tokens(body)
+        most_in, most_out = prompts.most_tokens(self._body)
         cost = self._terms.price.cost(most_in, most_out)
         # A hash of its own each time: no two probes are one prompt that was paid for twice.
         call = Call(UUID(int=0), f"probe {uuid4()}", 0, None, most_in + most_out, cost)
@@ -72,17 +73,17 @@ class Probe:
         return got if isinstance(got, Permit) else None
 
     async def _account(
-        self, connection: Connection, permit: Permit, came: Reply | CallError, body: prompts.Input
+        self, connection: Connection, permit: Permit, came: Reply | CallError
     ) -> bool:
         """Accounts for the call; False if that was done before."""
         if isinstance(came, CallError):
-            used = Used("failed", 0, ZERO, came.code)
-            if came.unsure:
-                used = Used("lost", None, None, came.code)
+            used = unanswered(came)
             metrics.AI_CALLS.labels("failed").inc()
         else:
             tokens = (
-                (came.tokens_in, came.tokens_out) if came.metered else prompts.most_tokens(body)
+                (came.tokens_in, came.tokens_out)
+                if came.metered
+                else prompts.most_tokens(self._body)
             )
             cost = self._terms.price.cost(*tokens)
             used = Used("answered", sum(tokens), cost)
@@ -114,7 +115,7 @@ class Probe:
         if not unlimited:
             await halts.prove(connection, model, self._limits.proof)
             log.info("the model answers", action="ai_proven", model=model)
-        elif any(limit is not None for limit in self._limits.budgets.values()):
+        elif has_limit(self._limits.budgets):
             await halts.halt_for_good(connection, model, _UNLIMITED)
         else:
             log.warning("answers have no limit", action="ai_unlimited", reason=str(_UNLIMITED))

@@ -103,14 +103,13 @@ class StoredPublisher:
         """Publishes tombstones of answers about what must not be kept."""
         removed = await _rows(connection, "removed_unsent")
         await asyncio.gather(
-            *(self._send_removal(row["prompt_hash"]) for row in removed if not row["is_answered"])
+            *(
+                self._send_answer(row["prompt_hash"], None)
+                for row in removed
+                if not row["is_answered"]
+            )
         )
         return bool(removed)
-
-    async def _send_removal(self, prompt_hash: str) -> None:
-        key = prompt_hash.encode()
-        offset = await self._send(self._results_topic, key, None, [])
-        self._published(murmur2(key, self._partitions), offset + 1)
 
     async def _send_results(self, connection: Connection) -> bool:
         answers = await _rows(connection, "results_unsent")
@@ -128,8 +127,12 @@ class StoredPublisher:
             "content": None if content is None else json.dumps(content, ensure_ascii=False),
             "cost": str(row["cost"]),
         }
-        key = row["prompt_hash"].encode()
-        offset = await self._send(self._results_topic, key, self._results.encode(value), [])
+        await self._send_answer(row["prompt_hash"], self._results.encode(value))
+
+    async def _send_answer(self, prompt_hash: str, value: bytes | None) -> None:
+        """Publishes an answer, or the tombstone of one."""
+        key = prompt_hash.encode()
+        offset = await self._send(self._results_topic, key, value, [])
         self._published(murmur2(key, self._partitions), offset + 1)
 
 

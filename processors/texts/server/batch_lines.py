@@ -78,7 +78,7 @@ def came(line: Mapping[str, Any] | None, *, lost: bool) -> Reply | CallError:
 
 
 def _answer(line: Mapping[str, Any] | None) -> Any:
-    """The body of an answer. Raises CallError for what is none, or never came."""
+    """The body of an answer. Raises CallError if it is not an answer, or never came."""
     if line is None:
         raise CallError(Trouble.TRANSIENT, "batch", "the batch ended before it was asked")
     response, error = _object(line.get("response")), line.get("error")
@@ -95,7 +95,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def lines_of(content: bytes) -> Iterator[dict[str, Any]]:
-    """The answers of a file of the provider's; what is no JSON object is no answer."""
+    """The answers in a file of the provider's. A line that is not a JSON object is skipped."""
     for text in content.splitlines():
         try:
             line = json.loads(text)

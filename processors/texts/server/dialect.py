@@ -23,7 +23,7 @@ NAMES = frozenset({*OPTIONAL, _TOKENS, _FORMAT, *FORMATS})
 """What a server may refuse, and is then asked without."""
 
 NOTE = "\nRéponds par un seul objet JSON, sans un mot de plus, qui suit ce schéma JSON :\n"
-"""Stands before the schema in the prompt."""
+"""Precedes the schema in the prompt."""
 
 
 @dataclass(frozen=True)

@@ -60,33 +60,15 @@ _QUOTA_CODES = frozenset(
         "budget_exceeded",  # LiteLLM's proxy
     }
 )
-
-
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
-
-
 # 424, 498 and 499: the provider's own servers (Groq has no capacity, a proxy gave up).
 _PASSING = frozenset({408, 409, 424, 425, 498, 499})
-
-
 _PROMPT = frozenset({413, 451})
-
-
 _REFUSING = frozenset({400, 422})
-
-
 _UNKNOWN_KEY = 401
-
-
 _UNPAID = 402
-
-
 _TOO_MANY = 429
-
-
 _SERVER = 500
-
-
 _SECRET = re.compile(r"(?:sk|Bearer)[-_ ][\w*.-]+")
 
 

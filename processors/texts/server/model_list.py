@@ -1,7 +1,7 @@
 """What the provider's list of models says of ours: whether it has it, and when it ends.
 
-OpenAI writes `shutdown_date`, Mistral `deprecation`, OpenRouter `expiration_date`, LiteLLM `deprecation_date`, Azure an object of
-Unix times. Many servers have no list, or one without dates: for those the table of prices may know.
+OpenAI writes `shutdown_date`, Mistral `deprecation`, OpenRouter `expiration_date`, LiteLLM
+`deprecation_date`, Azure an object of Unix times. Many servers have no list, or one without dates: for those the table of prices may know.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ async def note(pool: Pool, provider: Provider, model: str) -> None:
 
 
 def notice(models: Sequence[Mapping[str, Any]] | None, model: str) -> Notice:
-    """What a list says of a model; None: there is no list."""
+    """What a list of models says about one of them. `models` is None if the provider has no list."""
     ends_on = ENDS.get(model)
     if not models:
         return Notice(None, ends_on)
@@ -68,7 +68,7 @@ def _is(listed: str, model: str) -> bool:
 
 
 def _day(value: object) -> date | None:
-    """A day as ISO 8601 or as a Unix time. None: it is none."""
+    """A day in ISO 8601 or as a Unix time; None if it is neither."""
     try:
         if isinstance(value, Mapping):
             return _day(value.get("inference"))

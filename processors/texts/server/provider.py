@@ -53,7 +53,7 @@ class Provider:
         self._openai = openai
         self._timeout = timeout
         self._unkept = unkept(base_url)
-        # Of its own accord it opens 1,000 connections, as many as FOX_AI_CONCURRENCY may ask for.
+        # It opens up to 1,000 connections by default, the largest value of FOX_AI_CONCURRENCY.
         client = openai.DefaultAsyncHttpxClient(
             timeout=timeout,
             verify=tls or True,

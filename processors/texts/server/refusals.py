@@ -9,8 +9,8 @@
     LiteLLM             "… does not support parameters: ['reasoning_effort']"
     OpenRouter          one of these as a text in metadata.raw
 
-A name counts where the same part of the error says that it is unknown or not supported. What is only
-out of range, such as too many tokens, is no refusal of the parameter.
+A name counts if the same part of the error says that it is unknown or not supported. A value that is
+only out of range, such as too many tokens, does not mean that the parameter is refused.
 """
 
 import re

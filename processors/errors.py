@@ -6,6 +6,7 @@ WorkerError
 └── UnreachableError      a server cannot be reached; exit code 5
 
 BatchTooLargeError        a batch is written in halves; the worker goes on
+ImportUnknownError        a batch is tried again: the import of its rows is not stored yet
 """
 
 
@@ -33,3 +34,7 @@ class UnreachableError(WorkerError):
 
 class BatchTooLargeError(Exception):
     """One transaction cannot take this batch: write it in two."""
+
+
+class ImportUnknownError(Exception):
+    """The tracker has not stored the import of some rows yet."""

@@ -16,8 +16,8 @@ from schemas.values.field import Field
 
 @dataclass(frozen=True)
 class ImportType:
-    """`key` gives the natural key of a row by its `key_fields`, None if it has none; `routing` the
-    Kafka key of one.
+    """`topic` has the rows of upstream systems, `file_topic` those of files. `key` gives the natural key of
+    a row by its `key_fields`, None if it has none; `routing` the Kafka key of one.
 
     `parent` is the type whose row a row belongs to, named in the field that is called as the type.
     Its natural key is the row's Kafka key, so that both lie in partitions of one number. A row whose
@@ -35,6 +35,18 @@ class ImportType:
     coordinates: tuple[str, ...] = ()
     routing: Callable[[str], str] = natural_keys.itself
     parent: "ImportType | None" = None
+
+    @cached_property
+    def file_topic(self) -> topics.Topic:
+        """The topic of rows from files; their values have the schema of `topic`."""
+        return topics.file_rows(self.topic)
+
+    def topic_of(self, options: Mapping[str, str]) -> topics.Topic:
+        """Where the rows of an import with these options are.
+
+        The previous release published rows of files to the topic of upstream systems.
+        """
+        return self.file_topic if "topic" in options else self.topic
 
     @cached_property
     def field(self) -> dict[str, Field]:

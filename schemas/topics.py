@@ -4,7 +4,7 @@ Names are without the prefix (`FOX_TOPIC_PREFIX`, by default `fox.`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -58,6 +58,17 @@ ROWS_SOUS_CATEGORIE = Topic(
     ROW_PARTITIONS,
 )
 ROWS_DEPARTEMENT = Topic("rows.departement", "departement_row", "code", ROW_PARTITIONS)
+
+
+def file_rows(topic: Topic) -> Topic:
+    """The topic of the same rows from files.
+
+    Upstream systems may not write it, and it alone has rows that belong to an import
+    (docs/decisions/0011-topics-of-files.md).
+    """
+    return replace(topic, name=f"file-{topic.name}")
+
+
 CATEGORIES = Topic(
     # The changelog of a table of the workers (processors/rows/parking/category_table.py), beside the rows that use it.
     "categories", None, "slugify(name of the category)", ROW_PARTITIONS, "compact", None
@@ -79,14 +90,15 @@ ENRICHMENT_RESULTS = Topic(
     "enrichment.results", "enrichment_result", "hash of the prompt", 4, "compact", None
 )
 
-CO_PARTITIONED = (
+UPSTREAM_ROWS = (
     ROWS_ENTREPRISE,
     ROWS_VILLE,
     ROWS_CATEGORIE,
     ROWS_SOUS_CATEGORIE,
     ROWS_DEPARTEMENT,
-    CATEGORIES,
 )
+
+CO_PARTITIONED = (*UPSTREAM_ROWS, *map(file_rows, UPSTREAM_ROWS), CATEGORIES)
 """The row topics and what lies beside them: one number of partitions for all."""
 
 STATS = Topic("stats", "stats", "subject", 1, "compact", None)

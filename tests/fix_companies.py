@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.local.processes.process import GuardedProcess
 from producers.terminal.exits import PARTIAL
-from schemas.topics import ROWS_ENTREPRISE
+from schemas.import_types import ENTREPRISE
 from tests.fix_stack import Site, eventually, headers
 
 ROWS = 20_000
@@ -145,8 +145,8 @@ def published(site: Site) -> int:
         }
     )
     partitions = [
-        TopicPartition(site.prefix + ROWS_ENTREPRISE.name, number)
-        for number in range(ROWS_ENTREPRISE.partitions)
+        TopicPartition(site.prefix + ENTREPRISE.file_topic.name, number)
+        for number in range(ENTREPRISE.file_topic.partitions)
     ]
     ends = [consumer.get_watermark_offsets(partition)[1] for partition in partitions]
     consumer.close()
@@ -163,7 +163,7 @@ def shared(site: Site, workers: int) -> bool:
         described = admin.describe_consumer_groups([group], request_timeout=60)[group].result()
     except KafkaException:  # nobody has joined yet
         return False
-    topic = site.prefix + ROWS_ENTREPRISE.name
+    topic = site.prefix + ENTREPRISE.file_topic.name
     busy = [
         member
         for member in described.members

@@ -59,7 +59,7 @@ Publish = Callable[[bytes, bytes | None], Awaitable[int]]
 class Tracker:
     """Follows the imports of the partitions that `assignment` returns.
 
-    `topics` are the names of the row topics, by import type. After a cancel, a reader that reports
+    `topics` are the names of the row topics, of files and of upstream systems, by import type. After a cancel, a reader that reports
     nothing for `reader_gone_seconds` is considered dead.
     """
 
@@ -70,7 +70,7 @@ class Tracker:
         pool: Pool,
         publish: Publish,
         assignment: Callable[[], Iterable[TP]],
-        topics: Mapping[str, str],
+        topics: Mapping[str, tuple[str, str]],
         reader_gone_seconds: float,
     ) -> None:
         self._decoder = decoder

@@ -80,7 +80,8 @@ SELECT i.*, now() AS now, %(reader_gone)s::interval AS reader_gone,
     ) AS lacks_companies,
     (
         SELECT min(halted) FROM ingest.positions
-        WHERE topic = %(topics)s::jsonb ->> i.import_type
+        -- Those of files; the previous release had them in the topic of upstream systems.
+        WHERE topic = %(topics)s::jsonb -> i.import_type ->> (NOT i.options ? 'topic')::integer
     ) AS halted
 FROM ingest.imports i
 LEFT JOIN LATERAL (

@@ -4,6 +4,7 @@ Each worker reports the partitions assigned to it: together they report each imp
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
@@ -62,5 +63,8 @@ async def look_at_parked(
             },
         )
         parked: dict[str, int] = dict(await cursor.fetchall())
+    by_type: Counter[str] = Counter()
     for topic, import_type in types.items():
-        metrics.ROWS_PARKED.labels(import_type).set(parked.get(topic, 0))
+        by_type[import_type] += parked.get(topic, 0)
+    for import_type, rows in by_type.items():
+        metrics.ROWS_PARKED.labels(import_type).set(rows)

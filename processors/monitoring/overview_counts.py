@@ -61,7 +61,7 @@ class Counts:
 class Topics(NamedTuple):
     """The row topics: their names by import type, their numbers of partitions, and their ends."""
 
-    names: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
     partitions: Mapping[str, int]
     ends: Callable[..., Awaitable[Mapping[TP, int]]]
 
@@ -164,15 +164,15 @@ class Counting:
 
     async def _lag(self) -> Counts:
         topics = self._topics
-        found = await self._query(_SQL["positions"], topics=list(topics.names.values()))
+        found = await self._query(_SQL["positions"], topics=list(topics.partitions))
         positions = {TP(topic, partition): offset for topic, partition, offset in found}
         tps = [TP(topic, n) for topic, count in topics.partitions.items() for n in range(count)]
         # After the positions: else a row that is written meanwhile would make a lag negative.
         ends = await topics.ends(*tps)
         return Counts(
             {
-                name: sum(ends[tp] - positions.get(tp, 0) for tp in tps if tp.topic == topic)
-                for name, topic in topics.names.items()
+                name: sum(ends[tp] - positions.get(tp, 0) for tp in tps if tp.topic in names)
+                for name, names in topics.names.items()
             }
         )
 

@@ -22,8 +22,7 @@ from processors.kafka.broker_topics import (
     unreachable,
 )
 from processors.settings import Settings
-from schemas.import_types import IMPORT_TYPES
-from schemas.topics import CO_PARTITIONED
+from schemas.topics import CATEGORIES, CO_PARTITIONED
 
 Positions = Mapping[tuple[str, int], int]
 
@@ -35,7 +34,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
     not written, or a topic has more partitions already. A run that died can be repeated.
     """
     names = [settings.topic_prefix + topic.name for topic in CO_PARTITIONED]
-    rows = [settings.topic_prefix + each.topic.name for each in IMPORT_TYPES.values()]
+    rows = [name for name in names if name != settings.topic_prefix + CATEGORIES.name]
     admin = admin_client(settings)
     try:
         _check_no_worker(admin, settings.topic_prefix)

@@ -50,24 +50,24 @@ def trace(settings: Settings, key: str, import_type: str | None = None) -> list[
 def _of_type(
     connection: psycopg.Connection[dict[str, Any]], prefix: str, import_type: ImportType, key: str
 ) -> Iterator[Trace]:
-    topic = prefix + import_type.topic.name
+    topics = prefix + import_type.file_topic.name, prefix + import_type.topic.name
     rows = _rows(connection, import_type, key)
     for row in rows:
         pages = _pages(connection, row["id"]) if import_type.name == "ENTREPRISE" else []
         yield {
             "type": import_type.name,
             "row": {name: value for name, value in row.items() if not name.startswith("ingest_")},
-            "last": _last(connection, topic, row),
+            "last": _last(connection, topics, row),
             **_around(
                 connection,
-                topic,
+                topics,
                 _natural_key(row, key),
                 (row["ingest_import_id"], row["ingest_line"]),
             ),
             "pages": pages,
             "texts": _texts(connection, [row["id"], *(page["id"] for page in pages)]),
         }
-    if not rows and any((around := _around(connection, topic, key)).values()):
+    if not rows and any((around := _around(connection, topics, key)).values()):
         yield {
             "type": import_type.name,
             "row": None,
@@ -104,15 +104,16 @@ def _natural_key(row: Mapping[str, Any], key: str) -> str:
 
 
 def _last(
-    connection: psycopg.Connection[dict[str, Any]], topic: str, row: Mapping[str, Any]
+    connection: psycopg.Connection[dict[str, Any]], topics: tuple[str, str], row: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     if row["ingest_offset"] is None:
         return None  # the site created it, and no row of an import or of upstream has matched it
     found = connection.execute(_SQL["import"], {"id": row["ingest_import_id"]}).fetchone()
+    of_files = found is not None and found.pop("has_topic")
     return {
         "outcome": _OUTCOMES.get(row["ingest_outcome"], row["ingest_outcome"]),
         "observed_at": row["ingest_observed_at"],
-        "topic": topic,
+        "topic": topics[0] if of_files else topics[1],
         "partition": row["ingest_partition"],
         "offset": row["ingest_offset"],
         "line": row["ingest_line"],
@@ -122,17 +123,19 @@ def _last(
 
 def _around(
     connection: psycopg.Connection[dict[str, Any]],
-    topic: str,
+    topics: tuple[str, str],
     key: str,
     place: tuple[str | None, int | None] = (None, None),
 ) -> dict[str, list[dict[str, Any]]]:
     """Rejects and parked rows of this key, or of this line of this import."""
     import_id, line = place
-    parameters = {"topic": topic, "key": key.encode(), "import": import_id, "line": line}
+    parameters = {
+        "topics": list(topics), "key": key.encode(), "import": import_id, "line": line,
+    }  # fmt: skip
     rejects = connection.execute(_SQL["rejects"], parameters)
     around = {"rejects": list(map(_plain, rejects.fetchall())), "parked": []}
     if _is_there(connection, "ingest.parked"):
-        parked = connection.execute(_SQL["parked"], {"topic": topic, "key": slugify(key)})
+        parked = connection.execute(_SQL["parked"], {"topics": list(topics), "key": slugify(key)})
         around["parked"] = list(map(_plain, parked.fetchall()))
     return around
 

@@ -1,11 +1,12 @@
 -- name: import
-SELECT id, file_name, file_sha256, uploaded_by, status, created_at, completed_at
+SELECT id, file_name, file_sha256, uploaded_by, status, created_at, completed_at,
+    options ? 'topic' AS has_topic
 FROM ingest.imports WHERE id = %(id)s
 
 -- name: rejects
 SELECT id, topic, partition, "offset", import_id, line, sheet, faults, rejected_at
 FROM ingest.rejects
-WHERE topic = %(topic)s
+WHERE topic = ANY (%(topics)s)
     AND (key = %(key)s OR (import_id = %(import)s::uuid AND line = %(line)s::integer))
 ORDER BY rejected_at DESC
 LIMIT 20
@@ -32,6 +33,6 @@ LIMIT 20
 -- name: parked
 SELECT topic, partition, "offset", import_id, line, sheet, parent_name, parent_key, parked_at
 FROM ingest.parked
-WHERE topic = %(topic)s AND parent_key = %(key)s
+WHERE topic = ANY (%(topics)s) AND parent_key = %(key)s
 ORDER BY parked_at
 LIMIT 20

@@ -12,7 +12,7 @@ import structlog
 from processors import metrics
 from processors.database.pool import Pool
 from processors.database.site_tables import UnfilledColumnError
-from processors.errors import BatchTooLargeError
+from processors.errors import BatchTooLargeError, ImportUnknownError
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
 from processors.rows.accounting.positions import FencedError, store_halt
@@ -118,7 +118,9 @@ class _Pace:
         self._longest = FIRST_PAUSE_SECONDS
 
     def __call__(self, error: Exception) -> float | Literal[False]:
-        if not (is_transient(error) or isinstance(error, RegistryUnavailableError)):
+        if not (
+            is_transient(error) or isinstance(error, RegistryUnavailableError | ImportUnknownError)
+        ):
             return False
         longest, self._longest = self._longest, min(2 * self._longest, LONGEST_PAUSE_SECONDS)
         return random.uniform(longest / 2, longest)  # noqa: S311 - no secret

@@ -81,11 +81,11 @@ class Outbox:
         self._progress: dict[tuple[str, str, int], Mapping[str, Any]] = {}
         self._pending = asyncio.Event()
 
-    def add(self, topic: str, partition: int, written: Written) -> None:
+    def add(self, partition: int, written: Written) -> None:
         """Adds the result of a commit; the newest progress of an import replaces the one before."""
         for moved in written.progress:
-            self._progress[moved.import_id, topic, partition] = {
-                "topic": topic,
+            self._progress[moved.import_id, written.topic, partition] = {
+                "topic": written.topic,
                 "partition": partition,
                 "revision": moved.revision,
                 "watermark": moved.watermark,

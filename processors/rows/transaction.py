@@ -91,9 +91,9 @@ async def _write(
     make_pages = public_pages.of_batch_isolating if isolate else public_pages.of_batch
     async with transaction(pool) as connection:
         # Step 1. Take the family lock, then move the position: a batch that is not the next one is fenced.
-        if _is_family(related.children) or target.import_type.parent:
-            await parked_rows.lock_family(connection, batch.partition)
-        topic_id = await positions.advance(connection, batch)
+        async with connection.pipeline():
+            await parked_rows.lock_family(connection, target.import_type, batch.partition)
+            topic_id = await positions.advance(connection, batch)
         # Step 2. Leave out replays: rows that already have an outcome.
         imports, with_texts = validated.imports(), set[str]()
         if imports:
@@ -138,7 +138,7 @@ async def _write(
         written = await _account(connection, released, related.children)
     # Step 7. Leaving the block commits.
     limit.count(len(batch.records), unexpected)
-    return Written(outcomes, rejected, moved, written)
+    return Written(batch.topic, outcomes, rejected, moved, written)
 
 
 async def write_parked(
@@ -155,8 +155,7 @@ async def write_parked(
     while True:
         try:
             async with transaction(pool) as connection:
-                if _is_family(children):
-                    await parked_rows.lock_family(connection, partition)
+                await parked_rows.lock_family(connection, children.target.import_type, partition)
                 released = await parked_rows.release(
                     connection, children, partition, keys, most, merge
                 )
@@ -170,11 +169,6 @@ async def write_parked(
                 merge = isolating
             else:
                 raise
-
-
-def _is_family(children: ChildType | None) -> bool:
-    """Whether rows of another topic wait: its partition of the same number has a writer of its own."""
-    return children is not None and children.target.import_type.parent is not None
 
 
 async def _follow(
@@ -268,7 +262,9 @@ async def _account(
         if watermarks
         else []
     )
-    return Written(outcomes, rejected, moved, more_parked=released.more_parked)
+    return Written(
+        released.batch.topic, outcomes, rejected, moved, more_parked=released.more_parked
+    )
 
 
 async def _resolve(connection: Connection, outcomes: Outcomes) -> resolution.Moves:

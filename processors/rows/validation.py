@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import murmur2
 
+from processors.kafka.append_time import EARLIEST_MS, appended_ms
 from processors.kafka.record_values import decode_records
-from processors.rows.append_time import EARLIEST_MS, appended_ms
 from processors.rows.model import NO_ROWS, Reject, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
@@ -78,7 +78,7 @@ def validate(
         lineages[i] = _UPSTREAM
     faults = {
         **_faults(import_type, columns, lineages, luhn),
-        **{i: [_FOREIGN_IMPORT] for i in foreign},
+        **{i: [FOREIGN_IMPORT] for i in foreign},
     }
     keys = import_type.keys(columns)
     times = _times(observed, records)
@@ -143,7 +143,7 @@ def _names_a_line(import_id: str, line: int, sheet: str | None) -> bool:
 _INT_MAX = 2**31 - 1
 
 
-_FOREIGN_IMPORT = Fault(
+FOREIGN_IMPORT = Fault(
     "import",
     "malformed",
     "L'import indiqué par la ligne n'en est pas un : un système amont laisse ce champ vide.",

@@ -23,6 +23,7 @@ from processors.rows.outbox import Outbox
 from processors.rows.parking.category_table import CategoryTable
 from processors.rows.parking.parked_rows import ChildType
 from processors.rows.transaction import RelatedRows, write
+from processors.rows.upstream_lineage import UpstreamLineage
 from processors.rows.validation import validate
 from schemas.codec.framing import RowDecoder
 from schemas.import_types import ImportType
@@ -67,7 +68,10 @@ class WriterResources:
 
 
 class RowWriter:
-    """Writes the batches of one import type, up to `batch_rows` rows in a transaction."""
+    """Writes the batches of a topic of one import type, up to `batch_rows` rows in a transaction.
+
+    `upstream`: it is the topic of upstream systems.
+    """
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class RowWriter:
         batch_rows: int,
         limit: RejectLimit,
         related: RelatedTypes,
+        upstream: UpstreamLineage | None = None,
     ) -> None:
         self._target = target
         self._validate = validate
@@ -84,6 +89,7 @@ class RowWriter:
         self._batch_rows = batch_rows
         self._limit = limit
         self._related = related
+        self._upstream = upstream
         # From 0: a series that begins with its first row has no rate.
         for outcome in OUTCOMES:
             metrics.ROWS.labels(target.import_type.name, outcome)
@@ -128,6 +134,8 @@ class RowWriter:
 
     async def _write(self, batch: Batch) -> Written:
         validated = await self._validate(batch)
+        if self._upstream is not None and (imports := validated.imports()):
+            validated = await self._upstream.check(self._resources.pool, batch, validated, imports)
         categories, keys = self._related.categories, set[str]()
         related = RelatedRows(children=self._related.children)
         if categories is not None:
@@ -148,7 +156,7 @@ class RowWriter:
         kind = self._target.import_type.name
         metrics.BATCH_ROWS.labels(kind).observe(len(batch.records))
         count(kind, written)
-        self._resources.outbox.add(batch.topic, batch.partition, written)
+        self._resources.outbox.add(batch.partition, written)
         children, outbox = self._related.children, self._resources.outbox
         if written.released is not None and children is not None:
             publish_released(children, batch.partition, written.released, outbox)
@@ -159,11 +167,11 @@ def publish_released(
 ) -> None:
     """Counts and publishes the outcomes of released rows."""
     log.info(
-        "rows are released", action="rows_released", topic=children.topic, partition=partition,
+        "rows are released", action="rows_released", topic=released.topic, partition=partition,
         outcomes=dict(released.outcomes.total()),
     )  # fmt: skip
     count(children.target.import_type.name, released)
-    outbox.add(children.topic, partition, released)
+    outbox.add(partition, released)
     if released.more_parked:
         children.more_parked.set()
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from processors.rows.parking.category_table import CategoryTable
 from processors.rows.parking.parked_rows import ChildType
 from processors.rows.sweeps.page_sweep import resolve_pages
 from processors.rows.sweeps.parked_sweep import ParkedSweep
+from processors.rows.upstream_lineage import UpstreamLineage
 from processors.rows.writer import RelatedTypes, RowWriter, Validator, WriterResources
 from processors.settings import Settings
 from processors.texts import stage_config
@@ -50,7 +52,7 @@ from processors.texts.stage import CaughtUp, Parts, Stage
 from processors.worker.schema_watch import SubjectEncoder
 from schemas.codec.framing import AnyDecoder, Decoder, Encoder, RowDecoder, load
 from schemas.codec.schema import SchemaUnknownError
-from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE
+from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.runtime.registry import Registry
 from schemas.runtime.traces import BatchSpans
 from schemas.topics import (
@@ -96,6 +98,10 @@ class World:
 
     def name(self, topic: Topic) -> str:
         return self.settings.topic_prefix + topic.name
+
+    def row_topics(self, import_type: ImportType) -> tuple[str, str]:
+        """Of files and of upstream systems."""
+        return self.name(import_type.file_topic), self.name(import_type.topic)
 
     def reads(self, topic: Topic) -> str:
         """The name of a topic that an agent of this worker reads; creates its metrics."""
@@ -152,10 +158,9 @@ def rows(world: World) -> faust.App:
     )
     children = ChildType(
         TARGETS[SOUS_CATEGORIE.name],
-        world.name(SOUS_CATEGORIE.topic),
+        world.row_topics(SOUS_CATEGORIE),
         validators[SOUS_CATEGORIE.name],
     )
-    app.task(_sweep(world, children, outbox, lambda: app.consumer.assignment()).run)
     naf = Naf(
         app,
         world.name(REFERENCE_NAF),
@@ -170,13 +175,14 @@ def rows(world: World) -> faust.App:
     )
     head_offices = ChildType(
         companies,
-        world.name(ENTREPRISE.topic),
+        world.row_topics(ENTREPRISE),
         validators[ENTREPRISE.name],
         world.settings.parked_rows,
     )
-    app.task(_sweep(world, head_offices, outbox, lambda: app.consumer.assignment()).run)
+    for waiting in (children, head_offices):
+        app.task(_sweep(world, waiting, outbox, lambda: app.consumer.assignment()).run)
     app.task(partial(resolve_pages, world.pool))
-    types = {world.name(target.import_type.topic): name for name, target in TARGETS.items()}
+    types = {topic: name for name, topics in _row_topics(world).items() for topic in topics}
     parked = partial(gauges.look_at_parked, world.pool, lambda: app.consumer.assignment(), types)
     app.task(partial(gauges.watch, parked))
     related_types = {
@@ -186,9 +192,15 @@ def rows(world: World) -> faust.App:
     }
     for name, target in {**TARGETS, ENTREPRISE.name: companies}.items():
         related = related_types.get(name, RelatedTypes())
-        writer = _writer(world, target, validators[name], outbox, related)
-        _drain(app, world.reads(target.import_type.topic), writer.run)
+        kind = target.import_type
+        for topic, upstream in ((kind.file_topic, None), (kind.topic, UpstreamLineage())):
+            writer = _writer(world, target, validators[name], outbox, related, upstream)
+            _drain(app, world.reads(topic), writer.run)
     return app
+
+
+def _row_topics(world: World) -> dict[str, tuple[str, str]]:
+    return {name: world.row_topics(target.import_type) for name, target in TARGETS.items()}
 
 
 def _sweep(
@@ -211,11 +223,18 @@ def _validators(world: World) -> dict[str, Validator]:
 
 
 def _writer(
-    world: World, target: Target, validate: Validator, outbox: Outbox, related: RelatedTypes
+    world: World,
+    target: Target,
+    validate: Validator,
+    outbox: Outbox,
+    related: RelatedTypes,
+    upstream: UpstreamLineage | None = None,
 ) -> RowWriter:
     limit = RejectLimit(world.settings.reject_limit)
     resources = WriterResources(world.pool, outbox, world.spans)
-    return RowWriter(target, validate, resources, world.settings.batch_rows, limit, related)
+    return RowWriter(
+        target, validate, resources, world.settings.batch_rows, limit, related, upstream
+    )
 
 
 def imports(world: World) -> faust.App:
@@ -254,7 +273,7 @@ def _tracker(world: World, publish: Publish, assigned: Callable[[], Iterable[TP]
         world.pool,
         publish,
         assigned,
-        {name: world.name(target.import_type.topic) for name, target in TARGETS.items()},
+        _row_topics(world),
         world.settings.reader_gone_seconds,
     )
 
@@ -266,12 +285,12 @@ def _counting(world: World, app: faust.App, send: Send) -> Counting:
     async def publish(key: bytes, value: bytes) -> None:
         await send(world.name(STATS), key, value, [])
 
-    names = {name: world.name(target.import_type.topic) for name, target in TARGETS.items()}
+    names = _row_topics(world)
     return Counting(
         world.pool,
         Topics(
             names,
-            {topic: world.identities[topic].partitions for topic in names.values()},
+            {topic: world.identities[topic].partitions for topic in chain(*names.values())},
             lambda *tps: app.consumer.highwaters(*tps),
         ),
         world.encoder(STATS),

@@ -112,6 +112,7 @@ def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
         "partitions": str(partitions),
         **reading_options(source),
         "policy": order.policy,
+        "topic": order.import_type.file_topic.name,
         "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
         # The options as the operator gave them: a retry reads the file in the same way.
         "told": json.dumps(

@@ -97,7 +97,7 @@ def publish_refusal(
         uploaded_by=order.uploaded_by,
         generate_ai_content=order.generate_ai_content,
         header=[],
-        options={"policy": order.policy},
+        options={"policy": order.policy, "topic": order.import_type.file_topic.name},
     )
     events.submitted(state)
     events.finished(Reading(state, failure=refusal))
@@ -131,12 +131,12 @@ class RowPublisher:
 
     def __init__(self, connections: Connections, import_type: ImportType) -> None:
         self._connections = connections
-        self._topic = import_type.topic
-        self._routing = import_type.routing
-        counts = connections.partition_counts(self._topic, IMPORT_EVENTS, IMPORT_LOG)
-        self.partitions = counts[self._topic.name]
-        self.decoder = Decoder(str(self._topic.record), connections.registry)
-        self._encoder = connections.encoder(self._topic, str(self._topic.record))
+        self._import_type = import_type
+        topic, upstream = import_type.file_topic, import_type.topic
+        counts = connections.partition_counts(topic, upstream, IMPORT_EVENTS, IMPORT_LOG)
+        self.partitions = counts[topic.name]
+        self.decoder = Decoder(str(topic.record), connections.registry)
+        self._encoder = connections.encoder(upstream, str(topic.record))
         self._events = Events(connections)
 
     def publish(
@@ -153,9 +153,10 @@ class RowPublisher:
         `small`: it takes a moment, and no other import waits for it. Raises OSError and ClusterError.
         """
         publisher = self._connections.publisher
-        encode = _RowEncoder(self._encoder, reading, policy, self._routing)
+        encode = _RowEncoder(self._encoder, reading, policy, self._import_type.routing)
+        topic = self._import_type.topic_of(reading.state["options"])
         with (
-            self._connections.traced(self._topic, reading) as publisher.headers,
+            self._connections.traced(topic, reading) as publisher.headers,
             self._connections.window(reading.state, small=small) as window,
         ):
             self._events.submitted(reading.state)
@@ -163,7 +164,7 @@ class RowPublisher:
             chunks = iter(chunks)
             try:
                 for chunk in chunks:
-                    publisher.publish(self._topic.name, encode(chunk))
+                    publisher.publish(topic.name, encode(chunk))
                     watch(reading)
                     self._wait(window, reading, watch)
                     if window.cancelled and next(chunks, None) is not None:

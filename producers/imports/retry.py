@@ -139,7 +139,11 @@ def _submission(parent: ImportState, partitions: int) -> ImportState:
         file_sha256=parent["file_sha256"],
         generate_ai_content=parent["generate_ai_content"],
         header=parent["header"],
-        options={**parent["options"], "partitions": str(partitions)},
+        options={
+            **parent["options"],
+            "partitions": str(partitions),
+            "topic": IMPORT_TYPES[parent["import_type"]].file_topic.name,
+        },
         parent=parent["id"],
         created_at=datetime.now(UTC),
     )

@@ -29,11 +29,15 @@ from schemas.codec.avro_reader import (
 from schemas.codec.avro_writer import Columns, Write, column_writer
 from schemas.codec.canonical import reading_form
 from schemas.codec.schema import Schema, SchemaUnknownError
+from schemas.codec.schema_bounds import check_json, check_types
 
 Record = dict[str, Any]
 Values = tuple[Any, ...]
 """Of a record, in the order of its schema's fields."""
 Decoded = TypeVar("Decoded")
+
+MOST_SCHEMAS = 1000
+"""The most schemas that a decoder keeps; the first one, which is most often our own, stays."""
 
 NAMESPACE = "fr.foxreviews.foxstream"
 _HEADER = struct.Struct(">bI")
@@ -204,6 +208,9 @@ class _Decoder(ABC, Generic[Decoded]):
         except DecodeError as error:
             refused[prefix] = error
             raise
+        # Whoever may register schemas may register any number.
+        for forgotten in list(self._known)[1:-MOST_SCHEMAS]:
+            del self._known[forgotten], self._forms[forgotten]
         return self._known[prefix]
 
     def recheck(self) -> list[int]:
@@ -235,9 +242,14 @@ class _Decoder(ABC, Generic[Decoded]):
                 "unknown-schema", f"the registry holds no schema {schema_id}: {error}"
             ) from error
         try:
+            check_json(written)
             writer = fastavro.parse_schema(written)
         except Exception as error:  # whatever a foreign schema makes fastavro raise
             raise DecodeError("unknown-schema", f"schema {schema_id} is not Avro") from error
+        try:
+            check_types(writer)
+        except ValueError as error:
+            raise DecodeError("unknown-schema", f"schema {schema_id}: {error}") from error
         form = reading_form(writer)
         if form == self._form:
             return form, self._own

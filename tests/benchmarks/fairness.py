@@ -12,7 +12,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.topics import ROW_PARTITIONS, ROWS_ENTREPRISE
+from schemas.import_types import ENTREPRISE
+from schemas.topics import ROW_PARTITIONS
 from tests.benchmarks.measuring import save
 from tests.benchmarks.samples import write_csv
 from tests.benchmarks.stage import Site, site, words
@@ -115,7 +116,7 @@ def together(*works: Any) -> None:
 def published(found: Site) -> int:
     """Rows that stand on the row topic."""
     consumer = Consumer({"bootstrap.servers": found.stage.bootstrap, "group.id": "counts"})
-    topic = found.prefix + ROWS_ENTREPRISE.name
+    topic = found.prefix + ENTREPRISE.file_topic.name
     try:
         return sum(
             int(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1])

@@ -170,7 +170,7 @@ def publish(ready: Stage, prefix: str, log: Log) -> None:
         encoder = connections.encoder(ROWS_ENTREPRISE, str(ROWS_ENTREPRISE.record))
         values = encoder.encode_all(log.records)
         keys = [record["siren"] for record in log.records]
-        connections.publisher.publish(ROWS_ENTREPRISE.name, zip(keys, values, strict=True))
+        connections.publisher.publish(ENTREPRISE.file_topic.name, zip(keys, values, strict=True))
         connections.publisher.flush()
 
 
@@ -180,7 +180,7 @@ def take(
     """One contestant's end of one trait."""
     database = ready.database()
     group = f"{contestant.name.replace(' ', '-')}-{prefix}"
-    topic = f"{prefix}{ROWS_ENTREPRISE.name}"
+    topic = f"{prefix}{ENTREPRISE.file_topic.name}"
     env = {
         **ready.environment(prefix, database),
         "BENCH_TOPIC": topic,

@@ -108,7 +108,7 @@ def _looks(_: Place) -> int:
     """How often parked rows were looked for after a second, at most 1."""
     nothing: Any = None
     looked = asyncio.Event()
-    waiting: Any = SimpleNamespace(more_parked=asyncio.Event(), topic="")
+    waiting: Any = SimpleNamespace(more_parked=asyncio.Event(), topics=[])
 
     def assignment() -> list[Any]:
         looked.set()

@@ -89,7 +89,12 @@ def ends(site: Site) -> dict[tuple[str, int], int]:
             "group.id": "reads-only",
         }
     )
-    topics = (*(one.topic for one in IMPORT_TYPES.values()), IMPORT_EVENTS, IMPORT_LOG)
+    topics = (
+        *(one.topic for one in IMPORT_TYPES.values()),
+        *(one.file_topic for one in IMPORT_TYPES.values()),
+        IMPORT_EVENTS,
+        IMPORT_LOG,
+    )
     found = {
         (site.prefix + topic.name, partition): consumer.get_watermark_offsets(
             TopicPartition(site.prefix + topic.name, partition), 10

@@ -412,7 +412,7 @@ def test_a_preview_is_the_verdict_of_a_check(served: Served) -> None:
         assert count == 0
         import_id = served.upload("a.csv", content).json()["id"]
         assert preview("a.csv", content)["already_imported"]["id"] == import_id
-    assert served.site.messages("rows.ville") == []
+    assert served.site.messages("file-rows.ville") == []
 
 
 def test_the_command_line_and_the_gateway_know_each_others_files(

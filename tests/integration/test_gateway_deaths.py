@@ -73,7 +73,7 @@ def test_gateways_that_share_a_spool(gateway: Callable[..., Served]) -> None:
 
     for import_id in ids:
         assert other.ended(import_id)["inserted"] == ROWS
-    published = other.site.messages("rows.entreprise")
+    published = other.site.messages("file-rows.entreprise")
     assert rows_in(other.site, 500_000_000, 4 * ROWS) == [(4 * ROWS,)]
     assert len(published) >= 4 * ROWS
     log = "".join(

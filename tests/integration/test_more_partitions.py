@@ -4,7 +4,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from producers.terminal.exits import PARTIAL
-from schemas.topics import CO_PARTITIONED, ROWS_ENTREPRISE
+from schemas.import_types import ENTREPRISE
+from schemas.topics import CO_PARTITIONED
 from tests.fix_companies import Companies, importing, published
 from tests.fix_stack import Site, eventually
 
@@ -51,7 +52,7 @@ def test_partitions_are_added_between_imports(site: Site, companies: Companies) 
     assert companies.are_exact(again, ROWS)
     [(used,)] = site.query(
         "SELECT count(*) FROM ingest.positions WHERE topic = %s AND next_offset > 0",
-        site.prefix + ROWS_ENTREPRISE.name,
+        site.prefix + ENTREPRISE.file_topic.name,
     )
     assert used == 8
 
@@ -64,7 +65,7 @@ def test_partitions_that_somebody_else_added(site: Site) -> None:
     admin = AdminClient(
         {"log_level": 0, "bootstrap.servers": site.stack.environment["FOX_KAFKA_BOOTSTRAP"]}
     )
-    name = site.prefix + ROWS_ENTREPRISE.name
+    name = site.prefix + ENTREPRISE.file_topic.name
     admin.create_partitions([NewPartitions(name, 8)])[name].result(10)
 
     worker = site.worker("rows")

@@ -181,7 +181,7 @@ async def log(database: str) -> AsyncIterator[Partition]:
         async def validate(batch: Any) -> Validated:
             return found.validated(batch)
 
-        found.related = RelatedRows(children=ChildType(TARGETS[ENTREPRISE.name], TOPIC, validate))
+        found.related = RelatedRows(children=ChildType(TARGETS[ENTREPRISE.name], [TOPIC], validate))
         yield found
 
 

@@ -78,7 +78,7 @@ async def test_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_pool(site.database_url, 1) as pool:
         count = Counting(
             pool,
-            Topics({"ENTREPRISE": "rows"}, {"rows": 2}, ends),
+            Topics({"ENTREPRISE": ("rows",)}, {"rows": 2}, ends),
             Encoder("stats", 1),
             publish,
             lambda: True,

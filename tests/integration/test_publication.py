@@ -41,7 +41,7 @@ from schemas.codec.framing import Decoder, Encoder, Record, load
 from schemas.import_types import ENTREPRISE
 from schemas.records import ImportState
 from schemas.runtime.registry import Registry
-from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, ROWS_ENTREPRISE, TOPICS, Topic
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, REJECTS, TOPICS, Topic
 from tests.fix_stack import Received, Site, eventually
 
 # SIGINT as at a terminal: who starts the tests in the background has it ignored.
@@ -177,11 +177,11 @@ def test_rows_are_numbered_without_holes(settings: Settings, worker: Worker, ord
     """Over all partitions the numbers are 1 to n, and within each they rise."""
     reading = publish(settings, order)
 
-    numbers = [record["import"]["number"] for record in worker.records(ROWS_ENTREPRISE)]
+    numbers = [record["import"]["number"] for record in worker.records(ENTREPRISE.file_topic)]
     assert list(range(1, 2504)) == sorted(numbers)
     assert reading.file_rows == 2503
     partitions: dict[int, list[int]] = {}
-    for message, number in zip(worker.messages(ROWS_ENTREPRISE), numbers, strict=True):
+    for message, number in zip(worker.messages(ENTREPRISE.file_topic), numbers, strict=True):
         partitions.setdefault(message.partition(), []).append(number)
     assert len(partitions) == 4
     assert all(rising == sorted(rising) for rising in partitions.values())
@@ -193,7 +193,10 @@ def test_keys_and_partitions_are_those_of_java_clients(
     """A row's key is its SIREN, or the import where it has none; murmur2 places it."""
     reading = publish(settings, order)
 
-    messages, records = worker.messages(ROWS_ENTREPRISE), worker.records(ROWS_ENTREPRISE)
+    messages, records = (
+        worker.messages(ENTREPRISE.file_topic),
+        worker.records(ENTREPRISE.file_topic),
+    )
     for message, record in zip(messages, records, strict=True):
         valid = not record["import"]["faults"]
         assert message.key().decode() == (record["siren"] if valid else reading.import_id)
@@ -206,7 +209,7 @@ def test_rows_say_what_is_wrong_and_how_often_they_came(
     """Faulty lines carry cells, faults and no occurrence; valid ones only their occurrence."""
     publish(settings, replace(order, policy="fill_missing"))
 
-    places = {r["import"]["number"]: r["import"] for r in worker.records(ROWS_ENTREPRISE)}
+    places = {r["import"]["number"]: r["import"] for r in worker.records(ENTREPRISE.file_topic)}
     assert {n: sum(place["occurrence"] == n for place in places.values()) for n in range(4)} == {
         0: 2,
         1: 2499,
@@ -249,7 +252,7 @@ def test_a_known_file_is_refused(settings: Settings, worker: Worker, order: Orde
 
     with pytest.raises(AlreadyImportedError, match=reading.import_id):
         publish(settings, order)
-    assert len(worker.messages(ROWS_ENTREPRISE)) == 2503
+    assert len(worker.messages(ENTREPRISE.file_topic)) == 2503
 
 
 def test_force_imports_again_under_a_new_id(
@@ -303,7 +306,7 @@ def test_a_dead_reading_is_done_again_alike(
 def rows_by_partition(worker: Worker) -> dict[int, list[bytes]]:
     """The rows as published."""
     found: dict[int, list[bytes]] = {number: [] for number in range(4)}
-    for message in worker.messages(ROWS_ENTREPRISE):
+    for message in worker.messages(ENTREPRISE.file_topic):
         found[message.partition()].append(message.value())
     return found
 
@@ -331,7 +334,7 @@ def test_a_read_import_is_only_followed(settings: Settings, worker: Worker, orde
     again = publish(settings, order)
 
     assert (again.resumed, again.finished) == (True, True)
-    assert len(worker.messages(ROWS_ENTREPRISE)) == 2503
+    assert len(worker.messages(ENTREPRISE.file_topic)) == 2503
 
 
 def test_a_file_that_changes_meanwhile_fails(
@@ -360,14 +363,14 @@ def test_a_line_too_large_for_a_message_is_rejected_alone(
 
     reading = publish(settings, order)
 
-    by_number = {r["import"]["number"]: r for r in worker.records(ROWS_ENTREPRISE)}
+    by_number = {r["import"]["number"]: r for r in worker.records(ENTREPRISE.file_topic)}
     assert len(by_number) == 2505
     [fault] = by_number[2504]["import"]["faults"]
     assert (fault["column"], fault["code"]) == (None, "too-long")
     assert by_number[2504]["siren"] is None
     assert [reading.import_id.encode()] == [
         message.key()
-        for message in worker.messages(ROWS_ENTREPRISE)
+        for message in worker.messages(ENTREPRISE.file_topic)
         if b"1000 Ko" in message.value()
     ]
 
@@ -591,7 +594,9 @@ def test_errors_writes_the_lines_to_correct(
     by_number = {
         record["import"]["number"]: message.value()
         for message, record in zip(
-            worker.messages(ROWS_ENTREPRISE), worker.records(ROWS_ENTREPRISE), strict=True
+            worker.messages(ENTREPRISE.file_topic),
+            worker.records(ENTREPRISE.file_topic),
+            strict=True,
         )
     }
     for number in (21, 11):

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
@@ -163,11 +163,11 @@ class Partition:
             self.pool, self.target, batch, self.validated(batch), self.limit, self.related
         )
 
-    async def write_all(self, *cuts: int) -> list[Written]:
-        """Writes the whole log in batches that end at `cuts`."""
+    async def write_all(self, *cuts: int, from_: int = 0) -> list[Written]:
+        """Writes the log from an offset on, in batches that end at `cuts`."""
         waiting = [
             self.batch(start, end)
-            for start, end in pairwise([0, *cuts, len(self.records)])
+            for start, end in pairwise([from_, *cuts, len(self.records)])
             if start < end
         ]
         written: list[Written] = []
@@ -973,7 +973,7 @@ class Model:
 
     refused: str | None = None
     rows: dict[str, Columns] = field(default_factory=dict)
-    observed: dict[str, int] = field(default_factory=dict)
+    observed: dict[str, tuple[int, bool]] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     watermarks: dict[str, int] = field(default_factory=dict)
 
@@ -1000,7 +1000,8 @@ class Model:
         fields = partition.import_type.fields
         given = {each.name: row.get(each.name) for each in fields if not each.register}
         observed = row.get("observed_at")
-        moment = record.timestamp if observed is None else round(observed.timestamp() * 1000)
+        at = record.timestamp if observed is None else round(observed.timestamp() * 1000)
+        moment = at, tie is not None  # of the same time, a row of a file wins
         if key in self.rows and moment < self.observed[key]:
             return "stale"
         stored = self.rows.get(key)
@@ -1142,15 +1143,27 @@ def desk(database: str) -> Iterator[tuple[asyncio.Runner, Partition]]:
 
 
 async def played(partition: Partition, published: Published, expected: Model) -> Model:
-    """What PostgreSQL holds after a log, in the model's form; `expected` takes the log as well."""
+    """What PostgreSQL holds after a log, in the model's form; `expected` takes the log as well.
+
+    Rows of files are of one topic, those of the upstream system of another: a fetch of each in turn.
+    """
     # Faster than TRUNCATE by far, of tables that are all but empty.
     await partition.execute("; ".join(f"DELETE FROM {table}" for table in TABLES.split(", ")))
     partition.records.clear()
-    await partition.begin()
-    for row, ms in zip(published.rows, published.moments, strict=True):
-        record = partition.append(row, APPENDED + timedelta(milliseconds=ms))
-        expected.take(record, row, partition)
-    await partition.write_all(*published.cuts)
+    upstream = replace(partition, topic="fox.rows.upstream", records=[])
+    topics = [partition, upstream]
+    for topic in topics:
+        await topic.begin()
+    log = list(zip(published.rows, published.moments, strict=True))
+    for start, end in pairwise([0, *published.cuts, len(log)]):
+        for topic in topics:
+            before = len(topic.records)
+            for row, ms in log[start:end]:
+                if ("import" in row) == (topic is partition):
+                    record = topic.append(row, APPENDED + timedelta(milliseconds=ms))
+                    expected.take(record, row, partition)
+            await topic.write_all(from_=before)
+        topics.reverse()
     found = Model(expected.refused)
     key = "siren" if partition.import_type is ENTREPRISE else "slug"
     async with partition.pool.connection() as connection:
@@ -1161,7 +1174,8 @@ async def played(partition: Partition, published: Published, expected: Model) ->
             found.rows[row[key]] = {
                 each.name: row[each.name] for each in fields if not each.register
             }
-            found.observed[row[key]] = round(row["ingest_observed_at"].timestamp() * 1000)
+            at = round(row["ingest_observed_at"].timestamp() * 1000)
+            found.observed[row[key]] = at, row["ingest_import_id"] is not None
         await cursor.execute("SELECT * FROM ingest.progress")
         for row in await cursor.fetchall():
             import_id = str(row["import_id"])

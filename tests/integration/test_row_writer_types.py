@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -127,7 +127,7 @@ def judging(log: Partition) -> ChildType:
     async def validate(batch: Batch) -> Validated:
         return log.validated(batch)
 
-    return ChildType(log.target, log.topic, validate)
+    return ChildType(log.target, [log.topic], validate)
 
 
 @asynccontextmanager
@@ -671,7 +671,7 @@ async def test_writers_of_a_family_take_turns(family: Family, writer: str) -> No
         "sweep": family.sweep,
     }
     async with family.trades.pool.connection() as other, other.transaction():
-        await parked_rows.lock_family(other, family.trades.number)
+        await parked_rows.lock_family(other, SOUS_CATEGORIE, family.trades.number)
         writing = asyncio.ensure_future(work[writer]())
         while not await _waits(family.trades):
             assert not writing.done()
@@ -711,6 +711,27 @@ async def test_rows_of_two_topics_of_one_name(family: Family) -> None:
     assert await family.parked() == []
     rejects = await family.trades.query("SELECT value FROM ingest.rejects")
     assert sorted(value for (value,) in rejects) == sorted(record.value for record in came)
+
+
+async def test_rows_of_a_file_and_of_upstream_wait_for_one_category(family: Family) -> None:
+    """The first topic's row is written with the category, the other's by the sweep that follows."""
+    files = replace(family.trades, topic=f"{TRADES}.files", records=[])
+    await files.begin()
+    both = replace(family.waiting, topics=[TRADES, files.topic])
+    family.categories.related = RelatedRows(children=both)
+    await family.trade("Plombier", "A")
+    await family.written(files, [{"nom": "Maçon", "categorie": "A", **line(1)}])
+
+    released = (await family.category("A")).released
+
+    assert released is not None
+    assert (released.topic, released.more_parked) == (TRADES, True)
+    assert await family.stored("t.nom") == [("Plombier",)]
+    [swept] = await family.sweep()
+    assert swept is not None
+    assert (swept.topic, swept.more_parked) == (files.topic, False)
+    assert await family.stored("t.nom") == [("Maçon",), ("Plombier",)]
+    assert await family.progress() == {"inserted": 1}
 
 
 async def test_parked_rows_that_are_read_again(family: Family) -> None:

@@ -1,9 +1,10 @@
 """Everything by TLS and with passwords, each process with no more rights than it needs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -14,6 +15,10 @@ from pydantic import SecretStr
 
 from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import GuardedProcess
+from producers.imports.identity import import_ids
+from producers.reading import open_source
+from schemas.codec.framing import Encoder, load
+from schemas.import_types import ENTREPRISE
 from schemas.runtime.server_settings import ServerSettings
 from tests.fix_secured import Secured, SecuredSite, password
 from tests.fix_stack import Finished, eventually
@@ -244,6 +249,80 @@ def test_the_roles_can_do_their_work_and_no_more(secured: Secured) -> None:
                 read.execute(forbidden.encode())
 
 
+def send(secured: Secured, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Publishes companies as the upstream account, and waits until the worker has judged them."""
+    subject = f"{secured.prefix}rows.entreprise-value"
+    environment = secured.environment("fox-worker")
+    with ServerSettings(
+        schema_registry_url=environment["FOX_SCHEMA_REGISTRY_URL"],
+        schema_registry_ca=secured.authority.file,
+        schema_registry_username="fox",
+        schema_registry_password=SecretStr(password("fox")),
+    ).registry() as registry:
+        encoder = Encoder("entreprise_row", registry.schema_id(subject, load("entreprise_row")))
+    producer = Producer(
+        {
+            **settings(secured, "fox-upstream").librdkafka(),
+            "log_level": 0,
+            "partitioner": "murmur2_random",
+        }
+    )
+    nothing = {**dict.fromkeys(ENTREPRISE.field), "observed_at": None, "import": None}
+    [(before,)] = secured.execute("SELECT count(*) FROM ingest.rejects WHERE import_id IS NULL")
+    for row in rows:
+        value = encoder.encode({**nothing, **row})
+        producer.produce(f"{secured.prefix}rows.entreprise", value, row["siren"])
+    assert producer.flush(30) == 0
+    eventually(
+        lambda: (
+            secured.execute("SELECT count(*) FROM ingest.rejects WHERE import_id IS NULL")
+            == [(before + len(rows),)]
+        )
+    )
+
+
+def test_an_upstream_system_takes_no_part_in_imports(
+    secured: Secured, worker: GuardedProcess, tmp_path: Path
+) -> None:
+    """Not before one, though its id follows from the file; not in its report, its rejects, its counts."""
+    site = secured.site("fox-producer")
+    path = tmp_path / "volée.csv"
+    path.write_text("siren,nom\n900000019,Un\n900000027,\n900000035,Trois\n")
+    import_id = import_ids(open_source(path, ENTREPRISE), "merge")[0]
+    tie = {
+        "id": import_id, "line": 3, "sheet": None, "occurrence": 1, "policy": "overwrite",
+        "cells": None, "faults": [], "settles": None,
+    }  # fmt: skip
+
+    # Numbers beyond those of its rows: without their own topic, all of them would be replays.
+    send(secured, [{"siren": "900000019", "nom": "Volé", "import": {**tie, "number": 1000}}])
+    done = site.foxstream("import", path, "--type", "entreprise", "--json", timeout=120)
+    state = done.json()
+    assert (state["id"], state["inserted"], state["rejected"]) == (import_id, 2, 1), state
+    report = site.foxstream("errors", import_id, timeout=60).stdout
+
+    fault = {"column": "nom", "code": "malformed", "message": "=1+1"}
+    settles = {"id": import_id, "line": 3, "sheet": None}
+    send(
+        secured,
+        [
+            {"siren": "900000027", "nom": "Réglé", "import": {**tie, "number": 1, "id": OTHER, "settles": settles}},
+            {"siren": "900000043", "import": {**tie, "number": 4, "cells": ["=1+1", ""], "faults": [fault]}},
+            {"siren": "900000019", "nom": "Volé", "import": {**tie, "number": 5}},
+        ],
+    )  # fmt: skip
+
+    after = site.foxstream("status", import_id, "--json", timeout=60).json()
+    assert after == state
+    assert site.foxstream("errors", import_id, timeout=60).stdout == report
+    assert secured.execute(
+        "SELECT nom FROM enterprise_entreprise WHERE siren LIKE '9000000%' ORDER BY siren"
+    ) == [("Un",), ("Trois",)]
+
+
+OTHER = "5f0c3f0e-2a52-5a3f-8b39-5d1a3c0a0c01"
+
+
 def partial_url(secured: Secured) -> Callable[[str], str]:
     return lambda role: secured.postgres.secured(role, secured.authority.file, secured.database)
 
@@ -283,6 +362,9 @@ def test_kafka_takes_from_each_user_only_what_is_theirs(
     assert published(secured, "fox-worker", "gateway.tokens") == denied
     assert published(secured, "fox-upstream", "imports.log") == denied
     assert published(secured, "fox-upstream", "rows.ville") == denied
+    assert published(secured, "fox-upstream", "file-rows.entreprise") == denied
+    assert published(secured, "fox-upstream", "imports.events") == denied
+    assert published(secured, "fox-upstream", "rejects") == denied
     assert published(secured, "fox-gateway", "imports.log") == denied
     made = secured.site("fox-producer", FOX_TOPIC_PREFIX="fox.more.").foxstream_worker("topics")
     assert made.code != 0

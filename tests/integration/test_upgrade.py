@@ -4,12 +4,14 @@ import csv
 import json
 import re
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
 
 from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import GuardedProcess
+from tests.fix_files import ROOT
 from tests.fix_stack import Site, eventually
 from tests.next_version import FIELD, write_next_version
 
@@ -82,6 +84,53 @@ def known(site: Site) -> tuple[int, int]:
         f"SELECT count(*), count(*) FILTER (WHERE {FIELD} <> '') FROM location_ville"
     )
     return all_, named
+
+
+@pytest.fixture
+def previous(site: Site, tmp_path: Path) -> Site:
+    """The same site, for whose commands the release is installed that knew no topics of files."""
+    folder = tmp_path / "previous"
+    for package in ("processors", "producers", "schemas", "deploy"):
+        copytree(ROOT / package, folder / package)
+    identity = folder / "producers/imports/identity.py"
+    own = '        "topic": order.import_type.file_topic.name,\n'
+    assert own in identity.read_text(encoding="utf-8")
+    identity.write_text(identity.read_text(encoding="utf-8").replace(own, ""), encoding="utf-8")
+    return Site(
+        site.stack,
+        site.prefix,
+        site.database_url,
+        site.spawned,
+        {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"},
+    )
+
+
+def test_producers_of_the_previous_release(site: Site, previous: Site, tmp_path: Path) -> None:
+    """Their rows lie in the topics of upstream systems, and are written from there: those that came
+    before the upgrade, those of a command that goes on beside it, and those of an import that a command
+    of this release resumes.
+    """
+    first, second = cities(tmp_path / "1.csv", 0), cities(tmp_path / "2.csv", ROWS)
+    command = previous.start("import", first, "--type", "VILLE")
+    eventually(lambda: len(site.messages("rows.ville")) == ROWS)
+    interrupted = previous.start("import", second, "--type", "VILLE")
+    eventually(lambda: len(site.messages("rows.ville")) == 2 * ROWS)
+    interrupted.kill()
+    interrupted.wait()
+    # No worker has stored that import: it is published again, to the topic of files.
+    resumed = site.start("import", second, "--type", "VILLE")
+    eventually(lambda: len(site.messages("file-rows.ville")) == ROWS)
+    site.worker()
+    assert (command.wait(60), resumed.wait(60)) == (0, 0)
+    assert imported(previous, cities(tmp_path / "3.csv", 2 * ROWS)) == (ROWS, 0)
+    assert imported(site, cities(tmp_path / "4.csv", 3 * ROWS)) == (ROWS, 0)
+
+    assert site.query("SELECT count(*) FROM location_ville") == [(4 * ROWS,)]
+    assert site.query("SELECT count(*) FROM ingest.rejects") == [(0,)]
+    states = site.query("SELECT total_rows, inserted, status FROM ingest.imports")
+    assert states == [(ROWS, ROWS, "SUCCESS")] * 4
+    assert len(site.messages("rows.ville")) == 3 * ROWS
+    assert len(site.messages("file-rows.ville")) == 2 * ROWS
 
 
 def test_two_versions_side_by_side(site: Site, upgraded: Site, tmp_path: Path) -> None:

@@ -228,12 +228,12 @@ def test_the_way_of_an_import_is_traced(running: Running, tmp_path: Path) -> Non
     def traced(import_id: str) -> bool:
         sent = {
             span.span_id
-            for span in collector.spans(f"send {site.prefix}rows.entreprise")
+            for span in collector.spans(f"send {site.prefix}file-rows.entreprise")
             if attributes(span)["foxstream.import.id"] == import_id
         }
         linked = {
             link.span_id
-            for span in collector.spans(f"process {site.prefix}rows.entreprise")
+            for span in collector.spans(f"process {site.prefix}file-rows.entreprise")
             for link in span.links
         }
         return len(sent) == 1 and sent <= linked

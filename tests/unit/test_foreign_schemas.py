@@ -10,6 +10,7 @@ from typing import Any
 import fastavro
 import pytest
 
+from schemas.codec import framing
 from schemas.codec.framing import DecodeError, Decoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
 
@@ -28,7 +29,8 @@ class Schemas:
         self.asked.append(schema_id)
         if schema_id not in self.held:
             raise SchemaUnknownError(str(schema_id))
-        return deepcopy(self.held[schema_id])
+        schema: Schema = json.loads(json.dumps(self.held[schema_id]))
+        return schema
 
 
 def value(schema: Any, datum: Any, schema_id: int = THEIRS) -> bytes:
@@ -207,3 +209,99 @@ def test_nanoseconds_by_their_logical_type(kind: str) -> None:
     assert refusal(theirs, {**CITY, "observed_at": 1_751_371_200_000_000_000}).startswith(
         "undecodable:"
     )
+
+
+def with_field(kind: Any, *types: Any) -> Any:
+    """Our cities with one more field, of a type that the reader passes over."""
+    theirs = load("ville_row")
+    return {**theirs, "fields": [*theirs["fields"], {"name": "more", "type": kind}, *types]}
+
+
+def nested(levels: int) -> Any:
+    kind: Any = "string"
+    for _ in range(levels):
+        kind = {"type": "array", "items": kind}
+    return kind
+
+
+def doubling(levels: int) -> Any:
+    """A record that names another twice, which names another twice, and so on to one without a field."""
+    kind: Any = {"type": "record", "name": "R0", "fields": []}
+    for level in range(1, levels):
+        fields = [{"name": "a", "type": kind}, {"name": "b", "type": f"R{level - 1}"}]
+        kind = {"type": "record", "name": f"R{level}", "fields": fields}
+    return kind
+
+
+EMPTY = {"type": "record", "name": "Empty", "fields": []}
+LIST = {"type": "record", "name": "List", "fields": [{"name": "next", "type": ["null", "List"]}]}
+WIDE = {"name": "Wide", "type": "record", "fields": [{"name": f"f{n}", "type": "null"} for n in range(99)]
+        + [{"name": "one", "type": "int"}]}  # fmt: skip
+COSTLY = {
+    "nothing": {"type": "array", "items": "null"},
+    "records-of-nothing": {"type": "array", "items": EMPTY},
+    "fixed-of-nothing": {"type": "array", "items": {"type": "fixed", "name": "F", "size": 0}},
+    "maps-have-keys-but-arrays-in-them": {
+        "type": "map",
+        "values": {"type": "array", "items": "null"},
+    },
+    "much-for-one-byte": {"type": "array", "items": WIDE},
+    "itself": LIST,
+    "itself-for-ever": {"type": "record", "name": "R", "fields": [{"name": "r", "type": "R"}]},
+    "twice-twice-twice": doubling(40),
+    "deep": nested(65),
+    "very-deep": nested(300),
+    "enormous": {"type": "enum", "name": "E", "symbols": [f"s{n}" for n in range(100_001)]},
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_schema_that_makes_work_without_bytes(name: str) -> None:
+    """The schema alone is refused, whatever stands behind it: six bytes may be 2**31 items."""
+    theirs = with_field(COSTLY[name])
+    behind = b"\0" + THEIRS.to_bytes(4, "big") + b"\0" * 7 + b"\xfe\xff\xff\xff\x0f" + b"\0" * 9
+
+    [result] = RowDecoder("ville_row", Schemas(theirs)).decode_all([behind])
+
+    assert isinstance(result, DecodeError)
+    assert result.code == "unknown-schema"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        nested(20),
+        {"type": "map", "values": "null"},
+        {"type": "array", "items": ["null", "string"]},
+        {"type": "array", "items": {"type": "record", "name": "Wide", "fields": [
+            {"name": f"f{n}", "type": ["null", "string"]} for n in range(300)]}},
+        {"type": "record", "name": "Twice", "fields": [
+            {"name": "a", "type": EMPTY}, {"name": "b", "type": "Empty"}]},
+    ],
+    ids=["twenty-levels", "map", "optional-items", "wide", "named-twice"],
+)  # fmt: skip
+def test_a_schema_of_another_system_that_is_large_but_sound(kind: Any) -> None:
+    empty: Any = {"a": {}, "b": {}} if isinstance(kind, dict) and kind["type"] == "record" else []
+    theirs = with_field(kind)
+    datum = {**CITY, "more": {} if kind["type"] == "map" else empty, "import": None}
+
+    [result] = RowDecoder("ville_row", Schemas(theirs)).decode_all([value(theirs, datum)])
+
+    assert not isinstance(result, DecodeError), result
+
+
+def test_a_decoder_keeps_a_bounded_number_of_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own stays; one that was forgotten is asked for again."""
+    monkeypatch.setattr(framing, "MOST_SCHEMAS", 3)
+    schemas = Schemas(load("ville_row"))
+    for schema_id in range(THEIRS, 10):
+        schemas.held[schema_id] = load("ville_row")
+    decoder = RowDecoder("ville_row", schemas, OURS)
+    datum = {**CITY, "import": None}
+
+    for schema_id in (OURS, *range(THEIRS, 10), THEIRS, OURS):
+        [result] = decoder.decode_all([value(load("ville_row"), datum, schema_id)])
+        assert not isinstance(result, DecodeError)
+
+    assert schemas.asked == [*range(THEIRS, 10), THEIRS]
+    assert len(decoder._known) == 4

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from processors.kafka.append_time import APPENDED_AT
 from processors.operator.upstream_rejects import ATTEMPT, StoredReject, _headers
-from processors.rows.append_time import APPENDED_AT
 from processors.rows.outbox import UnpublishedReject
 from processors.rows.outbox import headers as published
 from schemas.values.stored import headers_json, headers_of, moment

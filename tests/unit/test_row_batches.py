@@ -18,6 +18,7 @@ from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.row_counts import Outcomes
 from processors.rows.accounting.written import Written
 from processors.rows.merge.targets import TARGETS
+from processors.rows.model import NO_ROWS, Reject, Validated
 from processors.rows.writer import RelatedTypes, RowWriter, WriterResources
 from schemas.import_types import VILLE
 from schemas.runtime.traces import BatchSpans
@@ -45,7 +46,7 @@ class Outbox:
 
     told: list[Written] = field(default_factory=list)
 
-    def add(self, _: str, __: int, written: Written) -> None:
+    def add(self, _: int, written: Written) -> None:
         self.told.append(written)
 
 
@@ -67,7 +68,7 @@ class Database:
             raise BatchTooLargeError
         outcomes = Outcomes()
         outcomes.by_import[None]["inserted"] += len(batch.records)
-        return Written(outcomes, [], [])
+        return Written(batch.topic, outcomes, [], [])
 
 
 async def validate(_: Batch) -> None:
@@ -195,3 +196,38 @@ def test_the_size_of_a_batch() -> None:
     assert batch.size == 4 * one
     assert [half.size for half in batch.halves()] == [2 * one, 2 * one]
     assert batch.joined(batch).size == 8 * one
+
+
+class Upstream:
+    """Answers with a batch of nothing."""
+
+    async def check(self, *_: object) -> Validated:
+        return Validated(NO_ROWS, [])
+
+
+@pytest.mark.parametrize(("upstream", "named"), [(None, {"an-import"}), (Upstream(), set())])
+async def test_lineage_is_checked_in_upstream_topics_alone(
+    upstream: Any, named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written of a row that names an import: of a topic of files as it is."""
+    seen: list[set[str]] = []
+
+    async def validate_(_: Batch) -> Validated:
+        return Validated(NO_ROWS, [Reject(city(), "an-import", 1, 2, None, [])])
+
+    async def write(
+        _: object, __: object, batch: Batch, validated: Validated, *___: object
+    ) -> Written:
+        seen.append(validated.imports())
+        return Written(batch.topic, Outcomes(), [], [])
+
+    monkeypatch.setattr(writer, "write", write)
+    fakes: Any = (None, Consumer(), Outbox(), validate_)
+    nothing, consumer, outbox, judge = fakes
+    resources = WriterResources(nothing, outbox, BatchSpans(None))
+    row_writer = RowWriter(
+        TARGETS[VILLE.name], judge, resources, 5000, RejectLimit(1), RelatedTypes(), upstream
+    )
+    await row_writer._process(Batch("fox.rows.ville", 0, 0, 1, [city()], object()), consumer)
+
+    assert seen == [named]

@@ -63,11 +63,12 @@ def test_cleanup(topic: Topic) -> None:
 
 
 def test_row_topics() -> None:
-    """Each import type has a row topic of its own, and all have the same number of partitions."""
-    rows = [import_type.topic for import_type in IMPORT_TYPES.values()]
+    """Each import type has two row topics of its own, and all have the same number of partitions."""
+    types = IMPORT_TYPES.values()
+    rows = [topic for each in types for topic in (each.topic, each.file_topic)]
 
     assert {topic.name for topic in rows} == {
-        topic.name for topic in TOPICS if topic.name.startswith("rows.")
+        topic.name for topic in TOPICS if topic.name.startswith(("rows.", "file-rows."))
     }
     assert len({topic.name for topic in rows}) == len(rows)
     assert {*rows, CATEGORIES} == set(CO_PARTITIONED)

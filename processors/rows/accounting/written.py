@@ -12,10 +12,11 @@ from processors.rows.model import Reject
 class Written:
     """The outcomes of a transaction, rejected rows included, and the new progress of its imports.
 
-    `released` is the same for rows of another topic that waited for these. `more_parked`: more rows
+    `topic` has the rows. `released` is the same for rows of another topic that waited for these. `more_parked`: more rows
     may wait. `stale_parent_ids`: a parent whose id was known no longer exists.
     """
 
+    topic: str
     outcomes: Outcomes
     rejects: Sequence[Reject]
     progress: Sequence[Progress]

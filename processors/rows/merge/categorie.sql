@@ -24,7 +24,8 @@ WITH given AS MATERIALIZED (
     ORDER BY found_id, offset_
 ), found AS (
     SELECT s.key, t.id, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated,
-        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
+        coalesce((t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
+            > (s.observed_at, s.import_id IS NOT NULL), false) AS stale,
         ROW(t.nom, t.description, t.meta_description, t.ordre) AS before,
         -- Another spelling is the same name.
         CASE s.policy WHEN 'overwrite' THEN s.nom ELSE t.nom END AS nom,

@@ -4,7 +4,8 @@ SELECT code, nom FROM location_departement
 -- name: merge
 WITH found AS (
     SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
-        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
+        coalesce((t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
+            > (s.observed_at, s.import_id IS NOT NULL), false) AS stale,
         t.nom AS before,
         ingest.pick(s.policy, s.nom, t.nom, '') AS nom
     FROM staging s

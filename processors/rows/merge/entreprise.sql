@@ -14,7 +14,9 @@ FROM enterprise_entreprise
 WITH found AS (
     SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
         given.*, CASE
-            WHEN t.ingest_observed_at > s.observed_at THEN 's'
+            -- Of the same time: a row of a file wins over one of an upstream system.
+            WHEN (t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
+                > (s.observed_at, s.import_id IS NOT NULL) THEN 's'
             WHEN ROW(given.nom, given.siret, given.nom_commercial, given.adresse, given.code_postal,
                 given.ville_nom, given.naf_code, given.naf_libelle, given.telephone,
                 given.email_contact, given.site_web, given.is_active)
@@ -95,7 +97,7 @@ GROUP BY import_id, outcome, resolving
 -- on the site: docs/sirene.md), or rows of which an import was cancelled.
 SELECT p.partition, p.parent_key
 FROM ingest.parked p
-WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (
+WHERE p.topic = ANY (%(topics)s) AND p.partition = ANY (%(partitions)s) AND (
     EXISTS (SELECT FROM enterprise_entreprise e WHERE e.siren = p.parent_key)
     OR EXISTS (SELECT FROM ingest.sirene x WHERE x.siren = p.parent_key)
     OR EXISTS (
@@ -103,4 +105,4 @@ WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (
     )
 )
 GROUP BY p.partition, p.parent_key
-ORDER BY p.partition, min(p."offset")
+ORDER BY p.partition, min(p.parked_at)

@@ -84,7 +84,9 @@ WITH given AS (
         CASE
             -- Rows of a register go by its own dates: one that waited is older than its company's.
             WHEN g.outdated AND NOT g.idle AND completion.naf THEN 'u'
-            WHEN g.outdated OR g.source_date IS NULL AND t.ingest_observed_at > g.observed_at THEN 's'
+            WHEN g.outdated OR g.source_date IS NULL
+                AND (t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
+                    > (g.observed_at, g.import_id IS NOT NULL) THEN 's'
             -- The page follows codes that the site does not show, too.
             WHEN NOT g.idle AND g.is_known AND g.takes_naf AND ROW(
                 ingest.kept_naf(g.rev2, g.stored_rev2, g.new_2025, g.stored_2025),

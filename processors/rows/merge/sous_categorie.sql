@@ -51,7 +51,8 @@ WITH given AS MATERIALIZED (
     ORDER BY found_id, offset_
 ), found AS (
     SELECT s.key, s.own_key, t.id, s.observed_at, s.import_id, s.line, s.offset_,
-        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
+        coalesce((t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
+            > (s.observed_at, s.import_id IS NOT NULL), false) AS stale,
         ROW(t.nom, t.description, t.meta_description, t.mots_cles, t.ordre) AS before,
         -- Another spelling is the same name.
         CASE s.policy WHEN 'overwrite' THEN s.nom ELSE t.nom END AS nom,
@@ -152,7 +153,7 @@ GROUP BY import_id, outcome, resolving
 -- Categories for which rows wait although they exist, or although the rows' import was cancelled.
 SELECT p.partition, p.parent_key
 FROM ingest.parked p
-WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (
+WHERE p.topic = ANY (%(topics)s) AND p.partition = ANY (%(partitions)s) AND (
     EXISTS (
         SELECT FROM category_categorie c
         WHERE c.ingest_key = p.parent_key OR c.slug = p.parent_key OR c.nom = p.parent_name
@@ -162,4 +163,4 @@ WHERE p.topic = %(topic)s AND p.partition = ANY (%(partitions)s) AND (
     )
 )
 GROUP BY p.partition, p.parent_key
-ORDER BY p.partition, min(p."offset")
+ORDER BY p.partition, min(p.parked_at)

@@ -6,7 +6,8 @@ FROM location_ville
 -- name: merge
 WITH found AS (
     SELECT s.key, s.observed_at, s.import_id, s.line, s.offset_, s.counted, s.repeated, s.resolving,
-        coalesce(t.ingest_observed_at > s.observed_at, false) AS stale,
+        coalesce((t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
+            > (s.observed_at, s.import_id IS NOT NULL), false) AS stale,
         ROW(t.nom, t.codes_postaux, t.departement, t.region, t.lat, t.lng, t.population, m.code)
             AS before,
         m.code AS stored_insee, ingest.pick(s.policy, s.code_insee, m.code, NULL) AS code_insee,

@@ -1,8 +1,9 @@
 """Parked rows: they wait for the row that they belong to, as a sub-category for its category.
 
 They are stored as they came, counted as parked, and written in the transaction that writes their
-parent, in the order in which they came. Rows of both types of one partition are written one
-transaction at a time, so that no row is parked while its parent is written.
+parent, in the order in which they came. Rows of a family (parents and children, of files and of
+upstream systems) whose partitions have one number are written one transaction at a time, so that no
+row is parked while its parent is written.
 """
 
 import asyncio
@@ -27,14 +28,21 @@ from processors.rows.merge.register import UNKNOWN_COMPANY
 from processors.rows.merge.targets import Target
 from processors.rows.model import Reject, Row, Validated
 from schemas.codec.avro_reader import EPOCH
+from schemas.import_types import ImportType
 from schemas.values.stored import headers_json, headers_of
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 _SQL = load("processors.rows.parking", "parked_rows.sql")
 
-_FAMILY_LOCK = 0x666F78
-"""First key of the family lock, an advisory lock; the second is the partition."""
+_FAMILY_LOCKS = {
+    "CATEGORIE": 0x666F78,
+    "ENTREPRISE": 0x666F79,
+    "VILLE": 0x666F7A,
+    "DEPARTEMENT": 0x666F7B,
+}
+"""First keys of the family locks, which are advisory locks, by the parent's type; the second key is the
+partition."""
 
 MOST_RELEASED = 2000
 """The most parked rows that one transaction releases. The sweep goes on with the rest."""
@@ -42,14 +50,14 @@ MOST_RELEASED = 2000
 
 @dataclass(frozen=True)
 class ChildType:
-    """The type whose rows wait for parent rows: their topic, and how they are validated.
+    """The type whose rows wait for parent rows: their topics, and how they are validated.
 
     At most `most_parked` rows of one import wait. A transaction that leaves parked rows to be released
     sets `more_parked`, and the sweep runs at once.
     """
 
     target: Target
-    topic: str
+    topics: Sequence[str]
     validate: Callable[[Batch], Awaitable[Validated]]
     most_parked: int | None = None
     more_parked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,6 +67,7 @@ class ParkedRow(NamedTuple):
     """A row of ingest.parked, and of the statement `take`."""
 
     topic_id: str
+    topic: str
     offset: int
     appended_at: datetime
     key: bytes
@@ -91,9 +100,10 @@ class Released(NamedTuple):
         return Counter(row.parent_key for row in self.taken if row.offset not in still_parked)
 
 
-async def lock_family(connection: Connection, partition: int) -> None:
-    """Waits until no other transaction writes parent or child rows of this partition."""
-    await connection.execute(_SQL["lock_family"], {"lock": _FAMILY_LOCK, "partition": partition})
+async def lock_family(connection: Connection, import_type: ImportType, partition: int) -> None:
+    """Waits until no other transaction writes rows of the type's family, of partitions of this number."""
+    lock = _FAMILY_LOCKS[(import_type.parent or import_type).name]
+    await connection.execute(_SQL["lock_family"], {"lock": lock, "partition": partition})
 
 
 async def park(
@@ -164,7 +174,7 @@ async def release(
     Returns None if no row waits. Rows of an import that was cancelled meanwhile become rejects.
     Raises BatchTooLargeError.
     """
-    place = {"topic": children.topic, "partition": partition}
+    place = {"topics": list(children.topics), "partition": partition}
     waiting = await connection.execute(_SQL["waiting"], place)
     if not keys or await waiting.fetchone() == (False,):
         return None
@@ -176,8 +186,9 @@ async def release(
         taken = sorted(await cursor.fetchall(), key=attrgetter("offset"))
     if not taken:
         return None
-    records = [_record(children.topic, partition, row) for row in taken]
-    batch = Batch(children.topic, partition, taken[0].offset, taken[-1].offset + 1, records, None)
+    topic, topic_id = taken[0].topic, taken[0].topic_id
+    records = [_record(topic, partition, row) for row in taken]
+    batch = Batch(topic, partition, taken[0].offset, taken[-1].offset + 1, records, None)
     validated = await children.validate(batch)
     if imports := validated.imports():
         _, cancelled, _ = await progress.watermarks(connection, batch, imports)
@@ -185,13 +196,15 @@ async def release(
     merged = Merged()
     if validated.rows:
         await connection.execute("DROP TABLE IF EXISTS pg_temp.staging")
-        origin = Origin(children.topic, partition, released=True)
+        origin = Origin(topic, partition, released=True)
         merged = await merge(connection, children.target, origin, stage(validated.rows))
-    topic_id = taken[0].topic_id
     if merged.parked:
         await park(connection, topic_id, children.target, batch, merged.parked)
     rejects = list(_with_lineage(validated.rejects, taken))
-    return Released(topic_id, batch, merged, rejects, taken, more_parked=len(taken) == most)
+    others = {**place, "keys": list(keys), "topic_id": topic_id}
+    remaining = await (await connection.execute(_SQL["remaining"], others)).fetchone()
+    more = len(taken) == most or remaining == (True,)
+    return Released(topic_id, batch, merged, rejects, taken, more_parked=more)
 
 
 async def releasable(
@@ -201,7 +214,8 @@ async def releasable(
     of those rows was cancelled."""
     queries = load("processors.rows.merge", children.target.sql)
     cursor = await connection.execute(
-        queries["releasable"], {"topic": children.topic, "partitions": sorted(partitions)}
+        queries["releasable"],
+        {"topics": list(children.topics), "partitions": sorted(partitions)},
     )
     keys: dict[int, list[str]] = {}
     for partition, key in await cursor.fetchall():

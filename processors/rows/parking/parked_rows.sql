@@ -17,7 +17,7 @@ ON CONFLICT DO NOTHING
 -- name: waiting
 -- Most batches release nothing: this costs less than their keys.
 SELECT EXISTS (
-    SELECT FROM ingest.parked WHERE topic = %(topic)s AND partition = %(partition)s
+    SELECT FROM ingest.parked WHERE topic = ANY (%(topics)s) AND partition = %(partition)s
 )
 
 -- name: take
@@ -25,19 +25,28 @@ DELETE FROM ingest.parked
 WHERE (topic_id, partition, "offset") IN (
     SELECT topic_id, partition, "offset"
     FROM ingest.parked
-    WHERE topic = %(topic)s AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
-        AND topic_id = ( -- offsets of a topic that was created anew begin again
+    WHERE topic = ANY (%(topics)s) AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
+        AND topic_id = ( -- one topic at a time: offsets of another one say nothing about the order
             SELECT topic_id
             FROM ingest.parked
-            WHERE topic = %(topic)s AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
+            WHERE topic = ANY (%(topics)s) AND partition = %(partition)s
+                AND parent_key = ANY (%(keys)s)
             ORDER BY appended_at, "offset"
             LIMIT 1
         )
     ORDER BY "offset"
     LIMIT %(most)s
 )
-RETURNING topic_id, "offset", appended_at, key, value, headers,
+RETURNING topic_id, topic, "offset", appended_at, key, value, headers,
     import_id::text AS import_id, number AS row_number, line, sheet, parent_key
+
+-- name: remaining
+-- Rows of the same parents from another topic.
+SELECT EXISTS (
+    SELECT FROM ingest.parked
+    WHERE topic = ANY (%(topics)s) AND partition = %(partition)s AND parent_key = ANY (%(keys)s)
+        AND topic_id <> %(topic_id)s
+)
 
 -- name: listed
 SELECT import_id::text AS import_id, sheet, line, parent_name AS parent, topic, partition, "offset", parked_at

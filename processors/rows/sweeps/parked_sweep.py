@@ -51,8 +51,12 @@ class ParkedSweep:
                     log.exception("the sweep failed", action="sweep_failed")
 
     async def sweep(self) -> None:
-        """One sweep: finds and writes rows that can be released."""
-        partitions = {tp.partition for tp in self._assignment() if tp.topic == self._children.topic}
+        """One sweep: finds and writes rows that can be released.
+
+        Partitions of one number are assigned to one worker: those of files go with those of upstream.
+        """
+        topics = self._children.topics
+        partitions = {tp.partition for tp in self._assignment() if tp.topic in topics}
         async with connected(self._pool) as connection:
             releasable = await parked_rows.releasable(connection, self._children, partitions)
         for partition, keys in releasable.items():

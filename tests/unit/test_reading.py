@@ -123,7 +123,7 @@ class TestText:
         assert open_source(path, ENTREPRISE).encoding == "utf-8"
         assert [(row.record["nom"], codes(row)) for row in rows_of(path)] == [
             ("É", []),
-            (None, ["undecodable"]),
+            (None, ["unreadable-character"]),
         ]
 
     def test_zeros_of_another_kind(self, write: Files) -> None:

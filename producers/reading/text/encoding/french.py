@@ -100,7 +100,7 @@ def _space(before: str, after: str) -> float:
 
 
 def _fraction(before: str, after: str) -> float:
-    return -5.0 if before.isdigit() or before.isspace() and not after.isalpha() else -8.0
+    return -5.0 if before.isdigit() or (before.isspace() and not after.isalpha()) else -8.0
 
 
 def _rare(before: str, after: str) -> float:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from producers.reading.text.encoding.french import of_sign
 
-UNREADABLE = "undecodable"
+UNREADABLE = "unreadable-character"
 REPAIRED = "encoding-repaired"
 
 ASIDE = "foxstream-aside"

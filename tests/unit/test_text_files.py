@@ -33,7 +33,7 @@ def read(tmp_path: Path) -> Callable[..., list[FileRow]]:
     return read
 
 
-def told(rows: list[FileRow]) -> READ:
+def said(rows: list[FileRow]) -> READ:
     """Line, name, and what is wrong or repaired."""
     return [
         (row.line, row.record["nom"], [fault.code for fault in row.faults] + row.warnings)
@@ -84,7 +84,7 @@ def test_encodings(
     expected: tuple[str | None, list[str]],
 ) -> None:
     """The encoding that the evidence shows; what is damaged in the last line is repaired or a fault."""
-    rows = told(read(content))
+    rows = said(read(content))
 
     assert open_source(tmp_path / "fichier.csv", ENTREPRISE).encoding == encoding
     assert rows[-1][1:] == expected
@@ -114,7 +114,7 @@ def test_the_question_can_be_answered(read: Callable[..., list[FileRow]]) -> Non
     """A file of two encodings that the operator says to be UTF-8 is read, its other lines repaired."""
     rows = read(HEAD + UTF8 * 300 + b"900000027;\xc9t\xe9\n" * 300, encoding="utf-8")
 
-    assert [codes for _, _, codes in told(rows)] == [[]] * 300 + [FIXED] * 300
+    assert [codes for _, _, codes in said(rows)] == [[]] * 300 + [FIXED] * 300
     assert rows[-1].record["nom"] == "Été"
 
 
@@ -127,17 +127,65 @@ def test_damage_late_in_a_large_file(read: Callable[..., list[FileRow]]) -> None
     assert [row.line for row in rows if row.warnings] == [100_002]
 
 
-_NAMES = (
-    "Lefèvre|Désiré|Hélène|François|Müller|Bénédicte|Noël|Gaëlle|Chloé|Léa|Théo|Rémy|Benoît|Jérôme|Peña|"
-    "Durand|Martin|Côté|Lemaître|Garçon|& Fils|SARL|du Port"
-).split("|")
-_TRADES = (
-    "Boulangerie|Pâtisserie|Crêperie|Épicerie|Électricité générale|Maçonnerie|Plomberie|Hôtel|Café|"
-    "Cabinet d’études|L’Étoile|À la bonne heure|Pizza à emporter|Fenêtres et façades|Sœurs|Œuvre|Îles"
-).split("|")
-_CITIES = (
-    "Orléans|Béziers|Sète|Besançon|Saint-Étienne|Évreux|Nîmes|Angoulême|Lyon|Paris|Nice|Brest|Compiègne"
-).split("|")
+_NAMES = [
+    "Lefèvre",
+    "Désiré",
+    "Hélène",
+    "François",
+    "Müller",
+    "Bénédicte",
+    "Noël",
+    "Gaëlle",
+    "Chloé",
+    "Léa",
+    "Théo",
+    "Rémy",
+    "Benoît",
+    "Jérôme",
+    "Peña",
+    "Durand",
+    "Martin",
+    "Côté",
+    "Lemaître",
+    "Garçon",
+    "& Fils",
+    "SARL",
+    "du Port",
+]
+_TRADES = [
+    "Boulangerie",
+    "Pâtisserie",
+    "Crêperie",
+    "Épicerie",
+    "Électricité générale",
+    "Maçonnerie",
+    "Plomberie",
+    "Hôtel",
+    "Café",
+    "Cabinet d’études",
+    "L’Étoile",
+    "À la bonne heure",
+    "Pizza à emporter",
+    "Fenêtres et façades",
+    "Sœurs",
+    "Œuvre",
+    "Îles",
+]
+_CITIES = [
+    "Orléans",
+    "Béziers",
+    "Sète",
+    "Besançon",
+    "Saint-Étienne",
+    "Évreux",
+    "Nîmes",
+    "Angoulême",
+    "Lyon",
+    "Paris",
+    "Nice",
+    "Brest",
+    "Compiègne",
+]
 _NOT_IN = {"cp850": "’'œoŒOŸY", "iso8859-15": "’'"}
 
 
@@ -226,7 +274,7 @@ _UNBALANCED = ["unbalanced-quote"]
 )  # fmt: skip
 def test_quotes_of_companies(read: Callable[..., list[FileRow]], text: str, expected: READ) -> None:
     """No row is lost or invented by any way of quoting; what cannot be read is one faulty line."""
-    assert told(read(text)) == expected
+    assert said(read(text)) == expected
 
 
 def test_quotes(read: Callable[..., list[FileRow]]) -> None:
@@ -234,11 +282,11 @@ def test_quotes(read: Callable[..., list[FileRow]]) -> None:
     lines = "\n".join(f"Fantôme {number};texte {number};{number}" for number in range(150))
     rows = read(f'nom;description;ordre\nA;"Exemple :\n{lines}\nfin";1\nB;"x";2\n', CATEGORIE)
 
-    assert told(rows) == [(2, "A", []), (154, "B", [])]
+    assert said(rows) == [(2, "A", []), (154, "B", [])]
     assert rows[0].record["description"].count("\n") == 151
 
     swallowed = 'nom;description;ordre\nA;"Un;1\nB;Deux;2\nC;Trois";3\nD;Quatre;4\n'
-    assert told(read(swallowed, CATEGORIE)) == [
+    assert said(read(swallowed, CATEGORIE)) == [
         (2, None, _UNBALANCED), (3, "B", []), (4, "C", []), (5, "D", []),
     ]  # fmt: skip
 
@@ -272,7 +320,7 @@ def test_lines_that_are_not_rows(
     """They are passed over, wherever they stand."""
     rows = read(_FIELDS + f"{A};A;x\n" * before + f"{line}\n{B};B;y\n")
 
-    assert told(rows) == [(2, "A", [])] * before + [(3 + before, "B", [])]
+    assert said(rows) == [(2, "A", [])] * before + [(3 + before, "B", [])]
 
 
 def test_lines_that_are_rows(read: Callable[..., list[FileRow]]) -> None:
@@ -285,17 +333,17 @@ def test_lines_that_are_rows(read: Callable[..., list[FileRow]]) -> None:
 def test_labels_below_technical_names(read: Callable[..., list[FileRow]]) -> None:
     text = f"siren;nom;code_postal\nNuméro SIREN;Raison sociale;Code postal\n{A};A;69003\n"
 
-    assert told(read(text)) == [(3, "A", [])]
+    assert said(read(text)) == [(3, "A", [])]
 
 
 def test_missing_cells(read: Callable[..., list[FileRow]]) -> None:
     """Blank optional cells may be missing at the end of a line, unless the file is cut off there."""
     whole = _FIELDS + f"{A};A;x\n"
 
-    assert told(read(whole + f"{B};B\n")) == [(2, "A", []), (3, "B", [])]
-    assert told(read(whole + f"{B};B\n{C};C"))[-1] == (4, "C", [])
-    assert told(read(whole + f"{B};B")) == [(2, "A", []), (3, None, ["missing-cell"])]
-    assert told(read("ville_nom;siren;nom\n" + f"x;{B}\n")) == [(2, None, ["missing-cell"])]
+    assert said(read(whole + f"{B};B\n")) == [(2, "A", []), (3, "B", [])]
+    assert said(read(whole + f"{B};B\n{C};C"))[-1] == (4, "C", [])
+    assert said(read(whole + f"{B};B")) == [(2, "A", []), (3, None, ["missing-cell"])]
+    assert said(read("ville_nom;siren;nom\n" + f"x;{B}\n")) == [(2, None, ["missing-cell"])]
 
 
 def test_a_header_that_lacks_a_column(read: Callable[..., list[FileRow]]) -> None:
@@ -318,15 +366,15 @@ def test_a_header_that_lacks_a_column(read: Callable[..., list[FileRow]]) -> Non
     ids=["wide header", "long cell", "sep=^", "sep=#", "NULs", "Ctrl-Z"],
 )
 def test_one_row(read: Callable[..., list[FileRow]], text: str) -> None:
-    assert [codes for _, _, codes in told(read(text))] == [[]]
+    assert [codes for _, _, codes in said(read(text))] == [[]]
 
 
 def test_a_long_cell_of_an_imported_column(read: Callable[..., list[FileRow]]) -> None:
-    assert told(read(f"siren;nom\n{A};{'x' * 140_000}\n"))[0][2] == ["cell-too-large"]
+    assert said(read(f"siren;nom\n{A};{'x' * 140_000}\n"))[0][2] == ["cell-too-large"]
 
 
 def test_a_stray_quote_in_a_list_of_cities(read: Callable[..., list[FileRow]]) -> None:
     rows = read('Villes\nDinan (22100)\n"Rennes (35000)\nBrest (29200)\nLens (62300)"\n', VILLE)
 
     assert [row.line for row in rows] == [2, 3, 4, 5]
-    assert [row.line for row in rows if row.faults][0] == 3
+    assert next(row.line for row in rows if row.faults) == 3

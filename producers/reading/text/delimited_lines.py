@@ -260,7 +260,7 @@ _TOO_LARGE = Fault(
 )
 _UNREADABLE = Fault(
     None,
-    UNREADABLE,
+    "unreadable-character",
     "Un caractère de cette ligne ne se lit pas dans l'encodage du fichier : retapez-le, puis "
     "enregistrez le fichier au format « CSV UTF-8 ».",
 )

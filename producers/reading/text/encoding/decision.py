@@ -1,8 +1,8 @@
 """The encoding of a text, decided by evidence in one pass over its bytes.
 
 A BOM states it, and so do the zeros of UTF-16 and UTF-32. Otherwise a text whose letters are UTF-8
-is UTF-8, although some lines hold other bytes: at most 100, and not more than there are letters or
-than one line in a hundred. Any other text is in the 8-bit encoding in which it reads best as French;
+is UTF-8, although some lines hold other bytes: at most 100, and not more bytes than there are letters
+or not more than one line in a hundred. Any other text is in the 8-bit encoding in which it reads best as French;
 where two read as well, the operator decides. Memory is that of two blocks, whatever the size.
 """
 
@@ -162,8 +162,8 @@ def _utf8(evidence: Evidence, bom: bytes) -> Text | None:
     )
     if not damaged or _is_cut_off(evidence):
         return text
-    few = letters >= damaged or damaged * _ONE_IN <= evidence.lines
-    if letters and few and damaged <= _DAMAGED_LINES:
+    few = letters >= evidence.damaged_bytes or damaged * _ONE_IN <= evidence.lines
+    if letters >= damaged and few and damaged <= _DAMAGED_LINES:
         return text
     if letters >= damaged and evidence.line_in_utf8 is not None:
         whole = b"\n".join(line for _, line in evidence.samples)

@@ -1,5 +1,6 @@
 """What speaks for the encoding of a text, collected from all of its lines in flat memory."""
 
+import re
 from typing import NamedTuple
 
 from producers.reading.text.encoding.repairs import has_letters_encoded_twice, is_cesu8, set_aside
@@ -8,6 +9,7 @@ _UNDEFINED_IN_CP1252 = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 _END = 8
 _IN_A_BOM = 2
+_BELIEVED = re.compile("[\x80-\xffŒœŸ\u2010-\u2026€\U00010000-\U0010ffff]").match
 _ENOUGH_LINES = 100
 _SAMPLE_BYTES = 1 << 16
 _OF_A_BLOCK = 1 << 13
@@ -23,7 +25,7 @@ class Sample(NamedTuple):
 
 class Evidence:
     """`letters` are bytes of letters in UTF-8 beyond the first of each, `damaged` lines that are not
-    UTF-8, counted up to 101; `surrogates`: whether there are emoji in CESU-8; `undefined` are bytes
+    UTF-8, counted up to 101, with `damaged_bytes`; `surrogates`: whether there are emoji in CESU-8; `undefined` are bytes
     that Windows-1252 does not have, `end` the last ones of the text; `twice`: whether letters look as if encoded twice.
 
     `samples` are lines that are not UTF-8 from all over the text, 64 KiB at most; `line_in_utf8` is
@@ -31,7 +33,7 @@ class Evidence:
     """
 
     def __init__(self) -> None:
-        self.lines = self.letters = self.damaged = self.undefined = 0
+        self.lines = self.letters = self.damaged = self.damaged_bytes = self.undefined = 0
         self.surrogates = self.twice = False
         self.samples: list[Sample] = []
         self.line_in_utf8: Sample | None = None
@@ -77,12 +79,15 @@ class Evidence:
             if self.line_in_utf8 is None:
                 self.line_in_utf8 = Sample(number, line[:_LONGEST_SAMPLE])
             return False
-        sound = line.decode("utf-8", "ignore")
+        # "L’É" of a Mac is a letter of UTF-8 as well, but an Armenian one.
+        sound = "".join(filter(_BELIEVED, line.decode("utf-8", "ignore")))
         self.letters += _letters(sound.encode(), sound)
-        if is_cesu8(set_aside(line)):
+        aside = set_aside(line)
+        if is_cesu8(aside):
             self.surrogates = True
             return False
         self.damaged += 1
+        self.damaged_bytes += len(aside)
         return True
 
 

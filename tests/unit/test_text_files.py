@@ -58,6 +58,7 @@ UTF8 = f"{A};Lefèvre\n".encode()
         (HEAD + UTF8 + b"900000027;x\x81y\n", "utf-8", (None, UNREADABLE)),
         (HEAD + UTF8 + b"900000027;Cr\xc3", "utf-8", (None, UNREADABLE)),
         (HEAD + UTF8 + b"900000027;L\xe2\x80", "utf-8", (None, UNREADABLE)),
+        (HEAD + UTF8 + b"900000027;l\xe2", "utf-8", (None, UNREADABLE)),
         (HEAD + b"900000027;A\xc3", "utf-8", (None, UNREADABLE)),
         (HEAD + b"900000027;CAF\xc9", "cp1252", ("CAFÉ", [])),
         (HEAD + UTF8 + b"900000027;\xed\xa0\xbc\xed\xbd\x95\n", "utf-8", ("🍕", FIXED)),
@@ -95,7 +96,7 @@ def test_encodings(
     ("content", "named"),
     [
         (HEAD + "1;Привет мир\n".encode("cp1251"), ["cp1252"]),
-        (HEAD + UTF8 * 300 + b"900000027;\xc9t\xe9\n" * 300, ["utf-8", "cp1252", "Lefèvre", "LefÃ¨vre"]),
+        (HEAD + UTF8 * 1000 + b"900000027;\xc9t\xe9\n" * 101, ["utf-8", "cp1252", "Lefèvre", "LefÃ¨vre"]),
         (b"siren;nom\n1;\x81\xff\n", ["cp850"]),
     ],
 )  # fmt: skip
@@ -280,7 +281,7 @@ def test_quotes_of_companies(read: Callable[..., list[FileRow]], text: str, expe
 def test_quotes(read: Callable[..., list[FileRow]]) -> None:
     """A quoted text of many lines is whole, even if its lines look like rows."""
     lines = "\n".join(f"Fantôme {number};texte {number};{number}" for number in range(150))
-    rows = read(f'nom;description;ordre\nA;"Exemple :\n{lines}\nfin";1\nB;"x";2\n', CATEGORIE)
+    rows = read(f'nom;description;ordre\nA;"Exemple :\n{lines}\nfin;x";1\nB;"x";2\n', CATEGORIE)
 
     assert said(rows) == [(2, "A", []), (154, "B", [])]
     assert rows[0].record["description"].count("\n") == 151

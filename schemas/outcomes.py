@@ -93,6 +93,10 @@ WARNINGS: dict[str, Words] = {
         "lignes sans nom, prises en compte seulement si l'entreprise est connue",
     ),
     "not-disclosed": Words("valeur non diffusée, ignorée", "valeurs non diffusées, ignorées"),
+    "encoding-repaired": Words(
+        "ligne aux caractères mal encodés et rétablis",
+        "lignes aux caractères mal encodés et rétablis",
+    ),
     "other-spelling": Words(
         "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"
     ),

@@ -50,6 +50,11 @@ SENTENCES = {
         "Le fichier ne se lit pas avec l'encodage {encoding} : enregistrez-le au format "
         "« CSV UTF-8 »."
     ),
+    "doubtful-encoding": (
+        "Le fichier n'est pas entièrement en UTF-8 et peut se lire de deux façons. Ligne {line} : "
+        "« {first} » en {one}, « {second} » en {other}. Choisissez la bonne dans le menu "
+        "« Encodage », ou ajoutez --encoding {one} ou --encoding {other}."
+    ),
     "unknown-encoding": "L'encodage « {encoding} » n'existe pas : indiquez utf-8 ou cp1252.",
     "delimiter": (
         "Le séparateur « {delimiter} » n'est pas accepté : indiquez un seul caractère, "

@@ -24,9 +24,10 @@ from producers.reading.refusals import (
     refusal,
 )
 from producers.reading.row.joined_parts import can_be_joined, joined
+from producers.reading.row.passed_over import PassedOver
 from producers.reading.row.row import FileRow, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
-from producers.reading.table import Format, Part
+from producers.reading.table import Block, Format, Part
 from producers.reading.text import json_objects, json_table, text_table
 from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.memory_limit import INFLATED_BYTES
@@ -40,10 +41,13 @@ READER_VERSION = "5"
 key field. An interrupted import of the earlier version is then not resumed."""
 
 
+_RowsAmong = Callable[[Sequence[Sequence[str]], Sequence[int]], Sequence[int]]
+
+
 @dataclass
 class Source:
-    """A file that can be imported. `blank_lines` counts the blank lines skipped so far; `skipped_rows`
-    counts the rows of a nomenclature that are not activities, and secondary establishments.
+    """A file that can be imported. `blank_lines` counts the lines skipped so far that are blank or are
+    not rows, as a header in the middle; `skipped_rows` counts the rows of a nomenclature that are not activities, and secondary establishments.
 
     `parts` have one header; what a file has besides is in `skipped_sheets`.
     """
@@ -115,8 +119,8 @@ class Source:
         """
         self.blank_lines = self.skipped_rows = 0
         spellings = Spellings(self.import_type)
-        for block in chain.from_iterable(part.blocks() for part in self.parts):
-            at = filled(block.rows)
+        for block, rows_among in self._blocks():
+            at = rows_among(block.rows, filled(block.rows))
             self.blank_lines += len(block.rows) - len(at)
             wanted = header_line.activities(self.columns, block.rows, at)
             wanted = head_offices(self.columns, block.rows, wanted)
@@ -125,6 +129,12 @@ class Source:
                 rows = rows_of(self.import_type, self.columns, block, wanted, self.luhn)
                 spellings.warn(rows)
                 yield rows
+
+    def _blocks(self) -> Iterator[tuple[Block, _RowsAmong]]:
+        for part in self.parts:
+            passed_over = PassedOver(self.import_type, part.columns)
+            for block in part.blocks():
+                yield block, passed_over.rows
 
 
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen

@@ -1,6 +1,6 @@
 """One table of a file, in blocks of lines: a text file, a file of an archive or a sheet."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,14 +17,15 @@ class Block:
     """At most CHUNK lines, blank ones included, with the cells of each.
 
     `sheet` is the sheet of a workbook or the file of an archive. `broken` gives, by position,
-    what keeps a line from being split into cells; `numeric`, by column, the positions of numbers
-    in a workbook.
+    what keeps a line from being split into cells; `warned` the code of what was repaired in it;
+    `numeric`, by column, the positions of numbers in a workbook.
     """
 
     lines: Sequence[int]
     rows: list[list[str]]
     sheet: str | None = None
-    broken: Mapping[int, Fault] = field(default_factory=dict)
+    broken: MutableMapping[int, Fault] = field(default_factory=dict)
+    warned: MutableMapping[int, str] = field(default_factory=dict)
     numeric: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 

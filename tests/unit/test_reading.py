@@ -117,11 +117,14 @@ class TestText:
         assert list(source.chunks())[-1][-1].cells == ["1", "ÉTÉ"]
 
     def test_a_letter_that_is_cut_off(self, write: Files) -> None:
-        """Half a letter at the very end of a file makes it Windows-1252."""
-        source = open_source(write(f"siren;nom\n{SIREN};AÉ".encode()[:-1]), ENTREPRISE)
+        """Half a letter at the very end of a file is a fault of its line, which is cut off."""
+        path = write(f"siren;nom\n{SIREN};É\n{SIREN};AÉ".encode()[:-1])
 
-        assert source.encoding == "cp1252"
-        assert [row.record["nom"] for chunk in source.chunks() for row in chunk] == ["AÃ"]
+        assert open_source(path, ENTREPRISE).encoding == "utf-8"
+        assert [(row.record["nom"], codes(row)) for row in rows_of(path)] == [
+            ("É", []),
+            (None, ["unreadable-character"]),
+        ]
 
     def test_zeros_of_another_kind(self, write: Files) -> None:
         """A text that an old program filled up with zeros is none in UTF-16."""
@@ -138,8 +141,8 @@ class TestText:
         assert refused(path, encoding="klingon").code == "unknown-encoding"
 
     def test_undecodable(self, write: Files) -> None:
-        """A file that is neither UTF-8 nor Windows-1252 is refused."""
-        assert refused(write(b"siren;nom\n1;\x81\xff\n")).code == "encoding"
+        """A file that reads as French in no encoding is a question."""
+        assert refused(write(b"siren;nom\n1;\x81\xff\n")).code == "doubtful-encoding"
 
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
     def test_line_numbers(self, write: Files, end: str) -> None:
@@ -176,15 +179,16 @@ class TestText:
         assert [row.line for row in chain.from_iterable(chunks)] == list(range(2, 25_002))
 
     def test_short_and_long_lines(self, write: Files) -> None:
-        """A line with too few or too many cells is faulty, empty cells at its end are not."""
-        path = write(f"siren;nom;cp\n{SIREN};A\n{SIREN};B;35000;x\n{SIREN};C;35000;;\n")
+        """A line without a required cell or with too many is faulty; blank ones at its end may lack."""
+        path = write(f"siren;nom;cp\n{SIREN}\n{SIREN};A\n{SIREN};B;35000;x\n{SIREN};C;35000;;\n")
 
-        short, long, padded = rows_of(path)
+        short, blank, long, padded = rows_of(path)
 
         assert (codes(short), codes(long), codes(padded)) == (["missing-cell"], ["extra-cell"], [])
-        assert "2 cellules" in short.faults[0].message
+        assert "1 cellule" in short.faults[0].message
         assert "3" in short.faults[0].message
         assert (short.key, set(short.record.values())) == (None, {None})
+        assert (blank.cells, codes(blank)) == ([SIREN, "A", ""], [])
         assert long.cells == [SIREN, "B", "35000", "x"]
         assert padded.cells == [SIREN, "C", "35000"]
 
@@ -202,10 +206,10 @@ class TestText:
             4992: ["unbalanced-quote"],
         }
 
-    @pytest.mark.parametrize("lines", [100, 101, 4000])
+    @pytest.mark.parametrize("lines", [3, 101, 4000])
     @pytest.mark.parametrize("last", ["", '"'])
     def test_stray_quotes_that_happen_to_close(self, write: Files, lines: int, last: str) -> None:
-        """A record of more than 100 lines is none: two quotes do not swallow what is between them.
+        """Two quotes do not swallow the rows that are between them.
 
         Whether or not another quote of the file, which never closes, has its records looked at one
         by one.
@@ -218,10 +222,7 @@ class TestText:
 
         unclosed = [len(text)] if last else []
         faulty = [row.line for row in rows if codes(row) == ["unbalanced-quote"]]
-        if lines <= 100:
-            assert (len(rows), faulty) == (4, unclosed)
-        else:
-            assert (len(rows), faulty) == (len(text) - 1, [3, *unclosed])
+        assert (len(rows), faulty) == (len(text) - 1, [3, *unclosed])
 
     def test_quote_in_the_middle(self, write: Files) -> None:
         """A quote inside an unquoted cell is text, one inside a quoted cell is a fault."""

@@ -99,5 +99,5 @@ def test_cases_are_of_every_kind(tmp_path: Path) -> None:
 
     assert ends >= {
         "rows", "no-rows", "empty-file", "broken-workbook", "broken-archive", "unknown-columns",
-        "missing-label", "encoding",
+        "missing-label", "doubtful-encoding",
     }  # fmt: skip

@@ -16,7 +16,12 @@ import pytest
 from producers.imports.preview import preview_of
 from producers.reading import Options, open_source
 from producers.reading.archive import Content
+from producers.reading.table import Block
 from producers.reading.text import delimited_lines
+from producers.reading.text.encoding.decision import Text
+from producers.reading.text.lines import Lines
+from producers.reading.text.quoting import Dialect
+from producers.reading.text.swallowed import Table
 from producers.reading.text.text_table import _decoded
 from schemas.import_types import (
     CATEGORIE,
@@ -253,8 +258,16 @@ _WRONG = {"newlines_crlf", "location_coordinates"}
 
 def cells_of(path: Path) -> list[list[str]]:
     content = Content(None, lambda: path.open("rb"))
-    with _decoded(content, "utf-8") as text:
-        return [row for block in delimited_lines.blocks(text, ",", 1, None) for row in block.rows]
+    return [row for block in blocks_of(content) for row in block.rows]
+
+
+def blocks_of(content: Content) -> list[Block]:
+    """Its blocks, as of a table of which nothing is known but the delimiter."""
+    with _decoded(content, Text("utf-8")) as text:
+        first = Lines(text, repair=False).line()
+    table = Table(Dialect(","), len(next(csv.reader([first]), [])), {}, frozenset())
+    with _decoded(content, Text("utf-8")) as text:
+        return list(delimited_lines.blocks(Lines(text, repair=False), table, 1, None))
 
 
 @pytest.mark.parametrize("path", _CORPORA, ids=lambda path: path.stem)
@@ -279,8 +292,7 @@ def _check_bad(path: Path) -> None:
     if path.stem == "bad-unescaped-quote":
         return  # a quote inside an unquoted cell is text: company names have inches in them
     content = Content(None, lambda: path.open("rb"))
-    with _decoded(content, "utf-8") as text:
-        blocks = list(delimited_lines.blocks(text, ",", 1, None))
+    blocks = blocks_of(content)
     widths = {len(row) for block in blocks for row in block.rows}
     # A header that is missing or wrong is no matter of cells.
     assert "header" in path.stem or len(widths) > 1 or any(block.broken for block in blocks)

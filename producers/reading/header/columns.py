@@ -65,6 +65,15 @@ class Header:
         used.update(at for at in others if at is not None)
         return [name for at, name in enumerate(self.names) if name and at not in used]
 
+    def needed(self, import_type: ImportType) -> int:
+        """How many cells a line must have: those up to the last one that a required field is read from."""
+        special = [*self.parents, self.cities, self.coordinates, self.activity]
+        columns = [at for at in special if at is not None]
+        for name, sources in self.sources.items():
+            if import_type.field[name].required or import_type.field[name].taken_from:
+                columns += sources[0]
+        return max(columns, default=-1) + 1
+
 
 def fold(name: str) -> str:
     """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal".

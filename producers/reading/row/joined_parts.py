@@ -55,7 +55,7 @@ class _Widened:
 
     def _cells(self, row: list[str]) -> list[str] | None:
         """The cells of a line in the columns of all; None if they are too few or too many."""
-        cells = fitted(row, self._width)
+        cells = fitted(row, self._width, self._width)
         if len(cells) != self._width:
             return None
         cells = [*cells, ""]

@@ -1,5 +1,6 @@
 """Lines of cells to rows: what a line as a whole lacks, then what its values are."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,10 @@ def rows_of(
         rows[row].warnings = warnings
     for row in foreign:
         rows[row].warnings = [*rows[row].warnings, OTHER_NOMENCLATURE]
+    if block.warned:
+        for read, i in zip(rows, sound, strict=True):
+            if i in block.warned:
+                read.warnings = [*read.warnings, block.warned[i]]
     if broken:
         nothing = [field.name for field in import_type.fields]
         rows += [
@@ -101,21 +106,29 @@ def _broken(
     reshaped = header.cities is not None or header.parents
     if {width}.issuperset(map(len, cells)) and not reshaped:
         return broken
+    usual = Counter(len(cells[i]) for i in at).most_common(1)
+    needed = header.needed(import_type)
     for i in at:
         if i in broken:
             continue
-        cells[i] = fitted(cells[i], width)
+        cells[i] = fitted(cells[i], width, needed)
         if len(cells[i]) != width:
-            broken[i] = miscounted(len(cells[i]), width)
+            broken[i] = miscounted(len(cells[i]), width, usual=usual[0][0])
         elif reshaped and (fault := _misfit(import_type, header, cells[i])):
             broken[i] = fault
     return broken
 
 
-def fitted(cells: list[str], width: int) -> list[str]:
-    """The cells of a line without those beyond the header, if these are blank."""
+def fitted(cells: list[str], width: int, needed: int) -> list[str]:
+    """The cells of a line without blank ones beyond the header, and with those that are missing.
+
+    Excel and others leave out the delimiters of blank last columns. The first `needed` are never
+    filled in.
+    """
     if len(cells) > width and not any(map(str.strip, cells[width:])):
         return cells[:width]
+    if needed <= len(cells) < width:
+        return cells + [""] * (width - len(cells))
     return cells
 
 
@@ -128,8 +141,8 @@ def _misfit(import_type: ImportType, header: Header, row: Sequence[str]) -> Faul
     return None
 
 
-def miscounted(found: int, expected: int) -> Fault:
-    """The fault of a line that has `found` cells under a header of `expected`."""
+def miscounted(found: int, expected: int, *, usual: int = 0) -> Fault:
+    """The fault of a line that has `found` cells under a header of `expected`; most have `usual`."""
     cells = f"{found} cellule{'s' if found > 1 else ''}"
     if found < expected:
         return Fault(
@@ -137,6 +150,13 @@ def miscounted(found: int, expected: int) -> Fault:
             "missing-cell",
             f"La ligne a {cells}, l'en-tête en a {expected} : ajoutez celles qui manquent, même "
             "vides.",
+        )
+    if usual == found:
+        return Fault(
+            None,
+            "extra-cell",
+            f"La ligne a {cells} comme la plupart des autres, l'en-tête n'en a que {expected} : "
+            "complétez l'en-tête, il lui manque le nom d'une colonne.",
         )
     return Fault(
         None,

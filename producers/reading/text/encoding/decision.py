@@ -1,0 +1,245 @@
+"""The encoding of a text, decided by evidence in one pass over its bytes.
+
+A BOM states it, and so do the zeros of UTF-16 and UTF-32. Otherwise a text whose letters are UTF-8
+is UTF-8, although some lines hold other bytes: at most 100, and not more bytes than there are letters
+or not more than one line in a hundred. Any other text is in the 8-bit encoding in which it reads best as French;
+where two read as well, the operator decides. Memory is that of two blocks, whatever the size.
+"""
+
+import codecs
+from collections.abc import Iterator
+from itertools import chain
+from typing import BinaryIO, NamedTuple
+
+from producers.reading.refusals import RefusedError, refusal
+from producers.reading.text.encoding.evidence import Evidence, Sample
+from producers.reading.text.encoding.french import merit
+from producers.reading.text.encoding.repairs import ASIDE, UNREADABLE_SIGN, is_cut, is_plausible
+
+_BLOCK = 1 << 20
+# No block without a line end: a line is never longer than two blocks, and memory stays flat.
+LONGEST_LINE = 2 * _BLOCK
+
+_LOOKED_AT = 512
+_DAMAGED_LINES = 100
+_ONE_IN = 100
+
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",  # what Excel calls "Texte Unicode"
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_WIDE = ("utf-16", "utf-32")
+_UTF8 = ("utf-8", "utf-8-sig")
+
+EIGHT_BITS = ("cp1252", "mac_roman", "cp850", "iso8859-15")
+"""What French programs write besides UTF-8, by Python's names."""
+
+_USUAL = 1.0  # what speaks for Windows-1252 before anything is read
+_CLEARLY = 2.0
+# For each sign beyond ASCII: a text of any Western language is above the first, French the second.
+_NONSENSE = -5.5
+_FRENCH = -3.0
+
+
+class Text(NamedTuple):
+    """`encoding` decodes the file from the byte `start` on, without an error unless it needs `repair`.
+
+    `hint` is the encoding that it looks like otherwise; None if there is no other.
+    """
+
+    encoding: str
+    hint: str | None = None
+    repair: bool = False
+    start: int = 0
+
+
+def text_of(file: BinaryIO, requested: str | None) -> Text:
+    """Reads the file as `requested`, by default as the evidence says.
+
+    Raises RefusedError if it does not decode, has no text, has a line without end or if two
+    encodings are as likely; OSError.
+    """
+    head = file.read(_BLOCK)
+    bom = next((bom for bom in _BOMS if head.startswith(bom)), b"")
+    name = _python_name(requested) if requested else _BOMS.get(bom) or _by_zeros(head)
+    blocks = _not_blank(chain([head], iter(lambda: file.read(_BLOCK), b"")))
+    if name is not None and name not in (*_UTF8, "cp1252"):
+        return _decoded(blocks, name)
+    evidence = Evidence()
+    for lines in _whole_lines(blocks):
+        evidence.add(lines)
+    if requested is not None:
+        text = _as_requested(evidence, requested, name)
+    else:
+        text = _utf8(evidence, bom) or _eight_bits(evidence)
+    is_utf8 = text.encoding in _UTF8
+    return text._replace(start=0 if is_utf8 or bom != codecs.BOM_UTF8 else len(bom))
+
+
+def _python_name(requested: str) -> str:
+    try:
+        # Of no bytes at all even "hex" would make a text.
+        b" ".decode(requested, "ignore")
+        codecs.getincrementaldecoder(requested)
+        return codecs.lookup(requested).name
+    except (LookupError, ValueError) as error:
+        raise refusal("unknown-encoding", encoding=requested) from error
+
+
+def _by_zeros(head: bytes) -> str | None:
+    """Without a BOM, of the bytes of Latin text every second is 0 in UTF-16, three of four in UTF-32."""
+    some = head[:_LOOKED_AT]
+    for start, name in ((0, "utf-32-le"), (3, "utf-32-be")):
+        zeros = [some[at::4] for at in range(4) if at != start]
+        if len(some) >= len(_BOMS) and 0 not in some[start::4] and not any(map(any, zeros)):
+            return name
+    for start, name in enumerate(("utf-16-be", "utf-16-le")):
+        if some[start::2].count(0) * 4 > len(some) and 0 not in some[1 - start :: 2]:
+            return name
+    return None
+
+
+def _not_blank(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    blank = True
+    for block in blocks:
+        blank = blank and not block.strip(b" \t\r\n\0\x1a\xef\xbb\xbf\xff\xfe")
+        if len(block) == _BLOCK and b"\n" not in block and b"\r" not in block:
+            raise refusal("line-too-long", limit=LONGEST_LINE)
+        yield block
+    if blank:
+        raise refusal("empty-file")
+
+
+def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
+        if end:
+            yield rest + block[:end]
+            rest = b""
+        rest += block[end:]
+    if rest:
+        yield rest
+
+
+def _decoded(blocks: Iterator[bytes], name: str) -> Text:
+    """As an encoding of which lines cannot be told apart before they are decoded."""
+    wide = name.startswith(_WIDE)
+    decoder = codecs.getincrementaldecoder(name)(ASIDE if wide else "strict")
+    damaged = 0
+    try:
+        for block in chain(blocks, [b""]):
+            text = decoder.decode(block, final=not block)
+            damaged += text.count(UNREADABLE_SIGN)
+    except UnicodeError as error:
+        raise refusal("encoding", encoding=name) from error
+    if damaged > _DAMAGED_LINES:
+        raise refusal("encoding", encoding=name)
+    return Text(name, repair=damaged > 0)
+
+
+def _as_requested(evidence: Evidence, requested: str, name: str | None) -> Text:
+    if name == "cp1252":
+        fits = evidence.undefined <= _DAMAGED_LINES
+        damaged = evidence.undefined > 0
+    else:
+        fits = not evidence.damaged or evidence.letters > 0 or _is_cut_off(evidence)
+        damaged = evidence.damaged > 0 or evidence.surrogates
+    if not fits:
+        raise refusal("encoding", encoding=requested)
+    return Text(requested, repair=damaged or evidence.twice)
+
+
+def _utf8(evidence: Evidence, bom: bytes) -> Text | None:
+    """UTF-8 if the text is, but for a few lines; None if it is not. Raises RefusedError."""
+    damaged, letters = evidence.damaged, evidence.letters
+    text = Text(
+        "utf-8-sig" if bom else "utf-8",
+        repair=damaged > 0 or evidence.surrogates or evidence.twice,
+    )
+    if not damaged or _is_cut_off(evidence):
+        return text
+    few = letters >= evidence.damaged_bytes or damaged * _ONE_IN <= evidence.lines
+    if letters >= damaged and few and damaged <= _DAMAGED_LINES:
+        return text
+    if letters >= damaged and evidence.line_in_utf8 is not None:
+        whole = b"\n".join(line for _, line in evidence.samples)
+        best = max(EIGHT_BITS, key=lambda name: _merit(whole, name))
+        raise _question(evidence.line_in_utf8, "utf-8", best)
+    return None
+
+
+def _is_cut_off(evidence: Evidence) -> bool:
+    """Whether the only bytes that are not UTF-8 are the first ones of a last letter."""
+    if evidence.damaged != 1 or not is_cut(evidence.end):
+        return False
+    before = evidence.end[:-1].decode("utf-8", "ignore")[-1:]
+    return evidence.letters > 0 or not is_plausible(evidence.end[-1], before, "")
+
+
+def _eight_bits(evidence: Evidence) -> Text:
+    """The 8-bit encoding in which the samples read best as French. Raises RefusedError."""
+    whole = b"\n".join(line for _, line in evidence.samples)
+    merits = {name: _merit(whole, name) for name in EIGHT_BITS}
+    best, *rivals = sorted(EIGHT_BITS, key=merits.__getitem__, reverse=True)
+    reading = whole.decode(best, "replace")
+    rival = next((name for name in rivals if whole.decode(name, "replace") != reading), None)
+    strange = sum(letter > "\x7f" for letter in reading) or 1
+    doubtful = rival is not None and merits[best] - merits[rival] < _CLEARLY
+    if merits[best] < (_NONSENSE if best == "cp1252" else _FRENCH) * strange:
+        doubtful, rival = True, _detected(whole) or rival
+    undefined = evidence.undefined if best == "cp1252" else 0
+    if rival is not None and (doubtful or undefined > _DAMAGED_LINES):
+        raise _question(_where_they_differ(evidence.samples, best, rival), best, rival)
+    unsure = rival is not None and merits[best] - merits[rival] < 2 * _CLEARLY
+    repair = undefined > 0 or (evidence.twice and best == "cp1252")
+    return Text(best, rival if unsure else None, repair)
+
+
+def _merit(whole: bytes, name: str) -> float:
+    return merit(whole.decode(name, "replace")) + (_USUAL if name == "cp1252" else 0)
+
+
+def _detected(whole: bytes) -> str | None:
+    """The encoding that charset-normalizer sees in a text that is not French."""
+    from charset_normalizer import from_bytes  # takes a while, and most files are UTF-8
+
+    best = from_bytes(whole[:_DETECTED]).best()
+    if best is None or best.encoding in EIGHT_BITS:
+        return None
+    return best.encoding if _ASCII.decode(best.encoding, "replace") == _ASCII.decode() else None
+
+
+def _where_they_differ(samples: list[Sample], one: str, other: str) -> Sample:
+    def differ(sample: Sample) -> bool:
+        return sample.text.decode(one, "replace") != sample.text.decode(other, "replace")
+
+    return next(filter(differ, samples), samples[0])
+
+
+_ASCII = bytes(range(0x20, 0x7F))
+_DETECTED = 1 << 11
+_SHOWN = 60
+
+
+def _question(sample: Sample, one: str, other: str) -> RefusedError:
+    readings = [_reading(sample.text, name) for name in (one, other)]
+    return refusal(
+        "doubtful-encoding",
+        line=sample.line,
+        one=one,
+        other=other,
+        first=readings[0],
+        second=readings[1],
+    )
+
+
+def _reading(line: bytes, name: str) -> str:
+    text = line.decode(name, "replace")
+    at = next((at for at, sign in enumerate(text) if sign > "\x7f"), 0)
+    start = max(0, at - _SHOWN // 2)
+    shown = text[start : start + _SHOWN].strip()
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in shown)

@@ -1,0 +1,174 @@
+"""Lines whose letters are damaged, repaired where there is one plausible reading.
+
+A text is decoded with the bytes that are not of its encoding kept aside, as Python's error handler
+`surrogateescape` does. Such a byte may be a letter of Windows-1252, pasted into UTF-8; six of them an
+emoji as Oracle and Java write it (CESU-8). Besides, programs that take UTF-8 for another encoding
+and encode it again write "Ã©", "√©" or "├®" for "é".
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from producers.reading.text.encoding.french import of_sign
+
+UNREADABLE = "unreadable-character"
+REPAIRED = "encoding-repaired"
+
+ASIDE = "foxstream-aside"
+"""The error handler that keeps bytes aside which are not of the encoding."""
+
+UNREADABLE_SIGN = "\udc81"
+"""Where bytes cannot be kept aside: a byte that Windows-1252 does not have."""
+
+
+def _aside(error: UnicodeError) -> tuple[str, int]:
+    if isinstance(error, UnicodeDecodeError):
+        damaged = error.object[error.start : error.end]
+        wide = error.encoding.startswith(("utf-16", "utf-32"))
+        if not wide and min(damaged) > 0x7F:
+            return damaged.decode("ascii", "surrogateescape"), error.end
+        return UNREADABLE_SIGN, error.end
+    raise error
+
+
+codecs.register_error(ASIDE, _aside)
+
+_ASIDE = re.compile("[\udc80-\udcff]+")
+_CESU8 = re.compile(b"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+_PLAUSIBLE = -5.0
+_CLEARLY = 1.0
+_OTHERS = ("mac_roman", "cp850")
+
+
+class Repaired(NamedTuple):
+    """A line without bytes kept aside. `code` is UNREADABLE or REPAIRED, None if it was sound."""
+
+    text: str
+    code: str | None
+
+
+def repaired(line: str) -> Repaired:
+    """The line with the letters that its damaged bytes and its letters encoded twice stand for."""
+    text = _ASIDE.sub(_letters, line) if not line.isascii() else line
+    if "\ufffd" in text and text.count("\ufffd") > line.count("\ufffd"):
+        return Repaired(text, UNREADABLE)
+    text = once(text)
+    return Repaired(text, None if text is line or text == line else REPAIRED)
+
+
+def set_aside(line: bytes) -> bytes:
+    """The bytes of the line that are not UTF-8."""
+    found = _ASIDE.findall(line.decode("utf-8", "surrogateescape"))
+    return "".join(found).encode("ascii", "surrogateescape")
+
+
+def is_cesu8(damaged: bytes) -> bool:
+    """Whether these bytes, which are not UTF-8, are nothing but emoji in CESU-8."""
+    return len(damaged) % 6 == 0 and len(_CESU8.findall(damaged)) * 6 == len(damaged)
+
+
+def is_cut(damaged: bytes) -> bool:
+    """Whether the bytes end in the middle of a letter of UTF-8."""
+    try:
+        damaged.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return False
+
+
+def _letters(found: re.Match[str]) -> str:
+    damaged = found[0].encode("ascii", "surrogateescape")
+    if found.end() == len(found.string) and is_cut(damaged):
+        return "\ufffd"
+    if is_cesu8(damaged):
+        pairs = damaged.decode("utf-8", "surrogatepass")
+        return pairs.encode("utf-16", "surrogatepass").decode("utf-16")
+    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    letters = damaged.decode("cp1252", "replace")
+    framed = before + letters + after
+    for at, byte in enumerate(damaged, len(before)):
+        if not is_plausible(byte, framed[at - 1 : at] if at else "", framed[at + 1 : at + 2]):
+            return "\ufffd"
+    return letters
+
+
+def is_plausible(byte: int, before: str, after: str) -> bool:
+    """Whether Windows-1252's reading of a byte fits, and better than those of other encodings."""
+    single = bytes([byte])
+    merit = of_sign(single.decode("cp1252", "replace"), before, after)
+    others = [of_sign(single.decode(name), before, after) for name in _OTHERS]
+    return merit >= _PLAUSIBLE and merit >= max(others) + _CLEARLY
+
+
+_FRENCH = "àâäçéèêëîïôöùûüÿœæÀÂÄÇÉÈÊËÎÏÔÖÙÛÜŸŒÆ’‘“”«»–—…°€\u00a0"
+_WESTERN = "áíóúñãõåøßÁÍÓÚÑÃÕÅØŠšŽž•·²³´®©™½¼\u202f"
+
+
+class _Detour(NamedTuple):
+    """UTF-8 read as another encoding: what its letters look like, the bytes that they were, and the
+    letters that are believed: "√∫" is more likely mathematics than "ú" in Mac OS Roman.
+    """
+
+    pattern: re.Pattern[str]
+    byte: dict[int, int]
+    believed: frozenset[str]
+
+
+def _detour(encoding: str) -> _Detour:
+    signs = [bytes([byte]).decode(encoding, "ignore") or chr(byte) for byte in range(0x80, 0x100)]
+    rest = re.escape("".join(signs[:0x40]))
+    c1 = "\x80-\x9f" if encoding == "cp1252" else ""
+    two, three, four = (re.escape(signs[at - 0x80]) for at in (0xC3, 0xE2, 0xF0))
+    two += re.escape(signs[0xC2 - 0x80] + signs[0xC5 - 0x80])
+    rest = f"[{rest}{c1}]"
+    pattern = re.compile(f"[{two}]{rest}|{three}{rest}{{2}}|{four}{rest}{{3}}")
+    byte = {ord(sign): 0x80 + at for at, sign in enumerate(signs)}
+    if c1:
+        byte = {control: control for control in range(0x80, 0xA0)} | byte
+    return _Detour(pattern, byte, frozenset(_FRENCH + (_WESTERN if c1 else "")))
+
+
+_DETOURS = tuple(map(_detour, ("cp1252", "mac_roman", "cp850")))
+_BEGINNINGS = ("Ã", "Â", "Å", "â€", "â\x80", "â‚", "ðŸ", "√", "¬", "‚Ä", "├", "┬", "ÔÇ")
+_TIMES = 3
+
+
+def has_letters_encoded_twice(text: str) -> bool:
+    """Whether the text holds what looks like letters that were encoded twice."""
+    return any(map(text.__contains__, _BEGINNINGS)) and any(
+        detour.pattern.search(text) for detour in _DETOURS
+    )
+
+
+def once(text: str) -> str:
+    """The text with the letters that were encoded twice, or more often, as they were at first."""
+    for _ in range(_TIMES):
+        if text.isascii() or not has_letters_encoded_twice(text):
+            break
+        before = text
+        for detour in _DETOURS:
+            text = detour.pattern.sub(partial(_back, detour), text)
+        if text == before:
+            break
+    return text
+
+
+def _back(detour: _Detour, found: re.Match[str]) -> str:
+    try:
+        sign = bytes(map(detour.byte.__getitem__, map(ord, found[0]))).decode()
+    except ValueError:
+        return found[0]
+    return sign if sign in detour.believed or ord(sign) > 0xFFFF else found[0]
+
+
+def repaired_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Repairs the lines in place; the positions of those that needed it, and their codes."""
+    for at, line in enumerate(lines):
+        if not line.isascii():
+            text, code = repaired(line)
+            if code is not None:
+                lines[at] = text
+                yield at, code

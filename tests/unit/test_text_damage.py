@@ -1,0 +1,121 @@
+"""Any table in any dialect and encoding, with any single damage: nothing wrong is stored in silence."""
+
+import csv
+import io
+import random
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from producers.reading import FileRow, RefusedError, open_source
+from schemas.import_types import ENTREPRISE
+from tests.examples import FULL
+
+_NAMES = [
+    "Boulangerie", "Crêperie Lefèvre", "L’Été & Fils", "Café; bar", "1, rue X", 'Le "Zinc"', "A|B",
+    "Bât B\n3e", "O'Brien", "C\\D", "CAFÉ", "À bord", "Œuvre", "", "12\"", "N° 5", "Tab\tici", "Noël",
+]  # fmt: skip
+_SIRENS = ["900000019", "900000027", "900000035", "900000043", "900000050", "900000068"]
+_ENCODINGS = ["utf-8", "utf-8-sig", "cp1252", "utf-16", "mac_roman", "iso8859-15"]
+
+
+class Table(NamedTuple):
+    rows: list[tuple[str, str, str, str]]
+    content: bytes
+    encoding: str
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    """Companies as a program writes them, with a name that shows the encoding."""
+    names = st.sampled_from(_NAMES)
+    count = draw(st.integers(1, len(_SIRENS) - 1))
+    rows = [(_SIRENS[0], "Été à Sète", "Pâtisserie", "Évreux")]
+    rows += [
+        (siren, draw(names.filter(bool)), draw(names), draw(names))
+        for siren in _SIRENS[1 : count + 1]
+    ]
+    encoding = draw(st.sampled_from(_ENCODINGS))
+    text = io.StringIO(newline="")
+    writer = csv.writer(
+        text,
+        delimiter=draw(st.sampled_from(",;\t|")),
+        quoting=draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC])),
+        lineterminator=draw(st.sampled_from(["\n", "\r\n"])),
+    )
+    front = [""] * draw(st.integers(0, 1))
+    writer.writerows([*front, *row] for row in [("siren", "nom", "adresse", "ville_nom"), *rows])
+    try:
+        return Table(rows, text.getvalue().encode(encoding), encoding)
+    except UnicodeEncodeError:
+        assume(False)
+        raise
+
+
+def damaged(content: bytes, kind: str, draw: random.Random) -> bytes:
+    """The content with one damage."""
+    at = draw.randrange(len(content))
+    lines = content.splitlines(keepends=True)
+    chosen = draw.randrange(len(lines))
+    match kind:
+        case "a byte":
+            return content[:at] + draw.randbytes(1) + content[at + 1 :]
+        case "a quote":
+            return content[:at] + b'"' + content[at:]
+        case "cut off":
+            return content[:at]
+        case _:
+            line = lines[chosen]
+            lines[chosen] = line[: draw.randrange(len(line))] + b"\n"
+            return b"".join(lines)
+
+
+def seen(content: bytes, encoding: str) -> str:
+    """What an editor shows, its blanks of all kinds as one."""
+    return " ".join(content.decode(encoding, "replace").replace('"', "").split())
+
+
+def stored(path: Path) -> list[FileRow]:
+    try:
+        return list(chain.from_iterable(open_source(path, ENTREPRISE).chunks()))
+    except RefusedError:
+        return []
+
+
+@settings(
+    max_examples=20_000 if FULL else 1000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+@given(
+    tables(),
+    st.sampled_from(["none", "a byte", "a quote", "cut off", "a line cut"]),
+    st.integers(0, 1 << 30),
+)
+def test_any_damage(tmp_path: Path, table: Table, kind: str, seed: int) -> None:
+    """What is stored without a warning is in the file as a person sees it, and is of one row.
+
+    A row that was not damaged is stored as it was, or is a fault, or the file is refused.
+    """
+    content = table.content
+    if kind != "none":
+        content = damaged(content, kind, random.Random(seed))
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    visible = seen(content, table.encoding)
+
+    rows = stored(path)
+
+    if kind == "none":
+        assert [tuple(row.cells[-4:]) for row in rows] == table.rows
+        assert [row.key for row in rows] == [row[0] for row in table.rows]
+    for row in rows:
+        if row.faults or row.warnings:
+            continue
+        for field in ("nom", "adresse", "ville_nom"):
+            value = row.record[field] or ""
+            assert " ".join(value.replace('"', "").split()) in visible, (row, content)
+            assert not any(siren in value for siren in _SIRENS), (row, content)

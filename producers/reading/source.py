@@ -300,7 +300,12 @@ def _sheet_part(
     if not positions:
         raise refusal("empty-file")
     at, columns = header_line.locate([lines[i] for i in positions], import_type, options.columns)
-    width, line = len(columns.names), positions[at] + 1
+    first = positions[at]
+    last = sheet.header_end(first, lines)
+    if last > first:
+        names = [below or above for above, below in zip(lines[first], lines[last], strict=True)]
+        _, columns = header_line.locate([names, *lines[last + 1 :]], import_type, options.columns)
+    width, line = len(columns.names), last + 1
     notes, merged = sheet.notes, len(sheet.merged)
     # Of an archive, one workbook at a time is in memory.
 

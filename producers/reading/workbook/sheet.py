@@ -12,6 +12,7 @@ from producers.reading.table import CHUNK, Block
 from producers.reading.workbook.memory_limit import CELLS
 
 _HEAD = 200
+_HEADER_ROWS = 3
 
 
 MergedRange = tuple[tuple[int, int], tuple[int, int]]
@@ -52,6 +53,21 @@ class Sheet:
         rows = list(islice(self._lines(), _HEAD))
         self._complete(rows, 0, self._odd_by_row(), _Merged(self.merged, self.left))
         return [list(map(shown, row)) for row in rows]
+
+    def header_end(self, row: int, lines: Sequence[Sequence[str]]) -> int:
+        """The last row of a header of which `row`, from 0, is the first: merged cells join its rows.
+
+        Either cells of it are merged downwards, or what stands below stands under merged titles.
+        """
+        own = [(first, last) for first, last in self.merged if first[0] == row]
+        ends = [last[0] for _, last in own if row < last[0] <= row + _HEADER_ROWS]
+        if ends:
+            return max(ends)
+        titles = [(first[1] - self.left, last[1] - self.left) for first, last in own]
+        below = lines[row + 1] if row + 1 < len(lines) else ()
+        filled = [at for at, cell in enumerate(below) if cell.strip()]
+        joined = all(any(left <= at <= right > left for left, right in titles) for at in filled)
+        return row + 1 if filled and joined else row
 
     def blocks(self, first_line: int, width: int) -> Iterator[Block]:
         """The lines from `first_line` on, the first `width` cells of each.

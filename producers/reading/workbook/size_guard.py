@@ -143,6 +143,7 @@ class _OpenXml:
 
     def _read(self, part: str) -> None:
         cells, name = cells_of(self._package, part), self._sheets[part]
+        self._shared[part] = cells.sharing
         self._notes[name] = cells.notes
         if cells.cdata or cells.rows * cells.width > CELLS:
             self._scattered.add(name)

@@ -11,7 +11,8 @@ _BLOCK = 1 << 20
 
 
 def inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The bytes of a part in blocks that end where a tag does, whatever size the archive states.
+    """The bytes of a part in blocks that end where a tag begins, whatever size the archive states; where
+    none begins for a long time, anywhere.
 
     Raises RefusedError beyond INFLATED_BYTES.
     """
@@ -26,8 +27,7 @@ def inflated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]
                 raise too_large()
             end = block.rfind(b"<")
             if end == -1:
-                rest += block
-                continue
+                end = len(block)
             yield rest + block[:end]
             rest = block[end:]
     yield rest

@@ -7,7 +7,7 @@ from producers.reading.workbook.open_xml.package import Package
 
 _DATES = frozenset([*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)])
 _ELAPSED = 46
-_LITERALS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+_LITERALS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\[\]]*+\]')
 _BRACKETS = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 _PARTS = re.compile(r"[dmyhs]", re.IGNORECASE)
 _LONGEST = 255

@@ -89,14 +89,14 @@ class Look:
 class Cells:
     """The tags of a sheet, read one by one: its notes, and how much of it holds values.
 
-    `lengths` are those of the shared texts, if they are to be added up. `cdata`: a value may be
+    `sharing` cells have texts that cells share, which come to `shared` characters by their `lengths`. `cdata`: a value may be
     written in a way that calamine does not see.
     """
 
     def __init__(self, *, recalculated: bool, lengths: Sequence[int] | None = None) -> None:
         self.notes = Notes()
         self.rows = 0
-        self.cells = self.shared = 0
+        self.cells = self.sharing = self.shared = 0
         self.cdata = False
         self._recalculated = recalculated
         self._lengths = lengths
@@ -194,6 +194,7 @@ class Cells:
             self._judge(text)
 
     def _share(self, text: str | None) -> None:
+        self.sharing += 1
         at = int(text) if text and text.strip().isdecimal() and len(text) < 10 else -1
         if self._lengths is not None and 0 <= at < len(self._lengths):
             self.shared += self._lengths[at]

@@ -226,6 +226,14 @@ def test_merged_cells_of_a_table_in_the_middle(
     assert [row.line for row in rows] == [5, 6, 7]
 
 
+def test_a_formula_of_a_table_in_the_middle(read: Read) -> None:
+    """What was never calculated is a fault of its own column, wherever the table begins."""
+    header = line(4, "siren", "nom", "ville", first="C")
+    values = f'<row r="5">{cell("C5", A)}<c r="D5">{_F}</c>{cell("E5", "Lyon")}</row>'
+
+    assert errors(read(package(header + values))) == [[("nom", "formula-error")]]
+
+
 def test_rows_of_formulas_below_the_values(read: Read) -> None:
     """Rows of which no cell was calculated are faults, also below the last value."""
     last = f'<row r="3"><c r="A3">{_F}</c><c r="B3">{_F}</c></row>'

@@ -5,6 +5,7 @@ out: producers/reading/workbook/size_guard.py looks beforehand at how much there
 cannot read is read cell by cell.
 """
 
+import errno
 import io
 import os
 import zipfile
@@ -101,14 +102,45 @@ class Workbook:
         return xlsx_cells.SharedTexts(package)
 
 
+class _Kept(io.RawIOBase):
+    """A file that is open, with a position of its own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = os.pread(self._descriptor, len(buffer), self._at)
+        buffer[: len(block)] = block
+        self._at += len(block)
+        return len(block)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = (0, self._at, os.fstat(self._descriptor).st_size)[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, "before the start")
+        self._at = start + offset
+        return self._at
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
 class _Archive(zipfile.ZipFile):
     """A file that stays open for longer than the caller needs it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file: io.RawIOBase | io.BytesIO
+        self._file: io.BufferedIOBase
         try:
-            # Without a buffer: both share one position.
-            self._file = os.fdopen(os.dup(file.fileno()), "rb", buffering=0)
+            self._file = io.BufferedReader(_Kept(file.fileno()))
         except io.UnsupportedOperation:
             self._file = io.BytesIO(file.read())
         super().__init__(self._file)

@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from producers.reading.archive import Content, compression_of, contents_of
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
 from producers.reading.options import Options
 from producers.reading.refusals import (
-    EMPTY_ZIP,
     FOREIGN_SIGNATURES,
-    OLE,
-    ZIP,
     RefusedError,
     quoted,
     refusal,
@@ -29,10 +26,9 @@ from producers.reading.row.row import FileRow, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Block, Format, Part
 from producers.reading.text import json_objects, json_table, text_table
-from producers.reading.workbook.excel import Workbook
+from producers.reading.workbook import book
 from producers.reading.workbook.memory_limit import INFLATED_BYTES
 from producers.reading.workbook.sheet import Sheet
-from producers.reading.workbook.xls import BinaryWorkbook
 from schemas.import_types import ImportType
 from schemas.rules import Luhn
 
@@ -230,26 +226,26 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     try:
         head = content.head()
-        if not head.startswith((ZIP, EMPTY_ZIP, OLE)):
+        if not book.begins(head):
             _check_signature(head, content.name)
             is_json = json_objects.begins(head.decode("utf-8-sig", "replace"))
             table = json_table if is_json else text_table
             recognise = partial(table.part_of, content, import_type, options)
             yield _Candidate(content.name, content.name, recognise)
             return
-        book = _book(content)
+        opened = _book(content)
     except RefusedError as reason:
         if content.name is None or reason.code in _OF_THE_FILE:
             raise
         yield _Candidate(content.name, content.name, partial(_raise, reason))
         return
-    sheets = book.sheets()
+    sheets = opened.sheets()
     if len({sheet for sheet, _ in sheets}) < len(sheets):
         # By its name the first would be read for each, and the rows of the others be lost.
         raise refusal("broken-workbook")
     for sheet, visible in sheets:
         name = _Name(sheet, f"{content.name}/{sheet}" if content.name else sheet)
-        recognise = partial(_sheet_part, content, book, name, import_type, options)
+        recognise = partial(_sheet_part, content, opened, name, import_type, options)
         yield _Candidate(name.shown, content.name, recognise, visible)
 
 
@@ -287,43 +283,39 @@ def _check_signature(head: bytes, member: str | None) -> None:
             raise refusal("unsupported-format", found=found)
 
 
-Book = Workbook | BinaryWorkbook
-
-
-def _book(content: Content) -> Book:
+def _book(content: Content) -> book.Book:
     """The workbook that `content` is. Raises RefusedError."""
     with content.open() as file:
         if file.seekable():
-            return _open_book(file)
+            return book.open_book(file)
         with tempfile.TemporaryFile() as whole:
             while block := file.read(_BLOCK):
                 whole.write(block)
                 if whole.tell() > INFLATED_BYTES:
                     raise refusal("too-large", found=f"plus de {INFLATED_BYTES >> 20} Mio")
             whole.seek(0)
-            return _open_book(whole)
+            return book.open_book(whole)
 
 
 _BLOCK = 1 << 20
 
 
-def _open_book(file: BinaryIO) -> Book:
-    old = file.read(len(OLE)) == OLE
-    file.seek(0)
-    return BinaryWorkbook(file) if old else Workbook(file)
-
-
 def _sheet_part(
-    content: Content, book: Book, name: _Name, import_type: ImportType, options: Options
+    content: Content, workbook: book.Book, name: _Name, import_type: ImportType, options: Options
 ) -> Part:
-    """The table that a sheet of `book` is, which `content` holds."""
-    sheet = _sheet(book, name)
+    """The table that a sheet of `workbook` is, which `content` holds."""
+    sheet = _sheet(workbook, name)
     lines = sheet.head()
     positions = filled(lines)
     if not positions:
         raise refusal("empty-file")
     at, columns = header_line.locate([lines[i] for i in positions], import_type, options.columns)
-    width, line = len(columns.names), positions[at] + 1
+    first = positions[at]
+    last = sheet.header_end(first, lines)
+    if last > first:
+        names = [below or above for above, below in zip(lines[first], lines[last], strict=True)]
+        _, columns = header_line.locate([names, *lines[last + 1 :]], import_type, options.columns)
+    width, line = len(columns.names), last + 1
     notes, merged = sheet.notes, len(sheet.merged)
     # Of an archive, one workbook at a time is in memory.
 
@@ -332,7 +324,7 @@ def _sheet_part(
 
     return Part(
         name=name.shown,
-        format=book.format,
+        format=workbook.format,
         header_line=line,
         columns=columns,
         blocks=lambda: again().blocks(line + 1, width),
@@ -342,5 +334,5 @@ def _sheet_part(
     )
 
 
-def _sheet(book: Book, name: _Name) -> Sheet:
-    return replace(book.sheet(name.sheet), name=name.shown)
+def _sheet(workbook: book.Book, name: _Name) -> Sheet:
+    return replace(workbook.sheet(name.sheet), name=name.shown)

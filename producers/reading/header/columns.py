@@ -15,7 +15,7 @@ OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import"
 """What error reports add to the columns of the file."""
 
 _LIKENESS = 0.75
-_WITHIN = 20
+_WITHIN = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ allocates what its header states; xlrd is Python, and reports what is hidden.
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any, BinaryIO
+from typing import Any
 
 import xlrd
 
-from producers.reading.refusals import refusal
+from producers.reading.refusals import RefusedError, refusal
 from producers.reading.table import Format
+from producers.reading.workbook.default_password import decrypted
+from producers.reading.workbook.open_xml.xlsx_notes import UNCALCULATED
 from producers.reading.workbook.sheet import Notes, Sheet
+from producers.reading.workbook.xls_records import CountedBook, uncalculated
 
 BYTES = 256 << 20
 
@@ -23,25 +26,27 @@ _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 
 
 class BinaryWorkbook:
-    """The sheets of an open file. Raises RefusedError if it is none that can be read."""
+    """The sheets of a file, given its bytes. Raises RefusedError if it is none that can be read."""
 
     format: Format = "xls"
 
-    def __init__(self, file: BinaryIO) -> None:
-        content = file.read(BYTES + 1)
-        if len(content) > BYTES:
-            raise refusal("too-large", found=f"plus de {BYTES >> 20} Mio")
-        if _ENCRYPTED in content:  # an .xlsx with a password
-            raise refusal("encrypted-workbook")
+    def __init__(self, content: bytes) -> None:
+        self._content = content
         try:
-            self._book = xlrd.open_workbook(
-                file_contents=content,
-                on_demand=True,
-                formatting_info=True,
-                ragged_rows=True,
-                logfile=_Silence(),
-            )
-        except Exception as error:
+            self._book = _opened(content)
+        except Exception as error:  # noqa: BLE001 - xlrd raises anything
+            self._book = self._otherwise(error)
+
+    def _otherwise(self, error: Exception) -> Any:
+        """The workbook that xlrd failed on, decrypted or with its shared texts counted."""
+        try:
+            if "encrypted" in str(error):
+                self._content = decrypted(self._content)
+                return _opened(self._content)
+            return _counted(self._content)
+        except RefusedError:
+            raise
+        except Exception:  # noqa: BLE001
             raise _refusal(error) from error
 
     def sheets(self) -> Sequence[tuple[str, bool]]:
@@ -56,13 +61,18 @@ class BinaryWorkbook:
     def sheet(self, name: str) -> Sheet:
         """As Workbook.sheet."""
         try:
-            cells = self._book.sheet_by_name(name)
+            try:
+                cells = self._book.sheet_by_name(name)
+            except IndexError:  # of a shared text, for example
+                self._book = _counted(self._content)
+                cells = self._book.sheet_by_name(name)
             merged = [((r, c), (end - 1, last - 1)) for r, end, c, last in cells.merged_cells]
         except Exception as error:
             raise _refusal(error) from error
         notes = Notes(
             hidden_rows=sum(bool(row.hidden) for row in cells.rowinfo_map.values()),
             hidden_columns=sum(bool(column.hidden) for column in cells.colinfo_map.values()),
+            odd=dict.fromkeys(uncalculated(self._book, cells.number), UNCALCULATED),
         )
         return Sheet(name, lambda: self._rows(cells), notes, merged)
 
@@ -105,6 +115,26 @@ class _Silence:
 
     def flush(self) -> None:
         """Nothing is there to flush."""
+
+
+def is_package(content: bytes) -> bool:
+    """Whether an old container holds an encrypted .xlsx workbook."""
+    return _ENCRYPTED in content
+
+
+def _opened(content: bytes) -> Any:
+    options = {"formatting_info": True, "ragged_rows": True, "logfile": _Silence()}
+    book = xlrd.open_workbook(file_contents=content, on_demand=True, **options)
+    if book.codepage is None and book.biff_version < 80:
+        # Excel for Windows had no other in France.
+        book = xlrd.open_workbook(file_contents=content, encoding_override="cp1252", **options)
+    return book
+
+
+def _counted(content: bytes) -> Any:
+    book = CountedBook()
+    book.load(file_contents=content, formatting_info=True, ragged_rows=True, logfile=_Silence())
+    return book
 
 
 def _refusal(error: Exception) -> Exception:

@@ -1,0 +1,253 @@
+"""What the sheets of an .xlsx workbook hold that calamine does not report, and how far they reach.
+
+A sheet is up to half a gigabyte of XML, which nearly all programs write in one form: patterns find
+in a second whether it has that form and nothing worth a note. Only if not, its tags are read.
+"""
+
+import re
+from array import array
+from collections.abc import Sequence
+
+from producers.reading.refusals import refusal
+from producers.reading.workbook.markup import Attributes, Markup, local
+from producers.reading.workbook.memory_limit import TEXT_BYTES
+from producers.reading.workbook.sheet import Notes
+
+UNCALCULATED = "#CALC!"
+"""The text of a formula whose value the file does not hold, as Excel has it for another cause."""
+
+_MOST_ODD = 200_000
+_LONGEST = 40_000
+_COLUMNS, _ROWS = 16_384, 1_048_576
+_TRUE = ("1", "true", "on")
+
+# A cell that has another form than those whose reference keeps any sheet below CELLS.
+_NEAR = tuple(
+    re.compile(rb'<c(?! r="' + reference + rb'"(?: [sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]')
+    for reference in (
+        rb"[A-Z](?:[0-9]{1,5}|[1-4][0-9]{5})",
+        rb"[A-D]?[A-Z][0-9]{1,5}",
+        rb"[A-Z]{1,2}[0-9]{1,4}",
+    )
+)
+_FORMULA = rb"<f(?=[\s/>])(?![^<>]*+(?:/>|>[^<]*+</f>)\s*+<v>%s[^<]++</v>)"
+_UNCALCULATED = re.compile(_FORMULA % rb"(?!0\.0<)")
+_ZERO_OR_UNCALCULATED = re.compile(_FORMULA % rb"(?!0[.0]*<)")
+_HIDDEN = re.compile(rb"""\shidden\s*+=\s*+["'](?!0["']|false["'])""")
+_REFERENCE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
+
+
+class Look:
+    """A first look at a part. `usual`: its cells have the usual form and are near the first one;
+    `noteworthy`: it has something that a note is worth.
+
+    A sheet holds no texts that are shared.
+    """
+
+    def __init__(self, *, is_sheet: bool, recalculated: bool) -> None:
+        self._may_hold_texts = not is_sheet
+        self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
+        self._near = _NEAR
+        self.noteworthy = False
+        self.plain = True
+        self.shared = 0
+        self.longest = 0
+        self._open = 0
+
+    @property
+    def usual(self) -> bool:
+        """See above."""
+        return bool(self._near) and self.plain
+
+    def feed(self, xml: bytes) -> None:
+        """One block of the part, ending where a tag begins."""
+        # The first form that fits is that of all: a second one is not tried for each block.
+        if self.usual:
+            self.plain = not (b":c" in xml or b"<!" in xml or b"\0" in xml)
+            self._near = next(((form,) for form in self._near if not form.search(xml)), ())
+        self.shared += xml.count(b't="s"')
+        if self._may_hold_texts:
+            self._measure(xml)
+        elif not self.noteworthy:
+            self.noteworthy = (
+                b't="e"' in xml
+                or (b"hidden" in xml and _HIDDEN.search(xml) is not None)
+                or (b"<f" in xml and self._formula.search(xml) is not None)
+            )
+
+    def _measure(self, xml: bytes) -> None:
+        if b"</si>" in xml:
+            first, *others = xml.split(b"</si>")
+            self.longest = max(self.longest, self._open + len(first), *map(len, others))
+            self._open = len(others[-1])
+        else:
+            self._open += len(xml)
+            if b":si" in xml:
+                self.longest = max(self.longest, _LONGEST)
+
+
+class Cells:
+    """The tags of a sheet, read one by one: its notes, and how much of it holds values.
+
+    `sharing` cells have texts that cells share, which come to `shared` characters by their `lengths`. `cdata`: a value may be
+    written in a way that calamine does not see.
+    """
+
+    def __init__(self, *, recalculated: bool, lengths: Sequence[int] | None = None) -> None:
+        self.notes = Notes()
+        self.rows = 0
+        self.cells = self.sharing = self.shared = 0
+        self.cdata = False
+        self._recalculated = recalculated
+        self._lengths = lengths
+        self._row, self._column = -1, -1
+        self._type: str | None = None
+        self._formula = self._inside = False
+        self._value: list[str] | None = None
+        self._size = 0
+        self._starts: dict[str, str] = {}
+        self.markup = Markup(self._start, self._end, self._text)
+        self.markup.on_unusual(self._see_cdata)
+
+    @property
+    def width(self) -> int:
+        """The number of columns from the first one to the last that holds a value."""
+        return max(self.notes.columns, default=-1) + 1
+
+    def _see_cdata(self) -> None:
+        self.cdata = True
+
+    def _start(self, name: str, attributes: Attributes) -> None:
+        tag = self._starts.get(name)
+        if tag is None:
+            tag = self._starts[name] = local(name)
+        if tag == "c":
+            self._cell(attributes)
+        elif tag in ("v", "is"):
+            self._value = []
+            self._size = 0
+            self._inside = tag == "v"
+        elif tag == "f":
+            self._formula = True
+        elif tag in _OTHERS:
+            _OTHERS[tag](self, attributes)
+
+    def _cell(self, attributes: Attributes) -> None:
+        reference = attributes.get("r")
+        if reference:
+            self._row, self._column = place(reference)
+        else:
+            self._column += 1  # it stands to the right of the one before it
+            if self._column >= _COLUMNS:
+                raise refusal("broken-workbook")
+        self._type = attributes.get("t")
+        self._formula = False
+        self._value = None
+
+    def new_row(self, attributes: Attributes) -> None:
+        """A row begins."""
+        number = attributes.get("r", "")
+        self._row = int(number) - 1 if number.isdecimal() and len(number) < 8 else self._row + 1
+        self._column = -1
+        if self._row >= _ROWS:
+            raise refusal("broken-workbook")
+        if attributes.get("hidden") in _TRUE:
+            self.notes.hidden_rows += 1
+
+    def column_widths(self, attributes: Attributes) -> None:
+        """What holds for some columns."""
+        if attributes.get("hidden") in _TRUE:
+            first, last = attributes.get("min", ""), attributes.get("max", "")
+            if first.isdecimal() and last.isdecimal() and len(last) < 6:
+                self.notes.hidden_columns += max(int(last) - int(first) + 1, 0)
+
+    def merge(self, attributes: Attributes) -> None:
+        """A merged range."""
+        first, _, last = attributes.get("ref", "").partition(":")
+        if first and last:
+            self.notes.merged.append((place(first), place(last)))
+            if len(self.notes.merged) > _MOST_ODD:
+                raise refusal("too-large", found=f"plus de {_MOST_ODD} cellules fusionnées")
+
+    def _text(self, text: str) -> None:
+        if self._inside and self._value is not None and self._size < _LONGEST:
+            self._value.append(text)
+            self._size += len(text)
+
+    def _end(self, name: str) -> None:
+        tag = self._starts.get(name)
+        if tag == "v":
+            self._inside = False
+        elif tag == "c":
+            self._close()
+
+    def _close(self) -> None:
+        text = None if self._value is None else "".join(self._value)
+        self._value = None
+        if text is not None:
+            self.cells += 1
+            self.notes.columns[self._column] += 1
+            self.rows = max(self.rows, self._row + 1)
+        if self._type == "s":
+            self._share(text)
+        elif self._formula or self._type == "e":
+            self._judge(text)
+
+    def _share(self, text: str | None) -> None:
+        self.sharing += 1
+        at = int(text) if text and text.strip().isdecimal() and len(text) < 10 else -1
+        if self._lengths is not None and 0 <= at < len(self._lengths):
+            self.shared += self._lengths[at]
+
+    def _judge(self, text: str | None) -> None:
+        """A formula, or an error."""
+        odd = None
+        if self._type == "e":
+            odd = (text or "").strip() or UNCALCULATED
+        elif not text and self._type != "str":  # an empty text is a value
+            odd = UNCALCULATED
+        elif text and self._type in (None, "n") and not text.strip("0. "):
+            # Those that do not calculate write 0: XlsxWriter as such, Apache POI with its point.
+            odd = UNCALCULATED if self._recalculated or text == "0.0" else None
+        if odd is not None:
+            self.notes.odd[self._row, self._column] = odd
+            if len(self.notes.odd) > _MOST_ODD:
+                raise refusal("too-large", found=f"plus de {_MOST_ODD} formules sans résultat")
+
+
+_OTHERS = {"row": Cells.new_row, "col": Cells.column_widths, "mergeCell": Cells.merge}
+
+
+def place(reference: str) -> tuple[int, int]:
+    """Row and column, from 0, of a reference like B7. Raises RefusedError if it is none."""
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        # calamine may read another column out of it than we do, a billion to the right.
+        raise refusal("broken-workbook")
+    number = 0
+    for letter in found[1].upper():
+        number = number * 26 + ord(letter) - ord("A") + 1
+    row = int(found[2])
+    if number > _COLUMNS or not 0 < row <= _ROWS:
+        raise refusal("broken-workbook")
+    return row - 1, number - 1
+
+
+class TextLengths:
+    """The lengths of the shared texts, in the order of their part."""
+
+    def __init__(self) -> None:
+        self.lengths = array("I")
+        self._length = 0
+        self.markup = Markup(self._start, self._end, self._text)
+
+    def _start(self, name: str, attributes: Attributes) -> None:
+        if local(name) == "si":
+            self._length = 0
+
+    def _text(self, text: str) -> None:
+        self._length += len(text)
+
+    def _end(self, name: str) -> None:
+        if local(name) == "si":
+            self.lengths.append(min(self._length, TEXT_BYTES))

@@ -3,6 +3,7 @@
 The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless if it has one.
 """
 
+import re
 from typing import NamedTuple
 
 from schemas.values.field import Field
@@ -16,6 +17,9 @@ class Fault(NamedTuple):
     code: str
     message: str
 
+
+# 4,43E+08
+_ROUNDED = re.compile(r"[0-9](?:[.,][0-9]{1,15})?[eE]\+?[0-9]{1,3}")
 
 FORMS = {
     "siren": "9 chiffres",
@@ -49,6 +53,12 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
     text = "" if value is None else " ".join(without_nul(str(value)).split())
     shown = f" « {text[:60]} »" if text else ""
     match code:
+        case "missing-value" if text:
+            message = (
+                f"La valeur{shown} de la colonne obligatoire {name} est un mot pour « rien » : "
+                f"indiquez {FORMS[field.kind]}. Si elle est un vrai nom, complétez-la, par exemple "
+                "par la forme juridique."
+            )
         case "missing-value":
             message = f"La colonne {name} est obligatoire : indiquez {FORMS[field.kind]}."
         case "too-long":
@@ -75,6 +85,12 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
             message = (
                 f"La cellule{shown} de la colonne {name} est une formule en erreur ou jamais "
                 "calculée : corrigez-la dans le classeur, puis enregistrez-le."
+            )
+        case "malformed" if _ROUNDED.fullmatch(text):
+            message = (
+                f"La valeur{shown} de la colonne {name} est un nombre qu'Excel a arrondi : il a "
+                "perdu ses derniers chiffres. Reprenez-la du fichier d'origine, dans une colonne au "
+                "format Texte."
             )
         case "malformed":
             message = f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."

@@ -18,7 +18,7 @@ class Block:
 
     `sheet` is the sheet of a workbook or the file of an archive. `broken` gives, by position,
     what keeps a line from being split into cells; `numeric`, by column, the positions of numbers
-    in a workbook.
+    in a workbook. `calculated`: the cells are those of a workbook, which has formulas.
     """
 
     lines: Sequence[int]
@@ -26,6 +26,7 @@ class Block:
     sheet: str | None = None
     broken: Mapping[int, Fault] = field(default_factory=dict)
     numeric: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    calculated: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.reading.row.cell_values import CONVERSIONS, Memo
+from producers.reading.row.cell_values import CONVERSIONS
+from producers.reading.row.column_values import Memo
 from producers.reading.row.normalisation import Column, NormalisedRows, normalise
 from schemas.faults import Fault
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
@@ -311,7 +312,7 @@ def test_cities(cells: dict[str, str], values: dict[str, object]) -> None:
     [
         ("lat", "91"),
         ("lat", "inf"),
-        ("lat", "NAN"),
+        ("lat", "NAN°"),
         ("lat", "1e999"),
         ("lat", "1_0"),
         ("lng", "48,11,5"),

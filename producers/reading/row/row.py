@@ -7,6 +7,7 @@ from typing import Any
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
 from producers.reading.row.cell_values import truth
+from producers.reading.row.coordinates import pair_of
 from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, normalise
 from producers.reading.table import Block
 from schemas.faults import Fault
@@ -192,7 +193,7 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Colum
             if "" in texts:
                 texts = _filled_in(texts, [_disclosed(columns[other]) for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
-        given[field] = Column(header.names[column], texts, numeric)
+        given[field] = Column(header.names[column], texts, numeric, block.calculated)
     given.update(_split(header, columns, given))
     return given
 
@@ -203,10 +204,11 @@ def _split(
     """What columns give that hold more than one field, or none as it stands."""
     if header.coordinates is not None:
         name = header.names[header.coordinates]
-        halves = [_halves(text) for text in columns[header.coordinates]]
+        pairs = list(map(pair_of, columns[header.coordinates]))
+        swapped = [row for row, pair in enumerate(pairs) if pair.is_swapped]
         return {
-            "lat": Column(name, [latitude for latitude, _ in halves]),
-            "lng": Column(name, [longitude for _, longitude in halves]),
+            "lat": Column(name, [pair.latitude for pair in pairs], corrected=swapped),
+            "lng": Column(name, [pair.longitude for pair in pairs]),
         }
     if header.activity is not None:
         return _of_activities(header, columns[header.activity], given["nom"].cells)
@@ -254,8 +256,3 @@ def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:
         return cells
     return tuple(["" if cell in UNDISCLOSED else cell for cell in cells])
 
-
-def _halves(text: str) -> tuple[str, str]:
-    """Latitude and longitude of "48.97, -1.54"; without a comma everything is the latitude."""
-    latitude, _, longitude = text.strip("[]() ").partition(",")
-    return latitude.strip(), longitude.strip()

@@ -53,14 +53,8 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
     text = "" if value is None else " ".join(without_nul(str(value)).split())
     shown = f" « {text[:60]} »" if text else ""
     match code:
-        case "missing-value" if text:
-            message = (
-                f"La valeur{shown} de la colonne obligatoire {name} est un mot pour « rien » : "
-                f"indiquez {FORMS[field.kind]}. Si elle est un vrai nom, complétez-la, par exemple "
-                "par la forme juridique."
-            )
         case "missing-value":
-            message = f"La colonne {name} est obligatoire : indiquez {FORMS[field.kind]}."
+            message = _missing(field, name, shown)
         case "too-long":
             message = (
                 f"La valeur{shown} de la colonne {name} dépasse {field.max_length} caractères : "
@@ -86,14 +80,29 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
                 f"La cellule{shown} de la colonne {name} est une formule en erreur ou jamais "
                 "calculée : corrigez-la dans le classeur, puis enregistrez-le."
             )
-        case "malformed" if _ROUNDED.fullmatch(text):
-            message = (
-                f"La valeur{shown} de la colonne {name} est un nombre qu'Excel a arrondi : il a "
-                "perdu ses derniers chiffres. Reprenez-la du fichier d'origine, dans une colonne au "
-                "format Texte."
-            )
         case "malformed":
-            message = f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."
+            message = _malformed(
+                field, name, shown, is_rounded=_ROUNDED.fullmatch(text) is not None
+            )
         case _:
             raise AssertionError(code)
     return Fault(column if column is not None else field.name, code, message)
+
+
+def _missing(field: Field, name: str, shown: str) -> str:
+    form = FORMS[field.kind]
+    if not shown:
+        return f"La colonne {name} est obligatoire : indiquez {form}."
+    return (
+        f"La valeur{shown} de la colonne obligatoire {name} veut dire « rien » : indiquez {form}. Si "
+        "c'est un vrai nom, complétez-le, par exemple par la forme juridique."
+    )
+
+
+def _malformed(field: Field, name: str, shown: str, *, is_rounded: bool) -> str:
+    if is_rounded:
+        return (
+            f"La valeur{shown} de la colonne {name} est un nombre qu'Excel a arrondi : ses derniers "
+            "chiffres sont perdus. Reprenez-la du fichier d'origine, dans une colonne au format Texte."
+        )
+    return f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."

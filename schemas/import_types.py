@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from schemas import topics
-from schemas.values import natural_keys, public_headers
+from schemas.values import natural_keys, public_headers, usual_headers
 from schemas.values.field import Field
 
 
@@ -77,6 +77,7 @@ ENTREPRISE = ImportType(
             required=True,
             strict=True,
             taken_from="siret",
+            usual=usual_headers.COMPANIES["siren"],
         ),
         Field(
             "nom",
@@ -100,6 +101,7 @@ ENTREPRISE = ImportType(
             required=True,
             strict=True,
             chains=public_headers.NAMES,
+            usual=usual_headers.COMPANIES["nom"],
         ),
         Field(
             "siret",
@@ -115,6 +117,7 @@ ENTREPRISE = ImportType(
                 "siret ou ridet",
             ),
             strict=True,
+            usual=usual_headers.COMPANIES["siret"],
         ),
         Field(
             "nom_commercial",
@@ -130,6 +133,7 @@ ENTREPRISE = ImportType(
             ),
             255,
             chains=public_headers.TRADE_NAMES,
+            usual=usual_headers.COMPANIES["nom_commercial"],
         ),
         Field(
             "adresse",
@@ -144,6 +148,7 @@ ENTREPRISE = ImportType(
                 "dc libnomrue",
             ),
             chains=public_headers.ADDRESSES,
+            usual=usual_headers.COMPANIES["adresse"],
         ),
         Field(
             "code_postal",
@@ -158,6 +163,7 @@ ENTREPRISE = ImportType(
                 "codepostaletablissement",
                 "dc codepostal",
             ),
+            usual=usual_headers.COMPANIES["code_postal"],
         ),
         Field(
             "ville_nom",
@@ -173,6 +179,7 @@ ENTREPRISE = ImportType(
                 "libelle de la commune de localisation de l etablissement",
             ),
             100,
+            usual=usual_headers.COMPANIES["ville_nom"],
         ),
         Field(
             "naf_code",
@@ -190,6 +197,7 @@ ENTREPRISE = ImportType(
                 "dc nafrev2 id",
             ),
             chains=public_headers.ACTIVITIES,
+            usual=usual_headers.COMPANIES["naf_code"],
         ),
         Field(
             "naf_libelle",
@@ -203,6 +211,7 @@ ENTREPRISE = ImportType(
                 "libelle de l activite principale de l etablissement",
             ),
             255,
+            usual=usual_headers.COMPANIES["naf_libelle"],
         ),
         Field(
             "telephone",
@@ -210,6 +219,7 @@ ENTREPRISE = ImportType(
             ("tel", "phone", "numero de telephone", "dc numerotelephone1"),
             20,
             chains=public_headers.PHONES,
+            usual=usual_headers.COMPANIES["telephone"],
         ),
         Field(
             "email_contact",
@@ -226,6 +236,7 @@ ENTREPRISE = ImportType(
             ),
             254,
             chains=public_headers.EMAILS,
+            usual=usual_headers.COMPANIES["email_contact"],
         ),
         Field(
             "site_web",
@@ -233,9 +244,13 @@ ENTREPRISE = ImportType(
             ("site", "website", "url", "site internet", "internet", "dc sitewebetablissement 1"),
             200,
             chains=public_headers.SITES,
+            usual=usual_headers.COMPANIES["site_web"],
         ),
         Field(
-            "is_active", "boolean", ("actif", "active", "est actif", "etatadministratifunitelegale")
+            "is_active",
+            "boolean",
+            ("actif", "active", "est actif", "etatadministratifunitelegale"),
+            usual=usual_headers.COMPANIES["is_active"],
         ),
         Field(
             "naf_2025",

@@ -36,7 +36,7 @@ Luhn = Literal["off", "warning", "error"]
 
 
 # What can be typed in an e-mail address only by mistake, direction marks and zero width included.
-_NOT_IN_EMAIL = "@\\s<>()\\[\\]\\\\,;:\"\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"
+_NOT_IN_EMAIL = '@\\s<>()\\[\\]\\\\,;:"\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff'
 
 _PATTERNS: dict[Kind, re.Pattern[str]] = {
     # People write zeros for a number that they do not know.
@@ -52,6 +52,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
         r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]{5,15})?Z?(?: [0-9]{4}-[0-9]{2}-[0-9]{2})?"
     ),
     "phone": re.compile(
+        r"0[1-9](?:[ .-]?[0-9]{2}){4}|"  # most are so
         # Not a date (2024-01-05, 20240105, 5/1/24), a price (1 234.50), a SIRET, or zeros alone.
         r"(?!(?:19|20)[0-9]{2}([-/. ])[0-9]{1,2}\1[0-9]{1,2}$)"
         r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$)"
@@ -61,12 +62,19 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
         r"(?=[+(0-9])(?=(?:[^0-9]{0,20}[0-9]){4})\+?[0-9 .()/-]{4,20}"
     ),
     "email": re.compile(
+        r"[\w.+-]+@(?:[\w-]+\.)+[\w-]+|"  # most are so
         f"[^{_NOT_IN_EMAIL}]+@(?:[^{_NOT_IN_EMAIL}'/.]+\\.)+[^{_NOT_IN_EMAIL}'/.]+"
     ),
     "url": re.compile(
-        r"https?://(?:[^\s/?#.,;<>\"|]+\.)+[^\s/?#.,;<>\"|]+(?:[/?#]\S*)?", re.IGNORECASE
+        r"https?://(?:[\w-]+\.)+[\w-]+(?:[/?#]\S*)?|"  # most are so
+        r"https?://(?:[^\s/?#.,;<>\"|]+\.)+[^\s/?#.,;<>\"|]+(?:[/?#]\S*)?",
+        re.IGNORECASE,
     ),
 }
+
+
+FORMED = frozenset(_PATTERNS)
+"""Kinds that are defined by their form."""
 
 
 def has_form(kind: Kind, text: str) -> bool:
@@ -124,7 +132,8 @@ def violations(
             ]
     if "siret" in columns:
         found += _foreign_sirets(columns["siren"], columns["siret"])
-        found += _sirens_as_phones(columns) if any(columns["telephone"]) else ()
+        if any(columns["telephone"]):
+            found += _sirens_as_phones(columns["siren"], columns["telephone"])
     return found
 
 
@@ -203,22 +212,15 @@ def _are_plain(kind: Kind, values: Column) -> bool:
     )
 
 
-_LAST = 3
-
-
-def _sirens_as_phones(columns: Mapping[str, Column]) -> list[Violation]:
-    """Phones that are the company's own SIREN or SIRET."""
-    numbers = zip(columns["siren"], columns["telephone"], strict=True)
+def _sirens_as_phones(sirens: Column, phones: Column) -> list[Violation]:
+    """Phones that are the company's own SIREN, before which the reader puts the zero of a phone."""
+    if not any(map(str.endswith, map(str, phones), map(str, sirens))):
+        return []
     return [
         Violation(row, "telephone", "malformed", fatal=False)
-        for row, (siren, phone) in enumerate(numbers)
-        if phone and siren and siren[-_LAST:] == phone[-_LAST:] and _is_siren(phone, siren)
+        for row, (siren, phone) in enumerate(zip(sirens, phones, strict=True))
+        if siren and phone in (siren, f"0{siren}")
     ]
-
-
-def _is_siren(phone: str, siren: str) -> bool:
-    # With the zero that the reader takes for lost.
-    return "".join(filter(str.isdigit, phone)).removeprefix("0") == siren.removeprefix("0")
 
 
 def _foreign_sirets(sirens: Column, sirets: Column) -> list[Violation]:

@@ -53,7 +53,9 @@ def complaints(entry: Mapping[str, Any], folder: Path) -> Iterator[str]:
     if missing := set(right.get("mapped", ())) - set(source.mapping.values()):
         yield f"no column for {sorted(missing)}"
     columns = {fault.column for row in rows for fault in row.faults}
-    wanted = {label for label, field in source.mapping.items() if field == right.get("error_column")}
+    wanted = {
+        label for label, field in source.mapping.items() if field == right.get("error_column")
+    }
     if "error_column" in right and columns != (wanted or {right["error_column"]}):
         yield f"faults in {columns}"
     yield from _stored(right, valid)

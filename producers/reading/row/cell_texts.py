@@ -4,6 +4,7 @@ Functions take a column of up to a thousand cells: most columns need nothing but
 nothing is to be done.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ _INVISIBLE = (
     "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
     "\u2066\u2067\u2068\u2069\ufeff"
 )
+_HIDDEN = re.compile(f"[{_INVISIBLE}{_JOINERS}]")
 _REMOVED = dict.fromkeys(map(ord, _INVISIBLE))
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001))))
 _EDGES = _BLANKS + _JOINERS
@@ -49,17 +51,18 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
 
 
 def _visible(cells: list[str], joined: str) -> list[str]:
-    if any(map(joined.__contains__, _INVISIBLE + _JOINERS)):
+    # Latin-1 has one character that nobody sees, and no combining marks.
+    is_latin = _is_latin(joined)
+    if "\u00ad" in joined if is_latin else _HIDDEN.search(joined):
         cells = [
             cell if cell.isascii() else cell.translate(_REMOVED).strip(_EDGES) for cell in cells
         ]
-    if not _is_latin(joined) and not unicodedata.is_normalized("NFC", joined):
+    if not is_latin and not unicodedata.is_normalized("NFC", joined):
         cells = [cell if cell.isascii() else unicodedata.normalize("NFC", cell) for cell in cells]
     return cells
 
 
 def _is_latin(text: str) -> bool:
-    """Whether no character is beyond Latin-1, which has no combining marks."""
     try:
         text.encode("latin-1")
     except UnicodeEncodeError:

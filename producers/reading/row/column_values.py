@@ -66,7 +66,7 @@ class Memo(dict[str | None, Any]):
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212), "-")
 _APOSTROPHES = dict.fromkeys((0x2018, 0x2019, 0x201B, 0x60, 0xB4, 0x2032), "'")
-_ASCII = {**_FULL_WIDTH, **_DASHES, **_APOSTROPHES}
+_ASCII: dict[int, int | str] = {**_FULL_WIDTH, **_DASHES, **_APOSTROPHES}
 
 LONGEST = 400
 """Characters of a cell whose form is corrected; a longer one is not a number or an address."""

@@ -21,7 +21,10 @@ from schemas.rules import has_form
 _DIGITS = frozenset("0123456789")
 _USUAL_LENGTH = 17
 _NATIONAL, _INTERNATIONAL = 9, 11
-_LABEL = re.compile(r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard|fax)\b\.? ?:? ?", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard|fax)\b\.? ?:? ?",
+    re.IGNORECASE,
+)
 _SEVERAL = re.compile(r"[/;,|]| ou | et | - ", re.IGNORECASE)
 _COUNTRY = re.compile(r"\( ?(\+ ?33|0033) ?\)")
 
@@ -48,7 +51,8 @@ def telephone(text: str) -> Corrected:
     digits = "".join(filter(_DIGITS.__contains__, number))
     is_restored = False
     if len(digits) == _NATIONAL and number[0] in "123456789":
-        number, is_restored = f"0{number}", True
+        # In groups of three it is a number's display, not a telephone's.
+        number, is_restored = f"0{digits if _IN_THREES.fullmatch(number) else number}", True
     elif len(digits) == _INTERNATIONAL and digits.startswith("33") and digits[2] != "0":
         number = number if number.startswith("+") else f"+{number}"
     if number == spaced or not has_form("phone", number):
@@ -61,13 +65,16 @@ def _number(spaced: str) -> str:
     number = _LABEL.sub("", number, count=1) if _LABEL.match(number) else number
     number = _COUNTRY.sub(r"\1 ", number)
     parts = [part.strip() for part in _SEVERAL.split(number)]
-    if len(parts) > 1 and all(len(_DIGITS_ONLY.sub("", part)) >= _NATIONAL for part in parts if part):
+    if len(parts) > 1 and all(
+        len(_DIGITS_ONLY.sub("", part)) >= _NATIONAL for part in parts if part
+    ):
         number = next(filter(None, parts), number)
     number = number.strip(" .,;:/-")
     found = ungrouped(number) or whole(number)
     return found if is_digits(found) else number
 
 
+_IN_THREES = re.compile(r"[0-9]{3}[ .][0-9]{3}[ .][0-9]{3}")
 _DIGITS_ONLY = re.compile(r"[^0-9]+")
 
 _ODD_IN_EMAIL = "<>;,()[]\"':|/\\?`"
@@ -102,25 +109,30 @@ _HOST = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*(?:[:/?#]\S*)?")
 _SCHEMES = re.compile(r"(?:https?(?::/*|/+))+|//", re.IGNORECASE)
 _BESIDE_URL = re.compile(r"[\s|<>\"“”«»]+|[;,](?=\s|https?:|www\.|$)", re.IGNORECASE)
 _ODD_IN_URL = ";,|<>\" '“”«»()"
+_ODD_ENDS_OF_URL = (".\n", ":\n", "!\n")
 
 
 def urls(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of web addresses; one without a scheme gets https."""
-    odd = [
-        row
-        for row, text in enumerate(texts)
-        if text is not None and (not text.startswith(_SCHEME) or text[-1] in ".,;:!)'")
+    values = [
+        f"https://{text}"
+        if text is not None and not text.startswith(_SCHEME) and _HOST.fullmatch(text)
+        else text
+        for text in texts
     ]
-    joined = "".join(filter(None, texts))
-    if any(map(joined.__contains__, _ODD_IN_URL)) or joined.count("://") > len(texts):
-        odd = list(range(len(texts)))
-    return correct(texts, odd, url) if odd else Values(texts)
+    given = list(filter(None, values))
+    joined = "\n".join(("", *given, ""))
+    if (
+        len(given) == joined.count("\nhttps://") + joined.count("\nhttp://") == joined.count("://")
+        and not any(map(joined.__contains__, _ODD_IN_URL))
+        and not any(map(joined.__contains__, _ODD_ENDS_OF_URL))
+    ):
+        return Values(values)
+    return correct(values, range(len(texts)), url)
 
 
 def url(text: str) -> Corrected:
     """The web address of a cell, the first if it holds several."""
-    if _HOST.fullmatch(text) and has_form("url", f"https://{text}"):
-        return Corrected(f"https://{text}")
     if len(text) > LONGEST * 10 or (has_form("url", text) and not _is_beside_others(text)):
         return Corrected(text)
     for piece in _BESIDE_URL.split(plain(text)):
@@ -151,5 +163,9 @@ def _address(piece: str) -> str | None:
     if not _HOST.fullmatch(host):
         return None
     last = schemes[0].casefold() if schemes else ""
-    scheme = "http://" if "http" in last and not last.rpartition("http")[2].startswith("s") else "https://"
+    scheme = (
+        "http://"
+        if "http" in last and not last.rpartition("http")[2].startswith("s")
+        else "https://"
+    )
     return f"{scheme}{host}" if has_form("url", scheme + host) else None

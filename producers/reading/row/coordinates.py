@@ -73,7 +73,9 @@ class Pair(NamedTuple):
     is_swapped: bool = False
 
 
-_POINT = re.compile(r"(?:SRID=[0-9]{1,6};)?POINT ?\( ?([+-]?[0-9.]{1,30}) ([+-]?[0-9.]{1,30}) ?\)", re.IGNORECASE)
+_POINT = re.compile(
+    r"(?:SRID=[0-9]{1,6};)?POINT ?\( ?([+-]?[0-9.]{1,30}) ([+-]?[0-9.]{1,30}) ?\)", re.IGNORECASE
+)
 _PAIRS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -115,12 +117,14 @@ def _is_french(latitude: float, longitude: float) -> bool:
     )
 
 
-_BETWEEN_SIDES = re.compile(r"(?<=[NS]) ?[,;/ ]? ?(?=[0-9])|(?<=[0-9°'\"″]) ?[,;/ ] ?(?=[EWO] ?[0-9])")
+_BETWEEN_SIDES = re.compile(
+    r"(?<=[NS]) ?[,;/ ]? ?(?=[0-9])|(?<=[0-9°'\"″]) ?[,;/ ] ?(?=[EWO] ?[0-9])"
+)
 
 
 def _by_hemisphere(bare: str) -> Pair:
     """48°51'N 2°21'E and N48.85 E2.35: the two halves; of what is neither everything is the latitude."""
     halves = _BETWEEN_SIDES.split(bare.upper(), maxsplit=1)
-    if len(halves) == 2 and {side for half in halves for side in half} & set("NS"):  # noqa: PLR2004 - a pair
+    if len(halves) == 2 and {side for half in halves for side in half} & set("NS"):
         return Pair(halves[0].strip(), halves[1].strip())
     return Pair(bare, "")

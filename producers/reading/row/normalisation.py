@@ -136,7 +136,10 @@ def _empty_words(field: Field, texts: Texts, calculated: bool) -> list[Violation
     unavailable, errors, placeholders = clear_empty_words(texts)
     return [
         *(Violation(row, field.name, FORMULA_ERROR, field.required) for row in unavailable),
-        *(Violation(row, field.name, FORMULA_ERROR, calculated or field.required) for row in errors),
+        *(
+            Violation(row, field.name, FORMULA_ERROR, calculated or field.required)
+            for row in errors
+        ),
         *(
             Violation(row, field.name, MALFORMED, fatal=False)
             for row in placeholders

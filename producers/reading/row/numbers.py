@@ -21,7 +21,9 @@ _DECIMAL_ZERO = re.compile(r"([0-9]+)[.,]0+")
 # "30.000" has three zeros behind a separator: thousands, unless there are too many digits before it.
 _THOUSANDS = re.compile(r"([0-9]{1,3}(?:([.,'_])[0-9]{3})(?:\2[0-9]{3})*)(?:([.,])0+)?")
 # Digits in groups: 732.829.320, 732.829.320.00074.
-_DOTTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+(?:\.?[0-9]{5})?|[0-9]{9}\.[0-9]{5}|[0-9]{2}\.[0-9]{3}")
+_DOTTED = re.compile(
+    r"[0-9]{1,3}(?:\.[0-9]{3})+(?:\.?[0-9]{5})?|[0-9]{9}\.[0-9]{5}|[0-9]{2}\.[0-9]{3}"
+)
 _AROUND = "'\"“”«»"
 
 

@@ -9,11 +9,13 @@ from producers.reading.header.columns import Header
 from producers.reading.row.cell_values import truth
 from producers.reading.row.coordinates import pair_of
 from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, normalise
+from producers.reading.row.rival_columns import choose
 from producers.reading.table import Block
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rejected_line import RejectedLine
 from schemas.rules import Luhn
+from schemas.values.field import Kind
 from schemas.values.naf import CODE, category_of
 from schemas.values.public_headers import UNDISCLOSED
 
@@ -71,7 +73,7 @@ def rows_of(
     lines, cells, sheet = block.lines, block.rows, block.sheet
     broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
-    columns = _columns(header, block, sound)
+    columns = _columns(import_type, header, block, sound)
     foreign = _other_nomenclatures(header, block, sound, columns)
     batch = normalise(import_type, columns, len(sound), luhn)
     rows = [
@@ -175,7 +177,9 @@ def _other_nomenclatures(
     return rows
 
 
-def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Column]:
+def _columns(
+    import_type: ImportType, header: Header, block: Block, at: Sequence[int]
+) -> dict[str, Column]:
     if not at:
         return {}
     cells = block.rows if len(at) == len(block.rows) else [block.rows[i] for i in at]
@@ -184,6 +188,10 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Colum
     given: dict[str, Column] = {}
     for field, sources in header.sources.items():
         column = sources[0][-1]
+        if field in header.rivals:
+            kind = import_type.field[field].kind
+            given[field] = _chosen(header, block, kind, [at for (at,) in sources], columns, place)
+            continue
         texts = columns[column]
         if len(sources[0]) > 1:
             texts = _joined([_disclosed(columns[other]) for other in sources[0]])
@@ -196,6 +204,26 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Colum
         given[field] = Column(header.names[column], texts, numeric, block.calculated)
     given.update(_split(header, columns, given))
     return given
+
+
+def _chosen(
+    header: Header,
+    block: Block,
+    kind: Kind,
+    rivals: Sequence[int],
+    columns: Sequence[Sequence[str]],
+    place: Mapping[int, int],
+) -> Column:
+    """A field that several columns name; its column is the likeliest one."""
+    chosen = choose(kind, [columns[at] for at in rivals])
+    numeric = [
+        place[i]
+        for origin, at in enumerate(rivals)
+        for i in block.numeric.get(at, ())
+        if i in place and chosen.origins[place[i]] == origin
+    ]
+    name = header.names[rivals[0]]
+    return Column(name, chosen.cells, numeric, block.calculated, left_out=chosen.left_out)
 
 
 def _split(
@@ -255,4 +283,3 @@ def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:
     if UNDISCLOSED.isdisjoint(cells):
         return cells
     return tuple(["" if cell in UNDISCLOSED else cell for cell in cells])
-

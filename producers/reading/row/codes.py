@@ -19,7 +19,7 @@ _POSTAL_CODE = 5
 # CEDEX, a town or a box may stand beside the code, the letter of another country may not.
 _WITH_TOWN = re.compile(
     r"(?:(?:BP|CS|TSA) ?[0-9]{1,5}[ ,;-]{1,3}|F(?:R|RANCE)?[ -]{1,3}|F(?=[0-9])|FR(?=[0-9])|CP ?:? ?)?"
-    r"([0-9]{2}) ?([0-9]{3})(?:[ ,;:()-]{1,3}[^\W\d_][^0-9]*(?:CEDEX ?[0-9]{1,2})?[^0-9]*)?",
+    r"([0-9]{2}) ?([0-9]{3})(?:[ ,;:()-]{1,3}[^\W\d_][^0-9]*(?:(?<=CEDEX)[0-9]{1,2}|(?<=CEDEX )[0-9]{1,2})?)?",
     re.IGNORECASE,
 )
 

@@ -57,13 +57,13 @@ def telephone(text: str) -> Corrected:
         number = number if number.startswith("+") else f"+{number}"
     if number == spaced or not has_form("phone", number):
         return Corrected(spaced)
-    return Corrected(number, not is_restored or number[1:] != spaced, is_restored)
+    return Corrected(number, not is_restored, is_restored)
 
 
 def _number(spaced: str) -> str:
     number = plain(spaced).strip("'\" \t")
     number = _LABEL.sub("", number, count=1) if _LABEL.match(number) else number
-    number = _COUNTRY.sub(r"\1 ", number)
+    number = " ".join(_COUNTRY.sub(r"\1 ", number).split())
     parts = [part.strip() for part in _SEVERAL.split(number)]
     if len(parts) > 1 and all(
         len(_DIGITS_ONLY.sub("", part)) >= _NATIONAL for part in parts if part

@@ -51,8 +51,8 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
 
 
 def _visible(cells: list[str], joined: str) -> list[str]:
-    # Latin-1 has one character that nobody sees, and no combining marks.
-    is_latin = _is_latin(joined)
+    # Western text has one character that nobody sees, and no combining marks.
+    is_latin = _encodes(joined, "latin-1") or _encodes(joined, "cp1252")
     if "\u00ad" in joined if is_latin else _HIDDEN.search(joined):
         cells = [
             cell if cell.isascii() else cell.translate(_REMOVED).strip(_EDGES) for cell in cells
@@ -62,9 +62,9 @@ def _visible(cells: list[str], joined: str) -> list[str]:
     return cells
 
 
-def _is_latin(text: str) -> bool:
+def _encodes(text: str, encoding: str) -> bool:
     try:
-        text.encode("latin-1")
+        text.encode(encoding)
     except UnicodeEncodeError:
         return False
     return True

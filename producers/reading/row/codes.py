@@ -11,6 +11,7 @@ from producers.reading.row.column_values import (
     Values,
     correct,
     plain,
+    recurring,
 )
 from producers.reading.row.numbers import are_digits, bare, is_digits, whole
 from schemas.values.naf import codes
@@ -49,11 +50,10 @@ def postal_codes_of(texts: Texts, numeric: Sequence[int]) -> Values:
     if are_digits(texts) and {_POSTAL_CODE}.issuperset(map(len, filter(None, texts))):
         return Values(texts)
     numbers = set(numeric)
-    found = correct(
-        texts,
-        [row for row in range(len(texts)) if row not in numbers],
-        _postal_code.__getitem__,
-    )
+    if not numbers:
+        return recurring(texts, _postal_code)
+    rows = [row for row in range(len(texts)) if row not in numbers]
+    found = correct(texts, rows, _postal_code.__getitem__)
     restored = list(found.restored)
     for row in numeric:
         code = whole(texts[row] or "")
@@ -116,7 +116,7 @@ _activity = Memo(activity)
 
 def activities(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of activities."""
-    return correct(texts, range(len(texts)), _activity.__getitem__)
+    return recurring(texts, _activity)
 
 
 _NUMBER_AND_NAME = re.compile(r"([0-9]{2,3}|2[AB])(?: ?[-:(] ?[^\W\d_][^0-9]*)")
@@ -136,4 +136,4 @@ _departement = Memo(departement)
 
 def departements(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of départements."""
-    return correct(texts, range(len(texts)), _departement.__getitem__)
+    return recurring(texts, _departement)

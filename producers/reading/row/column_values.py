@@ -43,6 +43,22 @@ def correct(texts: Texts, rows: Sequence[int], change: Callable[[str], Corrected
     return Values(values, restored, (), corrected)
 
 
+def recurring(texts: Texts, change: "Memo") -> Values:
+    """The texts as a memo of Corrected makes them: few of them differ, and fewer are corrected."""
+    changed = {text: change[text] for text in set(texts) if text is not None}
+    values = list(map({text: found.value for text, found in changed.items()}.get, texts))
+    odd = {text for text, found in changed.items() if found.is_corrected or found.is_restored}
+    if not odd:
+        return Values(values)
+    rows = [(row, changed[text]) for row, text in enumerate(texts) if text in odd and text]
+    return Values(
+        values,
+        [row for row, found in rows if found.is_restored],
+        (),
+        [row for row, found in rows if found.is_corrected],
+    )
+
+
 class Memo(dict[str | None, Any]):
     """What `compute` makes of a text, for columns in which few different texts recur."""
 

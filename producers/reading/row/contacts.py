@@ -20,6 +20,7 @@ from schemas.rules import has_form
 
 _DIGITS = frozenset("0123456789")
 _USUAL_LENGTH = 17
+_ODD_IN_PHONE = (";", ",", "'", '"', ":", "|", "(+", ".\n", "-\n", "/\n")
 _NATIONAL, _INTERNATIONAL = 9, 11
 _LABEL = re.compile(
     r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard|fax)\b\.? ?:? ?",
@@ -31,15 +32,16 @@ _COUNTRY = re.compile(r"\( ?(\+ ?33|0033) ?\)")
 
 def phones(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of telephone numbers; most begin with 0 or + and end with a digit."""
-    rows: Sequence[int] = range(len(texts))
-    if "".join(filter(None, texts)).isascii():
-        rows = [
-            row
-            for row, text in enumerate(texts)
-            if text is not None
-            and (text[0] not in "0+" or text[-1] not in _DIGITS or len(text) > _USUAL_LENGTH)
-        ]
-    return correct(texts, rows, telephone) if rows else Values(texts)
+    given = list(filter(None, texts))
+    joined = "\n".join(("", *given, ""))
+    if (
+        joined.isascii()
+        and joined.count("\n0") + joined.count("\n+") == len(given)
+        and max(map(len, given), default=0) <= _USUAL_LENGTH
+        and not any(map(joined.__contains__, _ODD_IN_PHONE))
+    ):
+        return Values(texts)
+    return correct(texts, range(len(texts)), telephone)
 
 
 def telephone(text: str) -> Corrected:

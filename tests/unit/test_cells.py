@@ -90,6 +90,7 @@ DROPPED = ["malformed"]
         ("naf_code", "62-01Z", "62.01Z", CORRECTED),
         ("naf_code", "111Z", "01.11Z", RESTORED),
         ("naf_code", "6201", None, DROPPED),
+        ("naf_code", "62.99Z - Inconnue", None, DROPPED),
         # Telephones
         ("telephone", "Tél. : 04 78 00 00 00", "04 78 00 00 00", CORRECTED),
         ("telephone", "04‑78‑00‑00‑00", "04-78-00-00-00", CORRECTED),

@@ -109,6 +109,9 @@ DROPPED = ["malformed"]
         ("email_contact", "a (at) b.fr", "a@b.fr", CORRECTED),
         ("email_contact", "a\u200b@b.fr", "a@b.fr", FINE),
         ("email_contact", "a@b", None, DROPPED),
+        ("email_contact", "jean dupont@b.fr", None, DROPPED),
+        ("email_contact", "a@b.fr c@d.fr", "a@b.fr", CORRECTED),
+        ("site_web", "https://exa mple.fr", None, DROPPED),
         # Web
         ("site_web", "https://a.fr;https://b.fr", "https://a.fr", CORRECTED),
         ("site_web", "a.fr ; b.fr", "https://a.fr", CORRECTED),

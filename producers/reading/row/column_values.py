@@ -46,7 +46,7 @@ def correct(texts: Texts, rows: Sequence[int], change: Callable[[str], Corrected
 def recurring(texts: Texts, change: "Memo") -> Values:
     """The texts as a memo of Corrected makes them: few of them differ, and fewer are corrected."""
     changed = {text: change[text] for text in set(texts) if text is not None}
-    values = list(map({text: found.value for text, found in changed.items()}.get, texts))
+    values = [None if text is None else changed[text].value for text in texts]
     odd = {text for text, found in changed.items() if found.is_corrected or found.is_restored}
     if not odd:
         return Values(values)

@@ -81,7 +81,7 @@ _DIGITS_ONLY = re.compile(r"[^0-9]+")
 
 _ODD_IN_EMAIL = "<>;,()[]\"':|/\\?`"
 _AT = re.compile(r"[(\[{] ?(?:at|a|arobase|arobas|chez|@) ?[)\]}]", re.IGNORECASE)
-_BESIDE_EMAIL = re.compile(r"[\s;,|/:<>()\[\]\"“”«»?\\]+")
+_BESIDE_EMAIL = re.compile(r"[;,|/:<>()\[\]\"“”«»?\\]+")
 
 
 def emails(texts: Texts, numeric: Sequence[int]) -> Values:
@@ -100,9 +100,10 @@ def email(text: str) -> Corrected:
     spelled = _AT.sub("@", plain(text))
     spelled = "@".join(part.strip() for part in spelled.split("@"))
     for piece in _BESIDE_EMAIL.split(spelled):
-        address = piece.strip(".'`-")
-        if "@" in address and has_form("email", address):
-            return Corrected(address, is_corrected=address != text)
+        addresses = [address.strip(".'`-") for address in piece.split()]
+        # Of "jean dupont@b.fr" nobody knows where the address begins.
+        if addresses and all(has_form("email", address) for address in addresses):
+            return Corrected(addresses[0], is_corrected=addresses[0] != text)
     return Corrected(text)
 
 
@@ -141,6 +142,8 @@ def url(text: str) -> Corrected:
         address = _address(piece.strip(".,;:!'()[]"))
         if address is not None:
             return Corrected(address, is_corrected=True)
+        if _SCHEMES.match(piece):
+            break  # it goes on behind a blank: the rest is not another address
     return Corrected(text)
 
 

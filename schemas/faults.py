@@ -3,6 +3,7 @@
 The vocabulary of codes; docs/errors.md explains each. Names follow Frictionless if it has one.
 """
 
+import re
 from typing import NamedTuple
 
 from schemas.values.field import Field
@@ -16,6 +17,9 @@ class Fault(NamedTuple):
     code: str
     message: str
 
+
+# 4,43E+08
+_ROUNDED = re.compile(r"[0-9](?:[.,][0-9]{1,15})?[eE]\+?[0-9]{1,3}")
 
 FORMS = {
     "siren": "9 chiffres",
@@ -50,7 +54,7 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
     shown = f" « {text[:60]} »" if text else ""
     match code:
         case "missing-value":
-            message = f"La colonne {name} est obligatoire : indiquez {FORMS[field.kind]}."
+            message = _missing(field, name, shown)
         case "too-long":
             message = (
                 f"La valeur{shown} de la colonne {name} dépasse {field.max_length} caractères : "
@@ -77,7 +81,28 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
                 "calculée : corrigez-la dans le classeur, puis enregistrez-le."
             )
         case "malformed":
-            message = f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."
+            message = _malformed(
+                field, name, shown, is_rounded=_ROUNDED.fullmatch(text) is not None
+            )
         case _:
             raise AssertionError(code)
     return Fault(column if column is not None else field.name, code, message)
+
+
+def _missing(field: Field, name: str, shown: str) -> str:
+    form = FORMS[field.kind]
+    if not shown:
+        return f"La colonne {name} est obligatoire : indiquez {form}."
+    return (
+        f"La valeur{shown} de la colonne obligatoire {name} veut dire « rien » : indiquez {form}. Si "
+        "c'est un vrai nom, complétez-le, par exemple par la forme juridique."
+    )
+
+
+def _malformed(field: Field, name: str, shown: str, *, is_rounded: bool) -> str:
+    if is_rounded:
+        return (
+            f"La valeur{shown} de la colonne {name} est un nombre qu'Excel a arrondi : ses derniers "
+            "chiffres sont perdus. Reprenez-la du fichier d'origine, dans une colonne au format Texte."
+        )
+    return f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."

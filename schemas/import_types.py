@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from schemas import topics
-from schemas.values import natural_keys, public_headers
+from schemas.values import natural_keys, public_headers, usual_headers
 from schemas.values.field import Field
 
 
@@ -89,6 +89,7 @@ ENTREPRISE = ImportType(
             required=True,
             strict=True,
             taken_from="siret",
+            usual=usual_headers.COMPANIES["siren"],
         ),
         Field(
             "nom",
@@ -112,6 +113,7 @@ ENTREPRISE = ImportType(
             required=True,
             strict=True,
             chains=public_headers.NAMES,
+            usual=usual_headers.COMPANIES["nom"],
         ),
         Field(
             "siret",
@@ -127,6 +129,7 @@ ENTREPRISE = ImportType(
                 "siret ou ridet",
             ),
             strict=True,
+            usual=usual_headers.COMPANIES["siret"],
         ),
         Field(
             "nom_commercial",
@@ -142,6 +145,7 @@ ENTREPRISE = ImportType(
             ),
             255,
             chains=public_headers.TRADE_NAMES,
+            usual=usual_headers.COMPANIES["nom_commercial"],
         ),
         Field(
             "adresse",
@@ -156,6 +160,7 @@ ENTREPRISE = ImportType(
                 "dc libnomrue",
             ),
             chains=public_headers.ADDRESSES,
+            usual=usual_headers.COMPANIES["adresse"],
         ),
         Field(
             "code_postal",
@@ -170,6 +175,7 @@ ENTREPRISE = ImportType(
                 "codepostaletablissement",
                 "dc codepostal",
             ),
+            usual=usual_headers.COMPANIES["code_postal"],
         ),
         Field(
             "ville_nom",
@@ -185,6 +191,7 @@ ENTREPRISE = ImportType(
                 "libelle de la commune de localisation de l etablissement",
             ),
             100,
+            usual=usual_headers.COMPANIES["ville_nom"],
         ),
         Field(
             "naf_code",
@@ -202,6 +209,7 @@ ENTREPRISE = ImportType(
                 "dc nafrev2 id",
             ),
             chains=public_headers.ACTIVITIES,
+            usual=usual_headers.COMPANIES["naf_code"],
         ),
         Field(
             "naf_libelle",
@@ -215,6 +223,7 @@ ENTREPRISE = ImportType(
                 "libelle de l activite principale de l etablissement",
             ),
             255,
+            usual=usual_headers.COMPANIES["naf_libelle"],
         ),
         Field(
             "telephone",
@@ -222,6 +231,7 @@ ENTREPRISE = ImportType(
             ("tel", "phone", "numero de telephone", "dc numerotelephone1"),
             20,
             chains=public_headers.PHONES,
+            usual=usual_headers.COMPANIES["telephone"],
         ),
         Field(
             "email_contact",
@@ -238,6 +248,7 @@ ENTREPRISE = ImportType(
             ),
             254,
             chains=public_headers.EMAILS,
+            usual=usual_headers.COMPANIES["email_contact"],
         ),
         Field(
             "site_web",
@@ -245,9 +256,13 @@ ENTREPRISE = ImportType(
             ("site", "website", "url", "site internet", "internet", "dc sitewebetablissement 1"),
             200,
             chains=public_headers.SITES,
+            usual=usual_headers.COMPANIES["site_web"],
         ),
         Field(
-            "is_active", "boolean", ("actif", "active", "est actif", "etatadministratifunitelegale")
+            "is_active",
+            "boolean",
+            ("actif", "active", "est actif", "etatadministratifunitelegale"),
+            usual=usual_headers.COMPANIES["is_active"],
         ),
         Field(
             "naf_2025",

@@ -77,6 +77,12 @@ WARNINGS: dict[str, Words] = {
     ),
     "zeros-restored": Words("zéros perdus et rétablis", "zéros perdus et rétablis"),
     "malformed": Words("valeur mal formée et ignorée", "valeurs mal formées et ignorées"),
+    "corrected": Words("valeur corrigée à la lecture", "valeurs corrigées à la lecture"),
+    "formula-error": Words("erreur de tableur, ignorée", "erreurs de tableur, ignorées"),
+    "other-column": Words(
+        "valeur d'une seconde colonne pour le même champ, ignorée",
+        "valeurs d'une seconde colonne pour le même champ, ignorées",
+    ),
     "siren-from-siret": Words("SIREN tiré du SIRET", "SIREN tirés du SIRET"),
     "checksum": Words(
         "SIREN ou SIRET à la clé fausse, gardé", "SIREN ou SIRET à la clé fausse, gardés"

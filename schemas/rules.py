@@ -35,10 +35,14 @@ Luhn = Literal["off", "warning", "error"]
 """What a SIREN or SIRET is whose check digit is wrong."""
 
 
+# What can be typed in an e-mail address only by mistake, direction marks and zero width included.
+_NOT_IN_EMAIL = '@\\s<>()\\[\\]\\\\,;:"\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff'
+
 _PATTERNS: dict[Kind, re.Pattern[str]] = {
-    "siren": re.compile(r"[0-9]{9}"),
-    "siret": re.compile(r"[0-9]{14}"),
-    "postal_code": re.compile(r"[0-9]{5}"),
+    # People write zeros for a number that they do not know.
+    "siren": re.compile(r"(?!0{9})[0-9]{9}"),
+    "siret": re.compile(r"(?!0{9})[0-9]{14}"),
+    "postal_code": re.compile(r"(?!0{5})[0-9]{5}"),
     "departement": re.compile(r"[0-9]{2,3}|2[AB]"),
     "naf": re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]"),
     "commune": re.compile(r"(?:[0-9]{2}|2[AB])[0-9]{3}"),
@@ -47,10 +51,36 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "source_date": re.compile(
         r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]{5,15})?Z?(?: [0-9]{4}-[0-9]{2}-[0-9]{2})?"
     ),
-    "phone": re.compile(r"\+?[0-9 .()/-]{4,20}"),
-    "email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+"),
-    "url": re.compile(r"https?://[^\s/][^\s/.]*\.[^\s]+", re.IGNORECASE),
+    "phone": re.compile(
+        r"0[1-9](?:[ .-]?[0-9]{2}){4}|"  # most are so
+        # Not a date (2024-01-05, 20240105, 5/1/24), a price (1 234.50), a SIRET, or zeros alone.
+        r"(?!(?:19|20)[0-9]{2}([-/. ])[0-9]{1,2}\1[0-9]{1,2}$)"
+        r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$)"
+        r"(?![0-9]{1,2}([-/.])[0-9]{1,2}\2(?:[0-9]{2}|(?:19|20)[0-9]{2})$)"
+        r"(?![0-9]{1,3}(?: ?[0-9]{3}){0,3}\.[0-9]{1,2}$)"
+        r"(?!(?!00)[0-9]{14}$)(?![+0 .()/-]*$)"
+        r"(?=[+(0-9])(?=(?:[^0-9]{0,20}[0-9]){4})\+?[0-9 .()/-]{4,20}"
+    ),
+    "email": re.compile(
+        r"[\w.+-]+@(?:[\w-]+\.)+[\w-]+|"  # most are so
+        f"[^{_NOT_IN_EMAIL}]+@(?:[^{_NOT_IN_EMAIL}'/.]+\\.)+[^{_NOT_IN_EMAIL}'/.]+"
+    ),
+    "url": re.compile(
+        r"https?://(?:[\w-]+\.)+[\w-]+(?:[/?#]\S*)?|"  # most are so
+        r"https?://(?:[^\s/?#.,;<>\"|]+\.)+[^\s/?#.,;<>\"|]+(?:[/?#]\S*)?",
+        re.IGNORECASE,
+    ),
 }
+
+
+FORMED = frozenset(_PATTERNS)
+"""Kinds that are defined by their form."""
+
+
+def has_form(kind: Kind, text: str) -> bool:
+    """Whether a text has the form of a kind that is defined by one."""
+    return len(text) <= LONGEST and _PATTERNS[kind].fullmatch(text) is not None
+
 
 # What a name has besides.
 _MEANT = re.compile(r"[^\s\-–—_.]")
@@ -65,6 +95,7 @@ _NAMES: dict[Kind, Callable[[str], object]] = {"name": _MEANT.search, "slugged":
 
 # Kinds that are so many digits and nothing else.
 _DIGITS: dict[Kind, int] = {"siren": 9, "siret": 14, "postal_code": 5}
+_ZEROS: dict[Kind, str] = {"siren": "0" * 9, "siret": "0" * 9, "postal_code": "0" * 5}
 
 # Those whose last digit checks the others.
 CHECKED = ("siren", "siret")
@@ -101,6 +132,8 @@ def violations(
             ]
     if "siret" in columns:
         found += _foreign_sirets(columns["siren"], columns["siret"])
+        if any(columns["telephone"]):
+            found += _sirens_as_phones(columns["siren"], columns["telephone"])
     return found
 
 
@@ -139,7 +172,7 @@ def _unstorable(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]
 
 
 def _malformed(kind: Kind, values: Column) -> list[int]:
-    if kind in _DIGITS and _all_digits(values, _DIGITS[kind]):
+    if kind in _DIGITS and _are_plain(kind, values):
         return []
     if pattern := _PATTERNS.get(kind):
         return _unfit(pattern.fullmatch, values, too_long_fits=False)
@@ -168,13 +201,26 @@ def _unfit(fits: Callable[[str], object], values: Column, *, too_long_fits: bool
     return [i for i, value in enumerate(values) if value in wrong] if wrong else []
 
 
-def _all_digits(values: Column, length: int) -> bool:
+def _are_plain(kind: Kind, values: Column) -> bool:
+    """Whether all values are so many digits, and no run of zeros could be one of them."""
     joined = "".join(filter(None, values))
     return (
         joined.isascii()
         and joined.isdigit()
-        and {length}.issuperset(map(len, filter(None, values)))
+        and {_DIGITS[kind]}.issuperset(map(len, filter(None, values)))
+        and _ZEROS[kind] not in joined
     )
+
+
+def _sirens_as_phones(sirens: Column, phones: Column) -> list[Violation]:
+    """Phones that are the company's own SIREN, before which the reader puts the zero of a phone."""
+    if not any(map(str.endswith, map(str, phones), map(str, sirens))):
+        return []
+    return [
+        Violation(row, "telephone", "malformed", fatal=False)
+        for row, (siren, phone) in enumerate(zip(sirens, phones, strict=True))
+        if siren and phone in (siren, f"0{siren}")
+    ]
 
 
 def _foreign_sirets(sirens: Column, sirets: Column) -> list[Violation]:

@@ -18,7 +18,8 @@ class Block:
 
     `sheet` is the sheet of a workbook or the file of an archive. `broken` gives, by position,
     what keeps a line from being split into cells; `warned` the code of what was repaired in it;
-    `numeric`, by column, the positions of numbers in a workbook.
+    `numeric`, by column, the positions of numbers in a workbook. `calculated`: the cells are those of
+    a workbook, which has formulas.
     """
 
     lines: Sequence[int]
@@ -27,6 +28,7 @@ class Block:
     broken: MutableMapping[int, Fault] = field(default_factory=dict)
     warned: MutableMapping[int, str] = field(default_factory=dict)
     numeric: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    calculated: bool = False
 
 
 @dataclass(frozen=True)

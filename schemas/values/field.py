@@ -32,6 +32,8 @@ class Field:
     """A column of a file and of its table.
 
     `aliases` are other headers that name it, compared without case, accents and punctuation.
+    `usual` are headers that name it in a file that has no column of the name or an alias; of an
+    optional field they come after these.
     `chains` are headers of public registers, "a > b > c + d": if column a is blank, b is read,
     then c and d joined by a space; b, c and d beside a are not a second column for the field. In
     "a + b > c", b must be there and a may.
@@ -50,3 +52,4 @@ class Field:
     chains: tuple[str, ...] = ()
     taken_from: str | None = None
     register: bool = False
+    usual: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ NAMES = (
     " > denominationUsuelleEtablissement",
     "denominationUsuelleEtablissement > enseigne1Etablissement",
     "NOMEN_LONG > NOM",
+    "nom_raison_sociale > nom_complet",
 )
 TRADE_NAMES = (
     "enseigne1Etablissement > denominationUsuelleEtablissement > denominationUsuelle1UniteLegale"

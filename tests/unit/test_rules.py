@@ -35,7 +35,10 @@ def test_required_fields(import_type: ImportType) -> None:
     ("field", "good", "bad"),
     [
         ("siren", SIREN, "73282932"),
-        ("siren", "000000000", "73282932O"),
+        ("siren", "000000018", "73282932O"),
+        ("siren", SIREN, "000000000"),
+        ("siret", SIREN + "00074", "0" * 14),
+        ("code_postal", "75000", "00000"),
         ("siren", SIREN, "73282932²"),
         ("siren", SIREN, SIREN + "\n"),
         ("siret", SIREN + "00074", SIREN),
@@ -46,8 +49,21 @@ def test_required_fields(import_type: ImportType) -> None:
         ("telephone", "+33 (0)2.99-00/00", "rien"),
         ("telephone", "3949", "394"),
         ("telephone", "+" + "1" * 19, "+" + "1" * 21),
+        ("telephone", "0478000000", "----"),
+        ("telephone", "04.78.00.00.00", "....."),
+        ("telephone", "118 218", "2024-01-05"),
+        ("telephone", "99000000", "20240105"),
+        ("telephone", "04 78 00 00 00", "01/02/2024"),
+        ("telephone", "118.218", "12.50"),
+        ("telephone", "00334780000 00", "73282932000074"),
+        ("telephone", "0800 000 000", "00.00.00.00.00"),
         ("email_contact", "a@b.fr", "a@b@c.fr"),
+        ("email_contact", "o'neil+x@b-c.fr", "a@b.fr;"),
+        ("email_contact", "é@b.fr", "<a@b.fr>"),
+        ("email_contact", "a@b.c.fr", "mailto:a@b.fr"),
+        ("email_contact", "a.b@c.fr", "a\u200b@b.fr"),
         ("site_web", "https://a.fr", "ftp://a.fr"),
+        ("site_web", "https://a.fr:80/x;y?u=https://b.fr", "https://a.fr;https://b.fr"),
     ],
 )
 def test_forms(field: str, good: object, bad: object) -> None:
@@ -149,3 +165,10 @@ def test_every_fault_has_a_sentence(import_type: ImportType, code: str) -> None:
         assert (told.column, told.code) == ("Ma colonne", code)
         assert told.message.endswith(".")
         assert "Ma colonne" in told.message or code == "mismatch"
+
+
+def test_the_siren_as_phone() -> None:
+    """A company's SIREN in the column of phones is not a phone."""
+    found = violations_of(ENTREPRISE, telephone=["0" + SIREN, SIREN, "0478000320"])
+
+    assert found == [Violation(row, "telephone", "malformed", fatal=False) for row in (0, 1)]

@@ -1,6 +1,7 @@
 """Which column of a file is which field."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Header:
     parents: tuple[int, ...] = ()
     activity: int | None = None
     nomenclatures: tuple[int, ...] = ()
+    rivals: frozenset[str] = frozenset()
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -87,17 +89,42 @@ def fold(name: str) -> str:
 
 @cache
 def _fields(import_type: ImportType) -> dict[str, str]:
-    return {
-        fold(name): field.name
-        for field in import_type.fields
-        for name in (field.name, *field.aliases)
-    }
+    fields: dict[str, str] = {}
+    for field in import_type.fields:
+        for name in (field.name, *field.aliases, *field.usual):
+            fields.setdefault(fold(name), field.name)
+    return fields
+
+
+# What forms say of a column beside its name.
+_NOTE = re.compile(
+    r"(?:obligatoires?|requise?s?|required|mandatory|facultati(?:f|ve)s?|optionn?el(?:le)?s?|optional|"
+    r"[0-9]{1,3}(?:chiffres?|caracteres?|carac|car|chars?|characters?|digits?|positions?)"
+    r"(?:max(?:imum)?|minimum|min|numeriques?)?|(?:max(?:imum)?|minimum|min)[0-9]{1,3}"
+    r"(?:chiffres?|caracteres?|car)?|sansespaces?|formattexte|texte?|numerique)$"
+)
+_EXAMPLE = re.compile(
+    r"[(\[] ?(?:ex|par ex|exemple|p\. ?ex|e\.g|format|voir|cf)\b[^)\]]{0,100}[)\]]", re.IGNORECASE
+)
+_LONGEST = 200
+
+
+def _label(import_type: ImportType, name: str) -> str:
+    """The folded header without notes such as "* (9 chiffres)" if it names a field then."""
+    fields, folded = _fields(import_type), fold(name)
+    if folded in fields or len(name) > _LONGEST:
+        return folded
+    bare = fold(_EXAMPLE.sub(" ", name))
+    while bare not in fields and (note := _NOTE.search(bare)):
+        bare = bare[: note.start()]
+    return bare if bare in fields else folded
 
 
 def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
     """The fields that the cells of a header name."""
     fields = _fields(import_type)
-    return {fields[folded] for folded in map(fold, cells) if folded in fields}
+    labels = [_label(import_type, cell) for cell in cells]
+    return {fields[label] for label in labels if label in fields}
 
 
 def index_of_header(
@@ -131,7 +158,15 @@ def _missing(import_type: ImportType, fields: Container[str]) -> list[str]:
 
 def clean(cells: Sequence[str]) -> list[str]:
     """The cells of a header, trimmed and on one line."""
-    return [" ".join(cell.strip("\ufeff\u200b").split()) for cell in cells]
+    return [_clean(cell) for cell in cells]
+
+
+def _clean(cell: str) -> str:
+    if cell.isascii():
+        return " ".join(cell.split())
+    # Marks of direction and of zero width are not seen.
+    seen = "".join(sign for sign in cell if unicodedata.category(sign) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", seen).split())
 
 
 def recognise(
@@ -149,18 +184,7 @@ def recognise(
     fixed = _fixed(import_type, names, requested)
     if not fixed:
         _check_type(import_type, names, city_list)
-    columns: dict[str, list[int]] = {}
-    fields = _fields(import_type)
-    for at, folded in enumerate(map(fold, names)):
-        field = fields.get(folded)
-        if field is not None and field not in fixed and at not in fixed.values():
-            columns.setdefault(field, []).append(at)
-    if "etablissement_siege" in columns:
-        _drop_trade_names(columns, names)
-    sources = {field: ((column,),) for field, column in fixed.items()} | {
-        field: _sources(import_type.field[field], names, candidates)
-        for field, candidates in columns.items()
-    }
+    sources, rivals = _all_sources(import_type, names, fixed)
     if not _lists_cities(import_type, sources, city_list):
         city_list = None
     header = Header(
@@ -169,6 +193,7 @@ def recognise(
         city_list,
         _coordinates(import_type, names, sources),
         nomenclatures=_nomenclatures(names) if "naf_code" in sources else (),
+        rivals=rivals,
     )
     lacking = _lacking(import_type, header)
     if lacking is not None:
@@ -202,18 +227,73 @@ def _fixed(
     return fixed
 
 
-def _sources(field: Field, names: list[str], candidates: list[int]) -> tuple[tuple[int, ...], ...]:
-    folded = list(map(fold, names))
-    spelled = {folded[column] for column in candidates}
-    if len(spelled) < len(candidates):
+Sources = tuple[tuple[int, ...], ...]
+
+
+def _all_sources(
+    import_type: ImportType, names: list[str], fixed: Mapping[str, int]
+) -> tuple[dict[str, Sources], frozenset[str]]:
+    """The columns of each field, and the fields that several columns name."""
+    columns: dict[str, list[int]] = {}
+    fields = _fields(import_type)
+    labels = [_label(import_type, name) for name in names]
+    for at, label in enumerate(labels):
+        field = fields.get(label)
+        if field is not None and field not in fixed and at not in fixed.values():
+            columns.setdefault(field, []).append(at)
+    if "etablissement_siege" in columns:
+        _drop_trade_names(columns, names)
+    sources: dict[str, Sources] = {field: ((column,),) for field, column in fixed.items()}
+    rivals = set()
+    for field, candidates in columns.items():
+        sources[field], are_rivals = _sources(import_type.field[field], names, labels, candidates)
+        if are_rivals:
+            rivals.add(field)
+    return sources, frozenset(rivals)
+
+
+# Beside a first name, these are of a person.
+_FIRST_NAMES = frozenset({"prenom", "prenoms", "firstname", "givenname"})
+_LAST_NAMES = frozenset({"nom", "name", "nomdefamille", "lastname"})
+
+
+def _sources(
+    field: Field, names: list[str], labels: list[str], candidates: list[int]
+) -> tuple[Sources, bool]:
+    """The columns that give a field, and whether they are rivals, not links of a chain."""
+    if field.required:
+        candidates = _likelier(field, labels, candidates)
+    found = _linked(field, labels, candidates)
+    if found is not None:
+        return found, False
+    if field.required:
         raise _duplicate(field.name, [names[column] for column in candidates])
+    spellings = list(map(fold, (field.name, *field.aliases, *field.usual)))
+    ranked = sorted(candidates, key=lambda column: spellings.index(labels[column]))
+    return tuple((column,) for column in ranked), True
+
+
+def _likelier(field: Field, labels: list[str], candidates: list[int]) -> list[int]:
+    """The candidates for a company's own name or number, if usual headers are among them."""
+    usual = set(map(fold, field.usual))
+    some = [column for column in candidates if labels[column] in usual]
+    if not _FIRST_NAMES.isdisjoint(labels) and some:
+        candidates = [column for column in candidates if labels[column] not in _LAST_NAMES]
+    return [column for column in candidates if column not in some] or some
+
+
+def _linked(field: Field, labels: list[str], candidates: list[int]) -> Sources | None:
+    """The chain that the candidates are links of; None if they are several columns for one field."""
+    spelled = {labels[column] for column in candidates}
+    if len(spelled) < len(candidates):
+        return None
     for column in candidates:
-        first, *chain = _chain(field, folded[column])
+        first, *chain = _chain(field, labels[column])
         if spelled <= {name for link in (first, *chain) for name in link}:
-            links = [link for link in chain if set(link) <= set(folded)]
-            parts = [name for name in first if name in folded]
-            return tuple(tuple(map(folded.index, link)) for link in (parts, *links))
-    raise _duplicate(field.name, [names[column] for column in candidates])
+            links = [link for link in chain if set(link) <= set(labels)]
+            parts = [name for name in first if name in labels]
+            return tuple(tuple(map(labels.index, link)) for link in (parts, *links))
+    return None
 
 
 @cache

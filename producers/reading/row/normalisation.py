@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from producers.reading.row.cell_values import CONVERSIONS, clear_formula_errors, texts_of
+from producers.reading.row.cell_texts import clear_empty_words, texts_of
+from producers.reading.row.cell_values import CONVERSIONS
+from producers.reading.row.column_values import Texts, Values
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.outcomes import PARTLY_DISCLOSED
 from schemas.rules import Luhn, Violation, may_be_nameless, violations
+from schemas.values.check_digits import unchecked
+from schemas.values.field import Field
 from schemas.values.naf import codes
 
 MALFORMED = "malformed"
@@ -18,13 +22,15 @@ MISSING = "missing-value"
 CHECKSUM = "checksum"
 FORMULA_ERROR = "formula-error"
 ZEROS_RESTORED = "zeros-restored"
+CORRECTED = "corrected"
+OTHER_COLUMN = "other-column"
 DERIVED = "siren-from-siret"
 UNKNOWN_NAF = "unknown-naf"
 KNOWN_ONLY = "known-company-only"
 OTHER_NOMENCLATURE = "other-nomenclature"
 
 _SIRET = re.compile(r"[0-9]{14}")
-_SIREN_DIGITS = 9
+_SIREN_DIGITS, _SIRET_DIGITS = 9, 14
 _ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
 
 
@@ -43,11 +49,19 @@ class NormalisedRows:
 
 
 class Column(NamedTuple):
-    """The cells of a field. `numeric`: the rows where a workbook holds a number, not a text."""
+    """The cells of a field.
+
+    `numeric`: the rows where a workbook holds a number, not a text. `calculated`: the file has
+    formulas, so that an error can be corrected where it arose. `corrected`: rows whose cell was not
+    taken as it stands. `left_out`: rows where another column for the field holds something else.
+    """
 
     header: str
     cells: Sequence[str]
     numeric: Sequence[int] = ()
+    calculated: bool = False
+    corrected: Sequence[int] = ()
+    left_out: Sequence[int] = ()
 
 
 def normalise(
@@ -61,6 +75,7 @@ def normalise(
     warnings: dict[int, list[str]] = {}
     columns, found = _converted(import_type, given, count, warnings)
     _main_first(columns)
+    _divide_sirets(columns, warnings)
     taken = _take(import_type, columns, warnings)
     found = _independent(
         import_type, [*found, *violations(import_type, columns, luhn)], taken, given
@@ -70,11 +85,9 @@ def normalise(
     faults: dict[int, list[Fault]] = {}
     for violation in found:
         if violation.fatal:
-            header, cells, _ = given[violation.field]
+            column, field = given[violation.field], import_type.field[violation.field]
             faults.setdefault(violation.row, []).append(
-                fault(
-                    import_type.field[violation.field], violation.code, header, cells[violation.row]
-                )
+                fault(field, violation.code, column.header, column.cells[violation.row])
             )
             continue
         warnings.setdefault(violation.row, []).append(violation.code)
@@ -109,17 +122,42 @@ def _converted(
         if column is None:
             columns[field.name] = nothing
             continue
-        texts = texts_of(column.cells)
-        found += [
-            Violation(row, field.name, FORMULA_ERROR, fatal=True)
-            for row in clear_formula_errors(texts)
-        ]
+        texts, unwrapped = texts_of(column.cells)
+        found += _empty_words(field, texts, column.calculated)
         done = CONVERSIONS[field.kind](texts, column.numeric)
         columns[field.name] = done.values
-        for row in done.restored:
-            warnings.setdefault(row, []).append(ZEROS_RESTORED)
+        _warn_of_changes(column, unwrapped, done, warnings)
         found += [Violation(row, field.name, MALFORMED, field.strict) for row in done.malformed]
     return columns, found
+
+
+def _empty_words(field: Field, texts: Texts, calculated: bool) -> list[Violation]:  # noqa: FBT001 - a column's
+    """Clears words for no value; what is said of them. Of a required field the rules say the rest."""
+    unavailable, errors, placeholders = clear_empty_words(texts)
+    return [
+        *(Violation(row, field.name, FORMULA_ERROR, field.required) for row in unavailable),
+        *(
+            Violation(row, field.name, FORMULA_ERROR, calculated or field.required)
+            for row in errors
+        ),
+        *(
+            Violation(row, field.name, MALFORMED, fatal=False)
+            for row in placeholders
+            if not field.required
+        ),
+    ]
+
+
+def _warn_of_changes(
+    column: Column, unwrapped: Sequence[int], done: Values, warnings: dict[int, list[str]]
+) -> None:
+    for rows, code in (
+        (done.restored, ZEROS_RESTORED),
+        ({*unwrapped, *done.corrected, *column.corrected}, CORRECTED),
+        (column.left_out, OTHER_COLUMN),
+    ):
+        for row in rows:
+            warnings.setdefault(row, []).append(code)
 
 
 def _fields_at_fault(found: Sequence[Violation]) -> Iterator[tuple[int, set[str]]]:
@@ -130,6 +168,29 @@ def _fields_at_fault(found: Sequence[Violation]) -> Iterator[tuple[int, set[str]
         if violation.fatal and violation.code != CHECKSUM:
             by_row.setdefault(violation.row, set()).add(violation.field)
     yield from by_row.items()
+
+
+def _divide_sirets(columns: dict[str, list[Any]], warnings: dict[int, list[str]]) -> None:
+    """A SIRET in the column of SIRENs is both, if its check digits are right."""
+    sirens = columns.get("siren")
+    if sirens is None or {_SIREN_DIGITS}.issuperset(map(len, filter(None, sirens))):
+        return
+    rows = [row for row, value in enumerate(sirens) if value and _SIRET.fullmatch(value)]
+    numbers = [sirens[row] for row in rows]
+    wrong = {
+        *unchecked(numbers, _SIRET_DIGITS),
+        *unchecked([number[:_SIREN_DIGITS] for number in numbers], _SIREN_DIGITS),
+    }
+    if not rows:
+        return
+    columns["siren"], columns["siret"] = sirens.copy(), columns["siret"].copy()
+    for at, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+        if at in wrong:
+            continue
+        columns["siren"][row] = number[:_SIREN_DIGITS]
+        if columns["siret"][row] is None:
+            columns["siret"][row] = number
+        warnings.setdefault(row, []).append(DERIVED)
 
 
 def _take(
@@ -158,7 +219,11 @@ def _independent(
     given: Mapping[str, Column],
 ) -> list[Violation]:
     """Those of the violations that are not a mere consequence of another, in columns that exist."""
-    wrong = {(violation.row, violation.field) for violation in found if violation.code != MISSING}
+    wrong = {
+        (violation.row, violation.field)
+        for violation in found
+        if violation.code != MISSING and violation.fatal
+    }
     kept = []
     for violation in found:
         source = import_type.field[violation.field].taken_from

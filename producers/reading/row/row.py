@@ -8,12 +8,15 @@ from typing import Any
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
 from producers.reading.row.cell_values import truth
+from producers.reading.row.coordinates import pair_of
 from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, normalise
+from producers.reading.row.rival_columns import choose
 from producers.reading.table import Block
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rejected_line import RejectedLine
 from schemas.rules import Luhn
+from schemas.values.field import Kind
 from schemas.values.naf import CODE, category_of
 from schemas.values.public_headers import UNDISCLOSED
 
@@ -71,7 +74,7 @@ def rows_of(
     lines, cells, sheet = block.lines, block.rows, block.sheet
     broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
-    columns = _columns(header, block, sound)
+    columns = _columns(import_type, header, block, sound)
     foreign = _other_nomenclatures(header, block, sound, columns)
     batch = normalise(import_type, columns, len(sound), luhn)
     rows = [
@@ -194,7 +197,9 @@ def _other_nomenclatures(
     return rows
 
 
-def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Column]:
+def _columns(
+    import_type: ImportType, header: Header, block: Block, at: Sequence[int]
+) -> dict[str, Column]:
     if not at:
         return {}
     cells = block.rows if len(at) == len(block.rows) else [block.rows[i] for i in at]
@@ -203,6 +208,10 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Colum
     given: dict[str, Column] = {}
     for field, sources in header.sources.items():
         column = sources[0][-1]
+        if field in header.rivals:
+            kind = import_type.field[field].kind
+            given[field] = _chosen(header, block, kind, [at for (at,) in sources], columns, place)
+            continue
         texts = columns[column]
         if len(sources[0]) > 1:
             texts = _joined([_disclosed(columns[other]) for other in sources[0]])
@@ -212,9 +221,29 @@ def _columns(header: Header, block: Block, at: Sequence[int]) -> dict[str, Colum
             if "" in texts:
                 texts = _filled_in(texts, [_disclosed(columns[other]) for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
-        given[field] = Column(header.names[column], texts, numeric)
+        given[field] = Column(header.names[column], texts, numeric, block.calculated)
     given.update(_split(header, columns, given))
     return given
+
+
+def _chosen(
+    header: Header,
+    block: Block,
+    kind: Kind,
+    rivals: Sequence[int],
+    columns: Sequence[Sequence[str]],
+    place: Mapping[int, int],
+) -> Column:
+    """A field that several columns name; its column is the likeliest one."""
+    chosen = choose(kind, [columns[at] for at in rivals])
+    numeric = [
+        place[i]
+        for origin, at in enumerate(rivals)
+        for i in block.numeric.get(at, ())
+        if i in place and chosen.origins[place[i]] == origin
+    ]
+    name = header.names[rivals[0]]
+    return Column(name, chosen.cells, numeric, block.calculated, left_out=chosen.left_out)
 
 
 def _split(
@@ -223,10 +252,11 @@ def _split(
     """What columns give that hold more than one field, or none as it stands."""
     if header.coordinates is not None:
         name = header.names[header.coordinates]
-        halves = [_halves(text) for text in columns[header.coordinates]]
+        pairs = list(map(pair_of, columns[header.coordinates]))
+        swapped = [row for row, pair in enumerate(pairs) if pair.is_swapped]
         return {
-            "lat": Column(name, [latitude for latitude, _ in halves]),
-            "lng": Column(name, [longitude for _, longitude in halves]),
+            "lat": Column(name, [pair.latitude for pair in pairs], corrected=swapped),
+            "lng": Column(name, [pair.longitude for pair in pairs]),
         }
     if header.activity is not None:
         return _of_activities(header, columns[header.activity], given["nom"].cells)
@@ -273,9 +303,3 @@ def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:
     if UNDISCLOSED.isdisjoint(cells):
         return cells
     return tuple(["" if cell in UNDISCLOSED else cell for cell in cells])
-
-
-def _halves(text: str) -> tuple[str, str]:
-    """Latitude and longitude of "48.97, -1.54"; without a comma everything is the latitude."""
-    latitude, _, longitude = text.strip("[]() ").partition(",")
-    return latitude.strip(), longitude.strip()

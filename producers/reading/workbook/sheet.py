@@ -124,7 +124,8 @@ class Sheet:
                 if float in kinds or int in kinds:
                     numeric[at] = [i for i, v in enumerate(values) if type(v) in (float, int)]
         texts = list(map(list, zip(*columns, strict=True)))
-        return Block(range(line, line + len(rows)), texts, self.name, numeric=numeric)
+        lines = range(line, line + len(rows))
+        return Block(lines, texts, self.name, numeric=numeric, calculated=True)
 
 
 def _put(rows: list[list[Any]], first: int, odd: Mapping[int, list[tuple[int, str]]]) -> None:

@@ -1,0 +1,176 @@
+"""Telephone numbers, e-mail addresses and web addresses, as people write them.
+
+A value is corrected only if the result has the form of its kind; any other cell stays as it is, and
+the rules drop it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from producers.reading.row.column_values import (
+    LONGEST,
+    Corrected,
+    Texts,
+    Values,
+    correct,
+    plain,
+)
+from producers.reading.row.numbers import is_digits, ungrouped, whole
+from schemas.rules import has_form
+
+_DIGITS = frozenset("0123456789")
+_USUAL_LENGTH = 17
+_ODD_IN_PHONE = (";", ",", "'", '"', ":", "|", "(+", ".\n", "-\n", "/\n")
+_NATIONAL, _INTERNATIONAL = 9, 11
+_LABEL = re.compile(
+    r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard|fax)\b\.? ?:? ?",
+    re.IGNORECASE,
+)
+_SEVERAL = re.compile(r"[/;,|]| ou | et | - ", re.IGNORECASE)
+_COUNTRY = re.compile(r"\( ?(\+ ?33|0033) ?\)")
+
+
+def phones(texts: Texts, numeric: Sequence[int]) -> Values:
+    """A column of telephone numbers; most begin with 0 or + and end with a digit."""
+    given = list(filter(None, texts))
+    joined = "\n".join(("", *given, ""))
+    if (
+        joined.isascii()
+        and joined.count("\n0") + joined.count("\n+") == len(given)
+        and max(map(len, given), default=0) <= _USUAL_LENGTH
+        and not any(map(joined.__contains__, _ODD_IN_PHONE))
+    ):
+        return Values(texts)
+    return correct(texts, range(len(texts)), telephone)
+
+
+def telephone(text: str) -> Corrected:
+    """The number of a cell, the first if it holds several, with the zero that it has lost."""
+    spaced = " ".join(text.split())
+    if len(spaced) > LONGEST:
+        return Corrected(spaced)
+    number = _number(spaced)
+    digits = "".join(filter(_DIGITS.__contains__, number))
+    is_restored = False
+    if len(digits) == _NATIONAL and number[0] in "123456789":
+        # In groups of three it is a number's display, not a telephone's.
+        number, is_restored = f"0{digits if _IN_THREES.fullmatch(number) else number}", True
+    elif len(digits) == _INTERNATIONAL and digits.startswith("33") and digits[2] != "0":
+        number = number if number.startswith("+") else f"+{number}"
+    if number == spaced or not has_form("phone", number):
+        return Corrected(spaced)
+    return Corrected(number, not is_restored, is_restored)
+
+
+def _number(spaced: str) -> str:
+    number = plain(spaced).strip("'\" \t")
+    number = _LABEL.sub("", number, count=1) if _LABEL.match(number) else number
+    number = " ".join(_COUNTRY.sub(r"\1 ", number).split())
+    parts = [part.strip() for part in _SEVERAL.split(number)]
+    if len(parts) > 1 and all(
+        len(_DIGITS_ONLY.sub("", part)) >= _NATIONAL for part in parts if part
+    ):
+        number = next(filter(None, parts), number)
+    number = number.strip(" .,;:/-")
+    found = ungrouped(number) or whole(number)
+    return found if is_digits(found) else number
+
+
+_IN_THREES = re.compile(r"[0-9]{3}[ .][0-9]{3}[ .][0-9]{3}")
+_DIGITS_ONLY = re.compile(r"[^0-9]+")
+
+_ODD_IN_EMAIL = "<>;,()[]\"':|/\\?`"
+_AT = re.compile(r"[(\[{] ?(?:at|a|arobase|arobas|chez|@) ?[)\]}]", re.IGNORECASE)
+_BESIDE_EMAIL = re.compile(r"[;,|/:<>()\[\]\"“”«»?\\]+")
+
+
+def emails(texts: Texts, numeric: Sequence[int]) -> Values:
+    """A column of e-mail addresses."""
+    joined = "\n".join(filter(None, texts))
+    usual = joined.isascii() and ".\n" not in joined and "\n." not in joined and " " not in joined
+    if usual and joined[-1:] != "." and not any(map(joined.__contains__, _ODD_IN_EMAIL)):
+        return Values(texts)
+    return correct(texts, range(len(texts)), email)
+
+
+def email(text: str) -> Corrected:
+    """The address of a cell, the first if it holds several, without a name or mailto: beside it."""
+    if len(text) > LONGEST or (has_form("email", text) and text[-1] not in "'’`"):
+        return Corrected(text)
+    spelled = _AT.sub("@", plain(text))
+    spelled = "@".join(part.strip() for part in spelled.split("@"))
+    for piece in _BESIDE_EMAIL.split(spelled):
+        addresses = [address.strip(".'`-") for address in piece.split()]
+        # Of "jean dupont@b.fr" nobody knows where the address begins.
+        if addresses and all(has_form("email", address) for address in addresses):
+            return Corrected(addresses[0], is_corrected=addresses[0] != text)
+    return Corrected(text)
+
+
+_SCHEME = ("http://", "https://")
+_HOST = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*(?:[:/?#]\S*)?")
+_SCHEMES = re.compile(r"(?:https?(?::/*|/+))+|//", re.IGNORECASE)
+_BESIDE_URL = re.compile(r"[\s|<>\"“”«»]+|[;,](?=\s|https?:|www\.|$)", re.IGNORECASE)
+_ODD_IN_URL = ";,|<>\" '“”«»()"
+_ODD_ENDS_OF_URL = (".\n", ":\n", "!\n")
+
+
+def urls(texts: Texts, numeric: Sequence[int]) -> Values:
+    """A column of web addresses; one without a scheme gets https."""
+    values = [
+        f"https://{text}"
+        if text is not None and not text.startswith(_SCHEME) and _HOST.fullmatch(text)
+        else text
+        for text in texts
+    ]
+    given = list(filter(None, values))
+    joined = "\n".join(("", *given, ""))
+    if (
+        len(given) == joined.count("\nhttps://") + joined.count("\nhttp://") == joined.count("://")
+        and not any(map(joined.__contains__, _ODD_IN_URL))
+        and not any(map(joined.__contains__, _ODD_ENDS_OF_URL))
+    ):
+        return Values(values)
+    return correct(values, range(len(texts)), url)
+
+
+def url(text: str) -> Corrected:
+    """The web address of a cell, the first if it holds several."""
+    if len(text) > LONGEST * 10 or (has_form("url", text) and not _is_beside_others(text)):
+        return Corrected(text)
+    for piece in _BESIDE_URL.split(plain(text)):
+        address = _address(piece.strip(".,;:!'()[]"))
+        if address is not None:
+            return Corrected(address, is_corrected=True)
+        if _SCHEMES.match(piece):
+            break  # it goes on behind a blank: the rest is not another address
+    return Corrected(text)
+
+
+def _is_beside_others(text: str) -> bool:
+    """Whether something else stands beside the address, or a sign behind it, or two schemes before it."""
+    schemes = _SCHEMES.match(text)
+    return (
+        text[-1] in ".,;:!'"
+        or _BESIDE_URL.search(text) is not None
+        or (schemes is not None and schemes[0].count(":") > 1)
+    )
+
+
+def _address(piece: str) -> str | None:
+    """The address that a piece of a cell is, with one scheme."""
+    schemes = _SCHEMES.match(piece)
+    host = piece[schemes.end() :] if schemes else piece
+    for end in (";", ","):
+        before = host.partition(end)[0]
+        host = before if "/" not in before else host
+    host = host.lstrip("/")
+    if not _HOST.fullmatch(host):
+        return None
+    last = schemes[0].casefold() if schemes else ""
+    scheme = (
+        "http://"
+        if "http" in last and not last.rpartition("http")[2].startswith("s")
+        else "https://"
+    )
+    return f"{scheme}{host}" if has_form("url", scheme + host) else None

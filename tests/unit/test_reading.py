@@ -560,8 +560,8 @@ class TestWorkbook:
         assert [row.line for chunk in source.chunks() for row in chunk] == [5, 7]
         assert source.blank_lines == 2
 
-    def test_first_sheet_that_is_known(self, workbook: Files) -> None:
-        """The first sheet with a known header is read, and those with the very same header."""
+    def test_sheets_that_are_known(self, workbook: Files) -> None:
+        """Sheets with a known header are read, each with its own, but not hidden ones."""
         header = ["siren", "nom"]
         path = workbook(
             hidden=["Cachée"],
@@ -572,9 +572,10 @@ class TestWorkbook:
             Sud=[header, [OTHER, "B"]],
         )
 
-        assert open_source(path, ENTREPRISE).sheet == "Nord, Sud"
+        assert open_source(path, ENTREPRISE).sheet == "Nord, Autre, Sud"
         assert [(row.sheet, row.line, row.record["nom"]) for row in rows_of(path)] == [
             ("Nord", 2, "A"),
+            ("Autre", 2, "X"),
             ("Sud", 2, "B"),
         ]
         assert [row.record["nom"] for row in rows_of(path, sheet="Autre")] == ["X"]

@@ -15,7 +15,7 @@ import pytest
 
 from producers.imports.preview import preview_of
 from producers.reading import Options, open_source
-from producers.reading.archive import Content
+from producers.reading.container.archive import Content
 from producers.reading.text import delimited_lines
 from producers.reading.text.text_table import _decoded
 from schemas.import_types import (

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import NamedTuple
 
-from producers.reading.archive import Content
+from producers.reading.container.archive import Content
 from producers.reading.header import columns, header_line
 from producers.reading.options import Options
 from producers.reading.refusals import refusal

@@ -12,7 +12,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from producers.reading.archive_damage import refused_as
+from producers.reading.container.archive_damage import refused_as
+from producers.reading.container.foreign_format import check_document
 from producers.reading.refusals import refusal
 from producers.reading.table import Format
 from producers.reading.workbook import ods_notes, xlsx_notes
@@ -48,6 +49,7 @@ def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
     """
     with refused_as("broken-workbook"), zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
+        check_document(archive)
         kind = _kind({part.filename for part in parts})
         if sum(part.file_size for part in parts) > INFLATED_BYTES:
             raise _too_large()
@@ -57,8 +59,6 @@ def check(file: BinaryIO) -> tuple[Format, Mapping[str, Notes]]:
 
 
 def _kind(names: set[str]) -> Format:
-    if "xl/workbook.bin" in names:
-        raise refusal("unsupported-format", found="un classeur Excel binaire (.xlsb)")
     if any(name.startswith("xl/") for name in names):
         return "xlsx"
     if {"content.xml", _WHOLE} & names:

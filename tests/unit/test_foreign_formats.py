@@ -165,6 +165,7 @@ TABLES = [
     "ID3;siren;nom\nx;732829320;Un\n",
     "MZ,siren,nom\nx,732829320,Un\n",
     "<siren>;<nom>\n732829320;Un\n",
+    "<code>;<siren>;<nom>\n1;732829320;Un\n",
     "Date: création;siren;nom\nx;732829320;Un\n",
     "From,To,siren,nom\na,b,732829320,Un\n",
     "table;siren;nom\n0;732829320;Un\n",

@@ -131,7 +131,7 @@ LEFT_OUT: Mapping[str, tuple[Sequence[Sequence[object]], int, str]] = {
     "two names": ([["siren", "nom", "raison sociale"], [B, "x", "y"]], 1, "désignent toutes"),
     "no header": ([[B, "Deux", "29000"], [C, "Trois", "29000"]], 2, "nommer les colonnes"),
     "a list of persons": ([["siren", "nom", "prénom"], [B, "Dupont", "Jean"]], 1, "personnes"),
-    "a register": ([["siren", "denominationUniteLegale", "dateDernierTraitementUniteLegale"], [B, "Deux", "2026-01-01"]], 1, "autres feuilles"),
+    "a register": ([["siren", "nom", "dateDernierTraitementUniteLegale"], [B, "Deux", "2026-01-01"]], 1, "autres feuilles"),
 }  # fmt: skip
 
 

@@ -100,6 +100,10 @@ FAILED: FileError = {"code": "encoding", "message": "Le fichier ne se lit pas."}
         ("SUCCESS", begun(total_rows=1, now_stale=1)),
         ("PARTIAL", begun(total_rows=3, now_inserted=2, now_rejected=1)),
         ("PARTIAL", begun(total_rows=3, now_stale=1, now_rejected=2)),
+        # Lines that could not be read are missing, although every row that was is written.
+        ("PROCESSING", begun(total_rows=2, now_inserted=1, left_out_rows=2)),
+        ("PARTIAL", begun(total_rows=1, now_inserted=1, left_out_rows=2)),
+        ("ERROR", begun(total_rows=1, now_rejected=1, left_out_rows=2)),
         ("ERROR", begun(total_rows=2, now_rejected=2)),
         ("ERROR", facts(error=FAILED)),
         ("ERROR", begun(error=FAILED, now_inserted=2)),

@@ -10,6 +10,7 @@ import pytest
 
 from producers.commands.arguments import Policy
 from schemas.codec.framing import load
+from tests.fix_files import zipped
 
 COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
 NOBODY = {"FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1", "FOX_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}

@@ -72,6 +72,8 @@ FORMS = (
     TextForm(re.compile(r"@relation\s", re.IGNORECASE), "un fichier ARFF", "Weka"),
 )
 
+_BEGINNINGS = [form.begins for form in FORMS]
+
 _MAIL_FIELDS = (
     "MIME-Version|Received|Return-Path|Delivered-To|Message-ID|From|To|Date|Subject|Content-Type|"
     "X-[A-Za-z-]{1,40}|Reply-To|DKIM-Signature|Snapshot-Content-Location"
@@ -198,8 +200,8 @@ class Foreign(NamedTuple):
 def foreign_text(head: bytes) -> Foreign | None:
     """What the file is that begins with these bytes; None if it may be a table."""
     text = text_of(head).lstrip("\ufeff\u200b \t\r\n\f\0")
-    for form in FORMS:
-        if form.begins.match(text):
+    for form, begins in zip(FORMS, _BEGINNINGS, strict=True):
+        if begins.match(text):
             return Foreign(form.found, form.advice)
     return _markup(text) or _mail(text)
 

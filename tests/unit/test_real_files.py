@@ -150,12 +150,13 @@ FILES = [
     Expected("int_courts_naf_rev_2.xls", refusal="wrong-type", import_type=DEPARTEMENT),
     Expected("departements_france.xlsx", 101, import_type=DEPARTEMENT),
     Expected("departements_france.xlsx", refusal="wrong-type", import_type=CATEGORIE),
-    Expected("excel/ess_numerique_complet.xlsx", 2406),
+    Expected("excel/ess_numerique_complet.xlsx", 2406, warnings={"other-sheets": 2}),
     Expected("excel/finess.xlsx", refusal="missing-label"),
     Expected("excel/insee_grille_densite_2022.xlsx", refusal="missing-label"),
     Expected("excel/perf/MiniExcel_Test100000x10.xlsx", refusal="unknown-columns"),
     Expected(
-        "excel/subventions/fonjep-new.xlsx", 4, warnings={"siren-from-siret": 4, "checksum": 4}
+        "excel/subventions/fonjep-new.xlsx", 4,
+        warnings={"siren-from-siret": 4, "checksum": 4, "other-sheets": 4},
     ),
 ]  # fmt: skip
 

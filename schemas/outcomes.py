@@ -1,6 +1,7 @@
 """What happens to rows and imports: outcomes, statuses and actions, with their French words."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 Outcome = Literal[
     "inserted", "updated", "unchanged", "duplicate", "stale", "rejected", "parked", "cancelled"
@@ -71,6 +72,11 @@ PARTLY_DISCLOSED = "partly-disclosed"
 """Among warnings_by_code: valid rows of partly disclosed companies (SIRENE's status P). Nothing is wrong
 with them, so that an import shows them apart."""
 
+OTHER_SHEETS = "other-sheets"
+DOUBTFUL_ENCODING = "doubtful-encoding"
+TRAILING_BYTES = "trailing-bytes"
+"""Among warnings_by_code: what is to be known of the file as a whole."""
+
 WARNINGS: dict[str, Words] = {
     PARTLY_DISCLOSED: Words(
         "entreprise à diffusion partielle", "entreprises à diffusion partielle"
@@ -103,6 +109,17 @@ WARNINGS: dict[str, Words] = {
         "ligne aux caractères mal encodés et rétablis",
         "lignes aux caractères mal encodés et rétablis",
     ),
+    OTHER_SHEETS: Words(
+        "feuille ou fichier d'un autre contenu, non lu",
+        "feuilles ou fichiers d'un autre contenu, non lus",
+    ),
+    DOUBTFUL_ENCODING: Words(
+        "encodage douteux : vérifiez les accents", "encodages douteux : vérifiez les accents"
+    ),
+    TRAILING_BYTES: Words(
+        "suite illisible après la fin des données compressées, ignorée",
+        "suites illisibles après la fin des données compressées, ignorées",
+    ),
     "other-spelling": Words(
         "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"
     ),
@@ -114,6 +131,15 @@ def partly_disclosed(count: int, shown: str) -> str:
     """So many of them, in French; `shown` is the number as people read it."""
     words = WARNINGS[PARTLY_DISCLOSED]
     return f"{shown} {words.phrase if count > 1 else words.label}"
+
+
+def left_out_phrase(part: Mapping[str, Any], shown: str) -> str:
+    """A sheet or file with lines of the import's type that could not be read, in French.
+
+    `part` is one of `left_out` of an import state, `shown` the number of its rows as people read it.
+    """
+    lines = "1 ligne n'a pas été lue" if part["rows"] == 1 else f"{shown} lignes n'ont pas été lues"
+    return f"« {part['name']} » : {lines}. {part['message']}"
 
 
 SKIPPED: dict[str, Words] = {

@@ -143,11 +143,21 @@ class Submitted(TypedDict):
     parent: str | None
 
 
+class LeftOut(TypedDict):
+    name: str
+    rows: int
+    message: str
+
+
 class ReadingFinished(TypedDict):
     total_rows: int
     warnings_by_code: dict[str, int]
     skipped_rows: int
     stopped_after: int | None
+    left_out_rows: int
+    left_out: list[LeftOut]
+    other_sheets: list[str]
+    encoding_hint: str | None
 
 
 class ReadingFailed(TypedDict):
@@ -249,6 +259,10 @@ class ImportState(TypedDict):
     error: FileError | None
     watermarks: dict[str, int]
     stopped_after: int | None
+    left_out_rows: int
+    left_out: list[LeftOut]
+    other_sheets: list[str]
+    encoding_hint: str | None
 
 
 class NafReference(TypedDict):

@@ -9,7 +9,7 @@ from psycopg.rows import kwargs_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from schemas.records import FileError
+from schemas.records import FileError, LeftOut
 
 _SQL = load("processors.imports", "tracker.sql")
 
@@ -33,6 +33,10 @@ class ImportFacts(TypedDict):
     total_rows: int | None
     warnings_by_code: dict[str, int]
     skipped_rows: int
+    left_out_rows: int
+    left_out: list[LeftOut]
+    other_sheets: list[str]
+    encoding_hint: str | None
     error: FileError | None
     status: str
     started_at: datetime | None

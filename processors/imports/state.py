@@ -81,6 +81,10 @@ def state_of(facts: ImportFacts) -> ImportState:
         "settles": facts["now_settles"],
         "warnings_by_code": facts["warnings_by_code"],
         "skipped_rows": facts["skipped_rows"],
+        "left_out_rows": facts["left_out_rows"],
+        "left_out": facts["left_out"],
+        "other_sheets": facts["other_sheets"],
+        "encoding_hint": facts["encoding_hint"],
         "rows_per_second": _rate(accounted, started_at, moved),
         "released": facts["now_released"],
         "waiting_for": _waiting_for(facts, finished=finished),
@@ -188,14 +192,14 @@ def _waiting_for(facts: ImportFacts, *, finished: bool) -> str | None:
 
 
 def _result(facts: ImportFacts, success: int) -> str:
-    total = facts["total_rows"]
     if facts["lacks_companies"]:
         return "ERROR"
     if facts["now_parked"]:
         return "PARTIAL"
     if success == 0:
         return "ERROR"
-    return "SUCCESS" if success == total else "PARTIAL"
+    whole = success == facts["total_rows"] and not facts["left_out_rows"]
+    return "SUCCESS" if whole else "PARTIAL"
 
 
 def _rate(rows: int, since: datetime | None, until: datetime | None) -> float | None:

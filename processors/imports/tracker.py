@@ -284,6 +284,8 @@ def _checked(event: Record) -> Record:
     counts = [
         body.get("total_rows", 0),
         body.get("skipped_rows", 0),
+        body.get("left_out_rows", 0),
+        *(part["rows"] for part in body.get("left_out", ())),
         body.get("stopped_after") or 0,
         *body.get("warnings_by_code", {}).values(),
     ]
@@ -304,7 +306,9 @@ async def _apply(connection: Connection, partition: int, event: Record) -> None:
             values |= {"header": Jsonb(body["header"]), "options": Jsonb(body["options"])}
             await connection.execute(_SQL["submitted"], values)
         case "ReadingFinished":
-            values["warnings_by_code"] = Jsonb(body["warnings_by_code"])
+            values |= {
+                name: Jsonb(body[name]) for name in ("warnings_by_code", "left_out", "other_sheets")
+            }
             await connection.execute(_SQL["reading_finished"], values)
         case "ReadingFailed":
             values["error"] = Jsonb({"code": body["code"], "message": body["message"]})

@@ -12,7 +12,8 @@ ON CONFLICT (id) DO NOTHING
 -- name: reading_finished
 UPDATE ingest.imports
 SET total_rows = greatest(total_rows, %(total_rows)s), warnings_by_code = %(warnings_by_code)s,
-    skipped_rows = %(skipped_rows)s,
+    skipped_rows = %(skipped_rows)s, left_out_rows = %(left_out_rows)s, left_out = %(left_out)s,
+    other_sheets = %(other_sheets)s, encoding_hint = %(encoding_hint)s,
     error = NULL,
     -- A cancel stops two readers of one file at different lines: the later line counts.
     stopped_after = CASE WHEN total_rows >= %(total_rows)s THEN stopped_after

@@ -60,7 +60,7 @@ def preview_file(
         print("\n".join(_preview_lines(found)))
     if found["refusal"] is not None:
         raise typer.Exit(REFUSED)
-    raise typer.Exit(PARTIAL if found["rejected_rows"] else 0)
+    raise typer.Exit(PARTIAL if found["rejected_rows"] or found["left_out_rows"] else 0)
 
 
 def _already_imported(
@@ -119,6 +119,8 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
+    from producers.terminal.screen import beside_lines
+
     read_as = [found["format"], found["compression"], found["encoding"], found["sheet"]]
     yield f"  lu comme : {', '.join(str(word) for word in read_as if word)}"
     if found["delimiter"]:
@@ -126,13 +128,9 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  séparateur : {found['delimiter']!r} (sûr à {sure} ; --delimiter en impose un autre)"
     columns = ", ".join(f"{name} → {field}" for name, field in found["mapping"].items())
     yield f"  en-tête, ligne {found['header_line']} : {columns}"
-    if found["encoding_hint"]:
-        yield (
-            f"  l'encodage ressemble à {found['encoding_hint']} : si les accents sont faux, "
-            f"--encoding {found['encoding_hint']}"
-        )
+    yield from (f"  {line}" for line in beside_lines(found))
     if found["skipped_sheets"]:
-        yield f"  feuilles ignorées : {', '.join(found['skipped_sheets'])}"
+        yield f"  feuilles ou fichiers non lus : {', '.join(found['skipped_sheets'])}"
     if found["hidden_rows"] or found["hidden_columns"]:
         yield (
             f"  masquées et lues quand même : {found['hidden_rows']} lignes, "

@@ -54,6 +54,10 @@ class Events:
                 "warnings_by_code": dict(reading.warnings),
                 "skipped_rows": reading.skipped_rows,
                 "stopped_after": reading.stopped_after,
+                "left_out_rows": reading.beside.left_out_rows,
+                "left_out": reading.beside.left_out,
+                "other_sheets": reading.beside.other_sheets,
+                "encoding_hint": reading.beside.encoding_hint,
             }
             self._send(reading.import_id, "ReadingFinished", finished)
 

@@ -1,14 +1,13 @@
 """What an operator requests, and how far the reading of the file is."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from producers.reading import Options, RefusedError, Source, open_source
 from producers.reading.source import sha256_of
 from schemas.import_types import ImportType
-from schemas.records import ImportState
+from schemas.records import ImportState, LeftOut
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,33 @@ class Order:
             )
 
 
+_NAMED = 50
+_NAME = 255
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a file has besides its rows, as schemas/avro/import_state.avsc describes it."""
+
+    left_out_rows: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
+    other_sheets: list[str] = field(default_factory=list)
+    encoding_hint: str | None = None
+
+    @classmethod
+    def of(cls, source: Source) -> "Beside":
+        """A state has room for so many names of so many characters."""
+        return cls(
+            source.left_out_rows,
+            [
+                {"name": part.name[:_NAME], "rows": part.rows, "message": part.message}
+                for part in source.left_out[:_NAMED]
+            ],
+            [name[:_NAME] for name in source.other_sheets[:_NAMED]],
+            source.encoding_hint,
+        )
+
+
 @dataclass
 class Reading:
     """How far the reading of an import is; updated as it goes.
@@ -63,7 +89,7 @@ class Reading:
     file_rows: int = 0
     finished: bool = False
     resumed: bool = False
-    skipped_sheets: Sequence[str] = ()
+    beside: Beside = field(default_factory=Beside)
     waiting: bool = False
     paused: bool = False
     last_line: int = 0
@@ -79,6 +105,10 @@ class Reading:
             self.state["total_rows"] = self.file_rows
             self.state["warnings_by_code"] = dict(self.warnings)
             self.state["skipped_rows"] = self.skipped_rows
+            self.state["left_out_rows"] = self.beside.left_out_rows
+            self.state["left_out"] = self.beside.left_out
+            self.state["other_sheets"] = self.beside.other_sheets
+            self.state["encoding_hint"] = self.beside.encoding_hint
         else:
             self.state["status"] = "ERROR"
             self.state["error"] = {"code": self.failure.code, "message": self.failure.message}

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from producers.imports.order import Beside
 from producers.reading import FileRow, Options, RefusedError, Source, open_source
 from producers.settings import settings
 from schemas.faults import Fault
@@ -36,6 +37,9 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
         "ai_estimate": None,
         **dict.fromkeys(("compression", "encoding_hint", "delimiter_confidence")),
         "skipped_sheets": [],
+        "left_out_rows": 0,
+        "left_out": [],
+        "other_sheets": [],
         "skipped_rows": 0,
         **dict.fromkeys(_HIDDEN, 0),
     }
@@ -67,9 +71,9 @@ def _recognised(source: Source) -> dict[str, Any]:
         "mapping": source.mapping,
         "unknown_columns": source.unknown_columns,
         "compression": source.compression,
-        "encoding_hint": source.parts[0].encoding_hint,
         "delimiter_confidence": source.parts[0].delimiter_confidence,
         "skipped_sheets": list(source.skipped_sheets),
+        **vars(Beside.of(source)),
         **{name: sum(getattr(part, name) for part in source.parts) for name in _HIDDEN},
     }
 
@@ -78,7 +82,7 @@ def _counted(source: Source) -> dict[str, Any]:
     total = rejected = duplicate = 0
     keys: set[str | None] = set()
     errors: Counter[str] = Counter()
-    warnings: Counter[str] = Counter()
+    warnings: Counter[str] = Counter(source.warnings)
     examples: list[dict[str, Any]] = []
     preview: list[dict[str, Any]] = []
     for rows in source.chunks():

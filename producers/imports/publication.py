@@ -21,7 +21,7 @@ from producers.imports.connections import Connections
 from producers.imports.events import Events
 from producers.imports.identity import earlier, import_ids, known_import, parent_of, pinned
 from producers.imports.occurrences import Occurrences
-from producers.imports.order import Order, Reading
+from producers.imports.order import Beside, Order, Reading
 from producers.imports.start import begin, check_parent, submission_of
 from producers.imports.unsplit_lines import still_broken
 from producers.imports.window import SMALL_FILE_BYTES, Window
@@ -62,7 +62,8 @@ def publish_file(
         earlier(states, ids) if order.import_id else known_import(states, ids, source, order.policy)
     )
     reading = begin(known, states, ids, submission, force=order.force)
-    reading.skipped_sheets = source.skipped_sheets
+    reading.beside = Beside.of(source)
+    reading.warnings.update(source.warnings)
     watch(reading)
     if reading.finished:
         return reading

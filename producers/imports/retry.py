@@ -107,6 +107,11 @@ def _nothing(parent: ImportState) -> str:
             f"Rien à reprendre dans l'import {parent['id']} : ses lignes restantes attendent leur "
             "ligne parente, et seront écrites quand elle arrivera."
         )
+    if parent["left_out_rows"]:
+        return (
+            f"Rien à reprendre dans l'import {parent['id']} : ses {parent['left_out_rows']} lignes "
+            "non lues sont dans des feuilles ou fichiers à corriger, puis à importer à nouveau."
+        )
     return f"Rien à reprendre dans l'import {parent['id']} : aucune ligne n'y reste à écrire."
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
 from producers.reading.row.row import FileRow, filled, rows_of
 from producers.reading.source import Source
-from producers.reading.table import CHUNK, Block, Part
-from producers.reading.text.json_objects import text_of
+from producers.reading.table import Block, Part, chunked
+from producers.reading.text.json_objects import line_of, text_of
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rejected_line import RejectedLine
@@ -134,7 +135,11 @@ def _correction(found: Source, undo: Callable[[str], str]) -> Source:
     extra = [at for at, name in enumerate(names) if _EXTRA_CELL.fullmatch(name)]
     ours = {*places.values(), *extra}
     kept = [at for at in range(len(names)) if at not in ours]
-    own = {**vars(found), "parts": [_own(part, kept, undo) for part in found.parts]}
+    own = {
+        **vars(found),
+        "parts": [_own(part, kept, undo) for part in found.parts],
+        "columns": _without(found.columns, kept, undo),
+    }
     corrects = _named(found, places["_import"])
     return Correction(**own, corrects=corrects, places=places, extra=extra, kept=kept, undo=undo)
 
@@ -199,7 +204,7 @@ def _json_names(path: Path) -> list[str] | None:
         first = file.readline(_HEAD_BYTES)
     try:
         names = list(json.loads(first))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return names if {"_import", "_line"} <= set(names) else None
 
@@ -214,13 +219,13 @@ def _open_jsonl(path: Path, names: list[str], import_type: ImportType, options: 
     sample = [cells for block in islice(blocks(), 1) for cells in block.rows[:_SAMPLE]]
     columns = header_line.header_of(names, sample, import_type, options.columns)
     whole = Part(None, "jsonl", 1, replace(columns, names=names), blocks, encoding="utf-8")
-    return Source(path, import_type, sha256, None, [whole], [], options.luhn)
+    return Source(path, import_type, sha256, None, [whole], whole.columns, options.luhn)
 
 
 def _jsonl_blocks(path: Path, names: Sequence[str]) -> Iterator[Block]:
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         line = 1
-        while texts := list(islice(file, CHUNK)):
+        for texts in chunked(iter(partial(line_of, file), ""), len):
             broken: dict[int, Fault] = {}
             rows = []
             for at, text in enumerate(texts):
@@ -244,7 +249,7 @@ def _cells(text: str, names: Sequence[str]) -> list[str] | None:
         return []
     try:
         given = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(given, dict) or not given.keys() <= set(names):
         return None

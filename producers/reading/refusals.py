@@ -12,8 +12,7 @@ SENTENCES = {
         "Le fichier ne contient qu'un en-tête, aucune ligne de données : exportez-le à nouveau."
     ),
     "unsupported-format": (
-        "Le fichier est {found}, pas un fichier CSV ni un classeur Excel ou LibreOffice : "
-        "enregistrez-le au format CSV, .xlsx, .xls ou .ods."
+        "Le fichier est {found}, pas un fichier CSV ni un classeur Excel ou LibreOffice : {advice}."
     ),
     "encrypted-workbook": (
         "Le classeur est protégé par un mot de passe : retirez-le dans Excel et enregistrez-le "
@@ -30,6 +29,10 @@ SENTENCES = {
     "broken-json": (
         "Le fichier JSON est abîmé à partir de la ligne {line} : exportez-le à nouveau, avec un "
         "objet par ligne ou un tableau d'objets."
+    ),
+    "unsupported-compression": (
+        "L'archive est compressée par une méthode qui n'est pas lue ({found}) : refaites-la au "
+        "format ZIP ordinaire (« Deflate ») ou gzip, ou envoyez le fichier sans le compresser."
     ),
     "encrypted-archive": (
         "L'archive est protégée par un mot de passe : refaites-la sans mot de passe."
@@ -67,7 +70,8 @@ SENTENCES = {
     ),
     "unknown-columns": (
         "Aucune colonne du fichier n'est connue pour les imports {type} (trouvé : {found}). "
-        "La première ligne doit nommer les colonnes, dont {required}."
+        "La première ligne doit nommer les colonnes, dont {required} ; l'en-tête est cherché dans "
+        "les {within} premières lignes."
     ),
     "missing-label": ("{columns} dans le fichier (colonnes trouvées : {found}). {advice}"),
     "duplicate-label": (
@@ -81,6 +85,9 @@ SENTENCES = {
 }
 
 CODES = frozenset(SENTENCES)
+
+SAVE_AS = "enregistrez-le au format CSV, .xlsx, .xls ou .ods"
+"""What can be done with most formats that are not read."""
 
 _SHOWN = 12
 _LENGTH = 40
@@ -103,7 +110,7 @@ class RefusedError(Exception):
 
 def refusal(code: str, **facts: object) -> RefusedError:
     """The refusal `code`, its sentence filled in with the facts that it names."""
-    return RefusedError(code, SENTENCES[code].format(**facts))
+    return RefusedError(code, SENTENCES[code].format(**{"advice": SAVE_AS, **facts}))
 
 
 def quoted(names: list[str]) -> str:
@@ -123,13 +130,3 @@ GZIP = b"\x1f\x8b"
 BZIP2 = b"BZh"
 ZSTD = b"\x28\xb5\x2f\xfd"
 """First bytes of files that may hold a table."""
-
-FOREIGN_SIGNATURES = {
-    b"%PDF": "un document PDF",
-    b"Rar!": "une archive RAR",
-    b"7z\xbc\xaf": "une archive 7-Zip",
-    b"\x89PNG": "une image",
-    b"\xff\xd8\xff": "une image",
-    b"GIF8": "une image",
-}
-"""First bytes of files that hold no table, and what such a file is."""

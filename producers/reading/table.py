@@ -1,13 +1,15 @@
 """One table of a file, in blocks of lines: a text file, a file of an archive or a sheet."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from producers.reading.header.columns import Header
 from schemas.faults import Fault
 
 CHUNK = 1000
+CHARACTERS = 4 << 20
+"""Of lines that are held at once."""
 
 Format = Literal["csv", "xlsx", "xls", "ods", "json", "jsonl"]
 
@@ -36,7 +38,8 @@ class Part:
     """`name` is None for a text file by itself. `blocks` reads it anew at each call.
 
     The delimiter's confidence is 0 to 1. The counts of hidden rows, hidden columns and merged cells
-    are those that the file states; such cells are read like all others.
+    are those that the file states; such cells are read like all others. `places`: where its columns
+    stand among those of all parts, None if these have the same.
     """
 
     name: str | None
@@ -51,3 +54,21 @@ class Part:
     hidden_rows: int = 0
     hidden_columns: int = 0
     merged_cells: int = 0
+    places: Sequence[int] | None = None
+
+
+_Item = TypeVar("_Item")
+
+
+def chunked(items: Iterable[_Item], length: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+    """Lists of CHUNK items, or fewer of CHARACTERS together; `length` gives those of one."""
+    chunk: list[_Item] = []
+    characters = 0
+    for item in items:
+        chunk.append(item)
+        characters += length(item)
+        if len(chunk) == CHUNK or characters >= CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk

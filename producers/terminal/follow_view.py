@@ -7,7 +7,7 @@ from producers.imports.order import Reading
 from producers.kafka.broker import UnreachableError
 from producers.kafka.worker_groups import absent_workers
 from producers.settings import settings
-from producers.terminal.screen import Screen, reading_line, writing_line
+from producers.terminal.screen import Screen, beside_lines, reading_line, writing_line
 from schemas.outcomes import TERMINAL
 from schemas.records import ImportState
 
@@ -34,8 +34,9 @@ class ReadingView:
         """A step of `producers.imports.publication.publish_file`."""
         if self.reading is None and reading.resumed:
             self.screen.say(f"Cet import était commencé : il reprend ({reading.import_id}).")
-        if self.reading is None and reading.skipped_sheets:
-            self.screen.say(f"Feuilles ignorées : {', '.join(reading.skipped_sheets)}.")
+        if self.reading is None:
+            for line in beside_lines(vars(reading.beside)):
+                self.screen.say(line)
         self.reading = reading
         if reading.paused and not self._paused:
             self.screen.say(f"L'import est suspendu : foxstream resume {reading.import_id}")

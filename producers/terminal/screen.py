@@ -6,7 +6,7 @@ On a terminal one line that moves; elsewhere a plain line every few seconds at m
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from producers.kafka.import_state import accounted
 from schemas.outcomes import (
@@ -16,6 +16,7 @@ from schemas.outcomes import (
     STATUSES,
     WAITING,
     WARNINGS,
+    left_out_phrase,
     partly_disclosed,
 )
 from schemas.records import ImportState
@@ -183,8 +184,22 @@ def summary(state: ImportState) -> str:
             "été traitées"
         )
     lines += _skipped(state)
+    lines += (f"  {line}" for line in beside_lines(state))
     lines += _warnings(state["warnings_by_code"])
     return "\n".join(lines)
+
+
+def beside_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What a file has besides the rows that are read, of a state or a check: a line for each."""
+    for part in found["left_out"]:
+        yield left_out_phrase(part, number(part["rows"]))
+    if found["other_sheets"]:
+        yield f"feuilles ou fichiers d'un autre contenu, non lus : {', '.join(found['other_sheets'])}"
+    if hint := found["encoding_hint"]:
+        yield (
+            f"l'encodage ressemble à {hint} : si les accents sont faux, recommencez avec "
+            f"--encoding {hint}"
+        )
 
 
 def _warnings(counts: Mapping[str, int]) -> Iterator[str]:

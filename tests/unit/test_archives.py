@@ -1,9 +1,11 @@
 """Compressed files and archives of files."""
 
 import io
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from inflate64 import Deflater
 
 from producers.reading import FileRow, Options, RefusedError, open_source
-from producers.reading import archive as contents_module
+from producers.reading.container import archive as contents_module
+from producers.reading.parts import candidates
 from schemas.import_types import ENTREPRISE
 from tests.fix_files import COMPRESSIONS, xls, zipped
 
@@ -97,13 +101,14 @@ def test_several_files(write: Write) -> None:
             "__MACOSX/b/._nord.csv": b"\0\5",
             "a.csv": f"siren,nom\n{OTHER},B\n".encode("utf-16"),
             "c.xlsx": workbook(["siren", "nom"], [SIREN, "C"]),
-            "autre.csv": b"siren;nom;cp\n1;2;3\n",
+            "villes.csv": b"commune;cp;lat\nBrest;29200;48\n",
         }
     )
     source = open_source(write(archive), ENTREPRISE)
 
     assert source.sheet == "b/nord.csv, a.csv, c.xlsx/Sheet"
-    assert source.skipped_sheets == ["lisez-moi.txt", "autre.csv"]
+    assert source.skipped_sheets == source.other_sheets == ["lisez-moi.txt", "villes.csv"]
+    assert (source.left_out, source.warnings) == ([], {"other-sheets": 2})
     assert [(row.sheet, row.line, row.record["nom"]) for row in rows_of(write(archive))] == [
         ("b/nord.csv", 2, "Été"),
         ("a.csv", 2, "B"),
@@ -247,11 +252,129 @@ def test_files_of_a_register(write: Write) -> None:
     source = open_source(write(archive), ENTREPRISE)
     [seat], [unit, short] = source.chunks()
 
-    assert source.skipped_sheets == ["others.csv"]
+    assert [(one.name, one.rows) for one in source.left_out] == [("others.csv", 1)]
     assert source.header == list(dict.fromkeys((seats + units).replace("\n", ";").split(";")))[:-1]
     assert (seat.record["nom"], seat.record["etablissement_siege"]) == (None, True)
     assert (seat.record["siret"], seat.record["source_date"]) == (f"{SIREN}00013", "2026-01-02")
     assert (unit.record["nom"], unit.record["etablissement_siege"]) == ("ACME", None)
     assert (unit.record["naf_code"], unit.warnings) == (None, ["other-nomenclature"])
     assert [fault.code for fault in short.faults] == ["missing-cell"]
-    assert short.cells == [SIREN, "ACME"]
+    assert {name: cell for name, cell in zip(source.header, short.cells, strict=True) if cell} == {
+        "siren": SIREN,
+        "denominationUniteLegale": "ACME",
+    }
+
+
+def deflate64(members: dict[str, bytes]) -> bytes:
+    """An archive as Windows Explorer writes it beyond 2 GB."""
+    content = bytearray()
+    directory = bytearray()
+    for name, text in members.items():
+        deflater = Deflater()
+        packed = deflater.deflate(text) + deflater.flush()
+        facts = struct.pack("<HHHHHIIIHH", 20, 0, 9, 0, 0x21, zlib.crc32(text), len(packed), len(text), len(name), 0)  # fmt: skip
+        at = len(content)
+        content += b"PK\x03\x04" + facts + name.encode() + packed
+        directory += b"PK\x01\x02\x14\0" + facts + bytes(10) + struct.pack("<I", at) + name.encode()
+    end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(content), 0)
+    return bytes(content + directory + b"PK\x05\x06" + end)
+
+
+def test_deflate64(write: Write) -> None:
+    """Its members are read, a workbook too; a flipped byte never gives other rows."""
+    text = b"siren;nom\n" + b"".join(b"%s;Nom %d\n" % (SIREN.encode(), n) for n in range(300))
+    book = workbook(["siren", "nom"], [OTHER, "B"])
+    content = deflate64({"a.csv": text, "b.xlsx": book})
+
+    rows = rows_of(write(content))
+    assert [row.sheet for row in rows] == ["a.csv"] * 300 + ["b.xlsx/Sheet"]
+    assert [row.record["nom"] for row in rows[:300]] == [f"Nom {n}" for n in range(300)]
+    cells = [row.cells for row in rows]
+    start = content.index(b"a.csv") + 5
+    for at in range(start, start + 600, 7):
+        damaged = bytearray(content)
+        damaged[at] ^= 0x10
+        with suppress(RefusedError):
+            assert [row.cells for row in rows_of(write(bytes(damaged)))] == cells
+
+
+def test_deflate64_that_lies(write: Write) -> None:
+    """Data that is not as long or not as the directory states is broken."""
+    content = deflate64({"a.csv": TEXT * 100})
+    size = (len(TEXT) * 100).to_bytes(4, "little")
+    crc = zlib.crc32(TEXT * 100).to_bytes(4, "little")
+    assert refused(write(content.replace(size, (100).to_bytes(4, "little")))) == "broken-archive"
+    assert refused(write(content.replace(crc, b"\1\2\3\4"))) == "broken-archive"
+
+
+@pytest.mark.parametrize(("method", "words"), [(93, "Zstandard"), (98, "PPMd"), (42, "méthode 42")])
+def test_methods_that_are_not_read(write: Write, method: int, words: str) -> None:
+    """The refusal names the compression: the archive is not damaged."""
+    content = bytearray(zipped({"a.csv": TEXT}))
+    for header, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(header) + place] = method
+    with pytest.raises(RefusedError, match=words) as refusal:
+        rows_of(write(bytes(content)))
+
+    assert refusal.value.code == "unsupported-compression"
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+@pytest.mark.parametrize("surplus", [b"garbage", b"x", b"\0\0x", b"\x1f", b"\r\n"])
+def test_bytes_after_the_last_stream(write: Write, name: str, surplus: bytes) -> None:
+    """They are left out as gunzip does, with a warning: a damaged stream looks the same."""
+    compress = COMPRESSIONS[name]
+    source = open_source(
+        write(compress(TEXT) + compress(f"{OTHER};B\n".encode()) + surplus), ENTREPRISE
+    )
+
+    assert [row.key for row in chain.from_iterable(source.chunks())] == [SIREN, OTHER]
+    assert source.warnings == {"trailing-bytes": 1}
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_zeros_after_the_last_stream(write: Write, name: str) -> None:
+    """They fill up a block of a tape: nothing is missing."""
+    source = open_source(write(COMPRESSIONS[name](TEXT) + bytes(100_000)), ENTREPRISE)
+
+    assert (len(list(source.chunks())), source.warnings) == (1, {})
+
+
+PREFIXES = (b"\r\n", b"\xef\xbb\xbf", b"\n\n<br />\n<b>Warning</b>: x in /a.php\n", b"   ")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_something_before_it(write: Write, prefix: bytes) -> None:
+    """What a script printed before a workbook or an archive is passed over."""
+    books = [workbook(["siren", "nom"], [SIREN, "A"]), zipped({"a.csv": f"siren;nom\n{SIREN};A\n".encode()})]  # fmt: skip
+    if not prefix.strip(b"\xef\xbb\xbf\r\n "):
+        books.append(xls(F=[["siren", "nom"], [SIREN, "A"]]))
+    for content in books:
+        assert [row.record["nom"] for row in rows_of(write(prefix + content))] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [("données_été.csv".encode(), "données_été.csv"), ("ÉTÉ.csv".encode("cp850"), "ÉTÉ.csv")],
+)
+def test_names_without_a_mark(write: Write, raw: bytes, name: str) -> None:
+    """macOS writes names in UTF-8 without saying so, French Windows in code page 850."""
+    content = zipped({"x" * len(raw): TEXT}).replace(b"x" * len(raw), raw)
+
+    assert [row.sheet for row in rows_of(write(content))] == [name]
+
+
+@pytest.mark.parametrize("member", [b"siren;nom\n", b"\xff\xfe"])
+def test_nothing_is_left_behind(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: bytes
+) -> None:
+    """A workbook in an archive is written to a temporary file, which is gone after a refusal too."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr(candidates, "INFLATED_BYTES", 1 << 20)
+    large = workbook(["siren", "nom"], [SIREN, "A"]) + bytes(2 << 20)
+
+    assert refused(write(zipped({"a.xlsx": large, "b.csv": member}))) == "too-large"
+    assert refused(write(COMPRESSIONS["gzip"](large))) == "too-large"
+    assert list(folder.iterdir()) == []

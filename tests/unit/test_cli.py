@@ -10,6 +10,7 @@ import pytest
 
 from producers.commands.arguments import Policy
 from schemas.codec.framing import load
+from tests.fix_files import zipped
 
 COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
 NOBODY = {"FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1", "FOX_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
@@ -155,6 +156,26 @@ def test_check_tells_what_each_column_is_taken_for(tmp_path: Path) -> None:
 
     header = "en-tête, ligne 2 : SIREN → siren, Raison sociale → nom, Activité → naf_code"
     assert header in done.stdout, done.stderr
+
+
+def test_check_of_lines_that_are_left_out(tmp_path: Path) -> None:
+    """They are named with the sheet, and the exit code says that the file is not whole."""
+    path = tmp_path / "clients.zip"
+    members = {
+        "janvier.csv": b"siren;nom\n732829320;Un\n",
+        "mars.csv": b"siren;enseigne principale\n005520135;Deux\n",
+        "villes.csv": b"commune;cp;lat\nBrest;29200;48\n",
+    }
+    path.write_bytes(zipped(members))
+
+    done = foxstream("check", path, "--type", "ENTREPRISE")
+
+    assert done.returncode == 3
+    assert "  « mars.csv » : 1 ligne n'a pas été lue. La colonne obligatoire « nom » manque" in (
+        done.stdout
+    )
+    assert "  feuilles ou fichiers d'un autre contenu, non lus : villes.csv\n" in done.stdout
+    assert "  1 feuille ou fichier d'un autre contenu, non lu\n" in done.stdout
 
 
 def test_check_of_files_of_sirene(tmp_path: Path) -> None:

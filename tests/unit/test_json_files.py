@@ -1,6 +1,7 @@
 """JSON files: one object a line, an array, and answers of the API Sirene with nested objects."""
 
 import json
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from producers.imports.preview import preview_of
 from producers.reading import FileRow, RefusedError, open_source
 from producers.reading.text import json_objects
+from producers.reading.text.json_objects import LONGEST
 from schemas.import_types import CATEGORIE, ENTREPRISE
 
 ACME = {"siren": "552100554", "nom": "ACME"}
@@ -199,3 +201,43 @@ def test_lists_of_texts(tmp_path: Path) -> None:
     [row] = chain.from_iterable(open_source(path, CATEGORIE).chunks())
 
     assert row.record["description"] == '["a", "b"]'
+
+
+def test_a_line_without_end(tmp_path: Path) -> None:
+    """It is refused once it is longer than an object may be, whatever its length, and so is one of a report."""
+    path = tmp_path / "a.jsonl"
+    report = '"_line": "2", "_import": "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e", '
+    for own in ("", report):
+        first = f'{{{own}"siren": "732829320", "nom": "A"}}\n'
+        path.write_text(first + '{"siren": "' + "1" * (LONGEST + 10), encoding="utf-8")
+        with pytest.raises(RefusedError) as refusal:
+            list(open_source(path, ENTREPRISE).chunks())
+        assert refusal.value.code == "line-too-long"
+
+
+def test_long_lines_are_few_at_once(tmp_path: Path) -> None:
+    """A block of lines holds a few million characters at most."""
+    lines = [json.dumps({"siren": "732829320", "nom": "A", "x": "y" * 1_500_000})] * 7
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    chunks = open_source(tmp_path / "a.jsonl", ENTREPRISE).chunks()
+
+    assert [len(chunk) for chunk in chunks] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("depth", [985, 1_000, 10_000, 100_000])
+def test_deep_json_is_no_crash(tmp_path: Path, depth: int) -> None:
+    """Brackets within brackets are a refusal or a text, in a report, in its columns and in a cell too."""
+    deep = "[" * depth + "]" * depth
+    ours = '"_line": "2", "_import": "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e", '
+    files = {
+        "a.jsonl": f'{{"siren": "732829320", "nom": "A", "x": {deep}}}\n',
+        "b.json": f'[{{"siren": "732829320", "nom": "A", "x": {deep}}}]',
+        "c.jsonl": f'{{{ours}"siren": "1", "nom": "A"}}\n{{{ours}"siren": {deep}}}\n',
+        "d.csv": f"siren;nom;_columns;_line;_import\n1;A;{deep};2;6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e\n",
+        "e.csv": f"siren;nom;x\n732829320;A;{deep}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        with suppress(RefusedError):
+            list(open_source(tmp_path / name, ENTREPRISE).chunks())

@@ -13,7 +13,7 @@ KEYS = [
     "header_line", "mapping", "unknown_columns", "total_rows", "valid_rows", "rejected_rows",
     "duplicate_rows", "blank_lines", "errors_by_code", "warnings_by_code", "examples", "preview",
     "already_imported", "ai_estimate", "compression", "encoding_hint", "delimiter_confidence",
-    "skipped_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
+    "skipped_sheets", "left_out_rows", "left_out", "other_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
 ]  # fmt: skip
 
 COMPANIES = """siren;nom;cp;logo
@@ -69,6 +69,9 @@ def test_verdict(companies: Path) -> None:
         "encoding_hint": None,
         "delimiter_confidence": 0.72,
         "skipped_sheets": [],
+        "left_out_rows": 0,
+        "left_out": [],
+        "other_sheets": [],
         "skipped_rows": 0,
         "hidden_rows": 0,
         "hidden_columns": 0,

@@ -276,6 +276,17 @@ class TestText:
         assert codes(bad) == ["nul-byte"]
         assert good.faults == []
 
+    def test_the_header_that_is_blamed(self, write: Files) -> None:
+        """Of lines none of which names all that is required, the one that names the most fields."""
+        path = write(
+            f"Nos clients;;\nle 1er mars;;\nsiren;code postal;ville\n{SIREN};35000;Rennes\n"
+        )
+
+        reason = refused(path)
+
+        assert reason.code == "missing-label"
+        assert "« siren », « code postal », « ville »" in reason.message
+
     def test_title_above_the_header(self, write: Files) -> None:
         """The header may stand below a title or Excel's sep= line."""
         source = open_source(write(f"sep=;\nExport du jour\n\nsiren;nom\n{SIREN};A\n"), ENTREPRISE)
@@ -376,9 +387,11 @@ class TestHeader:
         """Nothing is guessed of a column whose name has little to do with the field."""
         assert "ressemble" not in refused(write("numero;nom\n1;A\n")).message
 
-    @pytest.mark.parametrize(("titles", "code"), [(99, None), (100, "unknown-columns")])
+    @pytest.mark.parametrize(
+        ("titles", "code"), [(26, None), (199, None), (200, "unknown-columns")]
+    )
     def test_a_header_far_below(self, write: Files, titles: int, code: str | None) -> None:
-        """It is looked for among the first 100 lines that hold anything, and not in the rows."""
+        """It is looked for among the first 200 lines that hold anything, and not in the rows."""
         path = write("Export;\n" * titles + f"siren;nom\n{SIREN};A\n")
 
         if code is None:
@@ -561,8 +574,8 @@ class TestWorkbook:
         assert [row.line for chunk in source.chunks() for row in chunk] == [5, 7]
         assert source.blank_lines == 2
 
-    def test_first_sheet_that_is_known(self, workbook: Files) -> None:
-        """The first sheet with a known header is read, and those with the very same header."""
+    def test_sheets_that_are_known(self, workbook: Files) -> None:
+        """Sheets with a known header are read, each with its own, but not hidden ones."""
         header = ["siren", "nom"]
         path = workbook(
             hidden=["Cachée"],
@@ -573,9 +586,10 @@ class TestWorkbook:
             Sud=[header, [OTHER, "B"]],
         )
 
-        assert open_source(path, ENTREPRISE).sheet == "Nord, Sud"
+        assert open_source(path, ENTREPRISE).sheet == "Nord, Autre, Sud"
         assert [(row.sheet, row.line, row.record["nom"]) for row in rows_of(path)] == [
             ("Nord", 2, "A"),
+            ("Autre", 2, "X"),
             ("Sud", 2, "B"),
         ]
         assert [row.record["nom"] for row in rows_of(path, sheet="Autre")] == ["X"]

@@ -15,7 +15,7 @@ import pytest
 
 from producers.imports.preview import preview_of
 from producers.reading import Options, open_source
-from producers.reading.archive import Content
+from producers.reading.container.archive import Content
 from producers.reading.table import Block
 from producers.reading.text import delimited_lines
 from producers.reading.text.encoding.decision import Text
@@ -155,12 +155,13 @@ FILES = [
     Expected("int_courts_naf_rev_2.xls", refusal="wrong-type", import_type=DEPARTEMENT),
     Expected("departements_france.xlsx", 101, import_type=DEPARTEMENT),
     Expected("departements_france.xlsx", refusal="wrong-type", import_type=CATEGORIE),
-    Expected("excel/ess_numerique_complet.xlsx", 2406),
+    Expected("excel/ess_numerique_complet.xlsx", 2406, warnings={"other-sheets": 2}),
     Expected("excel/finess.xlsx", refusal="missing-label"),
     Expected("excel/insee_grille_densite_2022.xlsx", refusal="missing-label"),
     Expected("excel/perf/MiniExcel_Test100000x10.xlsx", refusal="unknown-columns"),
     Expected(
-        "excel/subventions/fonjep-new.xlsx", 4, warnings={"siren-from-siret": 4, "checksum": 4}
+        "excel/subventions/fonjep-new.xlsx", 4,
+        warnings={"siren-from-siret": 4, "checksum": 4, "other-sheets": 4},
     ),
 ]  # fmt: skip
 

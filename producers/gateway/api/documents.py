@@ -12,6 +12,14 @@ class FileError(BaseModel):
     message: str
 
 
+class LeftOutSheet(BaseModel):
+    """Lines of the import's type in a sheet or file that could not be read; `message` in French."""
+
+    name: str
+    rows: int
+    message: str
+
+
 class Import(BaseModel):
     """The state of an import (schemas/avro/import_state.avsc) and its labels in French."""
 
@@ -40,6 +48,10 @@ class Import(BaseModel):
     rejected: int
     parked: int
     cancelled: int
+    left_out_rows: int
+    left_out: list[LeftOutSheet]
+    other_sheets: list[str]
+    encoding_hint: str | None
     rows_per_second: float | None
     waiting_for: str | None
     generate_ai_content: bool
@@ -106,6 +118,10 @@ class Preview(BaseModel):
     rejected_rows: int
     duplicate_rows: int
     blank_lines: int
+    left_out_rows: int
+    left_out: list[LeftOutSheet]
+    other_sheets: list[str]
+    encoding_hint: str | None
     errors_by_code: dict[str, int]
     warnings_by_code: dict[str, int]
     examples: list[dict[str, Any]]

@@ -18,6 +18,7 @@ from schemas.outcomes import (
     SKIPPED,
     WAITING,
     WARNINGS,
+    left_out_phrase,
     partly_disclosed,
 )
 
@@ -65,6 +66,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": lambda value: "…" if value is None else number(value),
+        "left_out": lambda part: left_out_phrase(part, number(part["rows"])),
         "partly_disclosed": lambda count: partly_disclosed(count, number(count)),
         "when": _when,
         "iso": lambda value: value.isoformat() if value else "",

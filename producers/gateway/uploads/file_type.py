@@ -3,7 +3,8 @@
 from pathlib import PurePosixPath
 
 from producers.gateway.problems import Problem
-from producers.reading.refusals import BZIP2, EMPTY_ZIP, FOREIGN_SIGNATURES, GZIP, OLE, ZIP, ZSTD
+from producers.reading.container.signatures import signature_of
+from producers.reading.refusals import BZIP2, EMPTY_ZIP, GZIP, OLE, ZIP, ZSTD
 
 _TEXT = frozenset({".csv", ".txt", ".tsv", ".json", ".jsonl"})
 _BINARY = frozenset({".xlsx", ".xls", ".ods", ".zip", ".gz", ".bz2", ".zst"})
@@ -20,8 +21,6 @@ _SIGNATURES = {
     GZIP: ("une archive gzip", frozenset({".gz"})),
     BZIP2: ("une archive bzip2", frozenset({".bz2"})),
     ZSTD: ("une archive zstd", frozenset({".zst"})),
-    **{head: (name, frozenset()) for head, name in FOREIGN_SIGNATURES.items()},
-    b"\x7fELF": ("un programme", frozenset()),
 }
 
 
@@ -56,6 +55,8 @@ def check(name: str, content_type: str, head: bytes) -> str:
             if extension in extensions:
                 return extension
             raise _unfit(f"Le fichier s'appelle {extension} mais contient {found}.")
+    if foreign := signature_of(head):
+        raise _unfit(f"Le fichier s'appelle {extension} mais contient {foreign.found}.")
     if extension in _BINARY:
         raise _unfit(
             f"Le fichier s'appelle {extension} mais n'en est pas un : enregistrez-le à nouveau."

@@ -16,7 +16,8 @@ OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import"
 """What error reports add to the columns of the file."""
 
 _LIKENESS = 0.75
-_WITHIN = 100
+HEADER_WITHIN = 200
+"""Lines among which the header is looked for: the samples of texts and sheets have as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +131,20 @@ def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
 def index_of_header(
     rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> int:
-    """Returns the index of the header line: the first that names all required fields, because a title
-    or "sep=;" may precede it. If none does, returns 0. `requested` maps headers to fields.
+    """Returns the index of the header line: the first that names all required fields, because a title,
+    notes or "sep=;" may precede it. If none does, returns the first of those that name the most fields.
+    `requested` maps headers to fields.
     """
     spelled = {fold(name): field for name, field in requested.items()}
-    for at, cells in enumerate(rows[:_WITHIN]):
+    best, most = 0, 1  # a word of a title may be called as a field
+    for at, cells in enumerate(rows[:HEADER_WITHIN]):
         fixed = {spelled[folded] for folded in map(fold, cells) if folded in spelled}
-        if not _missing(import_type, known(import_type, cells) | fixed):
+        fields = known(import_type, cells) | fixed
+        if not _missing(import_type, fields):
             return at
-    return 0
+        if len(fields) > most:
+            best, most = at, len(fields)
+    return best
 
 
 def _missing(import_type: ImportType, fields: Container[str]) -> list[str]:
@@ -362,6 +368,7 @@ def _lacking(import_type: ImportType, header: Header) -> RefusedError | None:
             type=import_type.name,
             found=_found(header.names),
             required=quoted(missing),
+            within=HEADER_WITHIN,
         )
     if missing and header.cities is None:
         return refusal(

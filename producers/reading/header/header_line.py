@@ -61,7 +61,7 @@ def _of_report(
             for name, field in found.items()
             if field in import_type.field and name in names
         }
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return {}
 
 

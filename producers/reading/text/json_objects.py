@@ -58,10 +58,18 @@ def objects(file: TextIO) -> Iterator[Found]:
 
 def _lines(file: TextIO) -> Iterator[Found]:
     line = 2
-    while text := file.readline(LONGEST):
+    while text := line_of(file):
         if text.strip():
             yield Found(line, text.strip(), _object(text))
         line += 1
+
+
+def line_of(file: TextIO) -> str:
+    """The next line, none at the end. Raises RefusedError if it is longer than LONGEST."""
+    text = file.readline(LONGEST)
+    if len(text) == LONGEST and not text.endswith("\n"):
+        raise refusal("line-too-long", limit=LONGEST)
+    return text
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from itertools import islice
 
-from producers.reading.archive import Content
+from producers.reading.container.archive import Content
 from producers.reading.header import header_line
 from producers.reading.options import Options
 from producers.reading.refusals import refusal
-from producers.reading.table import CHUNK, Block, Part
+from producers.reading.table import Block, Part, chunked
 from producers.reading.text.json_objects import (
     COLUMNS,
     Found,
@@ -33,7 +33,7 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
 
     def blocks() -> Iterator[Block]:
         found = _objects(content, encoding)
-        while chunk := list(islice(found, CHUNK)):
+        for chunk in chunked(found, lambda one: len(one.text)):
             yield _block(chunk, paths, content.name)
 
     sample = [cells for block in islice(blocks(), 1) for cells in block.rows[:_SAMPLE]]

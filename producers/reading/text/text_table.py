@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from io import TextIOWrapper
 
-from producers.reading.archive import Content
+from producers.reading.container.archive import Content
 from producers.reading.header import header_line
 from producers.reading.options import Options
 from producers.reading.refusals import refusal

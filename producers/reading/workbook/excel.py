@@ -24,7 +24,7 @@ from python_calamine import (
     SheetVisibleEnum,
 )
 
-from producers.reading.archive_damage import refused_as
+from producers.reading.container.archive_damage import refused_as
 from producers.reading.refusals import refusal
 from producers.reading.table import Format
 from producers.reading.workbook import size_guard

@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from producers.reading.archive_damage import refused_as
+from producers.reading.container.archive_damage import refused_as
+from producers.reading.container.foreign_format import check_document
 from producers.reading.refusals import refusal
 from producers.reading.table import Format
 from producers.reading.workbook.memory_limit import CELLS, INFLATED_BYTES, TEXT_BYTES
@@ -40,6 +41,7 @@ def check(archive: zipfile.ZipFile) -> Findings:
     """
     with refused_as("broken-workbook"):
         parts = archive.infolist()
+        check_document(archive)
         if sum(part.file_size for part in parts) > INFLATED_BYTES:
             raise too_large()
         names = {part.filename for part in parts}

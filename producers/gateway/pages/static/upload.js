@@ -103,6 +103,9 @@ if (form !== null) {
     if (preview.refusal !== null) say("bad", preview.refusal.message);
     else if (preview.rejected_rows === 0) say("good", `${rows(preview.valid_rows)} à importer, aucune erreur.`);
     else say(can ? "fair" : "bad", `${rows(preview.valid_rows)} à importer, ${number(preview.rejected_rows)} en erreur qui ne le seront pas. Vous pourrez les télécharger, les corriger et les envoyer ensuite.`);
+    for (const part of preview.left_out ?? []) say("fair", `« ${part.name} » : ${rows(part.rows)} non lue${part.rows > 1 ? "s" : ""}. ${part.message}`);
+    if (preview.other_sheets?.length) say("fair", `Feuilles ou fichiers d'un autre contenu, non lus : ${preview.other_sheets.join(", ")}.`);
+    if (preview.encoding_hint) say("fair", `L'encodage ressemble à ${preview.encoding_hint} : si les accents sont faux, choisissez cet encodage.`);
     if (preview.duplicate_rows) say("fair", `${rows(preview.duplicate_rows)} en double : la dernière valeur l'emporte.`);
     const known = preview.already_imported;
     at("again").hidden = known === null;

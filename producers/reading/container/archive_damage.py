@@ -15,8 +15,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import ZstdError
 
-# NotImplementedError: a compression within ZIP that Python does not know. RuntimeError: a part
-# with a password.
+# NotImplementedError: a feature of ZIP that Python does not know. RuntimeError: a part with a
+# password.
 _BROKEN = (
     EOFError,
     LookupError,

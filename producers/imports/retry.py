@@ -25,7 +25,8 @@ from producers.imports.start import begin
 from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
 from producers.reading import FileRow, Options, RefusedError, Source, open_source
-from producers.reading.header.columns import Header, known, recognise
+from producers.reading.header.columns import Header, recognise
+from producers.reading.header.labels import known
 from producers.reading.row.row import rows_of
 from producers.reading.table import CHUNK, Block
 from producers.settings import settings

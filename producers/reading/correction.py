@@ -17,7 +17,8 @@ from pathlib import Path
 from producers.reading import source
 from producers.reading.formula_guard import original
 from producers.reading.header import header_line
-from producers.reading.header.columns import OURS, Header
+from producers.reading.header.columns import Header
+from producers.reading.header.labels import OURS
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
 from producers.reading.row.row import FileRow, filled, rows_of

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from producers.reading import FileRow, Options, RefusedError, open_source
-from producers.reading.header.columns import fold
+from producers.reading.header.labels import fold
 from producers.reading.refusals import CODES
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from tests.examples import examples

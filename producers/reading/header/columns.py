@@ -1,19 +1,16 @@
 """Which column of a file is which field."""
 
 import difflib
-import re
 import unicodedata
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from producers.reading.header.labels import fields_by_label, fold, known, label
 from producers.reading.refusals import RefusedError, quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
 from schemas.values.field import Field
 from schemas.values.public_headers import NAMES_OF_ESTABLISHMENTS, NOMENCLATURES
-
-OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
-"""What error reports add to the columns of the file."""
 
 _LIKENESS = 0.75
 HEADER_WITHIN = 200
@@ -76,56 +73,6 @@ class Header:
             if import_type.field[name].required or import_type.field[name].taken_from:
                 columns += sources[0]
         return max(columns, default=-1) + 1
-
-
-def fold(name: str) -> str:
-    """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal".
-
-    Without the columns that our reports add: "_code" is not a code.
-    """
-    if name in OURS:
-        return ""
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold())))
-
-
-@cache
-def _fields(import_type: ImportType) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for field in import_type.fields:
-        for name in (field.name, *field.aliases, *field.usual):
-            fields.setdefault(fold(name), field.name)
-    return fields
-
-
-# What forms say of a column beside its name.
-_NOTE = re.compile(
-    r"(?:obligatoires?|requise?s?|required|mandatory|facultati(?:f|ve)s?|optionn?el(?:le)?s?|optional|"
-    r"[0-9]{1,3}(?:chiffres?|caracteres?|carac|car|chars?|characters?|digits?|positions?)"
-    r"(?:max(?:imum)?|minimum|min|numeriques?)?|(?:max(?:imum)?|minimum|min)[0-9]{1,3}"
-    r"(?:chiffres?|caracteres?|car)?|sansespaces?|formattexte|texte?|numerique)$"
-)
-_EXAMPLE = re.compile(
-    r"[(\[] ?(?:ex|par ex|exemple|p\. ?ex|e\.g|format|voir|cf)\b[^)\]]{0,100}[)\]]", re.IGNORECASE
-)
-_LONGEST = 200
-
-
-def _label(import_type: ImportType, name: str) -> str:
-    """The folded header without notes such as "* (9 chiffres)" if it names a field then."""
-    fields, folded = _fields(import_type), fold(name)
-    if folded in fields or len(name) > _LONGEST:
-        return folded
-    bare = fold(_EXAMPLE.sub(" ", name))
-    while bare not in fields and (note := _NOTE.search(bare)):
-        bare = bare[: note.start()]
-    return bare if bare in fields else folded
-
-
-def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
-    """The fields that the cells of a header name."""
-    fields = _fields(import_type)
-    labels = [_label(import_type, cell) for cell in cells]
-    return {fields[label] for label in labels if label in fields}
 
 
 def index_of_header(
@@ -241,10 +188,10 @@ def _all_sources(
 ) -> tuple[dict[str, Sources], frozenset[str]]:
     """The columns of each field, and the fields that several columns name."""
     columns: dict[str, list[int]] = {}
-    fields = _fields(import_type)
-    labels = [_label(import_type, name) for name in names]
-    for at, label in enumerate(labels):
-        field = fields.get(label)
+    fields = fields_by_label(import_type)
+    labels = [label(import_type, name) for name in names]
+    for at, folded in enumerate(labels):
+        field = fields.get(folded)
         if field is not None and field not in fixed and at not in fixed.values():
             columns.setdefault(field, []).append(at)
     if "etablissement_siege" in columns:
@@ -385,7 +332,7 @@ def _lacking(import_type: ImportType, header: Header) -> RefusedError | None:
 
 
 def _advice(import_type: ImportType, names: list[str], missing: list[str]) -> str:
-    fields = _fields(import_type)
+    fields = fields_by_label(import_type)
     unused = [name for name in names if fold(name) and fold(name) not in fields]
     for field in missing:
         spellings = [folded for folded, name in fields.items() if name == field]

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from producers.reading.header import city_list
-from producers.reading.header.columns import Header, clean, fold, index_of_header, known, recognise
+from producers.reading.header.columns import Header, clean, index_of_header, recognise
+from producers.reading.header.labels import fold, known
 from producers.reading.refusals import refusal
 from schemas.faults import Fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from producers.reading.header.columns import OURS, Header, fold, known, recognise
+from producers.reading.header.columns import Header, recognise
+from producers.reading.header.labels import OURS, fold, known
 from producers.reading.refusals import RefusedError
 from producers.reading.row.row import filled
 from producers.reading.table import Part

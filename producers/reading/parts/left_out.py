@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from producers.reading.container.archive import Content
-from producers.reading.header.columns import known
+from producers.reading.header.labels import known
 from producers.reading.refusals import RefusedError
 from schemas.import_types import ENTREPRISE, ImportType
 from schemas.values.check_digits import unchecked

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from producers.reading.header.columns import Header, fold, known
+from producers.reading.header.columns import Header
+from producers.reading.header.labels import fold, known
 from schemas.import_types import ImportType
 
 _PADDING = " \t\r\n\0\x1a\ufeff"
@@ -54,6 +55,8 @@ class PassedOver:
 
     def _labels(self, cells: Sequence[str]) -> bool:
         """Whether a line names the fields of the header, as labels below technical names do."""
+        if any(cell.replace(" ", "").isdigit() for cell in cells):
+            return False  # a row, though the company is called "Nom"
         named = known(self._import_type, cells)
         return len(named) > 1 and 2 * len(named) >= len(self._fields) and named <= self._fields
 

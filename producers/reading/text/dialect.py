@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from producers.reading.header import columns
+from producers.reading.header import columns, labels
 from producers.reading.options import Options
 from producers.reading.refusals import refusal
 from producers.reading.text import delimited_lines
@@ -69,7 +69,7 @@ def _merit(
     if not rows:
         return _Merit(0, 0.0, 0)
     names, *rest = rows[columns.index_of_header(rows, import_type, options.columns) :]
-    known = columns.known(import_type, names) | set(names).intersection(options.columns)
+    known = labels.known(import_type, names) | set(names).intersection(options.columns)
     regular = sum(len(row) == len(names) for row in rest) / (len(rest) or 1)
     return _Merit(len(known), regular if known else 0.0, len(names))
 

@@ -1,0 +1,62 @@
+"""Headers as people spell them, and the fields that they name."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+
+from schemas.import_types import ImportType
+
+OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
+"""What error reports add to the columns of the file."""
+
+
+def fold(name: str) -> str:
+    """A header without case, accents, spaces and punctuation: "Code_Postal" is "codepostal".
+
+    Without the columns that our reports add: "_code" is not a code.
+    """
+    if name in OURS:
+        return ""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold())))
+
+
+@cache
+def fields_by_label(import_type: ImportType) -> dict[str, str]:
+    """The fields of a type by all folded headers that name them."""
+    fields: dict[str, str] = {}
+    for field in import_type.fields:
+        for name in (field.name, *field.aliases, *field.usual):
+            fields.setdefault(fold(name), field.name)
+    return fields
+
+
+# What forms say of a column beside its name.
+_NOTE = re.compile(
+    r"(?:obligatoires?|requise?s?|required|mandatory|facultati(?:f|ve)s?|optionn?el(?:le)?s?|optional|"
+    r"[0-9]{1,3}(?:chiffres?|caracteres?|carac|car|chars?|characters?|digits?|positions?)"
+    r"(?:max(?:imum)?|minimum|min|numeriques?)?|(?:max(?:imum)?|minimum|min)[0-9]{1,3}"
+    r"(?:chiffres?|caracteres?|car)?|sansespaces?|formattexte|texte?|numerique)$"
+)
+_EXAMPLE = re.compile(
+    r"[(\[] ?(?:ex|par ex|exemple|p\. ?ex|e\.g|format|voir|cf)\b[^)\]]{0,100}[)\]]", re.IGNORECASE
+)
+_LONGEST = 200
+
+
+def label(import_type: ImportType, name: str) -> str:
+    """The folded header without notes such as "* (9 chiffres)" if it names a field then."""
+    fields, folded = fields_by_label(import_type), fold(name)
+    if folded in fields or len(name) > _LONGEST:
+        return folded
+    bare = fold(_EXAMPLE.sub(" ", name))
+    while bare not in fields and (note := _NOTE.search(bare)):
+        bare = bare[: note.start()]
+    return bare if bare in fields else folded
+
+
+def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
+    """The fields that the cells of a header name."""
+    fields = fields_by_label(import_type)
+    labels = [label(import_type, cell) for cell in cells]
+    return {fields[folded] for folded in labels if folded in fields}

@@ -240,7 +240,7 @@ def faulty_line(kind: Kind, bits: int) -> Line:
             ["", "75001", *[""] * 6],
             [f"Fausse {number}", "", *[""] * 6],
             [f"Fausse {number}", "7500A", *[""] * 6],
-            [f"Fausse {number}", "75001"],
+            [f"Fausse {number}", "75001", *[""] * 6, "trop"],
         )[bits % 4]
     # A line of the wrong length is not looked at any further.
     numbers = (cells[0], cells[2]) if kind == "entreprise" and len(cells) == len(COMPANY) else ()

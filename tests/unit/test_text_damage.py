@@ -117,5 +117,7 @@ def test_any_damage(tmp_path: Path, table: Table, kind: str, seed: int) -> None:
             continue
         for field in ("nom", "adresse", "ville_nom"):
             value = row.record[field] or ""
-            assert " ".join(value.replace('"', "").split()) in visible, (row, content)
+            # A quote behind a backslash is that of programs which escape so, or the damage.
+            plain = " ".join(value.replace('"', "").split())
+            assert plain in visible or plain in visible.replace("\\", ""), (row, content)
             assert not any(siren in value for siren in _SIRENS), (row, content)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from producers.reading.container import prefixed_file
+from producers.reading.container import bare_workbook, prefixed_file
 from producers.reading.container.archive_damage import refused_as
 from producers.reading.container.compressed_streams import (
     COMPRESSIONS,
@@ -75,7 +75,7 @@ def contents_of(path: Path) -> Contents:
         source = partial(_decompressed, path, compression, surplus)
         return Contents(compression, [Content(None, source)], surplus)
     start = 0
-    if not head.startswith((ZIP, EMPTY_ZIP, OLE)):
+    if not (head.startswith((ZIP, EMPTY_ZIP, OLE)) or bare_workbook.is_stream(head)):
         start = 0 if signature_of(head) else prefixed_file.start_of(head)
         if not start:
             check_format(head)

@@ -46,7 +46,7 @@ def joined(parts: Sequence[Part], import_type: ImportType, requested: Mapping[st
     if not whole.apart:
         return whole
     largest = max(parts, key=rows_in)
-    if any(largest is one.part for one in whole.apart):
+    if any(largest is one.part and not one.foreign for one in whole.apart):
         return _around(largest, parts, import_type, requested)
     return whole
 

@@ -3,8 +3,9 @@
 import io
 from typing import BinaryIO
 
+from producers.reading.container import bare_workbook
 from producers.reading.refusals import EMPTY_ZIP, OLE, ZIP, refusal
-from producers.reading.workbook import xls, xls_records
+from producers.reading.workbook import xls
 from producers.reading.workbook.default_password import decrypted
 from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.xls import BinaryWorkbook
@@ -14,7 +15,7 @@ Book = Workbook | BinaryWorkbook
 
 def begins(head: bytes) -> bool:
     """Whether a file that begins so may be a workbook."""
-    return head.startswith((ZIP, EMPTY_ZIP, OLE)) or xls_records.is_stream(head)
+    return head.startswith((ZIP, EMPTY_ZIP, OLE)) or bare_workbook.is_stream(head)
 
 
 def open_book(file: BinaryIO) -> Book:

@@ -9,21 +9,13 @@ from typing import Any
 
 from xlrd.book import XL_WORKBOOK_GLOBALS, Book, unpack_SST_table
 
-_BOF = (0x0009, 0x0209, 0x0409, 0x0809)
-_KINDS = (0x0005, 0x0010, 0x0020, 0x0040, 0x0100)
+from producers.reading.container.bare_workbook import BEGINNINGS
+
 _EOF, _FORMULA, _CONTINUE = 0x000A, 0x0006, 0x003C
 _CALCULATE_ON_LOAD = 2
 _HEADER = struct.Struct("<HH")
 _RESULT = struct.Struct("<HHH8sH")
 _SHORTEST_TEXT = 3
-
-
-def is_stream(head: bytes) -> bool:
-    """Whether a file that begins so is a workbook without the container that Excel 5 introduced."""
-    if len(head) < 8:
-        return False
-    opcode, length, _, kind = struct.unpack("<HHHH", head[:8])
-    return opcode in _BOF and 4 <= length <= 16 and kind in _KINDS
 
 
 class CountedBook(Book):  # type: ignore[misc]
@@ -69,7 +61,7 @@ def uncalculated(book: Book, sheet: int) -> Iterator[tuple[int, int]]:
     while at + 4 <= len(content):
         opcode, length = _HEADER.unpack_from(content, at)
         at += 4
-        if opcode in _BOF:
+        if opcode in BEGINNINGS:
             depth += 1
         elif opcode == _EOF:
             depth -= 1

@@ -158,7 +158,7 @@ async def test_an_import_in_both_topics(log: Partition) -> None:
     """Its producer was upgraded while it ran, and published all again: a row counts once."""
     log.append(company(1, **line(1)))
     log.append(company(2, **line(2)))
-    other = replace(log, topic="fox.file-rows.entreprise", records=[])
+    other = replace(log, topic="fox.file-rows.any", records=[])
     await other.begin()
     for number in (1, 2, 3):
         other.append(company(number, **line(number)))

@@ -32,7 +32,7 @@ async def watermarks(
     """
     cursor = await connection.execute(
         _SQL["watermarks"],
-        {"partition": batch.partition, "imports": sorted(imports)},
+        {"topic": batch.topic, "partition": batch.partition, "imports": sorted(imports)},
     )
     rows: list[tuple[object, int, bool, bool]] = await cursor.fetchall()
     return (

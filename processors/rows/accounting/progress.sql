@@ -1,9 +1,11 @@
 -- name: watermarks
--- Of an import whose producer was upgraded while it ran, rows may be in both topics of its type, each with
--- the same number in the partition of the same number: what came from one is a replay in the other.
+-- Of an import whose producer was upgraded while it ran, rows may be in both topics of its type, whose
+-- names end alike, each with the same number in the partition of the same number: what came from one
+-- is a replay in the other.
 SELECT wanted.id, coalesce((
         SELECT max(p.watermark) FROM ingest.progress p
         WHERE p.import_id = wanted.id AND p.partition = %(partition)s
+            AND substring(p.topic from '[^.]+$') = substring(%(topic)s from '[^.]+$')
     ), 0), i.cancelled_at IS NOT NULL, coalesce(i.generate_ai_content, true)
 FROM unnest(%(imports)s::uuid[]) AS wanted (id)
 LEFT JOIN ingest.imports i ON i.id = wanted.id

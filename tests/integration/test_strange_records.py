@@ -27,12 +27,13 @@ from schemas.values.slugs import slugify
 from tests.fix_stack import Received, Site, eventually, headers
 
 COMPANIES, CITIES = "rows.entreprise", "rows.ville"
+OF_FILES = {topic: f"file-{topic}" for topic in (COMPANIES, CITIES)}
 PARTITIONS = 4
 NOW = datetime.now(UTC)
 
 
 def siren(number: int) -> str:
-    return f"{number:09d}"
+    return f"{number + 1:09d}"  # 000000000 is not one
 
 
 class Upstream:
@@ -75,7 +76,8 @@ class Upstream:
 
     def send_company(self, number: int, **fields: object) -> None:
         """Queues the row of a company as it should be."""
-        self.send(siren(number), self.company(number, **fields))
+        topic = OF_FILES[COMPANIES] if "import" in fields else COMPANIES
+        self.send(siren(number), self.company(number, **fields), topic)
 
     def flush(self) -> None:
         assert self._producer.flush(30) == 0
@@ -313,7 +315,7 @@ def test_an_older_observation_never_overwrites_a_newer_one(site: Site, upstream:
         for fields in rows:
             upstream.send_company(**fields)  # type: ignore[arg-type]
         upstream.flush()
-        eventually(lambda: settled(site))
+        eventually(lambda: settled(site) and settled(site, OF_FILES[COMPANIES]))
 
     assert stored(site, 1, "nom, telephone") == ("new", "01 02 03 04 05")
     assert stored(site, 2, "nom, telephone") == ("as old, but later", "01 02 03 04 05")
@@ -364,11 +366,11 @@ def test_a_policy_says_what_becomes_of_a_stored_row(site: Site, upstream: Upstre
                 tie = line(import_id, next(numbers), policy=policy, occurrence=occurrence)
                 name = f"{'Together' if together else 'Apart'} {policy} {pair}"
                 city = upstream.city(name, **cities[occurrence - 1], **{"import": tie})
-                upstream.send(slugify(f"{name}-01000"), city, CITIES)
+                upstream.send(slugify(f"{name}-01000"), city, OF_FILES[CITIES])
 
     def settle() -> None:
         upstream.flush()
-        eventually(lambda: settled(site) and settled(site, CITIES))
+        eventually(lambda: all(settled(site, topic) for topic in OF_FILES.values()))
 
     send(1, together=False)
     settle()

@@ -359,7 +359,8 @@ def test_a_line_too_large_for_a_message_is_rejected_alone(
 ) -> None:
     """The others go on; the line's reject says what is wrong."""
     with order.path.open("a", encoding="utf-8") as file:
-        file.write(f"\n123456782;{'x' * 1_200_000};75001\n123456790;Dernière;75001\n")
+        # Two cells that may be as long, in bytes beyond what a message holds.
+        file.write(f"\n123456782;{'😀' * 131_000};{'😀' * 131_000}\n123456790;Dernière;75001\n")
 
     reading = publish(settings, order)
 
@@ -643,7 +644,7 @@ def test_sheets_that_are_no_companies_are_named(settings: Settings, tmp_path: Pa
         settings, "import", tmp_path / "entreprises.xlsx", "--type", "ENTREPRISE", "--no-follow"
     )
 
-    assert "Feuilles ignorées : Notice." in done.stderr
+    assert "non lus : Notice" in done.stderr
 
 
 def test_an_interrupted_follower_says_that_the_import_goes_on(

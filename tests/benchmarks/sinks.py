@@ -22,7 +22,7 @@ import psycopg
 from confluent_kafka import murmur2
 
 from deploy.local.processes.process import GuardedProcess
-from schemas.topics import ROW_PARTITIONS, ROWS_ENTREPRISE
+from schemas.topics import ROW_PARTITIONS
 from tests.benchmarks.contestants import copy_floor
 from tests.benchmarks.contestants.common import COLUMNS
 from tests.benchmarks.measuring import Command, cpu_seconds, peak_mb, save
@@ -118,7 +118,7 @@ def passes(
     for name in names:
         env = {
             **ready.environment(f"{prefix}{name}.", database),
-            "BENCH_TOPIC": f"{prefix}{name}.{ROWS_ENTREPRISE.name}",
+            "BENCH_TOPIC": f"{prefix}{name}.{ENTREPRISE.file_topic.name}",
             "BENCH_GROUP": f"{contestant.name.replace(' ', '-')}-{database.rsplit('/', 1)[1]}",
             **contestant.env,
         }

@@ -22,6 +22,7 @@ import psycopg
 from confluent_kafka import murmur2
 
 from deploy.local.processes.process import GuardedProcess
+from schemas.import_types import ENTREPRISE
 from schemas.topics import ROW_PARTITIONS
 from tests.benchmarks.contestants import copy_floor
 from tests.benchmarks.contestants.common import COLUMNS

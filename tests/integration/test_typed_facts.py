@@ -55,7 +55,7 @@ STATEMENTS: Mapping[str, tuple[type, str, str, str, Mapping[str, object]]] = {
         "processors.rows.parking",
         "parked_rows.sql",
         "take",
-        {"topic": "", "partition": 0, "keys": list[str](), "most": 1},
+        {"topics": [""], "partition": 0, "keys": list[str](), "most": 1},
     ),
     "unpublished": (
         UnpublishedReject,

@@ -123,7 +123,7 @@ _LETTERS = 5
 def signature_of(head: bytes) -> Signature | None:
     """The signature that a file begins with, None if none.
 
-    A header may begin with few letters ("ORCID"): these count only in a file that is no text.
+    A header may begin with few letters ("ORCID"): these count only in a file that is not text.
     """
     binary = min(head, default=9) < 9  # a control character that stands in no text
     return next(

@@ -122,7 +122,7 @@ def _is_shaped(header: Header) -> bool:
 def _wider(
     whole: Header, part: Header, import_type: ImportType, requested: Mapping[str, str]
 ) -> tuple[Header, list[int]] | None:
-    """`whole` with the columns of the part, and where each of these stands in it.
+    """`whole` with the columns of the part, and the place of each of these in it.
 
     None if the two together would be read in another way than each by itself.
     """

@@ -10,7 +10,7 @@ class Values(NamedTuple):
     """The values of a column, and the rows of those that are not simply the cell's text.
 
     `restored` got back the zeros that they began with, `corrected` were written in another form,
-    `malformed` are no value of the kind.
+    `malformed` are not values of the kind.
     """
 
     values: list[Any]

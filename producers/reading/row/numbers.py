@@ -34,7 +34,7 @@ def whole(text: str) -> str:
 
 
 def ungrouped(text: str) -> str | None:
-    """41000 of 41,000 and 41'000.00; None of a text that is no number with thousands."""
+    """41000 of 41,000 and 41'000.00; None of a text that is not a number with thousands."""
     match = _THOUSANDS.fullmatch(text)
     if match is None or match[2] == match[3]:
         return None

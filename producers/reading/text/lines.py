@@ -41,7 +41,7 @@ class Lines:
         self.read += count
 
     def marks(self, before: int) -> Mapping[int, str]:
-        """What was repaired or unreadable in the lines before the number `before`, each told once."""
+        """What was repaired or unreadable in the lines before the number `before`, each reported once."""
         if not self._marks:
             return {}
         found = {line: code for line, code in self._marks.items() if line < before}

@@ -126,7 +126,7 @@ def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _decoded(blocks: Iterator[bytes], name: str) -> Text:
-    """As an encoding of which lines cannot be told apart before they are decoded."""
+    """As an encoding of which lines cannot be distinguished before they are decoded."""
     wide = name.startswith(_WIDE)
     decoder = codecs.getincrementaldecoder(name)(ASIDE if wide else "strict")
     damaged = 0

@@ -124,7 +124,7 @@ class Tables:
     def _table(self, attributes: Attributes) -> None:
         name = attributes.get(NAME, "")
         if name in self.notes or len(self.notes) > _COLUMNS:
-            raise refusal("broken-workbook")  # their rows could not be told apart
+            raise refusal("broken-workbook")  # their rows could not be distinguished
         self._sheet = self.notes[name] = Notes()
         self.visible[name] = attributes.get(TABLE_STYLE) not in self._undisplayed
         self._rows = self._widest = 0

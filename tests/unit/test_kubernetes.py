@@ -219,6 +219,39 @@ def test_each_pod_reaches_what_it_needs_and_no_more(overlay: str) -> None:
         assert reaches(overlay, name, world) == (name == "worker-enrichment"), name
 
 
+@pytest.mark.parametrize(
+    ("request_", "denied"),
+    [
+        (":GET:/apis/ccompat/v7/schemas/ids/1", "0"),  # nobody: asked for a password
+        ("foxstream:GET:/apis/ccompat/v7/schemas/ids/1", "0"),
+        ("foxstream:POST:/apis/ccompat/v7/subjects/fox.rows.ville-value", "0"),
+        ("foxstream:POST:/apis/ccompat/v7/subjects/fox.rows.ville-value/versions", "1"),
+        ("foxstream:PUT:/apis/ccompat/v7/config/fox.rows.ville-value", "1"),
+        ("foxstream:DELETE:/apis/ccompat/v7/subjects/fox.rows.ville-value", "1"),
+        ("foxstream-admin:PUT:/apis/ccompat/v7/config/fox.rows.ville-value", "0"),
+        ("somebody:GET:/apis/ccompat/v7/subjects", "1"),
+    ],
+)
+def test_who_may_write_to_the_registry(request_: str, denied: str) -> None:
+    """Workers and gateways read; only the job that prepares an upgrade registers schemas."""
+    [text] = [
+        resource["data"]["default.conf"]
+        for resource in of_kind("production", "ConfigMap")
+        if resource["metadata"]["name"].startswith("registry-proxy")
+    ]
+    rules = re.findall(r'"~([^"]+)" ([01]);', text)
+    found = next((answer for rule, answer in rules if re.search(rule, request_)), "1")
+    assert (len(rules), found) == (4, denied)
+    for name, pod in pods("production"):
+        environment = {
+            each["name"]: each.get("value")
+            for container in pod["containers"]
+            for each in container.get("env", ())
+        }
+        user = environment.get("FOX_SCHEMA_REGISTRY_USERNAME")
+        assert user == ("foxstream-admin" if name == "prepare" else None), name
+
+
 def test_a_model_in_the_private_network() -> None:
     """An overlay with the component lets the enrichment, and nobody else, to pods of a model."""
     files = FOLDER / "components" / "private-model"

@@ -45,6 +45,10 @@ TEXTS = {
     "INSERT INTO clients (siren, nom) VALUES ('732829320', 'Un');\n": "un script SQL",
     "--\n-- PostgreSQL database dump\n--\n\nSET statement_timeout = 0;\n": "un script SQL",
     "CREATE TABLE clients (siren char(9));\n": "un script SQL",
+    "[InternetShortcut]\r\nURL=https://example.fr/clients.xlsx\r\n": "un raccourci",
+    '{"":"NE PAS MODIFIER","doc_id":"1abc","resource_key":"","email":"a@example.fr"}': "document Google",
+    '{"url": "https://docs.google.com/open?id=1abc", "doc_id": "1abc"}': "document Google",
+    "siren      nom      ville\n732829320  Un       Lyon\n": "rien ne sépare les colonnes",
     "{\\rtf1\\ansi siren nom}": "RTF",
 }  # fmt: skip
 
@@ -108,6 +112,7 @@ BINARIES = {
     "Access": (b"\0\1\0\0Standard ACE DB\0" + bytes(400), "Access"),
     "a program with an archive": (b"MZ" + bytes(600) + zipped({"a.csv": b"siren;nom\n"}), "programme"),
     "a tar": (b"a.csv".ljust(257, b"\0") + b"ustar\0" + bytes(250), "tar"),
+    "an owner of Excel": (b"\4Paul".ljust(55) + b"\4\0" + "Paul".ljust(54).encode("utf-16-le"), "verrouillage"),
     "noise": (bytes(range(256)) * 8, "binaire"),
 }  # fmt: skip
 

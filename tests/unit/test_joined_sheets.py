@@ -157,6 +157,8 @@ def test_lines_that_are_left_out(opened: Opened, tmp_path: Path, case: str) -> N
 OTHER_SHEETS = {
     "another type": [["commune", "code postal", "latitude"], ["Brest", "29200", "48.4"]],
     "no table": [["Mode d'emploi"], ["Remplissez les colonnes."]],
+    "columns explained": [["Champ", "Contenu"], ["siren", "9 chiffres"], ["nom", "le nom"]],
+    "help": [["siren : 9 chiffres"], ["nom : obligatoire"]],
     "persons without a company": [["nom", "prénom", "téléphone"], ["Dupont", "Jean", "0612345678"]],
 }
 
@@ -187,6 +189,16 @@ def test_a_name_is_no_key_of_anything(opened: Opened) -> None:
 
     assert [row.record["nom"] for row in rows_of(source)] == ["Plombiers"]
     assert source.other_sheets == ["Produits"]
+
+
+def test_persons_do_not_lead(opened: Opened) -> None:
+    """A list of persons is not read as one of categories, however long it is."""
+    persons = [["Nom", "Prénom"], ["Durand", "Paul"], ["Petit", "Anne"], ["Martin", "Eve"]]
+    sheets = {"Catégories": [["nom", "description"], ["Plombiers", "Eau"]], "Équipe": persons}
+    source = opened(sheets, CATEGORIE)
+
+    assert [row.record["nom"] for row in rows_of(source)] == ["Plombiers"]
+    assert [(one.name, one.rows) for one in source.left_out] == [("Équipe", 3)]
 
 
 def test_the_largest_wins(opened: Opened) -> None:

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time
 from itertools import chain
 from pathlib import Path
 
@@ -470,3 +471,57 @@ def test_entities_are_refused(read: Read) -> None:
     with pytest.raises(RefusedError) as refused:
         read(zipped(parts))
     assert refused.value.code == "broken-workbook"
+
+
+FORMATTED: Sequence[tuple[str, object, str | None, list[str]]] = (
+    ("ville_nom", 0, None, ["malformed"]),  # =Autre!D2 of an empty cell
+    ("ville_nom", date(2012, 3, 1), "2012-03-01", ["corrected"]),  # "mars 12", as Excel has it
+    ("ville_nom", time(8, 30), "08:30:00", ["corrected"]),
+    ("adresse", 0.5, "0.5", ["corrected"]),  # 50 %
+    ("adresse", 12, "12", []),
+    ("telephone", 0.478, None, ["malformed"]),
+    ("telephone", 4.78000004, None, ["malformed"]),
+    ("telephone", 478000000, "0478000000", ["zeros-restored"]),
+    ("code_postal", date(1984, 2, 1), None, ["malformed"]),
+)
+
+
+@pytest.mark.parametrize(("field", "value", "stored", "warnings"), FORMATTED)
+def test_numbers_that_show_something_else(
+    read: Read, field: str, value: object, stored: str | None, warnings: list[str]
+) -> None:
+    """A value that a person sees in another form is stored with a warning, or not at all."""
+    book = openpyxl.Workbook()
+    for cells in (["siren", "nom", field], [A, "Un", value]):
+        book.active.append(cells)
+    target = io.BytesIO()
+    book.save(target)
+    [row] = read(target.getvalue())
+
+    assert (row.record[field], row.warnings, row.faults) == (stored, warnings, [])
+
+
+PREPARED: Mapping[str, tuple[Sequence[object], int]] = {
+    "a number": ((3, None, None, None, None), 1),
+    "a box": ((None, None, None, False, None), 1),
+    "a box of a field": ((None, None, None, None, False), 1),
+    "a formula without a result": ((None, None, None, "#N/A", None), 1),
+    "an error of a field": ((None, "#N/A", None, None, None), 2),
+    "an error in front": (("#N/A", None, "Deux", None, None), 2),
+    "a total": ((None, None, None, "Total : 2", None), 2),
+    "something of a company": ((3, None, None, None, True), 2),
+}
+
+
+@pytest.mark.parametrize("case", PREPARED)
+def test_lines_for_rows_to_come(read: Read, case: str) -> None:
+    """Lines with nothing but their number, a box or a formula are blank, all others are rows."""
+    cells, count = PREPARED[case]
+    book = openpyxl.Workbook()
+    for row in (["N°", "siren", "nom", "fait", "actif"], [1, A, "Un", True, True], cells):
+        book.active.append(row)
+    target = io.BytesIO()
+    book.save(target)
+    rows = read(target.getvalue())
+
+    assert [bool(row.faults) for row in rows] == [False, True][:count]

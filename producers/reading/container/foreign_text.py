@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from producers.reading.container.signatures import CHOOSE, EXPORT
+from producers.reading.container.signatures import CHOOSE, EXPORT, TARGET
 from producers.reading.refusals import SAVE_AS
 
 HTML = "une page HTML"
@@ -68,6 +68,13 @@ FORMS = (
     TextForm(re.compile(r"\\documentclass|\\begin\{"), "un document LaTeX", "LaTeX2e"),
     TextForm(
         re.compile(r"%YAML |---\r?\n[A-Za-z_-]{1,40}:[ \r\n]"), "un document YAML", "YAML 1.2.2"
+    ),
+    TextForm(re.compile(r"\[InternetShortcut\]"), "un raccourci", "shell32, .url files", TARGET),
+    TextForm(
+        re.compile(r'\{[^{}]{0,300}"doc_id" ?:'),
+        "un raccourci vers un document Google",
+        "Google Drive for desktop, .gsheet files",
+        "téléchargez le document au format .xlsx ou CSV",
     ),
     TextForm(re.compile(r"@relation\s", re.IGNORECASE), "un fichier ARFF", "Weka"),
 )

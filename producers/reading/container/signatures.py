@@ -10,6 +10,7 @@ from producers.reading.refusals import SAVE_AS
 
 EXTRACT = "extrayez-en les fichiers, puis envoyez le fichier CSV ou le classeur"
 CHOOSE = "choisissez le fichier CSV ou le classeur qui contient vos données"
+TARGET = "envoyez le fichier lui-même, celui vers lequel il mène"
 EXPORT = "exportez la table au format CSV"
 
 
@@ -65,6 +66,12 @@ SIGNATURES = (
     Signature(b"\x1aE\xdf\xa3", "une vidéo", "RFC 8794", CHOOSE),
     Signature(b"OggS", "un son", "RFC 3533", CHOOSE),
     Signature(b"ID3", "un son", "id3.org 2.4.0", CHOOSE),
+    # What stands for another file, or beside it.
+    Signature(b"L\0\0\0\x01\x14\x02\0", "un raccourci Windows", "[MS-SHLLINK] 2.1", TARGET),
+    Signature(b"bplist00", "une liste de propriétés Apple", "Apple, CFBinaryPList.c", CHOOSE),
+    Signature(
+        b"\0\x05\x16\x07", "un fichier annexe de macOS (« ._ »)", "RFC 1740, AppleDouble", CHOOSE
+    ),
     # Data of other programs.
     Signature(b"PAR1", "un fichier Parquet", "Apache Parquet, file format", EXPORT),
     Signature(b"Obj\x01", "un fichier Avro", "Apache Avro 1.12, object container files", EXPORT),

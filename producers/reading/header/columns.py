@@ -307,8 +307,14 @@ def _check_type(import_type: ImportType, names: list[str], city_list: int | None
             raise refusal("wrong-type", right=other.name, type=import_type.name)
 
 
+_FIXED_WIDTH = "un texte dont rien ne sépare les colonnes, de largeur fixe peut-être"
+
+
 def _lacking(import_type: ImportType, header: Header) -> RefusedError | None:
     missing = _missing(import_type, header.sources)
+    words = known(import_type, header.names[0].split()) if len(header.names) == 1 else set()
+    if len(words) > 1 and not _missing(import_type, words):
+        return refusal("unsupported-format", found=_FIXED_WIDTH)
     if not header.sources:
         return refusal(
             "unknown-columns",

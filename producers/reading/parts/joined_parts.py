@@ -31,6 +31,11 @@ class Apart(NamedTuple):
     why: str
     foreign: bool = False
 
+    @property
+    def may_lead(self) -> bool:
+        """Whether the others may be read with this one, if it has the most rows."""
+        return not self.foreign and self.why != _LIST_OF_PERSONS
+
 
 class Joined(NamedTuple):
     """`columns` is the header of all `parts`; the others are `apart`."""
@@ -46,7 +51,7 @@ def joined(parts: Sequence[Part], import_type: ImportType, requested: Mapping[st
     if not whole.apart:
         return whole
     largest = max(parts, key=rows_in)
-    if any(largest is one.part and not one.foreign for one in whole.apart):
+    if any(largest is one.part and one.may_lead for one in whole.apart):
         return _around(largest, parts, import_type, requested)
     return whole
 

@@ -20,6 +20,7 @@ _LONGEST = 1 << 16
 _MESSAGE = 500
 _BETWEEN_CELLS = re.compile(r'[;,\t|"{}\[\]:]+')
 _LENGTHS = (9, 14)
+_FEWEST = 3  # of a SIREN in scientific notation
 _OTHERWISE = ("wrong-type", "unsupported-format", "empty-file")
 """Refusals of what holds no lines of the type."""
 
@@ -45,6 +46,8 @@ def left_out(
     header = next((at for at, cells in enumerate(sample) if _names(import_type, cells)), None)
     if header is None and not _holds_companies(import_type, sample):
         return None
+    if import_type is ENTREPRISE and not any(map(_has_digits, chain.from_iterable(sample))):
+        return None  # the columns of such a table, explained one a line
     before = 0 if header is None else header + 1
     rows = sum(1 for _ in chain(sample, given)) - before
     return LeftOut(name, rows, reason.message[:_MESSAGE]) if rows > 0 else None
@@ -74,6 +77,10 @@ def _holds_companies(import_type: ImportType, sample: Sequence[Sequence[str]]) -
         return False
     found = sum(any(map(_is_number, cells)) for cells in sample)
     return bool(sample) and found * 2 >= len(sample)
+
+
+def _has_digits(cell: str) -> bool:
+    return sum(map(str.isdigit, cell)) >= _FEWEST
 
 
 def _is_number(cell: str) -> bool:

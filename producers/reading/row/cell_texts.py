@@ -119,6 +119,11 @@ def clear_empty_words(texts: Texts) -> EmptyCells:
     )
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a text is an error or another word for no value."""
+    return text in _NOTHING or text in _EMPTY
+
+
 def holds_nothing(cell: str) -> bool:
     """Whether a cell is blank or a word of a program for nothing."""
     return cell.strip() in _NOTHING

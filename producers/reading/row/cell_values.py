@@ -33,8 +33,19 @@ def _decoded(texts: Texts) -> Texts:
     return [text and _ENTITY.sub(lambda found: unescape(found[0]), text) for text in texts]
 
 
+# Of a cell that holds no text a person sees what its format shows: 50 % of 0.5, mars-12 of a day.
+_FORMATTED = re.compile(r"-?[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{2,}:[0-9:.]+")
+
+
 def _text(texts: Texts, numeric: Sequence[int]) -> Values:
-    return Values(_decoded(texts))
+    """A column of texts; the 0 that a reference to an empty cell comes to is none."""
+    decoded = _decoded(texts)
+    formatted = [row for row in numeric if _FORMATTED.fullmatch(texts[row] or "")]
+    if "0" not in decoded:
+        return Values(decoded, corrected=formatted)
+    zeros = [row for row, text in enumerate(decoded) if text == "0"]
+    values = [None if text == "0" else text for text in decoded]
+    return Values(values, malformed=zeros, corrected=formatted)
 
 
 _UNEVEN = ("  ", *filter(str.isspace, map(chr, range(0x3001))))
@@ -43,14 +54,14 @@ _UNEVEN_OTHER = tuple(run for run in _UNEVEN if not run.isascii())
 
 
 def _name(texts: Texts, numeric: Sequence[int]) -> Values:
-    texts = _decoded(texts)
-    joined = "".join(filter(None, texts))
+    found = _text(texts, numeric)
+    joined = "".join(filter(None, found.values))
     uneven = any(map(joined.__contains__, _UNEVEN_ASCII))
     if not uneven and not joined.isascii():
         uneven = any(map(joined.__contains__, _UNEVEN_OTHER))
     if uneven:
-        return Values([text and " ".join(text.split()) for text in texts])
-    return Values(texts)
+        return found._replace(values=[text and " ".join(text.split()) for text in found.values])
+    return found
 
 
 # INSEE writes A for a company that is active, C for one that has ceased, F for an establishment that is

@@ -32,6 +32,11 @@ _COUNTRY = re.compile(r"\( ?(\+ ?33|0033) ?\)")
 
 def phones(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of telephone numbers; most begin with 0 or + and end with a digit."""
+    # A number of a workbook that is not whole is a share or a price, a day has dashes.
+    malformed = [row for row in numeric if texts[row] and not is_digits(whole(texts[row] or ""))]
+    if malformed:
+        wrong = {*malformed}
+        texts = [None if row in wrong else text for row, text in enumerate(texts)]
     given = list(filter(None, texts))
     joined = "\n".join(("", *given, ""))
     if (
@@ -40,8 +45,8 @@ def phones(texts: Texts, numeric: Sequence[int]) -> Values:
         and max(map(len, given), default=0) <= _USUAL_LENGTH
         and not any(map(joined.__contains__, _ODD_IN_PHONE))
     ):
-        return Values(texts)
-    return correct(texts, range(len(texts)), telephone)
+        return Values(texts, malformed=malformed)
+    return correct(texts, range(len(texts)), telephone)._replace(malformed=malformed)
 
 
 def telephone(text: str) -> Corrected:
@@ -73,7 +78,7 @@ def _number(spaced: str) -> str:
         number = next(filter(None, parts), number)
     number = number.strip(" .,;:/-")
     found = ungrouped(number) or whole(number)
-    return found if is_digits(found) else number
+    return found if is_digits(found) and len(found) >= _NATIONAL else number
 
 
 _IN_THREES = re.compile(r"[0-9]{3}[ .][0-9]{3}[ .][0-9]{3}")

@@ -13,6 +13,7 @@ from producers.reading.workbook.memory_limit import CELLS
 
 _HEAD = 200
 _HEADER_ROWS = 3
+_TEXTS = {str, bool}
 
 
 MergedRange = tuple[tuple[int, int], tuple[int, int]]
@@ -121,8 +122,8 @@ class Sheet:
             kinds = set(map(type, values))
             if kinds != {str}:
                 columns[at] = list(map(shown, values))
-                if float in kinds or int in kinds:
-                    numeric[at] = [i for i, v in enumerate(values) if type(v) in (float, int)]
+                if kinds - _TEXTS:
+                    numeric[at] = [i for i, v in enumerate(values) if type(v) not in _TEXTS]
         texts = list(map(list, zip(*columns, strict=True)))
         lines = range(line, line + len(rows))
         return Block(lines, texts, self.name, numeric=numeric, calculated=True)

@@ -150,7 +150,7 @@ async def test_a_look_goes_on_where_it_ended(
 ) -> None:
     """Of more companies than one transaction looks at none is left out."""
     monkeypatch.setattr(public_pages, "CHUNK", 2)
-    for number in range(1, 6):
+    for number in range(5):
         log.append(company(number, **RENNES))
     await log.write_all()
     await log.execute("DELETE FROM enterprise_prolocalisation")

@@ -234,7 +234,7 @@ async def cities(log: Partition) -> Partition:
 
 
 def siren(number: int) -> str:
-    return f"{number:09d}"
+    return f"{number + 1:09d}"  # 000000000 is not one
 
 
 def company(number: int, nom: str | None = "A", **more: Any) -> dict[str, Any]:

@@ -321,6 +321,7 @@ def test_coordinates(tmp_path: Path, cell: str, lat: object, lng: object, codes:
         ("SIREN ou SIRET;Société;Localité;Rue;Code NAF/APE", "siren nom ville_nom adresse naf_code"),
         ("SIREN;Account Name;Billing City;Billing Zip/Postal Code;Phone Number", "siren nom ville_nom code_postal telephone"),
         ("\u200bSiren\u200e;Ra\u00adison sociale;Te\u0301le\u0301phone;Mél", "siren nom telephone email_contact"),
+        ("1. SIREN;2. Raison sociale;3) Code postal", "siren nom code_postal"),
         ("siren;Prénom;Nom;Société", "siren - - nom"),
         ("siren;Nom;Société", "siren nom -"),
         ("siren;Nom;Nom (dirigeant);Téléphone (ex. 0478000000)", "siren nom - telephone"),
@@ -352,6 +353,16 @@ def test_two_columns_for_a_field(tmp_path: Path) -> None:
     assert [row.warnings for row in rows] == [[], [], ["other-column"], [], ["malformed"]]
     with pytest.raises(RefusedError, match="désignent toutes"):
         rows_of(tmp_path, f"siren;nom;denomination\n{SIREN};A;B\n")
+
+
+def test_a_cell_that_is_missing_in_the_middle(tmp_path: Path) -> None:
+    """A short line whose cells stand in the wrong columns is at fault; one that only lacks its end is not."""
+    text = "siren;nom;adresse;code_postal;ville_nom\n"
+    lines = [f"{SIREN};A;69003;Lyon", f"{SIREN};B;1 rue X;69003", f"{SIREN};C;1 rue X;69003;Lyon"]
+    rows = rows_of(tmp_path, text + "\n".join(lines) + "\n")
+
+    assert [[fault.code for fault in row.faults] for row in rows] == [["missing-cell"], [], []]
+    assert (rows[0].key, rows[1].record["code_postal"]) == (None, "69003")
 
 
 def test_a_report_that_excel_saved(tmp_path: Path) -> None:

@@ -38,12 +38,14 @@ Luhn = Literal["off", "warning", "error"]
 # What can be typed in an e-mail address only by mistake, direction marks and zero width included.
 _NOT_IN_EMAIL = '@\\s<>()\\[\\]\\\\,;:"\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff'
 
+_NOT_IN_HOST = "'/.?#&=%!$*|{}~^+"
+
 _PATTERNS: dict[Kind, re.Pattern[str]] = {
     # People write zeros for a number that they do not know.
     "siren": re.compile(r"(?!0{9})[0-9]{9}"),
     "siret": re.compile(r"(?!0{9})[0-9]{14}"),
     "postal_code": re.compile(r"(?!0{5})[0-9]{5}"),
-    "departement": re.compile(r"[0-9]{2,3}|2[AB]"),
+    "departement": re.compile(r"(?!00)[0-9]{2}|2[AB]|9[78][0-9]"),
     "naf": re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]"),
     "commune": re.compile(r"(?:[0-9]{2}|2[AB])[0-9]{3}"),
     "legal_category": re.compile(r"[0-9]{4}"),
@@ -58,16 +60,17 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
         r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$)"
         r"(?![0-9]{1,2}([-/.])[0-9]{1,2}\2(?:[0-9]{2}|(?:19|20)[0-9]{2})$)"
         r"(?![0-9]{1,3}(?: ?[0-9]{3}){0,3}\.[0-9]{1,2}$)"
-        r"(?!(?!00)[0-9]{14}$)(?![+0 .()/-]*$)"
+        r"(?!(?:0|[1-9][0-9]{0,2})\.[0-9]{4,}$)(?!(?!00)[0-9]{14}$)(?![+0 .()/-]*$)"
         r"(?=[+(0-9])(?=(?:[^0-9]{0,20}[0-9]){4})\+?[0-9 .()/-]{4,20}"
     ),
     "email": re.compile(
         r"[\w.+-]+@(?:[\w-]+\.)+[\w-]+|"  # most are so
-        f"[^{_NOT_IN_EMAIL}]+@(?:[^{_NOT_IN_EMAIL}'/.]+\\.)+[^{_NOT_IN_EMAIL}'/.]+"
+        f"[^{_NOT_IN_EMAIL}]+@(?:[^{_NOT_IN_EMAIL}{_NOT_IN_HOST}]+\\.)+[^{_NOT_IN_EMAIL}{_NOT_IN_HOST}]+"
     ),
     "url": re.compile(
-        r"https?://(?:[\w-]+\.)+[\w-]+(?:[/?#]\S*)?|"  # most are so
-        r"https?://(?:[^\s/?#.,;<>\"|]+\.)+[^\s/?#.,;<>\"|]+(?:[/?#]\S*)?",
+        r"https?://(?!www\.[^./?#]*(?:[/?#]|$))(?:"  # "www.exemple" is a name cut off
+        r"(?:[\w-]+\.)+[\w-]{2,}(?:[/?#]\S*)?|"  # most are so
+        r"(?:[^\s/?#.,;<>\"|]+\.)+[^\s/?#.,;<>\"|]{2,}(?:[/?#]\S*)?)",
         re.IGNORECASE,
     ),
 }

@@ -60,6 +60,15 @@ DROPPED = ["malformed"]
         ("code_postal", "69,003", "69003", CORRECTED),
         ("code_postal", "41,000", "41000", CORRECTED),
         ("code_postal", "29600.0", "29600", CORRECTED),
+        # Words beside a number whose check digits are right
+        ("siren", "RCS Lyon B 055 200 018", SIREN, CORRECTED),
+        ("siren", "055200018 RCS Lyon", SIREN, CORRECTED),
+        ("siren", "FR 40 055200018", SIREN, CORRECTED),
+        ("siren", "N° SIREN : 055.200.018 (siège)", SIREN, CORRECTED),
+        ("siren", "SIREN 055200019", "SIREN055200019", DROPPED),
+        ("siren", "ex : 055200018", "ex:055200018", DROPPED),
+        ("siret", f"{SIREN}-00012", SIRET, CORRECTED),
+        ("siret", "SIRET : 055 200 018 00012", SIRET, CORRECTED),
         # Zeros
         ("siren", "55200018", SIREN, RESTORED),
         ("siren", "55200018.0", SIREN, ["zeros-restored", "corrected"]),
@@ -88,7 +97,13 @@ DROPPED = ["malformed"]
         ("naf_code", "6201Z Programmation", "62.01Z", CORRECTED),
         ("naf_code", "APE 6201Z", "62.01Z", CORRECTED),
         ("naf_code", "62-01Z", "62.01Z", CORRECTED),
-        ("naf_code", "111Z", "01.11Z", RESTORED),
+        ("naf_code", "1.11Z", "01.11Z", RESTORED),
+        ("naf_code", "721Z", None, DROPPED),
+        ("naf_code", "72.1Z", None, DROPPED),
+        ("naf_code", "62,01Z", "62.01Z", CORRECTED),
+        ("naf_code", "Programmation (62.01Z)", "62.01Z", CORRECTED),
+        ("naf_code", "J6201Z", "62.01Z", CORRECTED),
+        ("naf_code", "voir 62.01Z et 62.02A", None, DROPPED),
         ("naf_code", "6201", None, DROPPED),
         ("naf_code", "62.99Z - Inconnue", None, DROPPED),
         # Telephones
@@ -97,6 +112,12 @@ DROPPED = ["malformed"]
         ("telephone", "0478000000.", "0478000000", CORRECTED),
         ("telephone", "04 78 00 00 00 / 06 12 34 56 78", "04 78 00 00 00", CORRECTED),
         ("telephone", "(+33) 4 78 00 00 00", "+33 4 78 00 00 00", CORRECTED),
+        ("telephone", "04 78 00 00 00 poste 12", "04 78 00 00 00", CORRECTED),
+        ("telephone", "Bureau 0478000000", "0478000000", CORRECTED),
+        ("telephone", "0478000000 0612345678", "0478000000", CORRECTED),
+        ("telephone", "(33) 4 78 00 00 00", "+33 4 78 00 00 00", CORRECTED),
+        ("telephone", "Fax : 04 78 00 00 00", None, DROPPED),
+        ("telephone", "45.764043", None, DROPPED),
         ("telephone", "01/02/2024", None, DROPPED),
         ("telephone", "....", None, DROPPED),
         # E-mail
@@ -108,6 +129,10 @@ DROPPED = ["malformed"]
         ("email_contact", "a＠b.fr", "a@b.fr", CORRECTED),
         ("email_contact", "a (at) b.fr", "a@b.fr", CORRECTED),
         ("email_contact", "a\u200b@b.fr", "a@b.fr", FINE),
+        ("email_contact", "a@b.fr?subject=x", "a@b.fr", CORRECTED),
+        ("email_contact", "a@b.fr#mailto:a@b.fr#", "a@b.fr", CORRECTED),
+        ("email_contact", "&lt;a@b.fr&gt;", "a@b.fr", CORRECTED),
+        ("email_contact", "a@b.fr ou c@d.fr", "a@b.fr", CORRECTED),
         ("email_contact", "a@b", None, DROPPED),
         ("email_contact", "jean dupont@b.fr", None, DROPPED),
         ("email_contact", "a@b.fr c@d.fr", "a@b.fr", CORRECTED),
@@ -120,6 +145,12 @@ DROPPED = ["malformed"]
         ("site_web", "https:/a.fr", "https://a.fr", CORRECTED),
         ("site_web", "//a.fr", "https://a.fr", CORRECTED),
         ("site_web", "https://a.fr/x;y,z(1)", "https://a.fr/x;y,z(1)", FINE),
+        ("site_web", "a.fr#http://a.fr#", "http://a.fr", CORRECTED),
+        ("site_web", "http:\\\\a.fr", "http://a.fr", CORRECTED),
+        ("site_web", "https:// www.a.fr", "https://www.a.fr", CORRECTED),
+        ("site_web", "https://a.fr/#", "https://a.fr/#", FINE),
+        ("site_web", "www.exemple,fr", None, DROPPED),
+        ("site_web", "S.A.R.L", None, DROPPED),
         ("site_web", "12.50", None, DROPPED),
         ("site_web", "ftp://a.fr", None, DROPPED),
         # Truth
@@ -143,11 +174,24 @@ def test_companies(field: str, cell: str, value: object, codes: list[str]) -> No
         ({"population": "49'024"}, {"population": 49024}, CORRECTED),
         ({"population": "44 558"}, {"population": 44558}, FINE),
         ({"population": "10.05"}, {"population": None}, DROPPED),
+        ({"population": "1 2 3"}, {"population": None}, DROPPED),
+        ({"population": "10 05"}, {"population": None}, DROPPED),
+        ({"population": "44 558,00"}, {"population": 44558}, FINE),
         ({"population": "1.000.0"}, {"population": None}, DROPPED),
         ({"population": "2,15E+06"}, {"population": None}, DROPPED),
         ({"lat": "48,85° N", "lng": "2,35 W"}, {"lat": 48.85, "lng": -2.35}, CORRECTED * 2),
         ({"lat": "50°38'N"}, {"lat": 50.63333333}, CORRECTED),
+        ({"lat": "48°75'"}, {"lat": None}, DROPPED),
+        ({"lat": "2,35 E"}, {"lat": None}, DROPPED),
+        (
+            {"lat": "48°51.5'", "lng": "2,35 Ouest"},
+            {"lat": 48.85833333, "lng": -2.35},
+            CORRECTED * 2,
+        ),
         ({"departement": "01 - Ain"}, {"departement": "01"}, CORRECTED),
+        ({"departement": "069"}, {"departement": "69"}, CORRECTED),
+        ({"departement": "000"}, {"departement": None}, DROPPED),
+        ({"codes_postaux": "1000,69004"}, {"codes_postaux": ["69003", "01000", "69004"]}, RESTORED),
     ],
 )
 def test_cities(cells: dict[str, str], values: dict[str, object], codes: list[str]) -> None:
@@ -277,6 +321,7 @@ def test_coordinates(tmp_path: Path, cell: str, lat: object, lng: object, codes:
         ("SIREN ou SIRET;Société;Localité;Rue;Code NAF/APE", "siren nom ville_nom adresse naf_code"),
         ("SIREN;Account Name;Billing City;Billing Zip/Postal Code;Phone Number", "siren nom ville_nom code_postal telephone"),
         ("\u200bSiren\u200e;Ra\u00adison sociale;Te\u0301le\u0301phone;Mél", "siren nom telephone email_contact"),
+        ("1. SIREN;2. Raison sociale;3) Code postal", "siren nom code_postal"),
         ("siren;Prénom;Nom;Société", "siren - - nom"),
         ("siren;Nom;Société", "siren nom -"),
         ("siren;Nom;Nom (dirigeant);Téléphone (ex. 0478000000)", "siren nom - telephone"),
@@ -308,6 +353,16 @@ def test_two_columns_for_a_field(tmp_path: Path) -> None:
     assert [row.warnings for row in rows] == [[], [], ["other-column"], [], ["malformed"]]
     with pytest.raises(RefusedError, match="désignent toutes"):
         rows_of(tmp_path, f"siren;nom;denomination\n{SIREN};A;B\n")
+
+
+def test_a_cell_that_is_missing_in_the_middle(tmp_path: Path) -> None:
+    """A short line whose cells stand in the wrong columns is at fault; one that only lacks its end is not."""
+    text = "siren;nom;adresse;code_postal;ville_nom\n"
+    lines = [f"{SIREN};A;69003;Lyon", f"{SIREN};B;1 rue X;69003", f"{SIREN};C;1 rue X;69003;Lyon"]
+    rows = rows_of(tmp_path, text + "\n".join(lines) + "\n")
+
+    assert [[fault.code for fault in row.faults] for row in rows] == [["missing-cell"], [], []]
+    assert (rows[0].key, rows[1].record["code_postal"]) == (None, "69003")
 
 
 def test_a_report_that_excel_saved(tmp_path: Path) -> None:

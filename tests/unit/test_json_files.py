@@ -59,6 +59,12 @@ FORMS = {
     "answers one after another": f"{json.dumps(answer(ACME))}\n{json.dumps(answer(ACME))}\n",
     "objects over several lines": f"{json.dumps(ACME, indent=1)}\n{json.dumps(ACME, indent=1)}",
     "with a BOM": "\ufeff" + json.dumps([ACME, ACME]),
+    "answer of another API": json.dumps(
+        {"count": 2, "next": None, "results": [ACME, ACME], "a": [1]}
+    ),
+    "GeoJSON": json.dumps({"type": "FeatureCollection", "features": [{"properties": ACME}] * 2}),
+    "rows by number": json.dumps({"0": ACME, "1": ACME}),
+    "columns": json.dumps({name: {"0": text, "1": text} for name, text in ACME.items()}),
 }
 
 
@@ -70,6 +76,15 @@ def test_forms(form: str, tmp_path: Path) -> None:
     assert [(row.key, row.record["nom"], row.faults) for row in found] == [
         ("552100554", "ACME", [])
     ] * 2
+
+
+def test_half_a_character(tmp_path: Path) -> None:
+    """Half of a pair of surrogates is a fault: no text can hold it."""
+    objects = [ACME | {"nom": "A\ud83d"}, ACME | {"nom": "A😀"}]
+    [half, whole] = rows(file(tmp_path, json.dumps(objects, indent=1)))
+
+    assert [fault.code for fault in half.faults] == ["unreadable-character"]
+    assert (whole.record["nom"], whole.faults) == ("A😀", [])
 
 
 def test_lines_of_objects(tmp_path: Path) -> None:

@@ -304,7 +304,6 @@ def test_lost_zeros_of_a_text() -> None:
         ({"codes_postaux": '["35200", "35000", "35700"]'}, {"codes_postaux": ["35000", "35200", "35700"]}),
         ({"codes_postaux": "[35200, 35700]"}, {"codes_postaux": ["35000", "35200", "35700"]}),
         ({"codes_postaux": "35200;35700"}, {"codes_postaux": ["35000", "35200", "35700"]}),
-        ({"codes_postaux": "1400,1500"}, {"codes_postaux": ["35000", "01400", "01500"]}),
         ({"codes_postaux": "[]"}, {"codes_postaux": None}),
     ],
 )  # fmt: skip

@@ -41,6 +41,7 @@ _NOTE = re.compile(
 _EXAMPLE = re.compile(
     r"[(\[] ?(?:ex|par ex|exemple|p\. ?ex|e\.g|format|voir|cf)\b[^)\]]{0,100}[)\]]", re.IGNORECASE
 )
+_NUMBERED = re.compile(r"^ ?[0-9]{1,2} ?[.)] ")
 _LONGEST = 200
 
 
@@ -49,7 +50,7 @@ def label(import_type: ImportType, name: str) -> str:
     fields, folded = fields_by_label(import_type), fold(name)
     if folded in fields or len(name) > _LONGEST:
         return folded
-    bare = fold(_EXAMPLE.sub(" ", name))
+    bare = fold(_EXAMPLE.sub(" ", _NUMBERED.sub("", name)))
     while bare not in fields and (note := _NOTE.search(bare)):
         bare = bare[: note.start()]
     return bare if bare in fields else folded

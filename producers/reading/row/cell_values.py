@@ -18,7 +18,7 @@ from producers.reading.row.codes import (
 )
 from producers.reading.row.column_values import Memo, Texts, Values
 from producers.reading.row.contacts import emails, phones, urls
-from producers.reading.row.coordinates import degrees
+from producers.reading.row.coordinates import latitudes, longitudes
 from producers.reading.row.numbers import MALFORMED, codes_of, integers, readable, whole
 from schemas.values.field import Kind
 from schemas.values.slugs import slugify
@@ -133,6 +133,6 @@ CONVERSIONS: dict[Kind, Callable[[Texts, Sequence[int]], Values]] = {
     "url": urls,
     "boolean": _memoised(truth),
     "integer": integers,
-    "latitude": degrees,
-    "longitude": degrees,
+    "latitude": latitudes,
+    "longitude": longitudes,
 }

@@ -75,30 +75,37 @@ _BETWEEN = re.compile(r"[\s,;|/\[\]\"']+")
 
 def lists_of_postal_codes(texts: Texts, numeric: Sequence[int]) -> Values:
     """A JSON list is a list between brackets: the brackets and quotes are separators too."""
-    return Values(
-        [
-            text and (list(dict.fromkeys(map(_listed, filter(None, _BETWEEN.split(text))))) or None)
-            for text in texts
-        ]
-    )
+    values: list[list[str] | None] = []
+    restored = []
+    for row, text in enumerate(texts):
+        found = list(map(_listed, filter(None, _BETWEEN.split(text or ""))))
+        values.append(list(dict.fromkeys(code for code, _ in found)) or None)
+        if any(was_padded for _, was_padded in found):
+            restored.append(row)
+    return Values(values, restored)
 
 
-def _listed(text: str) -> str:
+def _listed(text: str) -> tuple[str, bool]:
+    """A code, and whether it got its zero back."""
     code = bare(text).value
-    return _padded(code) or code
+    padded = _padded(code)
+    return padded or code, padded is not None
 
 
 _LOST_DOT = re.compile(r"([0-9]{2})[.]?([0-9]{2})([A-Z])")
 _WITH_LABEL = re.compile(
     r"(?:(?:CODE )?(?:NAF|APE)(?:/(?:NAF|APE))?[ :]{1,3})?"
-    r"([0-9]{1,2}) ?[.-]? ?([0-9])\.?([0-9]) ?([A-Z])(?:[ :(,;|/-].*)?",
+    r"([0-9](?=[.,-])|[0-9]{2}) ?[.,-]? ?([0-9])\.?([0-9]) ?([A-Z])(?:[ :(,;|/-].*)?",
     re.DOTALL,
 )
-_LOST_ZERO = re.compile(r"([0-9])[.]?([0-9]{2})([A-Z])")
+_CODE_WITHIN = re.compile(r"(?<![0-9A-Z.,])[A-U]?([0-9]{2})\.?([0-9]{2}[A-Z])(?![0-9A-Z])")
 
 
 def activity(text: str) -> Corrected:
-    """The code of an activity with its dot, whose label may follow."""
+    """The code of an activity with its dot, beside which its label may stand.
+
+    Without a dot 721Z is not 07.21Z but 72.1Z of the nomenclature before 2008.
+    """
     compact = "".join(text.split()).upper()
     if match := _LOST_DOT.fullmatch(compact):
         return Corrected(f"{match[1]}.{match[2]}{match[3]}")
@@ -108,6 +115,9 @@ def activity(text: str) -> Corrected:
     if code in codes():
         lost = match is not None and len(match[1]) == 1
         return Corrected(code, upper != compact or not lost, is_restored=lost)
+    within = {f"{division}.{rest}" for division, rest in _CODE_WITHIN.findall(upper)}
+    if len(within) == 1 and within <= codes():
+        return Corrected(within.pop(), is_corrected=True)
     return Corrected(compact)
 
 
@@ -119,6 +129,7 @@ def activities(texts: Texts, numeric: Sequence[int]) -> Values:
     return recurring(texts, _activity)
 
 
+_PADDED = 3
 _NUMBER_AND_NAME = re.compile(r"([0-9]{2,3}|2[AB])(?: ?[-:(] ?[^\W\d_][^0-9]*)")
 
 
@@ -128,7 +139,10 @@ def departement(text: str) -> Corrected:
     match = _NUMBER_AND_NAME.fullmatch(" ".join(plain(text[:LONGEST]).upper().split()))
     if match:
         return Corrected(match[1], is_corrected=True)
-    return Corrected(code.zfill(2) if is_digits(code) else code.upper(), is_corrected)
+    code = code.upper()
+    if len(code) == _PADDED and code.startswith("0") and int(code[1:-1]):
+        return Corrected(code[1:], is_corrected=True)
+    return Corrected(code.zfill(2) if is_digits(code) else code, is_corrected)
 
 
 _departement = Memo(departement)

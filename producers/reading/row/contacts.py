@@ -6,6 +6,7 @@ the rules drop it.
 
 import re
 from collections.abc import Sequence
+from html import unescape
 
 from producers.reading.row.column_values import (
     LONGEST,
@@ -23,11 +24,11 @@ _USUAL_LENGTH = 17
 _ODD_IN_PHONE = (";", ",", "'", '"', ":", "|", "(+", ".\n", "-\n", "/\n")
 _NATIONAL, _INTERNATIONAL = 9, 11
 _LABEL = re.compile(
-    r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard|fax)\b\.? ?:? ?",
+    r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard)\b\.? ?:? ?",
     re.IGNORECASE,
 )
 _SEVERAL = re.compile(r"[/;,|]| ou | et | - ", re.IGNORECASE)
-_COUNTRY = re.compile(r"\( ?(\+ ?33|0033) ?\)")
+_COUNTRY = re.compile(r"\( ?(\+ ?33|0033|(?<!\+)33) ?\)")
 
 
 def phones(texts: Texts, numeric: Sequence[int]) -> Values:
@@ -63,8 +64,18 @@ def telephone(text: str) -> Corrected:
     elif len(digits) == _INTERNATIONAL and digits.startswith("33") and digits[2] != "0":
         number = number if number.startswith("+") else f"+{number}"
     if number == spaced or not has_form("phone", number):
-        return Corrected(spaced)
+        within = None if has_form("phone", spaced) else _FRENCH_NUMBER.search(spaced)
+        if within is None or _OF_SOMETHING_ELSE.search(spaced):
+            return Corrected(spaced)
+        return Corrected(within[0], is_corrected=True)
     return Corrected(number, not is_restored, is_restored)
+
+
+# A number among words, or before another one: 04 78 00 00 00 poste 12.
+_FRENCH_NUMBER = re.compile(
+    r"(?<![0-9+.,])(?:0|(?:\+|00)33 ?(?:\(0\) ?)?)[1-9](?:[ ./-]?[0-9]{2}){4}(?![0-9]|[.,/-][0-9])"
+)
+_OF_SOMETHING_ELSE = re.compile(r"fax|t[ée]l[ée]cop|sire[nt]|rcs|€|ancien|faux", re.IGNORECASE)
 
 
 def _number(spaced: str) -> str:
@@ -84,9 +95,11 @@ def _number(spaced: str) -> str:
 _IN_THREES = re.compile(r"[0-9]{3}[ .][0-9]{3}[ .][0-9]{3}")
 _DIGITS_ONLY = re.compile(r"[^0-9]+")
 
-_ODD_IN_EMAIL = "<>;,()[]\"':|/\\?`"
+_ODD_IN_EMAIL = "<>;,()[]\"':|/\\?`#&"
 _AT = re.compile(r"[(\[{] ?(?:at|a|arobase|arobas|chez|@) ?[)\]}]", re.IGNORECASE)
-_BESIDE_EMAIL = re.compile(r"[;,|/:<>()\[\]\"“”«»?\\]+")
+_BESIDE_EMAIL = re.compile(
+    r"[;,|/:<>()\[\]\"“”«»?\\#]+| (?:ou|et|or|and|-) |^(?:e-?)?mails? +", re.IGNORECASE
+)
 
 
 def emails(texts: Texts, numeric: Sequence[int]) -> Values:
@@ -102,7 +115,7 @@ def email(text: str) -> Corrected:
     """The address of a cell, the first if it holds several, without a name or mailto: beside it."""
     if len(text) > LONGEST or (has_form("email", text) and text[-1] not in "'’`"):
         return Corrected(text)
-    spelled = _AT.sub("@", plain(text))
+    spelled = _AT.sub("@", plain(unescape(text)))
     spelled = "@".join(part.strip() for part in spelled.split("@"))
     for piece in _BESIDE_EMAIL.split(spelled):
         addresses = [address.strip(".'`-") for address in piece.split()]
@@ -117,7 +130,10 @@ _HOST = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*(?:[:/?#]\S*)?")
 _SCHEMES = re.compile(r"(?:https?(?::/*|/+))+|//", re.IGNORECASE)
 _BESIDE_URL = re.compile(r"[\s|<>\"“”«»]+|[;,](?=\s|https?:|www\.|$)", re.IGNORECASE)
 _ODD_IN_URL = ";,|<>\" '“”«»()"
-_ODD_ENDS_OF_URL = (".\n", ":\n", "!\n")
+_ODD_ENDS_OF_URL = (".\n", ":\n", "!\n", "#\n")
+_ODD_SCHEME = re.compile(r"(https?) ?: ?[/\\]{1,3} *", re.IGNORECASE)
+# Access exports a link as its text, its address and its place: exemple.fr#http://exemple.fr#
+_LINK_OF_ACCESS = re.compile(r"[^#]*#([^#]+)#[^#]*")
 
 
 def urls(texts: Texts, numeric: Sequence[int]) -> Values:
@@ -143,10 +159,14 @@ def url(text: str) -> Corrected:
     """The web address of a cell, the first if it holds several."""
     if len(text) > LONGEST * 10 or (has_form("url", text) and not _is_beside_others(text)):
         return Corrected(text)
-    for piece in _BESIDE_URL.split(plain(text)):
+    link = _LINK_OF_ACCESS.fullmatch(text)
+    spelled = plain(link[1] if link else text)
+    if scheme := _ODD_SCHEME.match(spelled):
+        spelled = f"{scheme[1]}://{spelled[scheme.end() :]}"
+    for piece in _BESIDE_URL.split(spelled):
         address = _address(piece.strip(".,;:!'()[]"))
         if address is not None:
-            return Corrected(address, is_corrected=True)
+            return Corrected(address, is_corrected=address != text)
         if _SCHEMES.match(piece):
             break  # it goes on behind a blank: the rest is not another address
     return Corrected(text)
@@ -156,7 +176,7 @@ def _is_beside_others(text: str) -> bool:
     """Whether something else stands beside the address, or a sign behind it, or two schemes before it."""
     schemes = _SCHEMES.match(text)
     return (
-        text[-1] in ".,;:!'"
+        text[-1] in ".,;:!'#"
         or _BESIDE_URL.search(text) is not None
         or (schemes is not None and schemes[0].count(":") > 1)
     )

@@ -9,15 +9,26 @@ from producers.reading.row.numbers import MALFORMED, readable
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,18}([.,][0-9]{0,40})?|[.,][0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _SEXAGESIMAL = re.compile(
-    r"([0-9]{1,3}) ?° ?(?:([0-9]{1,2}) ?['′] ?)?(?:([0-9]{1,2}(?:[.,][0-9]{1,10})?) ?(?:\"|''|″|”) ?)?"
+    r"([0-9]{1,3}) ?° ?(?:([0-5]?[0-9](?:[.,][0-9]{1,10})?) ?['′] ?)?"
+    r"(?:([0-5]?[0-9](?:[.,][0-9]{1,10})?) ?(?:\"|''|″|”) ?)?"
 )
 _DECIMAL_DEGREES = re.compile(r"([+-]?[0-9]{1,3}(?:[.,][0-9]{1,20})?) ?°?")
 _WEST_OR_SOUTH = "SWO"
-_HEMISPHERES = frozenset("NSEWO")
+_SIDE = re.compile(r"\b(N|S|E|O)(?:ORD|UD|ST|UEST)\b")
 _MINUTES = 60
 
 
-def degrees(texts: Texts, numeric: Sequence[int]) -> Values:
+def latitudes(texts: Texts, numeric: Sequence[int]) -> Values:
+    """A column of latitudes."""
+    return _degrees(texts, "NS")
+
+
+def longitudes(texts: Texts, numeric: Sequence[int]) -> Values:
+    """A column of longitudes."""
+    return _degrees(texts, "EWO")
+
+
+def _degrees(texts: Texts, sides: str) -> Values:
     """A column of degrees; those that are not a plain number are corrected."""
     values: list[object] = []
     corrected = []
@@ -27,20 +38,20 @@ def degrees(texts: Texts, numeric: Sequence[int]) -> Values:
         elif _NUMBER.fullmatch(text):
             values.append(float(text.replace(",", ".")))
         else:
-            value = _of_hemisphere(text)
+            value = _of_hemisphere(text, sides)
             values.append(MALFORMED if value is None else value)
             if value is not None:
                 corrected.append(row)
     return readable(values, corrected)
 
 
-def _of_hemisphere(text: str) -> float | None:
+def _of_hemisphere(text: str, possible: str) -> float | None:
     """48.85 of 48,85° N and 48°51'N, -1.5 of 1.5 W."""
     if len(text) > LONGEST:
         return None
-    bare = " ".join(plain(text).upper().split())
-    sides = [side for side in (bare[0], bare[-1]) if side in _HEMISPHERES]
-    bare = bare.strip(" NSEWO") if len(sides) == 1 else bare
+    bare = _SIDE.sub(r"\1", " ".join(plain(text).upper().replace("º", "°").split()))
+    sides = [side for side in (bare[0], bare[-1]) if side in possible]
+    bare = bare.strip(f" {possible}") if len(sides) == 1 else bare
     sign = -1 if sides and sides[0] in _WEST_OR_SOUTH else 1
     if match := _DECIMAL_DEGREES.fullmatch(bare):
         return sign * float(match[1].replace(",", "."))

@@ -84,7 +84,7 @@ def codes_of(full: int, shortest: int) -> Callable[[Texts, Sequence[int]], Value
     """
 
     def digits(texts: Texts, numeric: Sequence[int]) -> Values:
-        found = bare_digits(texts, numeric)
+        found = _without_labels(texts, bare_digits(texts, numeric))
         if {full}.issuperset(map(len, filter(None, found.values))):
             return found
         short = [
@@ -103,6 +103,40 @@ def codes_of(full: int, shortest: int) -> Callable[[Texts, Sequence[int]], Value
 
 
 _SIREN = 9
+_SIRET = 14
+# RCS Lyon B 732 829 320, FR40732829320, SIREN : 732829320 (siège), 732829320-00074
+_LABELLED = re.compile(
+    r"(?:(?:SIRE[NT]|R\.?C\.?S|N ?[°º]|NUM[EÉ]RO|TVA)[^0-9]{0,60}|FR ?[0-9]{2} ?)?"
+    r"([0-9]{3})(?P<between>[ .]?)([0-9]{3})(?P=between)([0-9]{3})(?:[ ./-]{0,3}([0-9]{3}) ?([0-9]{2}))?"
+    r"(?: ?(?:R\.?C\.?S|\()[^0-9]{0,60})?",
+    re.IGNORECASE,
+)
+
+
+def _without_labels(texts: Texts, found: Values) -> Values:
+    """The numbers with right check digits that a word stands beside."""
+    if are_digits(found.values):
+        return found
+    numbers: dict[int, str] = {}
+    for row, value in enumerate(found.values):
+        if value is None or is_digits(value) or len(value) > LONGEST:
+            continue
+        match = _LABELLED.fullmatch(" ".join(plain(texts[row] or "").split()))
+        if match:
+            numbers[row] = "".join(match.group(1, 3, 4)) + "".join(filter(None, match.group(5, 6)))
+    right = {
+        row
+        for full in (_SIREN, _SIRET)
+        for row in _proven(
+            [text for text in numbers.values() if len(text) == full],
+            [row for row, text in numbers.items() if len(text) == full],
+            full,
+        )
+    }
+    if not right:
+        return found
+    values = [numbers[row] if row in right else text for row, text in enumerate(found.values)]
+    return found._replace(values=values, corrected=[*found.corrected, *sorted(right)])
 
 
 def _proven(texts: Sequence[str], rows: Sequence[int], full: int) -> set[int]:
@@ -116,6 +150,7 @@ def _proven(texts: Sequence[str], rows: Sequence[int], full: int) -> set[int]:
 
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_SPACED = re.compile(r"-?[0-9]{1,3}(?:\s{1,2}[0-9]{3})+(?:[.,]0+)?")
 MALFORMED = object()
 """In the place of a value that is none of the kind."""
 
@@ -139,7 +174,7 @@ def integers(texts: Texts, numeric: Sequence[int]) -> Values:
         if text is None:
             values.append(None)
             continue
-        digits = whole("".join(text.split()))
+        digits = whole("".join(text.split()) if _SPACED.fullmatch(text) else text)
         if not _WHOLE.fullmatch(digits) and row not in numbers and len(digits) <= LONGEST:
             found = ungrouped(plain(digits)) if not digits.startswith("0") else None
             if found is not None:

@@ -9,7 +9,12 @@ from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
 from producers.reading.row.cell_values import truth
 from producers.reading.row.coordinates import pair_of
-from producers.reading.row.normalisation import OTHER_NOMENCLATURE, Column, normalise
+from producers.reading.row.normalisation import (
+    MALFORMED,
+    OTHER_NOMENCLATURE,
+    Column,
+    normalise,
+)
 from producers.reading.row.rival_columns import choose
 from producers.reading.table import Block
 from schemas.faults import Fault
@@ -72,6 +77,7 @@ def rows_of(
     A line whose cells cannot be separated gets that one fault and an empty record.
     """
     lines, cells, sheet = block.lines, block.rows, block.sheet
+    widths = _widths_of_short_lines(header, block, at)
     broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
     columns = _columns(import_type, header, block, sound)
@@ -85,6 +91,7 @@ def rows_of(
         rows[row].faults = faults
     for row, warnings in batch.warnings.items():
         rows[row].warnings = warnings
+    _mark_shifted(rows, sound, widths, len(header.names))
     for row in foreign:
         rows[row].warnings = [*rows[row].warnings, OTHER_NOMENCLATURE]
     if block.warned:
@@ -99,6 +106,25 @@ def rows_of(
         ]
         rows.sort(key=lambda row: row.line)
     return rows
+
+
+def _widths_of_short_lines(header: Header, block: Block, at: Sequence[int]) -> dict[int, int]:
+    width = len(header.names)
+    if min(map(len, block.rows), default=width) >= width:
+        return {}
+    return {i: len(block.rows[i]) for i in at if len(block.rows[i]) < width}
+
+
+def _mark_shifted(
+    rows: Sequence[FileRow], sound: Sequence[int], widths: Mapping[int, int], expected: int
+) -> None:
+    """Faults of lines that are short in the middle: what stands in a wrong column shows it."""
+    if not widths:
+        return
+    for row, i in zip(rows, sound, strict=True):
+        if i in widths and MALFORMED in row.warnings and not row.faults:
+            row.faults = [miscounted(widths[i], expected)]
+            row.key = None
 
 
 def _broken(

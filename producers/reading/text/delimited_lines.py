@@ -222,7 +222,7 @@ def _mark(block: Block, marks: Mapping[int, str]) -> None:
     for line, code in marks.items():
         at = bisect_right(block.lines, line) - 1
         if code == UNREADABLE:
-            block.broken.setdefault(at, _UNREADABLE)
+            block.broken.setdefault(at, UNREADABLE_LINE)
         else:
             block.warned[at] = code
 
@@ -258,7 +258,7 @@ _TOO_LARGE = Fault(
     "cell-too-large",
     f"Une cellule de cette ligne dépasse {CELL_CHARACTERS} caractères : raccourcissez-la.",
 )
-_UNREADABLE = Fault(
+UNREADABLE_LINE = Fault(
     None,
     "unreadable-character",
     "Un caractère de cette ligne ne se lit pas dans l'encodage du fichier : retapez-le, puis "

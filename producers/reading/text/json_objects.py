@@ -1,12 +1,13 @@
 """The objects of a JSON file, one after another in flat memory, and their values under flat names.
 
-A file is one object a line, or an array of objects, or answers of the API Sirene: an object whose
-array `etablissements` or `unitesLegales` holds them.
+A file is one object a line, or an array of objects, or answers of an API: an object whose array, called
+`etablissements`, `results` or the like, holds them; or what pandas writes by default, one object
+whose values are the rows by their number, or the columns.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from producers.reading.refusals import refusal
@@ -24,7 +25,10 @@ _BLOCK = 1 << 18
 _BEFORE = 1 << 12  # characters of an answer before its objects, at most
 _BLANK = re.compile(r"\s*")
 _ANSWER = re.compile(
-    r'\s*\{(?:\s*"header"\s*:\s*\{[^{}]*\}\s*,)?\s*"(?:etablissements|unitesLegales)"\s*:\s*\['
+    r'\s*\{(?:\s*"(?:header|count|total\w{0,20}|next|previous|page|per_page|type|name|crs|status|success|nhits|'
+    r'parameters|links|@context)"\s*:\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}|"[^"]*"|[a-z0-9.-]+)\s*,)*'
+    r'\s*"(?:etablissements|unitesLegales|results|resultats|data|records|items|rows|features|value|@graph)"'
+    r"\s*:\s*\[(?=\s*[{\]])"
 )
 _BEGINS = re.compile(r'\s*(?:\{\s*["}]|\[\s*[{\]])')
 _decode = json.JSONDecoder().raw_decode
@@ -47,6 +51,31 @@ def begins(head: str) -> bool:
 
 def objects(file: TextIO) -> Iterator[Found]:
     """The objects of the file. Raises RefusedError if one that is not alone on its line is damaged."""
+    for found in _objects(file):
+        yield from _rows(found)
+
+
+def _rows(found: Found) -> Iterator[Found]:
+    """The rows of an object that holds them by their number, or columns; any other object as it is."""
+    value = found.value or {}
+    inner = list(value.values())
+    if not inner or not all(isinstance(one, dict) and one for one in inner):
+        yield found
+    elif _are_numbers(value):
+        yield from (found._replace(value=row) for row in inner)
+    elif all(map(_are_numbers, inner)):
+        for number in dict.fromkeys(number for column in inner for number in column):
+            row = {name: column.get(number) for name, column in value.items()}
+            yield found._replace(value=row)
+    else:
+        yield found
+
+
+def _are_numbers(keys: Iterable[str]) -> bool:
+    return all(key.isascii() and key.isdigit() for key in keys)
+
+
+def _objects(file: TextIO) -> Iterator[Found]:
     first = file.readline(LONGEST)
     whole = _object(first)
     if whole is not None and not _ANSWER.match(first):
@@ -97,7 +126,7 @@ class _Stream:
             elif answer := self._answer():
                 self._take(answer)
                 yield from self._items()
-                self._expect("}")
+                self._end_answer()
             else:
                 yield self._value()
 
@@ -139,10 +168,15 @@ class _Stream:
             if self._at < len(self._text) or not self._more():
                 return self._text[self._at : self._at + 1]
 
-    def _expect(self, character: str) -> None:
-        if self._next() != character:
+    def _end_answer(self) -> None:
+        """Passes over what an answer has behind its objects."""
+        if self._next() == ",":
+            self._text, self._at = "{" + self._text[self._at + 1 :], 0
+            self._value()
+        elif self._next() == "}":
+            self._take(self._at + 1)
+        else:
             self._refuse()
-        self._take(self._at + 1)
 
     def _take(self, end: int) -> None:
         self._line += self._text.count("\n", self._at, end)

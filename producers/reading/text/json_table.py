@@ -1,5 +1,6 @@
 """A JSON file as a table: nested objects become columns that are called as their values."""
 
+import re
 from collections.abc import Iterator
 from io import TextIOWrapper
 from itertools import islice
@@ -9,6 +10,7 @@ from producers.reading.header import header_line
 from producers.reading.options import Options
 from producers.reading.refusals import refusal
 from producers.reading.table import Block, Part, chunked
+from producers.reading.text.delimited_lines import UNREADABLE_LINE
 from producers.reading.text.json_objects import (
     COLUMNS,
     Found,
@@ -22,6 +24,8 @@ from schemas.faults import Fault
 from schemas.import_types import ImportType
 
 _SAMPLE = 200
+# Half of a character of two, which PostgreSQL cannot store.
+_HALF_A_SIGN = re.compile("[\ud800-\udfff]")
 
 
 def part_of(content: Content, import_type: ImportType, options: Options) -> Part:
@@ -80,5 +84,8 @@ def _block(chunk: list[Found], paths: dict[Path, int], name: str | None) -> Bloc
         cells = [""] * len(paths)
         for path, value in leaves(found.value):
             cells[paths[path]] = text_of(value)
+        if "\\u" in found.text and any(map(_HALF_A_SIGN.search, cells)):
+            broken[at] = UNREADABLE_LINE
+            cells = [found.text]
         rows.append(cells)
     return Block([found.line for found in chunk], rows, name, broken=broken)

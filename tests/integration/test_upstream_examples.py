@@ -98,7 +98,7 @@ def test_rows_and_what_was_refused(site: Site, tmp_path: Path) -> None:
 def test_all_of_a_file_or_nothing(site: Site, tmp_path: Path) -> None:
     """A transaction that the example aborts leaves nothing, and holds up nothing behind it."""
     site.worker()
-    rows = [{"siren": f"{number:09d}", "nom": f"Company {number}"} for number in range(300)]
+    rows = [{"siren": f"{number:09d}", "nom": f"Company {number}"} for number in range(1, 301)]
 
     assert publish(site, tmp_path, [*rows, {"siren": "1", "nom": 7}], "--transaction") != 0
     assert publish(site, tmp_path, [{"siren": "732829320", "nom": "After"}]) == 0

@@ -135,24 +135,26 @@ def test_a_formula_without_a_result(read: Read, formula: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("calc", "value", "right"),
+    ("calc", "value", "wrong"),
     [
-        ('<calcPr fullCalcOnLoad="1"/>', "0", None),
-        ("<calcPr calcId='1' fullCalcOnLoad = 'true'/>", "0", None),
-        ("<calcPr calcId='1'/>", "0", "0"),
-        ('<calcPr fullCalcOnLoad="1"/>', "7", "7"),
+        ('<calcPr fullCalcOnLoad="1"/>', "0", "formula-error"),
+        ("<calcPr calcId='1' fullCalcOnLoad = 'true'/>", "0", "formula-error"),
+        ("<calcPr calcId='1'/>", "0", "malformed"),
+        ('<calcPr fullCalcOnLoad="1"/>', "7", None),
     ],
 )
 def test_zeros_of_writers_that_do_not_calculate(
-    read: Read, calc: str, value: str, right: str | None
+    read: Read, calc: str, value: str, wrong: str | None
 ) -> None:
-    """A stored 0 is not a result where every formula is to be calculated when opened."""
+    """A stored 0 is not a result if every formula is to be calculated when the workbook is opened. One that
+    is a result is not a name.
+    """
     sheet = f'{HEADER}<row r="2">{cell("A2", A)}<c r="B2">{_F}<v>{value}</v></c></row>'
 
     (row,) = read(package(sheet, calc=calc))
 
-    assert errors([row]) == ([[("nom", "formula-error")]] if right is None else [[]])
-    assert right is None or row.record["nom"] == right
+    assert errors([row]) == [[("nom", wrong)] if wrong else []]
+    assert wrong or row.record["nom"] == value
 
 
 def _moved(table: Sequence[Sequence[str]], merged: int) -> bytes:

@@ -288,7 +288,7 @@ def test_lines_added_and_foreign_reports(site: Site, faulty: Path, tmp_path: Pat
         assert (done.code, done.json()["error"]["code"]) == (4, code)
 
 
-BROKEN = 'siren,nom,code_postal\n600000001,Un\n600000002,Deux,75001,x\n600000003,"Trois,75001\n'
+BROKEN = 'siren,nom,code_postal\n600000001\n600000002,Deux,75001,x\n600000003,"Trois,75001\n'
 
 
 def test_lines_that_cannot_be_split_are_not_guessed(site: Site, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_lines_that_cannot_be_split_are_not_guessed(site: Site, tmp_path: Path) 
 
     text = report.read_text(encoding="utf-8-sig")
     fixed = text.replace("600000002,Deux,75001,x", "600000002,Deux,75001,").replace(
-        "600000001,Un,", "600000001,Un,75002"
+        "600000001,,", "600000001,Un,75002"
     )
     report.write_text(fixed, encoding="utf-8")
     state = imported(site, report).json()

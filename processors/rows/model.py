@@ -69,6 +69,13 @@ class Rows:
         values = {name: _take(column, places) for name, column in self.values.items()}
         return Rows(values=values, **columns)
 
+    def parted(self, kept: Sequence[bool]) -> tuple["Rows", list[Row]]:
+        """The rows that are kept, and the others one by one."""
+        if all(kept):
+            return self, []
+        others = [row for row, is_kept in zip(self, kept, strict=True) if not is_kept]
+        return self.take([i for i, is_kept in enumerate(kept) if is_kept]), others
+
 
 _PARTS = [field.name for field in fields(Rows)]
 

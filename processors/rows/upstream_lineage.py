@@ -63,18 +63,14 @@ class UpstreamLineage:
 
 
 def _without_foreign(batch: Batch, validated: Validated, accepted: set[str | None]) -> Validated:
-    rows, records = validated.rows, {record.offset: record for record in batch.records}
-    kept = [import_id in accepted for import_id in rows.import_ids]
-    foreign = [
-        _foreign(records[offset])
-        for offset, is_kept in zip(rows.offsets, kept, strict=True)
-        if not is_kept
-    ]
+    kept = [import_id in accepted for import_id in validated.rows.import_ids]
+    rows, others = validated.rows.parted(kept)
+    records = {record.offset: record for record in batch.records}
     rejects = [
         reject if reject.import_id in accepted else _foreign(reject.record)
         for reject in validated.rejects
     ]
-    return Validated(rows.take([i for i, is_kept in enumerate(kept) if is_kept]), rejects + foreign)
+    return Validated(rows, [*rejects, *(_foreign(records[row.offset]) for row in others)])
 
 
 def _foreign(record: "ConsumerRecord") -> Reject:

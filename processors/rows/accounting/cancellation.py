@@ -24,13 +24,11 @@ CANCELLED = Fault(
 def reject_cancelled(batch: Batch, validated: Validated, cancelled: set[str]) -> Validated:
     """Rows of cancelled imports become rejects. Rejects with faults keep their faults."""
     kept = [import_id not in cancelled for import_id in validated.rows.import_ids]
-    if all(kept):
+    rows, others = validated.rows.parted(kept)
+    if not others:
         return validated
     records = {record.offset: record for record in batch.records}
     cancelled_rows = [
-        rejected_row(records[row.offset], row, CANCELLED)._replace(cancelled=True)
-        for row, is_kept in zip(validated.rows, kept, strict=True)
-        if not is_kept
+        rejected_row(records[row.offset], row, CANCELLED)._replace(cancelled=True) for row in others
     ]
-    rows = validated.rows.take([i for i, is_kept in enumerate(kept) if is_kept])
     return Validated(rows, [*validated.rejects, *cancelled_rows])

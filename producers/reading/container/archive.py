@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from producers.reading.container import bare_workbook, prefixed_file
+from producers.reading.container import prefixed_file
 from producers.reading.container.archive_damage import refused_as
 from producers.reading.container.compressed_streams import (
     COMPRESSIONS,
@@ -23,8 +23,9 @@ from producers.reading.container.compressed_streams import (
 )
 from producers.reading.container.foreign_format import HEAD, check_document, check_format
 from producers.reading.container.signatures import signature_of
+from producers.reading.container.workbook_beginnings import may_be_workbook
 from producers.reading.container.zip_member import check_method, name_of, stream_of
-from producers.reading.refusals import EMPTY_ZIP, OLE, ZIP, RefusedError, refusal
+from producers.reading.refusals import EMPTY_ZIP, ZIP, RefusedError, refusal
 
 INFLATED_FREELY = 512 << 20
 INFLATED_TIMES = 250
@@ -75,7 +76,7 @@ def contents_of(path: Path) -> Contents:
         source = partial(_decompressed, path, compression, surplus)
         return Contents(compression, [Content(None, source)], surplus)
     start = 0
-    if not (head.startswith((ZIP, EMPTY_ZIP, OLE)) or bare_workbook.is_stream(head)):
+    if not may_be_workbook(head):
         start = 0 if signature_of(head) else prefixed_file.start_of(head)
         if not start:
             check_format(head)

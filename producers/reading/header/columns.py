@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from producers.reading.header.labels import fields_by_label, fold, known, label
+from producers.reading.header.labels import fields_by_label, fold, known, label, named
 from producers.reading.refusals import RefusedError, quoted, refusal
 from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
 from schemas.values.field import Field
@@ -82,11 +82,13 @@ def index_of_header(
     notes or "sep=;" may precede it. If none does, returns the first of those that name the most fields.
     `requested` maps headers to fields.
     """
+    by_label = fields_by_label(import_type)
     spelled = {fold(name): field for name, field in requested.items()}
     best, most = 0, 1  # a word of a title may be called as a field
     for at, cells in enumerate(rows[:HEADER_WITHIN]):
-        fixed = {spelled[folded] for folded in map(fold, cells) if folded in spelled}
-        fields = known(import_type, cells) | fixed
+        fields = named(by_label, cells)
+        if spelled:
+            fields |= {spelled[folded] for folded in map(fold, cells) if folded in spelled}
         if not _missing(import_type, fields):
             return at
         if len(fields) > most:
@@ -189,7 +191,7 @@ def _all_sources(
     """The columns of each field, and the fields that several columns name."""
     columns: dict[str, list[int]] = {}
     fields = fields_by_label(import_type)
-    labels = [label(import_type, name) for name in names]
+    labels = [label(fields, name) for name in names]
     for at, folded in enumerate(labels):
         field = fields.get(folded)
         if field is not None and field not in fixed and at not in fixed.values():

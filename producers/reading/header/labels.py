@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 
 from schemas.import_types import ImportType
@@ -45,9 +45,9 @@ _NUMBERED = re.compile(r"^ ?[0-9]{1,2} ?[.)] ")
 _LONGEST = 200
 
 
-def label(import_type: ImportType, name: str) -> str:
-    """The folded header without notes such as "* (9 chiffres)" if it names a field then."""
-    fields, folded = fields_by_label(import_type), fold(name)
+def label(fields: Container[str], name: str) -> str:
+    """The folded header, without notes such as "* (9 chiffres)" if it is one of `fields` then."""
+    folded = fold(name)
     if folded in fields or len(name) > _LONGEST:
         return folded
     bare = fold(_EXAMPLE.sub(" ", _NUMBERED.sub("", name)))
@@ -57,7 +57,11 @@ def label(import_type: ImportType, name: str) -> str:
 
 
 def known(import_type: ImportType, cells: Sequence[str]) -> set[str]:
-    """The fields that the cells of a header name."""
-    fields = fields_by_label(import_type)
-    labels = [label(import_type, cell) for cell in cells]
+    """The fields of a type that the cells of a header name."""
+    return named(fields_by_label(import_type), cells)
+
+
+def named(fields: Mapping[str, str], cells: Sequence[str]) -> set[str]:
+    """Those of `fields`, as fields_by_label has them, that the cells of a header name."""
+    labels = [label(fields, cell) for cell in cells]
     return {fields[folded] for folded in labels if folded in fields}

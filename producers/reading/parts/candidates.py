@@ -12,6 +12,7 @@ from typing import NamedTuple
 from producers.reading.container.archive import Content
 from producers.reading.container.compressed_streams import compression_of
 from producers.reading.container.foreign_format import check_format, unsupported
+from producers.reading.container.workbook_beginnings import may_be_workbook
 from producers.reading.header import header_line
 from producers.reading.options import Options
 from producers.reading.parts.left_out import Lines, text_lines
@@ -70,7 +71,7 @@ def _candidates(
 
     try:
         head = content.head()
-        if not book.begins(head):
+        if not may_be_workbook(head):
             table = _text_table(head, content.name, file_name)
             recognise = partial(table.part_of, content, import_type, options)
             yield one(recognise, partial(text_lines, content))
@@ -105,7 +106,7 @@ OF_THE_FILE = frozenset(
         "unknown-field",
     }
 )
-"""Refusals of the whole file, whichever part of it shows what is wrong."""
+"""Refusals of the whole file, even if only one part shows what is wrong."""
 
 
 class _Name(NamedTuple):

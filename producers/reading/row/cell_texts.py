@@ -105,7 +105,7 @@ class EmptyCells(NamedTuple):
 
 
 def clear_empty_words(texts: Texts) -> EmptyCells:
-    """Replaces words for no value by None; where they stood."""
+    """Replaces words for no value by None, and returns the rows of those."""
     if _EMPTY.isdisjoint(texts):
         return EmptyCells()
     rows = {row: text for row, text in enumerate(texts) if text in _EMPTY}
@@ -122,8 +122,3 @@ def clear_empty_words(texts: Texts) -> EmptyCells:
 def says_nothing(text: str) -> bool:
     """Whether a text is an error or another word for no value."""
     return text in _NOTHING or text in _EMPTY
-
-
-def holds_nothing(cell: str) -> bool:
-    """Whether a cell is blank or a word of a program for nothing."""
-    return cell.strip() in _NOTHING

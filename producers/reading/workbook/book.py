@@ -3,7 +3,6 @@
 import io
 from typing import BinaryIO
 
-from producers.reading.container import bare_workbook
 from producers.reading.refusals import EMPTY_ZIP, OLE, ZIP, refusal
 from producers.reading.workbook import xls
 from producers.reading.workbook.default_password import decrypted
@@ -11,11 +10,6 @@ from producers.reading.workbook.excel import Workbook
 from producers.reading.workbook.xls import BinaryWorkbook
 
 Book = Workbook | BinaryWorkbook
-
-
-def begins(head: bytes) -> bool:
-    """Whether a file that begins so may be a workbook."""
-    return head.startswith((ZIP, EMPTY_ZIP, OLE)) or bare_workbook.is_stream(head)
 
 
 def open_book(file: BinaryIO) -> Book:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xlrd.book import XL_WORKBOOK_GLOBALS, Book, unpack_SST_table
 
-from producers.reading.container.bare_workbook import BEGINNINGS
+from producers.reading.container.workbook_beginnings import BARE
 
 _EOF, _FORMULA, _CONTINUE = 0x000A, 0x0006, 0x003C
 _CALCULATE_ON_LOAD = 2
@@ -61,7 +61,7 @@ def uncalculated(book: Book, sheet: int) -> Iterator[tuple[int, int]]:
     while at + 4 <= len(content):
         opcode, length = _HEADER.unpack_from(content, at)
         at += 4
-        if opcode in BEGINNINGS:
+        if opcode in BARE:
             depth += 1
         elif opcode == _EOF:
             depth -= 1

@@ -51,7 +51,9 @@ class Evidence:
             else:
                 self.letters += _letters(block, text)
                 self.twice = self.twice or has_letters_encoded_twice(text)
-        self.lines += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+        self.lines += block.count(b"\n")
+        if b"\r" in block:
+            self.lines += block.count(b"\r") - block.count(b"\r\n")
 
     def _damaged(self, block: bytes, lines: list[bytes]) -> None:
         self.undefined += len(block) - len(block.translate(None, _UNDEFINED_IN_CP1252))

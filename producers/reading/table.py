@@ -38,8 +38,8 @@ class Part:
     """`name` is None for a text file by itself. `blocks` reads it anew at each call.
 
     The delimiter's confidence is 0 to 1. The counts of hidden rows, hidden columns and merged cells
-    are those that the file states; such cells are read like all others. `places`: where its columns
-    stand among those of all parts, None if these have the same.
+    are those that the file states; such cells are read like all others. `places` are the
+    positions of its columns among those of all parts, None if all have the same columns.
     """
 
     name: str | None

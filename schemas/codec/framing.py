@@ -208,7 +208,7 @@ class _Decoder(ABC, Generic[Decoded]):
         except DecodeError as error:
             refused[prefix] = error
             raise
-        # Whoever may register schemas may register any number.
+        # The number of schemas that a sender may register is not limited.
         for forgotten in list(self._known)[1:-MOST_SCHEMAS]:
             del self._known[forgotten], self._forms[forgotten]
         return self._known[prefix]

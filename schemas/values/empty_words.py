@@ -1,4 +1,4 @@
-"""Words that stand for no value: what spreadsheets, databases, languages and people write in an empty cell.
+"""Words that mean "no value": what spreadsheets, databases, languages and people write in an empty cell.
 
 schemas/reference/empty_words.csv names the source of each. A word counts only if it is the whole cell.
 """

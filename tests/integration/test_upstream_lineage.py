@@ -54,7 +54,7 @@ async def known(
 
 
 async def written(log: Partition, upstream: UpstreamLineage) -> Written:
-    """Checks and writes what stands on the log."""
+    """Checks and writes the records of the log."""
     batch = log.batch()
     validated = log.validated(batch)
     if imports := validated.imports():
@@ -103,7 +103,7 @@ async def test_who_may_name_an_import(
 
 
 async def test_a_sender_resolves_nothing_and_writes_into_no_report(log: Partition) -> None:
-    """A row that would stand for a rejected line, and one that brings a line with faults of its own."""
+    """A row that would resolve a rejected line, and one that reports a line with faults."""
     await known(log, OWN)
     log.append(company(1, nom=None, **line(1)))
     await log.write_all()  # of the file, in its own topic

@@ -209,7 +209,7 @@ def test_a_number_of_a_workbook_has_no_thousands() -> None:
 
 
 def column_of(field: str, words: Sequence[str]) -> NormalisedRows:
-    """A row for each word, which stands in one field of it."""
+    """A row for each word, which is the value of one field."""
     cells = {"siren": [SIREN] * len(words), "nom": ["ACME"] * len(words)} | {field: words}
     given = {name: Column(name, column) for name, column in cells.items()}
     return normalise(ENTREPRISE, given, len(words))
@@ -356,7 +356,7 @@ def test_two_columns_for_a_field(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_is_missing_in_the_middle(tmp_path: Path) -> None:
-    """A short line whose cells stand in the wrong columns is at fault; one that only lacks its end is not."""
+    """A short line whose cells are in the wrong columns is faulty; one that only lacks its end is not."""
     text = "siren;nom;adresse;code_postal;ville_nom\n"
     lines = [f"{SIREN};A;69003;Lyon", f"{SIREN};B;1 rue X;69003", f"{SIREN};C;1 rue X;69003;Lyon"]
     rows = rows_of(tmp_path, text + "\n".join(lines) + "\n")

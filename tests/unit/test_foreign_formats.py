@@ -66,7 +66,7 @@ def refused(tmp_path: Path, content: bytes, name: str = "clients.csv") -> Refuse
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:24])
 def test_texts(tmp_path: Path, text: str, encoding: str) -> None:
-    """Text of another format is refused as that, in whichever encoding and under whichever name."""
+    """Text of another format is refused by its name, in every encoding and with every file name."""
     reason = refused(tmp_path, text.encode(encoding))
 
     assert reason.code == "unsupported-format", reason.message
@@ -120,7 +120,7 @@ BINARIES = {
 @pytest.mark.parametrize("name", BINARIES)
 @pytest.mark.parametrize("file_name", ["clients.csv", "clients.xls"])
 def test_binaries(tmp_path: Path, name: str, file_name: str) -> None:
-    """Files that are no text are refused by what they are."""
+    """The refusal of a file that is not text names its format."""
     content, words = BINARIES[name]
     reason = refused(tmp_path, content, file_name)
 

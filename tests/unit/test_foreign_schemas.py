@@ -257,7 +257,7 @@ COSTLY = {
 
 @pytest.mark.parametrize("name", COSTLY)
 def test_a_schema_that_makes_work_without_bytes(name: str) -> None:
-    """The schema alone is refused, whatever stands behind it: six bytes may be 2**31 items."""
+    """The schema is refused before a value is read: six bytes could hold 2**31 items."""
     theirs = with_field(COSTLY[name])
     behind = b"\0" + THEIRS.to_bytes(4, "big") + b"\0" * 7 + b"\xfe\xff\xff\xff\x0f" + b"\0" * 9
 

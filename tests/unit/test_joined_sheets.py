@@ -66,7 +66,7 @@ OTHERS: Sheets = {
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("order", [1, -1])
 def test_own_header(opened: Opened, other: str, order: int) -> None:
-    """A sheet is read with its own header, whichever comes first."""
+    """Each sheet is read with its own header, in either order."""
     sheets = dict([("Janvier", FIRST), ("Février", OTHERS[other])][::order])
     source = opened(sheets)
 
@@ -76,7 +76,7 @@ def test_own_header(opened: Opened, other: str, order: int) -> None:
     assert {key: row.record["nom"] for key, row in rows.items()} == {A: "Un", B: "Deux"}
     assert {row.sheet for row in rows.values()} == {"Janvier", "Février"}
     assert (source.skipped_sheets, source.left_out, source.warnings) == ([], [], {})
-    # All cells stand under the columns of all, as reports and retries show them.
+    # Each cell is in its column of the joined header, as in reports and retries.
     for row in rows.values():
         shown = dict(zip(source.header, row.cells, strict=True))
         by_field = {field: shown[name] for name, field in source.mapping.items()}
@@ -137,7 +137,7 @@ LEFT_OUT: Mapping[str, tuple[Sequence[Sequence[object]], int, str]] = {
 
 @pytest.mark.parametrize("case", LEFT_OUT)
 def test_lines_that_are_left_out(opened: Opened, tmp_path: Path, case: str) -> None:
-    """Lines of the type that cannot be read are counted and named, and are no rows."""
+    """Lines of the type that cannot be read are counted and named, and are not rows."""
     sheet, rows, why = LEFT_OUT[case]
     source = opened({"Janvier": [*FIRST, [C, "Encore", "75001"]], "Février": sheet})
 
@@ -212,7 +212,7 @@ def test_the_largest_wins(opened: Opened) -> None:
 
 
 def test_a_report_of_both_comes_back(opened: Opened, tmp_path: Path) -> None:
-    """Its cells stand under one header, by which their lines are found and read as they were."""
+    """Its cells have one header, by which their lines are found and read as before."""
     sheets: Sheets = {
         "Janvier": [FIRST[0], ["1", "Un", "35000"]],
         "Février": [["Raison sociale", "ville", "SIREN"], ["Deux", "Brest", "2"]],
@@ -228,12 +228,12 @@ def test_a_report_of_both_comes_back(opened: Opened, tmp_path: Path) -> None:
     write(tmp_path / "erreurs.csv", Report([*source.header, *ours], lines), ";")
 
     back = open_source(tmp_path / "erreurs.csv", ENTREPRISE)
-    still, mended = rows_of(back)
+    still, fixed = rows_of(back)
 
     assert isinstance(back, Correction)
     assert still.cells == bad[0].cells
-    assert (mended.key, mended.record["nom"], mended.record["ville_nom"]) == (B, "Deux", "Brest")
-    assert [row.resolves and row.resolves[1:] for row in (still, mended)] == [
+    assert (fixed.key, fixed.record["nom"], fixed.record["ville_nom"]) == (B, "Deux", "Brest")
+    assert [row.resolves and row.resolves[1:] for row in (still, fixed)] == [
         (2, "Janvier"),
         (2, "Février"),
     ]

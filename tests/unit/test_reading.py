@@ -664,7 +664,7 @@ class TestWorkbook:
         assert refused(tmp_path / "faux.xlsx").code == "broken-workbook"
 
     def test_far_cell_without_references(self, workbook: Files, tmp_path: Path) -> None:
-        """Cells that do not say where they are count as they stand: few are read one by one."""
+        """Cells without a reference count in their order; few of them are read one by one."""
         content = workbook(F=[["siren", "nom"], [SIREN, "A"]]).read_bytes()
         wide = (
             b"<row>" + b"<c><v>1</v></c>" * 16_384 + b'</row><row r="1048576"><c><v>1</v></c></row>'

@@ -13,7 +13,7 @@ from schemas.import_types import IMPORT_TYPES
 from tests.fix_files import SHARED
 
 NOT_YET = frozenset({"poi-xssf-formula-never-calculated.xlsx"})
-"""A formula keeps the constant that stood in its cell before. SheetJS writes results in the same form."""
+"""A formula keeps the earlier constant of its cell. SheetJS writes results in the same form."""
 
 
 @cache

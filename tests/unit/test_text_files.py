@@ -318,7 +318,7 @@ def test_an_unclosed_quote_is_bounded() -> None:
 def test_lines_that_are_not_rows(
     read: Callable[..., list[FileRow]], line: str, before: int
 ) -> None:
-    """They are passed over, wherever they stand."""
+    """They are passed over anywhere in the file."""
     rows = read(_FIELDS + f"{A};A;x\n" * before + f"{line}\n{B};B;y\n")
 
     assert said(rows) == [(2, "A", [])] * before + [(3 + before, "B", [])]

@@ -463,7 +463,7 @@ def test_what_a_file_may_make_a_reader_hold(read: Read, rows: str, code: str) ->
 
 
 def test_entities_are_refused(read: Read) -> None:
-    """A part that declares some may stand for much more than it holds."""
+    """A part that declares some may expand to much more than its own size."""
     content = package(_TABLE)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}

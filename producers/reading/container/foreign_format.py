@@ -98,7 +98,7 @@ _OWNERS = (162, 165, 171)
 
 
 def _binary(head: bytes) -> Foreign | None:
-    """A file with many different bytes that stand in no text, in whichever encoding."""
+    """A file with many different bytes that do not occur in text in any encoding."""
     if len(head) < _LEAST or head[:2] in _UTF_16 or utf_16_of(head):
         return None
     controls = [byte for byte in head if byte in _CONTROLS]

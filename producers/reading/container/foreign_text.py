@@ -194,7 +194,7 @@ DIALECTS: Mapping[str, tuple[str, str]] = {
     "<plist": ("une liste de propriétés Apple", "Apple, PropertyList-1.0.dtd"),
     "<html": (HTML, "XHTML 1.0"),
 }
-"""XML by what stands near its beginning, in small letters, and the source."""
+"""XML formats by a word near the beginning of the file, in lower case, and the source."""
 
 
 class Foreign(NamedTuple):

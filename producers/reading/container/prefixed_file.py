@@ -15,7 +15,7 @@ def start_of(head: bytes) -> int:
     """Where the workbook or archive begins in a file that begins with these bytes; else 0.
 
     Blanks and a byte order mark may precede an old workbook, and any text a ZIP archive, as its
-    directory stands at the end.
+    directory is at the end.
     """
     start = head.find(ZIP)
     if start > 0 and b"\0" not in head[:start]:

@@ -15,7 +15,7 @@ EXPORT = "exportez la table au format CSV"
 
 
 class Signature(NamedTuple):
-    """`head` stands `at` bytes from the beginning. `advice` is what an operator can do."""
+    """`head` is `at` bytes from the beginning. `advice` says what an operator can do."""
 
     head: bytes
     found: str
@@ -66,7 +66,7 @@ SIGNATURES = (
     Signature(b"\x1aE\xdf\xa3", "une vidéo", "RFC 8794", CHOOSE),
     Signature(b"OggS", "un son", "RFC 3533", CHOOSE),
     Signature(b"ID3", "un son", "id3.org 2.4.0", CHOOSE),
-    # What stands for another file, or beside it.
+    # Shortcuts to another file, and files that accompany one.
     Signature(b"L\0\0\0\x01\x14\x02\0", "un raccourci Windows", "[MS-SHLLINK] 2.1", TARGET),
     Signature(b"bplist00", "une liste de propriétés Apple", "Apple, CFBinaryPList.c", CHOOSE),
     Signature(
@@ -132,7 +132,7 @@ def signature_of(head: bytes) -> Signature | None:
 
     A header may begin with few letters ("ORCID"): these count only in a file that is not text.
     """
-    binary = min(head, default=9) < 9  # a control character that stands in no text
+    binary = min(head, default=9) < 9  # a control character that does not occur in text
     return next(
         (
             one

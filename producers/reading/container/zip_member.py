@@ -39,7 +39,7 @@ METHODS = {
 _UTF_8 = 1 << 11
 _LOCAL_HEADER = 30
 _SIGNATURE = b"PK\x03\x04"
-# A byte of Deflate64 may stand for 30,000.
+# A byte of Deflate64 may expand to 30,000.
 _BLOCK = 1 << 10
 
 

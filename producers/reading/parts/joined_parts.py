@@ -1,8 +1,8 @@
 """The sheets of a workbook and the files of an archive, joined to one table.
 
-They belong together by the fields that their columns map to, whatever these are called and in
-whichever order they stand. Each is read with its own header. Reports and retries show the lines of
-all under one header, which has the columns of all; a column of one field stands there once.
+They belong together by the fields that their columns map to; the names and the order of the columns
+do not matter. Each is read with its own header. Reports and retries show the lines of
+all parts under one header, which has the columns of all; columns of the same field appear in it once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -154,7 +154,7 @@ def _wider(
 
 
 def _places(whole: Header, part: Header) -> list[int | None]:
-    """Where each column of the part stands in the whole: by its name, how it is spelled, its field."""
+    """The position of each column of the part in the whole, found by its name, its folded name or its field."""
     places: list[int | None] = [None] * len(part.names)
     free = set(range(len(whole.names)))
     # The files of a register have columns of their own for what they share.
@@ -190,7 +190,7 @@ def _is_one(sources: Sequence[Sequence[int]]) -> bool:
 
 
 def _covers(whole: Header, part: Header, at: Sequence[int]) -> bool:
-    """Whether each column of the part, which stands `at` there, feeds in the whole what it feeds by itself.
+    """Whether each column of the part feeds the same field in the whole, in which its position is `at`.
 
     The files of a register are known to go together.
     """

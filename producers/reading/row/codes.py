@@ -17,7 +17,7 @@ from producers.reading.row.numbers import are_digits, bare, is_digits, whole
 from schemas.values.naf import codes
 
 _POSTAL_CODE = 5
-# CEDEX, a town or a box may stand beside the code, the letter of another country may not.
+# CEDEX, a town or a box may accompany the code; the letter of another country may not.
 _WITH_TOWN = re.compile(
     r"(?:(?:BP|CS|TSA) ?[0-9]{1,5}[ ,;-]{1,3}|F(?:R|RANCE)?[ -]{1,3}|F(?=[0-9])|FR(?=[0-9])|CP ?:? ?)?"
     r"([0-9]{2}) ?([0-9]{3})(?:[ ,;:()-]{1,3}[^\W\d_][^0-9]*(?:(?<=CEDEX)[0-9]{1,2}|(?<=CEDEX )[0-9]{1,2})?)?",
@@ -102,7 +102,7 @@ _CODE_WITHIN = re.compile(r"(?<![0-9A-Z.,])[A-U]?([0-9]{2})\.?([0-9]{2}[A-Z])(?!
 
 
 def activity(text: str) -> Corrected:
-    """The code of an activity with its dot, beside which its label may stand.
+    """The code of an activity with its dot; the cell may also hold the label.
 
     Without a dot 721Z is not 07.21Z but 72.1Z of the nomenclature before 2008.
     """

@@ -173,7 +173,7 @@ def url(text: str) -> Corrected:
 
 
 def _is_beside_others(text: str) -> bool:
-    """Whether something else stands beside the address, or a sign behind it, or two schemes before it."""
+    """Whether the cell holds more than the address: another text, a sign after it, or a second scheme."""
     schemes = _SCHEMES.match(text)
     return (
         text[-1] in ".,;:!'#"

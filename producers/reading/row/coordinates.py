@@ -77,7 +77,7 @@ _TERRITORIES = (
 
 
 class Pair(NamedTuple):
-    """Latitude and longitude as texts; whether they stood the other way round."""
+    """Latitude and longitude as texts, and whether the cell had them in reverse order."""
 
     latitude: str
     longitude: str

@@ -53,7 +53,7 @@ class Column(NamedTuple):
 
     `numeric`: the rows where a workbook holds a number, not a text. `calculated`: the file has
     formulas, so that an error can be corrected where it arose. `corrected`: rows whose cell was not
-    taken as it stands. `left_out`: rows where another column for the field holds something else.
+    taken unchanged. `left_out`: rows where another column for the field holds something else.
     """
 
     header: str

@@ -42,7 +42,7 @@ def ungrouped(text: str) -> str | None:
 
 
 def bare(text: str) -> Corrected:
-    """Digits without what stands between and around them; any other text without its blanks."""
+    """Digits without the signs between and around them; any other text without its blanks."""
     squeezed = "".join(text.split())
     if is_digits(squeezed):
         return Corrected(squeezed)
@@ -66,7 +66,7 @@ def are_digits(texts: Texts) -> bool:
 
 
 def bare_digits(texts: Texts, numeric: Sequence[int]) -> Values:
-    """A column of codes without what stands between their digits; numbers of a workbook have nothing."""
+    """A column of codes without the signs between their digits. A workbook's own numbers have none."""
     if are_digits(texts):
         return Values(texts)
     numbers = set(numeric)
@@ -114,7 +114,7 @@ _LABELLED = re.compile(
 
 
 def _without_labels(texts: Texts, found: Values) -> Values:
-    """The numbers with right check digits that a word stands beside."""
+    """`found`, with the numbers of cells that also hold a word, if their check digits are right."""
     if are_digits(found.values):
         return found
     numbers: dict[int, str] = {}
@@ -152,7 +152,7 @@ def _proven(texts: Sequence[str], rows: Sequence[int], full: int) -> set[int]:
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _SPACED = re.compile(r"-?[0-9]{1,3}(?:\s{1,2}[0-9]{3})+(?:[.,]0+)?")
 MALFORMED = object()
-"""In the place of a value that is none of the kind."""
+"""Replaces a value that is not of the kind."""
 
 
 def readable(values: list[object], corrected: Sequence[int] = ()) -> Values:

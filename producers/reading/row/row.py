@@ -118,7 +118,7 @@ def _widths_of_short_lines(header: Header, block: Block, at: Sequence[int]) -> d
 def _mark_shifted(
     rows: Sequence[FileRow], sound: Sequence[int], widths: Mapping[int, int], expected: int
 ) -> None:
-    """Faults of lines that are short in the middle: what stands in a wrong column shows it."""
+    """Adds faults to lines that lack a cell in the middle, which a value in the wrong column reveals."""
     if not widths:
         return
     for row, i in zip(rows, sound, strict=True):

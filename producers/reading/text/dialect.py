@@ -1,4 +1,4 @@
-"""The dialect of a text: its delimiter, its quotes and whether backslashes stand before them."""
+"""The dialect of a text: its delimiter, its quotes and whether backslashes escape them."""
 
 import csv
 import re
@@ -112,7 +112,7 @@ def _doubles(line: str, dialect: Dialect) -> bool:
 
 
 def _wraps(line: str, quote: str, delimiter: str) -> bool:
-    """Whether at least half of the cells of a line stand between such quotes."""
+    """Whether at least half of the cells of a line are enclosed in such quotes."""
     cells = [cell.strip() for cell in line.split(delimiter)]
     opened = sum(cell.startswith(quote) for cell in cells)
     closed = sum(cell.endswith(quote) and len(cell) > 1 for cell in cells)

@@ -18,7 +18,7 @@ _BLANKS = " \t\u00a0"
 
 
 class Dialect(NamedTuple):
-    """`escaped`: a backslash stands before quotes, apostrophes, delimiters and itself."""
+    """`escaped`: a backslash escapes quotes, apostrophes, delimiters and itself."""
 
     delimiter: str
     quote: str = '"'

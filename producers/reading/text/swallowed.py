@@ -1,7 +1,7 @@
 """Whether a record of several lines is one, or a stray quote that swallowed rows up to another.
 
-Both readings are weighed: how many cells the lines have by themselves, and whether keys stand where
-keys should stand.
+Both readings are weighed: how many cells the lines have by themselves, and whether keys are where
+keys should be.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A text file, recognised: its encoding, its dialect and where its header stands."""
+"""A text file, recognised: its encoding, its dialect and the position of its header."""
 
 from collections.abc import Iterator
 from io import TextIOWrapper

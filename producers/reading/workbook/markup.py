@@ -1,4 +1,4 @@
-"""The XML of a workbook's parts as a stream of tags, by expat, whichever way it is spelled.
+"""The XML of a workbook's parts as a stream of tags, by expat, in every spelling of XML.
 
 What a file may make expat keep is bounded: tags that are open, names, and a tag that does not end.
 """

@@ -58,7 +58,7 @@ class Sheet:
     def header_end(self, row: int, lines: Sequence[Sequence[str]]) -> int:
         """The last row of a header of which `row`, from 0, is the first: merged cells join its rows.
 
-        Either cells of it are merged downwards, or what stands below stands under merged titles.
+        Either cells of it are merged downwards, or the cells below have merged titles.
         """
         own = [(first, last) for first, last in self.merged if first[0] == row]
         ends = [last[0] for _, last in own if row < last[0] <= row + _HEADER_ROWS]

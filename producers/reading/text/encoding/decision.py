@@ -47,7 +47,7 @@ _FRENCH = -3.0
 class Text(NamedTuple):
     """`encoding` decodes the file from the byte `start` on, without an error unless it needs `repair`.
 
-    `hint` is the encoding that it looks like otherwise; None if there is no other.
+    `hint` is the second likeliest encoding, None if no other is likely.
     """
 
     encoding: str

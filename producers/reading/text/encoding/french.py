@@ -1,4 +1,4 @@
-"""How well a text reads as French, by its letters and signs beyond ASCII and what stands beside them.
+"""How well a text reads as French, by its letters and signs beyond ASCII and the letters next to them.
 
 Each byte is a letter in every 8-bit encoding, but not one of a French word: of "Crêperie" in Mac OS
 Roman, Windows-1252 makes "Cr\\x90perie" or "CrÍperie". A reading's merit is the sum over its signs
@@ -60,7 +60,7 @@ def _letter(letter: str, before: str, after: str) -> float:
 
 
 def _mixed(before: str, after: str) -> bool:
-    """Between a capital and a small letter there is no capital with an accent."""
+    """Finds an accented capital between a capital and a small letter, which French does not have."""
     return before.isupper() and after.islower()
 
 

@@ -51,7 +51,7 @@ class Repaired(NamedTuple):
 
 
 def repaired(line: str) -> Repaired:
-    """The line with the letters that its damaged bytes and its letters encoded twice stand for."""
+    """The line, in which damaged bytes and letters encoded twice are replaced by the letters that they were."""
     text = _ASIDE.sub(_letters, line) if not line.isascii() else line
     if "\ufffd" in text and text.count("\ufffd") > line.count("\ufffd"):
         return Repaired(text, UNREADABLE)

@@ -31,7 +31,7 @@ CALCULATED_TYPE = _CALC + "value-type"
 PARAGRAPH = _TEXT + "p"
 SPACES, BLANKS = _TEXT + "s", _TEXT + "c"
 ASIDES = (_TEXT + "ruby-text", _TEXT + "note", _OFFICE + "annotation")
-"""What stands within a paragraph and is not part of it."""
+"""Elements within a paragraph that are not part of its text."""
 TAB, LINE_BREAK = _TEXT + "tab", _TEXT + "line-break"
 
 STYLE, STYLE_NAME = _STYLE + "style", _STYLE + "name"

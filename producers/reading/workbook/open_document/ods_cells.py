@@ -51,7 +51,7 @@ def rows_of(blocks: Iterable[bytes], name: str) -> Iterator[Mapping[int, Any]]:
             table.markup.feed(block)
         for times, row in table.take():
             if not row:
-                blank += times  # the last one often stands for a million
+                blank += times  # the last one is often repeated a million times
                 continue
             yield from repeat({}, blank)
             yield from repeat(row, times)
@@ -78,7 +78,7 @@ class _Table:
         self.markup = Markup(self._start, self._end, self._text, namespaces=True)
 
     def take(self) -> list[tuple[int, Mapping[int, Any]]]:
-        """The lines that are complete, and how often each stands."""
+        """The complete lines, and how often each is repeated."""
         rows, self._rows = self._rows, []
         return rows
 

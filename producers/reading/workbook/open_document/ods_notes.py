@@ -1,6 +1,6 @@
 """How much the sheets of an .ods workbook come to in calamine, and what else they hold.
 
-A cell and a line may stand for many (table:number-columns-repeated), and a tag for many blanks.
+A cell and a line may be repeated (table:number-columns-repeated), and one tag may be many blanks.
 LibreOffice writes a last empty line for the million that follow, which costs nothing; a value
 that is repeated is copied, and so are the empty cells before a value. calamine looks for the end of
 a table for ever if the XML is broken off: so that is looked at first.
@@ -200,6 +200,6 @@ class Tables:
 
 
 def count(attributes: Attributes, name: str, most: int) -> int:
-    """How often something stands that is written once."""
+    """How often an element is repeated that is written once."""
     text = attributes.get(name, "1").strip().lstrip("+")
     return min(int(text[:12]), most) if text.isdecimal() else 1

@@ -137,7 +137,7 @@ class Cells:
         if reference:
             self._row, self._column = place(reference)
         else:
-            self._column += 1  # it stands to the right of the one before it
+            self._column += 1  # it is to the right of the one before it
             if self._column >= _COLUMNS:
                 raise refusal("broken-workbook")
         self._type = attributes.get("t")

@@ -126,7 +126,7 @@ async def test_a_head_office_that_waits_for_its_company(log: Partition) -> None:
 
     assert await put(log, unit()) == Counter(updated=1, inserted=1)
 
-    expected = (siren(1), "ACME", "00000000100012", *RENNES, "62.02A", "", True)
+    expected = (siren(1), "ACME", siren(1) + "00012", *RENNES, "62.02A", "", True)
     assert await log.stored(COLUMNS) == [expected]
     assert await log.query("SELECT count(*) FROM ingest.parked") == [(0,)]
 
@@ -300,7 +300,7 @@ async def test_a_legal_person_keeps_its_name(log: Partition) -> None:
 
     await put(log, unit(1, B, statut_diffusion="P"))
 
-    expected = (siren(1), "ACME", "00000000100012", "", "", "RENNES", "62.02A", "", True)
+    expected = (siren(1), "ACME", siren(1) + "00012", "", "", "RENNES", "62.02A", "", True)
     assert await log.stored(COLUMNS) == [expected]
 
 

@@ -35,6 +35,8 @@ FORMS = {
     "phone": "un numéro de 20 caractères au plus (chiffres, espaces, points, +)",
     "email": "une adresse comme nom@exemple.fr",
     "url": "une adresse qui commence par http:// ou https://",
+    "domain": "un nom de domaine comme exemple.fr",
+    "place_id": "un identifiant de lieu Google (lettres, chiffres, - et _)",
     "boolean": "oui ou non",
     "integer": "un nombre entier, positif ou nul",
     "latitude": "un nombre de -90 à 90",

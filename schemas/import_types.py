@@ -11,7 +11,9 @@ from typing import Any
 
 from schemas import topics
 from schemas.values import natural_keys, public_headers, usual_headers
-from schemas.values.field import Field
+from schemas.values.field import Field, Kind
+
+_POSITION: tuple[Kind, ...] = ("latitude", "longitude")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class ImportType:
         """The fields by name."""
         return {field.name: field for field in self.fields}
 
+    @cached_property
+    def position(self) -> tuple[str, ...]:
+        """The fields that have a latitude and a longitude, in this order; empty without them."""
+        kinds = {field.kind: field.name for field in self.fields}
+        return tuple(kinds[kind] for kind in _POSITION if kind in kinds)
+
     def keys(self, columns: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """The natural keys of rows of which there is a column a field."""
         return list(map(self.key, *(columns[name] for name in self.key_fields)))
@@ -75,6 +83,7 @@ ENTREPRISE = ImportType(
     table="enterprise_entreprise",
     key_fields=("siren",),
     key=natural_keys.itself,
+    coordinates=public_headers.COORDINATES,
     fields=(
         Field(
             "siren",
@@ -309,6 +318,16 @@ ENTREPRISE = ImportType(
             chains=public_headers.SOURCE_DATES,
             register=True,
         ),
+        Field("domain", "domain", ("nom de domaine", "domain name"), 255, detail=True),
+        Field("latitude", "latitude", ("lat",), detail=True),
+        Field("longitude", "longitude", ("lng", "lon", "long"), detail=True),
+        Field("logo", "url", ("logo url", "url du logo"), 200, detail=True),
+        Field("main_image", "url", ("image principale", "url de l image"), 200, detail=True),
+        Field("nom_proprietaire", "text", ("nom du proprietaire",), 255, detail=True),
+        Field("google_place_id", "place_id", ("place id",), detail=True),
+        Field("original_title", "text", ("titre original",), 255, detail=True),
+        Field("enrichi_insee", "boolean", detail=True),
+        Field("siren_temporaire", "boolean", detail=True),
     ),
 )
 

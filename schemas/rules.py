@@ -73,6 +73,8 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
         r"(?:[^\s/?#.,;<>\"|]+\.)+[^\s/?#.,;<>\"|]{2,}(?:[/?#]\S*)?)",
         re.IGNORECASE,
     ),
+    "domain": re.compile(r"(?:[\w-]{1,63}\.){1,10}[\w-]{2,63}"),
+    "place_id": re.compile(r"[A-Za-z0-9_-]{10,255}"),
 }
 
 
@@ -111,7 +113,7 @@ _RANGES: dict[Kind, tuple[float, float]] = {
 }
 
 # How many characters the site's column takes, for kinds whose pattern does not say it.
-_TEXTS = ("text", "name", "slugged", "phone", "email", "url", "departement")
+_TEXTS = ("text", "name", "slugged", "phone", "email", "url", "domain", "departement")
 
 
 def violations(

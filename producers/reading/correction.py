@@ -165,6 +165,7 @@ def _without(columns: Header, kept: Sequence[int], undo: Callable[[str], str]) -
         },
         cities=None if columns.cities is None else place[columns.cities],
         coordinates=None if columns.coordinates is None else place[columns.coordinates],
+        position=columns.position,
         parents=tuple(place[column] for column in columns.parents),
         activity=None if columns.activity is None else place[columns.activity],
     )

@@ -71,7 +71,7 @@ def _names(import_type: ImportType) -> list[str]:
 
 
 def _offered(import_type: ImportType) -> list[Field]:
-    return [field for field in import_type.fields if not field.register]
+    return [field for field in import_type.fields if not (field.register or field.detail)]
 
 
 def _explained(field: Field) -> list[str]:

@@ -26,9 +26,9 @@ RowsReader = Callable[[bytes, str, Iterable[int], Iterable[int]], list[tuple[Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SELDOM = 7
-"""How many optional fields at most are read at once where none of them is given: those before the
-lineage of a row, which most files lack."""
+_OF_REGISTERS, _SELDOM = 6, 11
+"""How many optional fields at most are read at once if none of them is given: of a company those of a
+register, then those before its lineage, which most files lack."""
 
 
 class UnsupportedError(Exception):
@@ -140,25 +140,32 @@ class _Source:
         """Reads the fields of a record; the expressions that have them then."""
         fields = schema["fields"]
         *others, last = fields
-        seldom = list(takewhile(_is_optional, reversed(others)))[:_SELDOM][::-1]
-        if len(seldom) < 2 or not _is_optional(last):
+        optional = len(list(takewhile(_is_optional, reversed(others))))
+        if optional < 2 or not _is_optional(last):
             return list(map(self.read, fields))
-        names = [*map(self.read, others[: -len(seldom)]), *self._absent(seldom)]
+        end = len(others) - min(optional, _SELDOM)
+        start = end - (_OF_REGISTERS if optional >= _OF_REGISTERS + _SELDOM else 0)
+        names = list(map(self.read, others[:start]))
+        if start < end:
+            names += self._absent(others[start:end])
+        names += self._absent(others[end:], "\2")
         return [*names, self._branch(last["type"])]
 
-    def _absent(self, fields: list[Any]) -> list[str]:
-        """Reads optional fields and the branch of the one behind them, most often zeros and 2."""
+    def _absent(self, fields: list[Any], branch: str = "") -> list[str]:
+        """Reads optional fields, most often zeros, and the branch of the one behind them if one is usual."""
         begin = len(self.lines)
         self._indent += 1
         names = list(map(self.read, fields))
-        self._add("b = data[p]; p += 1")
+        if branch:
+            self._add("b = data[p]; p += 1")
         self._indent -= 1
         each, self.lines = self.lines[begin:], self.lines[:begin]
-        size = len(fields) + 1
-        given = self._constant("\0" * len(fields) + "\2")
+        size = len(fields) + len(branch)
+        given = self._constant("\0" * len(fields) + branch)
         self._add(
             f"if text[p:p + {size}] == {given}:",  # in C, as a comparison of bytes is not
-            f"    {' = '.join(names)} = None; p += {size}; b = 2",
+            f"    {' = '.join(names)} = None; p += {size}"
+            + (f"; b = {ord(branch)}" if branch else ""),
             "else:",
         )
         self.lines += each

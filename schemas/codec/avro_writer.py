@@ -144,16 +144,39 @@ def _enum(schema: dict[str, Any]) -> Write:
 
 
 def _record(schema: dict[str, Any]) -> Write:
-    fields = [(field["name"], column_writer(field["type"])) for field in schema["fields"]]
+    fields = [
+        (field["name"], column_writer(field["type"]), isinstance(field["type"], list))
+        for field in schema["fields"]
+    ]
 
     def record(column: Column | Columns) -> list[bytes]:
         if isinstance(column, Columns):
-            parts = [write(column[name]) for name, write in fields]
+            parts = _parts(column, fields)
         else:
-            parts = [write([value[name] for value in column]) for name, write in fields]
+            parts = [write([value[name] for value in column]) for name, write, _ in fields]
         return list(map(b"".join, zip(*parts, strict=True)))
 
     return record
+
+
+def _parts(columns: Columns, fields: Sequence[tuple[str, Write, bool]]) -> list[list[bytes]]:
+    """The bytes of each field; fields next to each other of which no record has one are one part."""
+    parts: list[list[bytes]] = []
+    absent = size = 0
+    for name, write, is_optional in fields:
+        column = columns[name]
+        if is_optional and not isinstance(column, Columns) and _is_absent(column):
+            absent, size = absent + 1, len(column)
+            continue
+        if absent:
+            parts.append([b"\0" * absent] * size)
+            absent = 0
+        parts.append(write(column))
+    return [*parts, [b"\0" * absent] * size] if absent else parts
+
+
+def _is_absent(column: Column) -> bool:
+    return len(column) > 0 and column[0] is None and column.count(None) == len(column)
 
 
 _NAMED: dict[str, Callable[[dict[str, Any]], Write]] = {

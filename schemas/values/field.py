@@ -20,6 +20,8 @@ Kind = Literal[
     "phone",
     "email",
     "url",
+    "domain",  # the host of a web address
+    "place_id",  # of Google Maps
     "boolean",
     "integer",  # 0 or more
     "latitude",  # degrees
@@ -40,7 +42,8 @@ class Field:
     A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
     that is not given is the beginning of the field `taken_from`, if that is given. Fields of the
     `register` only files of INSEE and La Poste have: foxstream keeps them beside the site's tables, and
-    the template for operators leaves them out.
+    the template for operators leaves them out. A `detail` is a column of the site that few files have:
+    the template leaves it out too, and statements name it only for batches in which a row has one.
     """
 
     name: str
@@ -52,4 +55,5 @@ class Field:
     chains: tuple[str, ...] = ()
     taken_from: str | None = None
     register: bool = False
+    detail: bool = False
     usual: tuple[str, ...] = ()

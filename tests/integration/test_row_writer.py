@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count, pairwise
 from typing import Any
 from uuid import RFC_4122
@@ -32,7 +33,7 @@ from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 from processors.rows.accounting.written import Written
 from processors.rows.merge import isolation
 from processors.rows.merge.merge import MOST_ROUNDS
-from processors.rows.merge.targets import TARGETS, Target
+from processors.rows.merge.targets import COMPANY_DETAILS, TARGETS, Target
 from processors.rows.model import Validated
 from processors.rows.transaction import NO_RELATED_ROWS, RelatedRows, write
 from processors.rows.validation import validate
@@ -540,6 +541,38 @@ async def test_unchanged_rows_keep_their_time(log: Partition) -> None:
     assert after == (before[0], APPENDED + timedelta(minutes=1), 2, 0, 1, "=", IMPORT)
 
 
+DETAILS: dict[str, Any] = {
+    "domain": "exemple.fr", "latitude": 48.11734567891, "longitude": -1.5, "logo": "https://x.fr/l.png",
+    "main_image": "https://x.fr/i.png", "nom_proprietaire": "Alix", "google_place_id": "ChIJ_x-1234567",
+    "original_title": "Chez Alix", "enrichi_insee": True, "siren_temporaire": True,
+}  # fmt: skip
+STORED_DETAILS = tuple({**DETAILS, "latitude": Decimal("48.1173457")}.values())
+
+
+async def test_details_of_companies(log: Partition) -> None:
+    """Those that few files have are stored, and a row without them leaves them as they are."""
+    log.append(company(1, **DETAILS))
+    log.append(company(2))
+    await log.write_all(1)
+    log.append(company(1, "B") | line(1, policy="overwrite"))
+    log.append(company(3, **DETAILS) | line(2))
+    await log.write(log.batch(2))
+
+    no_details = ("", None, None, *[""] * 5, False, False)
+    assert await log.stored(f"nom, {', '.join(DETAILS)}") == [
+        ("B", *STORED_DETAILS),
+        ("A", *no_details),
+        ("A", *STORED_DETAILS),
+    ]
+
+    log.append(company(2, **DETAILS) | line(3))
+    log.append(company(1, "B", **DETAILS) | line(4))
+    await log.write(log.batch(4))
+
+    assert await log.stored(", ".join(DETAILS)) == [STORED_DETAILS] * 3
+    assert await log.progress() == Counter(inserted=1, updated=2, unchanged=1)
+
+
 async def test_identifiers(log: Partition) -> None:
     """The id of a row is a UUID made of its key: in another database it is the same."""
     log.append(company(1))
@@ -1023,10 +1056,14 @@ def _or(value: Any, other: Any) -> Any:
     return other if value is None else value
 
 
+_DETAIL_BLANKS = {"''": "", "NULL": None, "false": False}
+
+
 def _blank(given: Columns, partition: Partition) -> Columns:
     """What an empty column holds: of a city, what its postal code tells."""
     if partition.import_type is ENTREPRISE:
-        return {**dict.fromkeys(given, ""), "siret": None, "is_active": True}
+        blanks = {name: _DETAIL_BLANKS[detail.blank] for name, detail in COMPANY_DETAILS.items()}
+        return {**dict.fromkeys(given, ""), "siret": None, "is_active": True, **blanks}
     own = departement_of(given["code_postal_principal"])
     return {
         "nom": "",
@@ -1045,7 +1082,9 @@ def _applied(policy: str, given: Columns, stored: Columns, blank: Columns) -> Co
         case "merge":
             return {name: _or(value, stored[name]) for name, value in given.items()}
         case "overwrite":
-            return {name: _or(value, blank[name]) for name, value in given.items()}
+            # Whether a batch has details at all does not decide what becomes of them.
+            kept = {name: stored[name] for name in COMPANY_DETAILS.keys() & stored.keys()}
+            return {name: _or(value, {**blank, **kept}[name]) for name, value in given.items()}
         case "fill_missing":
             empty = {**blank, "codes_postaux": [], "is_active": None}  # a flag is never empty
             return {
@@ -1112,6 +1151,9 @@ COMPANIES: st.SearchStrategy[Columns] = st.fixed_dictionaries(
         "adresse": st.sampled_from(["", "x"]),
         "siret": st.just("00001"),
         "is_active": st.booleans(),
+        "domain": st.sampled_from(["x.fr", "y.fr"]),
+        "latitude": st.sampled_from([0.0, 48.5]),
+        "siren_temporaire": st.booleans(),
         "observed_at": OBSERVED,
     },
 ).map(lambda row: {**row, "siret": f"{row['siren']}{row['siret']}"} if "siret" in row else row)

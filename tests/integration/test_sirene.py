@@ -19,6 +19,7 @@ from processors.rows.transaction import RelatedRows, write_parked
 from schemas.import_types import ENTREPRISE
 from tests.integration.test_row_writer import (
     APPENDED,
+    DETAILS,
     TOPIC,
     Partition,
     database,
@@ -433,6 +434,24 @@ async def test_a_page_that_is_withdrawn(site: Partition, first: str) -> None:
     await put(site, unit(1, C, **NATURAL), seat(1, C))
 
     assert await site.query(PAGES) == [("conseil", True, "")]
+
+
+async def test_details_of_a_person_that_is_not_disclosed(log: Partition) -> None:
+    """A file from elsewhere does not bring back whose company it is, and where."""
+    await put(log, unit(**NATURAL), unit(1, B, **MASKED_UNIT))
+
+    await put(log, {"siren": siren(1), "nom": "A", **DETAILS})
+
+    hidden = {
+        "latitude": None,
+        "longitude": None,
+        "nom_proprietaire": "",
+        "google_place_id": "",
+        "original_title": "",
+    }
+    kept = {name: value for name, value in DETAILS.items() if name not in hidden}
+    assert await log.stored(", ".join(hidden)) == [tuple(hidden.values())]
+    assert await log.stored(", ".join(kept)) == [tuple(kept.values())]
 
 
 async def test_a_page_follows_a_code_that_the_site_does_not_show(site: Partition) -> None:

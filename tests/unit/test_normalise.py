@@ -277,6 +277,42 @@ def test_formula_errors(error: str, field: str) -> None:
     assert found == [(field.upper(), "formula-error")]
 
 
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        ({"latitude": "48,1173", "longitude": "-1,6778"}, {"latitude": 48.1173, "longitude": -1.6778}),
+        ({"domain": "WWW.Exemple.FR"}, {"domain": "www.exemple.fr"}),
+        ({"domain": "https://exemple.fr:8080/contact"}, {"domain": "exemple.fr"}),
+        ({"domain": "http://exemple.fr"}, {"domain": "exemple.fr"}),
+        ({"logo": "exemple.fr/l.png"}, {"logo": "https://exemple.fr/l.png"}),
+        ({"google_place_id": "ChIJN1t_tDeuEmsR-UsoyG83frY4"}, {"google_place_id": "ChIJN1t_tDeuEmsR-UsoyG83frY4"}),
+        ({"enrichi_insee": "oui", "siren_temporaire": "0"}, {"enrichi_insee": True, "siren_temporaire": False}),
+        ({"nom_proprietaire": "Alix  Roux"}, {"nom_proprietaire": "Alix Roux"}),
+    ],
+)  # fmt: skip
+def test_details_of_a_company(cells: dict[str, str], values: dict[str, object]) -> None:
+    """Columns that few files have are checked and written in the form of their kind."""
+    record, _, faults = company(**cells)
+
+    assert {field: record[field] for field in values} == values
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"latitude": "91"}, {"longitude": "nulle part"}, {"domain": "chez moi"}, {"domain": "a@b.fr"},
+        {"google_place_id": "https://maps.google.com/?cid=1"}, {"logo": "l.png d'Alix"},
+    ],
+)  # fmt: skip
+def test_details_of_another_form(cells: dict[str, str]) -> None:
+    """A value that is not of its kind is left out with a warning."""
+    record, warnings, faults = company(**cells)
+
+    assert [record[field] for field in cells] == [None]
+    assert (warnings, faults) == (["malformed"], [])
+
+
 def test_lost_zeros_of_a_text() -> None:
     """A text gets its zeros back if its check digit proves them; postal codes and phones always."""
     record, warnings, faults = company(siren="5520135", code_postal="1000", telephone="478000000")

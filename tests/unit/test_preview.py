@@ -16,7 +16,7 @@ KEYS = [
     "skipped_sheets", "left_out_rows", "left_out", "other_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
 ]  # fmt: skip
 
-COMPANIES = """siren;nom;cp;logo
+COMPANIES = """siren;nom;cp;slogan
 732829320;ACME;35000;x
 ;;1000;
 552013500;Été;1000;
@@ -47,7 +47,7 @@ def test_verdict(companies: Path) -> None:
         "sheet": None,
         "header_line": 1,
         "mapping": {"siren": "siren", "nom": "nom", "cp": "code_postal"},
-        "unknown_columns": ["logo"],
+        "unknown_columns": ["slogan"],
         "total_rows": 5,
         "valid_rows": 3,
         "rejected_rows": 2,

@@ -341,9 +341,9 @@ class TestHeader:
 
     def test_unknown_columns(self, write: Files) -> None:
         """Columns that are not imported are told."""
-        source = open_source(write(f"siren;nom;logo;;logo2\n{SIREN};A;x;;y\n"), ENTREPRISE)
+        source = open_source(write(f"siren;nom;slogan;;slogan2\n{SIREN};A;x;;y\n"), ENTREPRISE)
 
-        assert source.unknown_columns == ["logo", "logo2"]
+        assert source.unknown_columns == ["slogan", "slogan2"]
 
     def test_told_columns(self, write: Files) -> None:
         """A column that the operator names feeds that field, whatever else would."""

@@ -31,7 +31,7 @@ def test_a_filled_template_is_read(tmp_path: Path, import_type: ImportType) -> N
     path = tmp_path / "modele.xlsx"
     write(path, import_type)
     book = load_workbook(path)
-    names = [field.name for field in import_type.fields if not field.register]
+    names = [field.name for field in import_type.fields if not (field.register or field.detail)]
     book.worksheets[0].append(["x"] * len(names))
     book.save(path)
 

@@ -233,8 +233,8 @@ ORDER BY e.siren
 -- name: unplace
 -- Where the site itself has put the company on its map.
 UPDATE enterprise_entreprise
-SET latitude = NULL, longitude = NULL
-WHERE id = ANY(%(ids)s) AND num_nonnulls(latitude, longitude) > 0
+SET latitude = NULL, longitude = NULL, google_place_id = ''
+WHERE id = ANY(%(ids)s) AND (num_nonnulls(latitude, longitude) > 0 OR google_place_id <> '')
 
 -- name: withdraw_pages
 UPDATE enterprise_prolocalisation
@@ -246,8 +246,8 @@ WHERE entreprise_id = ANY(%(ids)s) AND (
 )
 
 -- name: withdraw_owners
-UPDATE enterprise_entreprise SET nom_proprietaire = ''
-WHERE id = ANY(%(ids)s) AND nom_proprietaire <> ''
+UPDATE enterprise_entreprise SET nom_proprietaire = '', original_title = ''
+WHERE id = ANY(%(ids)s) AND (nom_proprietaire, original_title) <> ('', '')
 
 -- name: unlink_syntheses
 UPDATE reviews_avis SET avis_decrypte_id = NULL

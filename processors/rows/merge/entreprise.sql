@@ -6,7 +6,11 @@ SELECT siren, nom, siret, nom_commercial, adresse, code_postal, ville_nom, naf_c
     naf_code AS naf_first, naf_code AS naf_other,
     NULL::text AS naf_2025, NULL::text AS categorie_juridique, NULL::text AS statut_diffusion,
     NULL::text AS code_commune, NULL::boolean AS etablissement_siege,
-    NULL::text COLLATE "C" AS source_date
+    NULL::text COLLATE "C" AS source_date,
+    NULL::varchar AS domain, NULL::numeric(10, 7) AS latitude, NULL::numeric(10, 7) AS longitude,
+    NULL::varchar AS logo, NULL::varchar AS main_image, NULL::varchar AS nom_proprietaire,
+    NULL::varchar AS google_place_id, NULL::varchar AS original_title, NULL::boolean AS enrichi_insee,
+    NULL::boolean AS siren_temporaire
 FROM enterprise_entreprise
 
 -- name: merge
@@ -19,10 +23,11 @@ WITH found AS (
                 > (s.observed_at, s.import_id IS NOT NULL) THEN 's'
             WHEN ROW(given.nom, given.siret, given.nom_commercial, given.adresse, given.code_postal,
                 given.ville_nom, given.naf_code, given.naf_libelle, given.telephone,
-                given.email_contact, given.site_web, given.is_active)
+                given.email_contact, given.site_web, given.is_active
+                /* each detail: , given.{name} */)
                 IS DISTINCT FROM ROW(t.nom, t.siret, t.nom_commercial, t.adresse, t.code_postal,
                 t.ville_nom, t.naf_code, t.naf_libelle, t.telephone, t.email_contact, t.site_web,
-                t.is_active) THEN 'u'
+                t.is_active /* each detail: , t.{name} */) THEN 'u'
             ELSE '='
         END::"char" AS outcome
     FROM staging s
@@ -49,6 +54,8 @@ WITH found AS (
                 WHEN 'overwrite' THEN coalesce(s.is_active, true)
                 ELSE t.is_active
             END AS is_active
+            /* each detail: , ingest.pick(replace(s.policy, 'overwrite', 'merge'), s.{name}, t.{name}, {blank})
+                AS {name} */
     ) given
     WHERE s.round = %(round)s
     ORDER BY t.siren
@@ -58,7 +65,7 @@ WITH found AS (
         nom = j.nom, siret = j.siret, nom_commercial = j.nom_commercial, adresse = j.adresse,
         code_postal = j.code_postal, ville_nom = j.ville_nom, naf_code = j.naf_code,
         naf_libelle = j.naf_libelle, telephone = j.telephone, email_contact = j.email_contact,
-        site_web = j.site_web, is_active = j.is_active,
+        site_web = j.site_web, is_active = j.is_active, /* each detail: {name} = j.{name}, */
         updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
         ingest_observed_at = j.observed_at, ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
@@ -75,13 +82,14 @@ WITH found AS (
         id, created_at, updated_at, siren, nom, siret, nom_commercial, adresse, code_postal,
         ville_nom, naf_code, naf_libelle, telephone, email_contact, site_web, is_active,
         ingest_observed_at, ingest_import_id, ingest_line, ingest_partition, ingest_offset,
-        ingest_outcome /* filled columns */
+        ingest_outcome /* each detail: , {name} */ /* filled columns */
     )
     SELECT id, now(), now(), siren, nom, siret, coalesce(nom_commercial, ''),
         coalesce(adresse, ''), coalesce(code_postal, ''), coalesce(ville_nom, ''),
         coalesce(naf_code, ''), coalesce(naf_libelle, own_libelle, ''), coalesce(telephone, ''),
         coalesce(email_contact, ''), coalesce(site_web, ''), coalesce(is_active, true),
-        observed_at, import_id, line, %(partition)s, offset_, 'i' /* filled values */
+        observed_at, import_id, line, %(partition)s, offset_, 'i'
+        /* each detail: , coalesce({name}, {blank}) */ /* filled values */
     FROM fresh
 )
 SELECT import_id, outcome, sum(counted), sum(repeated), resolving

@@ -80,7 +80,7 @@ WITH given AS (
         merged.ville_nom AS new_ville_nom, merged.naf_code AS new_naf_code,
         merged.naf_libelle AS new_naf_libelle, merged.telephone AS new_telephone,
         merged.email_contact AS new_email_contact, merged.site_web AS new_site_web,
-        merged.is_active AS new_is_active,
+        merged.is_active AS new_is_active, /* each detail: merged.{name} AS new_{name}, */
         CASE
             -- Rows of a register go by its own dates: one that waited is older than its company's.
             WHEN g.outdated AND NOT g.idle AND completion.naf THEN 'u'
@@ -94,10 +94,11 @@ WITH given AS (
             ) IS DISTINCT FROM ROW(g.stored_rev2, g.stored_2025) THEN 'u'
             WHEN NOT g.idle AND ROW(merged.nom, merged.siret, merged.nom_commercial, merged.adresse,
                 merged.code_postal, merged.ville_nom, merged.naf_code, merged.naf_libelle,
-                merged.telephone, merged.email_contact, merged.site_web, merged.is_active)
+                merged.telephone, merged.email_contact, merged.site_web, merged.is_active
+                /* each detail: , merged.{name} */)
                 IS DISTINCT FROM ROW(t.nom, t.siret, t.nom_commercial, t.adresse, t.code_postal,
                 t.ville_nom, t.naf_code, t.naf_libelle, t.telephone, t.email_contact, t.site_web,
-                t.is_active) THEN 'u'
+                t.is_active /* each detail: , t.{name} */) THEN 'u'
             ELSE '='
         END::"char" AS outcome
     FROM given g
@@ -150,6 +151,9 @@ WITH given AS (
                 WHEN 'overwrite' THEN coalesce(g.is_active, true)
                 ELSE t.is_active
             END AS is_active
+            /* each detail: , CASE WHEN {hidden} THEN {blank}
+                ELSE ingest.pick(replace(g.policy, 'overwrite', 'merge'), g.{name}, t.{name}, {blank})
+                END AS {name} */
     ) merged
     ORDER BY t.siren
     FOR NO KEY UPDATE OF t
@@ -159,6 +163,7 @@ WITH given AS (
         adresse = j.new_adresse, code_postal = j.new_code_postal, ville_nom = j.new_ville_nom,
         naf_code = j.new_naf_code, naf_libelle = j.new_naf_libelle, telephone = j.new_telephone,
         email_contact = j.new_email_contact, site_web = j.new_site_web, is_active = j.new_is_active,
+        /* each detail: {name} = j.new_{name}, */
         updated_at = CASE j.outcome WHEN 'u' THEN now() ELSE t.updated_at END,
         ingest_observed_at = greatest(j.observed_at, t.ingest_observed_at),
         ingest_import_id = j.import_id, ingest_line = j.line,
@@ -197,7 +202,7 @@ WITH given AS (
         id, created_at, updated_at, siren, nom, siret, nom_commercial, adresse, code_postal,
         ville_nom, naf_code, naf_libelle, telephone, email_contact, site_web, is_active,
         ingest_observed_at, ingest_import_id, ingest_line, ingest_partition, ingest_offset,
-        ingest_outcome /* filled columns */
+        ingest_outcome /* each detail: , {name} */ /* filled columns */
     )
     SELECT id, now(), now(), siren, nom, siret, coalesce(nom_commercial, ''),
         CASE WHEN hides_place THEN '' ELSE coalesce(adresse, '') END,
@@ -205,8 +210,9 @@ WITH given AS (
         coalesce(first_naf, naf_other, ''), coalesce(naf_libelle, own_libelle, ''),
         coalesce(telephone, ''), coalesce(email_contact, ''), coalesce(site_web, ''),
         coalesce(is_active, true), observed_at, import_id, line, %(partition)s, offset_,
-        'i' /* filled values */
-    FROM fresh
+        'i' /* each detail: , CASE WHEN {hidden} THEN {blank} ELSE coalesce({name}, {blank}) END */
+        /* filled values */
+    FROM fresh g
     WHERE outcome = 'i'
 ), facts AS (
     INSERT INTO ingest.sirene (

@@ -15,7 +15,7 @@ from processors.database.queries import load
 from processors.errors import BatchTooLargeError
 from processors.rows.accounting.row_counts import Outcomes
 from processors.rows.merge import register
-from processors.rows.merge.targets import NULL, Target, escaped
+from processors.rows.merge.targets import NULL, Target, detailed, escaped
 from processors.rows.model import Row, Rows
 from schemas.codec.avro_reader import EPOCH
 from schemas.faults import Fault
@@ -160,6 +160,8 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     statement = queries["merge"]
     if target.register_sql and await register.is_needed(connection, target, names, staged.rows):
         statement = load("processors.rows.merge", target.register_sql)["merge"]
+    if not target.details.keys().isdisjoint(names):
+        statement = detailed(statement, target)
     merged = Merged()
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:

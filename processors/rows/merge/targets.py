@@ -1,9 +1,10 @@
 """Table and columns of each import type: its .sql, and its columns in COPY's format."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, NamedTuple
 
 from processors.rows.merge.naf_columns import in_order
 from schemas.import_types import (
@@ -20,6 +21,29 @@ from schemas.values.geography import departement_of, region_of
 Column = Sequence[Any]
 
 
+class Detail(NamedTuple):
+    """A column of the site that few rows have: its SQL value for nothing, and the condition on which
+    SIRENE does not disclose it.
+    """
+
+    blank: str = "''"
+    hidden: str = "false"
+
+
+COMPANY_DETAILS: Mapping[str, Detail] = {
+    "domain": Detail(),
+    "latitude": Detail("NULL", "g.hides_place"),
+    "longitude": Detail("NULL", "g.hides_place"),
+    "logo": Detail(),
+    "main_image": Detail(),
+    "nom_proprietaire": Detail(hidden="g.hides_name"),
+    "google_place_id": Detail(hidden="g.hides_place"),
+    "original_title": Detail(hidden="g.hides_name"),
+    "enrichi_insee": Detail("false"),
+    "siren_temporaire": Detail("false"),
+}
+
+
 async def _nothing() -> None:
     """For targets whose columns need nothing but the row."""
 
@@ -29,7 +53,8 @@ class Target:
     """`computed` names columns of the staging table beyond the fields; `compute` makes them of those,
     after `ready`, which is called before each transaction.
 
-    `register_sql` has the statement for rows of a register, which costs more.
+    `register_sql` has the statement for rows of a register, which costs more. `details` are columns
+    that the statements mark, and name only for rows that have one: see `detailed`.
     """
 
     import_type: ImportType
@@ -38,19 +63,35 @@ class Target:
     compute: Callable[[Mapping[str, Column]], Iterable[Column]] = lambda _: ()
     ready: Callable[[], Awaitable[None]] = _nothing
     register_sql: str | None = None
+    details: Mapping[str, Detail] = field(default_factory=dict)
 
     def texts(self, columns: Mapping[str, Column]) -> dict[str, list[str]]:
         """Columns in COPY's text format, without those that have only NULL.
 
         `columns` are of all fields.
         """
-        kinds: dict[str, Kind] = {field.name: field.kind for field in self.import_type.fields}
+        kinds: dict[str, Kind] = {each.name: each.kind for each in self.import_type.fields}
         computed = zip(self.computed, self.compute(columns), strict=True)
         return {
             name: _FORMATS.get(kinds.get(name, "text"), escaped)(column)
             for name, column in {**columns, **dict(computed)}.items()
             if column.count(None) < len(column)
         }
+
+
+_MARKED = re.compile(r"/\* each detail: (.*?) \*/", re.DOTALL)
+
+
+def detailed(statement: LiteralString, target: Target) -> LiteralString:
+    """The statement with its details: of "each detail: , {name}" a piece for each of them."""
+
+    def pieces(marked: re.Match[str]) -> str:
+        return " ".join(
+            marked[1].format(name=name, **detail._asdict())
+            for name, detail in target.details.items()
+        )
+
+    return _MARKED.sub(pieces, statement)
 
 
 NULL = r"\N"
@@ -105,6 +146,7 @@ TARGETS = {
             ("naf_first", "naf_other"),
             in_order,
             register_sql="entreprise_sirene.sql",
+            details=COMPANY_DETAILS,
         ),
         Target(VILLE, "ville.sql", ("own_departement", "own_region"), _of_postal_code),
         Target(CATEGORIE, "categorie.sql"),

@@ -35,7 +35,11 @@ async def upload_page(request: Request, account: User) -> Response:
     """Where a file is dropped, checked and imported."""
     limits = of(request).limits
     fields = {
-        name: [(field.name, field.required) for field in known.fields if not field.register]
+        name: [
+            (field.name, field.required)
+            for field in known.fields
+            if not (field.register or field.detail)
+        ]
         for name, known in IMPORT_TYPES.items()
     }
     return render(

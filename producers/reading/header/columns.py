@@ -23,7 +23,8 @@ class Header:
 
     `sources`, by field, are the columns that give its value, each used if those before it are
     blank; a source of several columns is their texts joined by a space. The last column of the
-    first source names the field's column. `coordinates` is the column of "latitude, longitude",
+    first source names the field's column. `coordinates` is the column of "latitude, longitude", which
+    fills the fields of `position`,
     `cities` is the column of a city list, whose values are "Nom (code postal)". `parents` are the
     columns of a taxonomy that a term without a parent leaves blank, `activity` is the column of
     codes of a nomenclature, `nomenclatures` are columns of which the first that is not blank names
@@ -38,6 +39,7 @@ class Header:
     activity: int | None = None
     nomenclatures: tuple[int, ...] = ()
     rivals: frozenset[str] = frozenset()
+    position: tuple[str, ...] = ()
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -47,7 +49,7 @@ class Header:
             for column in sources[0]:
                 mapping[self.names[column]] = field
         if self.coordinates is not None:
-            mapping[self.names[self.coordinates]] = "lat"
+            mapping[self.names[self.coordinates]] = self.position[0]
         if self.activity is not None:
             mapping[self.names[self.activity]] = "categorie"
         for field, sources in self.sources.items():
@@ -149,6 +151,7 @@ def recognise(
         _coordinates(import_type, names, sources),
         nomenclatures=_nomenclatures(names) if "naf_code" in sources else (),
         rivals=rivals,
+        position=import_type.position,
     )
     lacking = _lacking(import_type, header)
     if lacking is not None:
@@ -277,7 +280,7 @@ def _nomenclatures(names: list[str]) -> tuple[int, ...]:
 def _coordinates(
     import_type: ImportType, names: list[str], sources: Mapping[str, object]
 ) -> int | None:
-    if "lat" not in import_type.field or "lat" in sources or "lng" in sources:
+    if any(field in sources for field in import_type.position):
         return None
     wanted = set(map(fold, import_type.coordinates))
     return next((at for at, name in enumerate(names) if fold(name) in wanted), None)

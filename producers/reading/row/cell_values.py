@@ -17,7 +17,7 @@ from producers.reading.row.codes import (
     postal_codes_of,
 )
 from producers.reading.row.column_values import Memo, Texts, Values
-from producers.reading.row.contacts import emails, phones, urls
+from producers.reading.row.contacts import domains, emails, phones, urls
 from producers.reading.row.coordinates import latitudes, longitudes
 from producers.reading.row.numbers import MALFORMED, codes_of, integers, readable, whole
 from schemas.values.field import Kind
@@ -131,6 +131,8 @@ CONVERSIONS: dict[Kind, Callable[[Texts, Sequence[int]], Values]] = {
     "phone": phones,
     "email": emails,
     "url": urls,
+    "domain": domains,
+    "place_id": _text,
     "boolean": _memoised(truth),
     "integer": integers,
     "latitude": latitudes,

@@ -172,6 +172,18 @@ def url(text: str) -> Corrected:
     return Corrected(text)
 
 
+def domains(texts: Texts, numeric: Sequence[int]) -> Values:
+    """A column of domain names, in lower case; the one of a web address is taken from it."""
+    return correct(texts, range(len(texts)), _domain)
+
+
+def _domain(text: str) -> Corrected:
+    if has_form("domain", text):
+        return Corrected(text.lower())
+    host = _SCHEMES.sub("", url(text).value, count=1).partition("/")[0].partition(":")[0].lower()
+    return Corrected(host, is_corrected=True) if has_form("domain", host) else Corrected(text)
+
+
 def _is_beside_others(text: str) -> bool:
     """Whether the cell holds more than the address: another text, a sign after it, or a second scheme."""
     schemes = _SCHEMES.match(text)

@@ -280,9 +280,10 @@ def _split(
         name = header.names[header.coordinates]
         pairs = list(map(pair_of, columns[header.coordinates]))
         swapped = [row for row, pair in enumerate(pairs) if pair.is_swapped]
+        latitude, longitude = header.position
         return {
-            "lat": Column(name, [pair.latitude for pair in pairs], corrected=swapped),
-            "lng": Column(name, [pair.longitude for pair in pairs]),
+            latitude: Column(name, [pair.latitude for pair in pairs], corrected=swapped),
+            longitude: Column(name, [pair.longitude for pair in pairs]),
         }
     if header.activity is not None:
         return _of_activities(header, columns[header.activity], given["nom"].cells)

@@ -1,12 +1,11 @@
-"""Topics on the broker: creates and identifies them."""
+"""Topics on the broker: creates them. Clients of librdkafka, and why Kafka cannot be reached."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -22,43 +21,6 @@ SHOW_SECONDS = 0.1
 
 ANSWER_SECONDS = 5.0
 """How long a broker that is up may take to respond."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What distinguishes a topic from another one with the same name."""
-
-    cluster: str
-    topic_id: str
-    partitions: int
-
-    def __str__(self) -> str:
-        return f"topic {self.topic_id} with {self.partitions} partitions in cluster {self.cluster}"
-
-
-def identify(settings: ServerSettings, topics: Iterable[str]) -> dict[str, Identity]:
-    """The identity of each topic. Raises ConfigurationError if one does not exist."""
-    admin = admin_client(settings)
-    names = list(topics)
-    try:
-        cluster = admin.list_topics(timeout=TIMEOUT_SECONDS)
-        missing = [name for name in names if name not in cluster.topics]
-        if missing:
-            raise ConfigurationError(
-                f"Kafka lacks the topics {', '.join(missing)}, or does not show them to this user: "
-                "run 'foxstream-worker topics'"
-            )
-        described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_SECONDS)
-        return {
-            name: Identity(
-                str(cluster.cluster_id),
-                str(future.result().topic_id),
-                len(future.result().partitions),
-            )
-            for name, future in described.items()
-        }
-    except KafkaException as error:
-        raise unreachable(settings, error) from error
 
 
 def create_topics(settings: ServerSettings) -> list[str]:
@@ -124,12 +86,15 @@ def admin_client(settings: ServerSettings) -> AdminClient:
     return AdminClient(configuration(settings))
 
 
-def answers(admin: AdminClient) -> None:
-    """Returns if Kafka responds. Raises KafkaException."""
-    admin.describe_cluster(request_timeout=ANSWER_SECONDS).result()
+def answers(admin: AdminClient, topic: str) -> None:
+    """Returns if Kafka responds, by way of the metadata of any topic. Raises KafkaException.
+
+    Not by a request of the AdminClient's own: see processors.kafka.topic_identity.
+    """
+    admin.list_topics(topic, timeout=ANSWER_SECONDS)
 
 
-def unreachable(settings: ServerSettings, error: KafkaException) -> WorkerError:
+def unreachable(settings: ServerSettings, reason: KafkaException | str) -> WorkerError:
     """The error as the operator of a command or a worker needs it."""
     denied = _denial(settings)
     if denied is not None:
@@ -137,9 +102,9 @@ def unreachable(settings: ServerSettings, error: KafkaException) -> WorkerError:
             f"Kafka at {settings.kafka_bootstrap} and this client do not trust each other, see "
             f"FOX_KAFKA_SECURITY_*: {denied}"
         )
-    return UnreachableError(
-        f"Kafka at {settings.kafka_bootstrap} cannot be reached: {error.args[0].str()}"
-    )
+    if isinstance(reason, KafkaException):
+        reason = reason.args[0].str()
+    return UnreachableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {reason}")
 
 
 def _denial(settings: ServerSettings) -> str | None:

@@ -3,10 +3,10 @@
 import faust
 from faust.types.auth import CredentialsT
 
-from processors.settings import Settings
+from schemas.runtime.server_settings import ServerSettings
 
 
-def credentials(settings: Settings) -> CredentialsT | None:
+def credentials(settings: ServerSettings) -> CredentialsT | None:
     """Faust's credentials; None for a Kafka that requires none."""
     context = settings.kafka_tls()
     if settings.kafka_security_password is not None:

@@ -4,6 +4,7 @@ A key's partition follows from their number: after a change its new rows lie els
 ones, and only within a partition is there an order.
 """
 
+import asyncio
 import warnings
 from collections.abc import Iterable, Mapping
 
@@ -18,9 +19,9 @@ from processors.kafka.broker_topics import (
     TIMEOUT_SECONDS,
     admin_client,
     configuration,
-    identify,
     unreachable,
 )
+from processors.kafka.topic_identity import identify
 from processors.settings import Settings
 from schemas.topics import CATEGORIES, CO_PARTITIONED
 
@@ -38,7 +39,8 @@ def widen(settings: Settings, partitions: int) -> list[str]:
     admin = admin_client(settings)
     try:
         _check_no_worker(admin, settings.topic_prefix)
-        counts = {name: identity.partitions for name, identity in identify(settings, names).items()}
+        identities = asyncio.run(identify(settings, names))
+        counts = {name: identity.partitions for name, identity in identities.items()}
         for name, count in counts.items():
             if count > partitions:
                 raise ConfigurationError(f"{name} has {count} partitions: Kafka takes none away")

@@ -18,6 +18,7 @@ from processors.database.migrator import check_migrated
 from processors.database.pool import AWAY, address, answers, open_pool
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
 from processors.kafka import broker_topics
+from processors.kafka.topic_identity import identify
 from processors.monitoring import certificates
 from processors.monitoring.certificates import Endpoint
 from processors.monitoring.health import Health
@@ -30,7 +31,7 @@ from schemas.codec.schema import SchemaUnknownError
 from schemas.runtime import error_reports
 from schemas.runtime.registry import RegistryDeniedError, RegistryUnavailableError
 from schemas.runtime.traces import BatchSpans
-from schemas.topics import TOPICS
+from schemas.topics import IMPORT_EVENTS, TOPICS
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
     database_url = settings.database_url.get_secret_value()
     check_migrated(database_url)
     names = [settings.topic_prefix + topic.name for topic in TOPICS]
-    identities = broker_topics.identify(settings, names)
+    identities = await identify(settings, names)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -116,9 +117,10 @@ def _configure_sentry(settings: Settings) -> None:
 def _asks(settings: Settings) -> Mapping[str, Ask]:
     """A check of each server, by clients that nothing else uses."""
     admin = broker_topics.admin_client(settings)
+    topic = settings.topic_prefix + IMPORT_EVENTS.name
     registry = settings.registry()
     return {
-        "kafka": partial(asyncio.to_thread, broker_topics.answers, admin),
+        "kafka": partial(asyncio.to_thread, broker_topics.answers, admin, topic),
         "postgresql": partial(answers, settings.database_url.get_secret_value()),
         "registry": partial(asyncio.to_thread, registry.answers),
     }

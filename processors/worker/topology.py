@@ -23,11 +23,11 @@ from processors.database.pool import Pool
 from processors.imports.log_guard import LogGuard
 from processors.imports.tracker import Publish, Tracker
 from processors.jobs.scheduler import Scheduler
-from processors.kafka.broker_topics import Identity, identify
 from processors.kafka.consumer import BatchTransport
 from processors.kafka.credentials import credentials
 from processors.kafka.producer import Send, sender
 from processors.kafka.tables import Tables
+from processors.kafka.topic_identity import Identity, identify
 from processors.monitoring import gauges
 from processors.monitoring.health import Health
 from processors.monitoring.lag import Lag

@@ -7,7 +7,7 @@ that the writing connection sends, COPY and savepoints included. Writes results/
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from processors.database.pool import Connection, Pool
 from processors.errors import BatchTooLargeError
 from processors.kafka.batch import Batch
-from processors.kafka.broker_topics import Identity
+from processors.kafka.topic_identity import Identity
 from processors.rows.accounting.positions import StoredPositions
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.written import Written
@@ -92,8 +92,12 @@ async def isolate(database: str, rows: int, bad: int) -> dict[str, Any]:
         async with pool.connection() as connection:
             await prepare(connection)
         identity = {TOPIC: Identity("cluster", "id", 1)}
+
+        async def identify(_: Iterable[str]) -> Mapping[str, Identity]:
+            return identity
+
         batch = batch_of(rows, bad)
-        await StoredPositions(pool, identity, lambda _: identity).restore({batch.tp: 0})
+        await StoredPositions(pool, identity, identify).restore({batch.tp: 0})
         before, began = CountingCursor.sent, perf_counter()
         transactions = await write_all(pool, batch)
         seconds = perf_counter() - began

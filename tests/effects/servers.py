@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import producers.kafka.broker
 from processors.kafka import broker_topics
-from processors.kafka.broker_topics import Identity
 from processors.kafka.credentials import credentials
+from processors.kafka.topic_identity import Identity
 from processors.settings import Settings
 from processors.worker import topology
 from processors.worker.process import _endpoints

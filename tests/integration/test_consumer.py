@@ -20,7 +20,13 @@ import faust
 import psycopg
 import pytest
 from aiokafka import ConsumerRecord
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from faust.tables import TableManager
@@ -30,15 +36,17 @@ from faust.types import TP
 from deploy.local.processes.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors.database.pool import TRANSACTION_SHARE
-from processors.errors import PositionLostError, UnreachableError
+from processors.errors import ConfigurationError, PositionLostError, UnreachableError
 from processors.kafka import consumer
 from processors.kafka.batch import Batch
-from processors.kafka.broker_topics import create_topics, identify
+from processors.kafka.broker_topics import admin_client, create_topics
 from processors.kafka.consumer import UNWRITTEN_BYTES, BatchConsumer, BatchTransport
 from processors.kafka.fetch_thread import FETCH_WAIT_MS
 from processors.kafka.tables import Tables
+from processors.kafka.topic_identity import Identity, identify
 from processors.settings import Settings
 from processors.worker import topology as wiring
+from schemas.topics import TOPICS
 from tests.fix_stack import Site, eventually
 
 SECONDS = 60.0
@@ -827,12 +835,30 @@ async def test_seek_that_waits_through_a_rebalance(
 # A whole worker
 
 
+async def test_topics_are_identified_as_by_librdkafka(site: Site) -> None:
+    """PostgreSQL holds ids in the form in which librdkafka writes them."""
+    settings = Settings(
+        kafka_bootstrap=site.stack.environment["FOX_KAFKA_BOOTSTRAP"], topic_prefix=site.prefix
+    )
+    names = [site.prefix + topic.name for topic in TOPICS]
+    admin = admin_client(settings)
+    cluster = admin.list_topics(timeout=SECONDS).cluster_id
+    described = admin.describe_topics(TopicCollection(names))
+    theirs = {name: future.result() for name, future in described.items()}
+
+    assert await identify(settings, names) == {
+        name: Identity(str(cluster), str(topic.topic_id), len(topic.partitions))
+        for name, topic in theirs.items()
+    }
+    with pytest.raises(ConfigurationError, match="lacks the topics nosuch, "):
+        await identify(settings, ["nosuch", *names])
+
+
 def store(site: Site, position: int, name: str = "rows.entreprise", partition: int = 0) -> None:
     """Writes a position of a topic as it is now."""
     topic = site.prefix + name
-    [identity] = identify(
-        Settings(kafka_bootstrap=site.stack.environment["FOX_KAFKA_BOOTSTRAP"]), [topic]
-    ).values()
+    settings = Settings(kafka_bootstrap=site.stack.environment["FOX_KAFKA_BOOTSTRAP"])
+    [identity] = asyncio.run(identify(settings, [topic])).values()
     with psycopg.connect(site.database_url) as connection:
         connection.execute(
             "INSERT INTO ingest.positions VALUES (%s, %s, %s, %s, %s, %s)",

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,9 @@ from deploy.local.stack import Stack
 from processors.database.pool import Pool, open_pool
 from processors.errors import BatchTooLargeError, ConfigurationError
 from processors.kafka.batch import Batch
-from processors.kafka.broker_topics import Identity
+from processors.kafka.topic_identity import Identity
 from processors.rows.accounting import reject_limit
-from processors.rows.accounting.positions import FencedError, StoredPositions, store_halt
+from processors.rows.accounting.positions import FencedError, Identify, StoredPositions, store_halt
 from processors.rows.accounting.reject_limit import RejectLimit
 from processors.rows.accounting.sqlstate import Blame, blame, is_transient
 from processors.rows.accounting.written import Written
@@ -86,6 +86,15 @@ ENCODERS = {
 DECODERS = {name: RowDecoder(record, Registered()) for name, record in RECORDS.items()}
 
 
+def knows(identities: Mapping[str, Identity]) -> Identify:
+    """As a Kafka that has these topics answers."""
+
+    async def identify(_: Iterable[str]) -> Mapping[str, Identity]:
+        return identities
+
+    return identify
+
+
 @dataclass
 class Partition:
     """One partition of a topic, as far as writing knows of it: records, batches, the database."""
@@ -111,7 +120,7 @@ class Partition:
     async def begin(self) -> int:
         """Stores the position where none is stored; the position that is."""
         identity = {self.topic: Identity("cluster", "id" if self.topic == TOPIC else self.topic, 1)}
-        stored = StoredPositions(self.pool, identity, lambda _: identity)
+        stored = StoredPositions(self.pool, identity, knows(identity))
         return (await stored.restore({self.tp: 0}))[self.tp]
 
     def append(
@@ -340,7 +349,7 @@ async def two_partitions(log: Partition) -> list[Partition]:
 )
 async def test_topic_of_the_same_name(log: Partition, other: Identity) -> None:
     """A position that was stored of another topic, cluster or partition count is not taken."""
-    stored = StoredPositions(log.pool, {TOPIC: other}, lambda _: {TOPIC: other})
+    stored = StoredPositions(log.pool, {TOPIC: other}, knows({TOPIC: other}))
 
     with pytest.raises(ConfigurationError, match="'A position is lost'"):
         await stored.restore({log.tp: 0})
@@ -350,7 +359,7 @@ async def test_topic_made_anew_under_a_running_worker(log: Partition) -> None:
     """A topic that is not the one which this worker started with is not begun: its records would be
     taken for those of the other."""
     known, now = Identity("cluster", "id", 1), Identity("cluster", "new", 1)
-    stored = StoredPositions(log.pool, {TOPIC: known}, lambda _: {TOPIC: now})
+    stored = StoredPositions(log.pool, {TOPIC: known}, knows({TOPIC: now}))
 
     with pytest.raises(ConfigurationError, match="Start the worker again"):
         await stored.restore({TP(TOPIC, 5): 0})
@@ -373,7 +382,7 @@ async def test_a_halt_ends_with_the_next_batch(log: Partition) -> None:
 async def test_position_that_is_stored_stays(log: Partition) -> None:
     """The beginning of a log counts only where no position is stored."""
     identity = {TOPIC: Identity("cluster", "id", 1)}
-    stored = StoredPositions(log.pool, identity, lambda _: identity)
+    stored = StoredPositions(log.pool, identity, knows(identity))
     log.append(company(1))
     await log.write(log.batch())
     fresh = TP(TOPIC, 5)

@@ -1,7 +1,10 @@
 """Topics on the broker, as a broker that is slow to show them has it."""
 
+import re
+import socket
 from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from processors.errors import UnreachableError
-from processors.kafka import broker_topics
+from processors.kafka import broker_topics, topic_identity
 from schemas.runtime.server_settings import ServerSettings
 from schemas.topics import TOPICS
 
@@ -56,3 +59,27 @@ def test_topics_that_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UnreachableError, match=f"does not show .*{TOPICS[0].name}"):
         created(monkeypatch, SlowBroker(10**9))
+
+
+async def test_a_broker_that_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is accepted and never answered is given up, and the worker can try again."""
+    monkeypatch.setattr(topic_identity, "TIMEOUT_SECONDS", 0.2)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(UnreachableError, match=f"Kafka at 127.0.0.1:{port} does not respond"):
+            await topic_identity.identify(
+                ServerSettings(kafka_bootstrap=f"127.0.0.1:{port}"), ["x"]
+            )
+
+
+ROOT = Path(__file__).parents[2]
+
+ADMIN_REQUESTS = re.compile(r"\.(describe_\w+|list_(?!topics|groups\()\w+|alter_\w+)\(")
+
+
+def test_no_process_that_stays_makes_admin_requests() -> None:
+    """librdkafka aborts the process if one times out and is answered while the client is being closed."""
+    modules = [path for side in ("processors", "producers") for path in (ROOT / side).rglob("*.py")]
+
+    assert [path.name for path in modules if ADMIN_REQUESTS.search(path.read_text("utf-8"))] == []

@@ -5,8 +5,7 @@ batch's start to its end, by compare and set. So a batch that was skipped, repea
 to another worker cannot be written.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -18,12 +17,15 @@ from processors.database.pool import CONNECT_SECONDS, Connection, Pool, connecte
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.kafka.batch import Batch
-from processors.kafka.broker_topics import Identity
+from processors.kafka.topic_identity import Identity
 from processors.rows.accounting.sqlstate import is_transient
 
 log = structlog.get_logger(__name__)
 
 _SQL = load("processors.rows.accounting", "positions.sql")
+
+
+Identify = Callable[[Iterable[str]], Awaitable[Mapping[str, Identity]]]
 
 
 class FencedError(Exception):
@@ -72,7 +74,7 @@ class StoredPositions:
 
     pool: Pool
     known: Mapping[str, Identity]
-    identify: Callable[[Iterable[str]], Mapping[str, Identity]]
+    identify: Identify
 
     async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
         """The stored position of each partition, which is its beginning if none was stored.
@@ -80,7 +82,7 @@ class StoredPositions:
         Raises ConfigurationError if a topic is not the one of the stored position, or not the one
         with which this worker started; UnreachableError if a server does not respond.
         """
-        identities = await asyncio.to_thread(self.identify, {tp.topic for tp in beginnings})
+        identities = await self.identify({tp.topic for tp in beginnings})
         for topic, identity in identities.items():
             if identity != self.known[topic]:
                 raise ConfigurationError(

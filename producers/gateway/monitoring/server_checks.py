@@ -17,6 +17,7 @@ from producers.gateway.spool.spool import Spool
 from producers.kafka.broker import configuration
 from producers.settings import Settings
 from schemas.runtime.registry import RegistryUnavailableError
+from schemas.topics import IMPORT_EVENTS
 
 _LOGGER = structlog.get_logger(__name__)
 
@@ -44,10 +45,11 @@ class Probing:
     async def run(self) -> None:
         """Looks until it is cancelled."""
         admin = AdminClient(configuration(self._settings))
+        topic = self._settings.topic_prefix + IMPORT_EVENTS.name
         with self._settings.registry() as registry:
             while True:
                 await asyncio.gather(
-                    self._check("kafka", partial(_kafka_answers, admin)),
+                    self._check("kafka", partial(_kafka_answers, admin, topic)),
                     self._check("registry", registry.answers),
                     self._look_at_spool(),
                 )
@@ -80,6 +82,10 @@ class Probing:
         return None
 
 
-def _kafka_answers(admin: AdminClient) -> None:
-    """Raises KafkaException if it does not. Its topics, which may be thousands, are not asked for."""
-    admin.describe_cluster(request_timeout=_ANSWER_SECONDS).result()
+def _kafka_answers(admin: AdminClient, topic: str) -> None:
+    """Raises KafkaException if it does not. Its topics, which may be thousands, are not asked for.
+
+    Not by a request of the AdminClient's own: if one that has timed out is answered while the client is
+    being closed, librdkafka aborts the process.
+    """
+    admin.list_topics(topic, timeout=_ANSWER_SECONDS)

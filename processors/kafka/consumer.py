@@ -46,6 +46,10 @@ SEEK_AGAIN_SECONDS = 1.0
 """The pause before a failed seek is tried again, while a server cannot be reached."""
 
 
+MEMBER_SECONDS = 1.0
+"""Between two signs of life to aiokafka, which takes a consumer for dead that does not fetch."""
+
+
 class Positions(Protocol):
     """Where reading has to start: processors.rows.accounting.positions, or a fake."""
 
@@ -90,6 +94,13 @@ class BatchConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> FetchThread:
         return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
+    @driver.Consumer.task  # type: ignore[untyped-decorator]  # Faust's
+    async def _stay_in_group(self) -> None:
+        """A member that has nothing to fetch stays: all its partitions may be paused, or it has none."""
+        while not self.should_stop:
+            self._thread.stay_in_group()
+            await self.sleep(MEMBER_SECONDS)
+
     def is_current(self, batch: Batch) -> bool:
         """Whether the partition is still assigned and has not been sought since this batch."""
         return self._assignment_tokens.get(batch.tp) is batch.assignment_token
@@ -118,6 +129,10 @@ class BatchConsumer(driver.Consumer):
     def fetch_position(self, tp: TP) -> int:
         """The offset up to which a partition is fetched, past markers of transactions as well."""
         return self._thread.fetch_position(tp)
+
+    def joins(self) -> bool:
+        """Whether it has no place in its group, or waits for the end of a rebalance."""
+        return not self._joined or self.app.rebalancing
 
     def waits_for(self) -> str | None:
         """What has to happen before records are read; None if they are read."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -95,6 +96,15 @@ class FetchThread(driver.AIOKafkaConsumerThread):
                 start = end
             self._starts[tp], self._ends[tp] = start, end
         return fetches
+
+    def stay_in_group(self) -> None:
+        """As a fetch that has just ended.
+
+        aiokafka leaves the group if the last one ended longer than `broker_max_poll_interval` ago, and
+        does not join again before the next. Faust does not fetch between leaving and joining.
+        """
+        if self._consumer is not None:
+            self._consumer._subscription._last_fetch_ended = monotonic()
 
     def fetch_position(self, tp: TP) -> int:
         """The position after the last fetch, or 0."""

@@ -1,6 +1,7 @@
 """Liveness and readiness of a worker, for /livez and /readyz.
 
-Live: the event loop runs. Ready: every kind of agent has joined its group and has its tables and
+Live: the event loop runs, and no kind of agent has been joining its group for minutes while Kafka responds.
+Ready: every kind of agent has joined its group and has its tables and
 positions, rows that wait are written, and the servers respond. A worker without a partition is
 ready: it waits to take one over. The event loop writes what the thread that serves HTTP reads.
 """
@@ -21,11 +22,17 @@ STUCK_SECONDS = 300.0
 """If rows wait and none is written for longer, something is wrong with this worker."""
 
 
+JOIN_SECONDS = 300.0
+"""A consumer that joins its group for longer does not come back by itself: above the longest rebalance, in
+which members have `broker_rebalance_timeout` (60 s) to join, and above the recovery of tables."""
+
 _STARTING = ["the worker starts"]
 
 
 class Consuming(Protocol):
     """The part of processors.kafka.consumer.BatchConsumer that Health uses."""
+
+    def joins(self) -> bool: ...
 
     def waits_for(self) -> str | None: ...
 
@@ -51,6 +58,7 @@ class Health:
         self._beat = monotonic()
         self._begun = False
         self._obstacles = _STARTING
+        self._joining: dict[str, float] = {}  # kinds, since when
 
     def watch(self, kind: str, consumer: Callable[[], Consuming], lag: Writing) -> None:
         """Registers a kind of agent."""
@@ -68,8 +76,19 @@ class Health:
 
     def beat(self) -> None:
         """Stores the current obstacles."""
+        if self._begun:
+            self._note_joining()
         self._obstacles = self._found() if self._begun else _STARTING
         self._beat = monotonic()
+
+    def _note_joining(self) -> None:
+        # While Kafka is away no consumer can join.
+        joining = (
+            set()
+            if "kafka" in self._servers()
+            else {kind for kind, consumer, _ in self._watched if consumer().joins()}
+        )
+        self._joining = {kind: self._joining.get(kind, monotonic()) for kind in joining}
 
     def _found(self) -> list[str]:
         found = [f"{server} does not answer" for server in self._servers()]
@@ -83,12 +102,17 @@ class Health:
             ]
         return found
 
-    def silence(self) -> str | None:
+    def defect(self) -> str | None:
         """Why the process has to be restarted; None if it is live."""
         since = monotonic() - self._beat
-        return f"the event loop stands still for {since:.0f} s" if since > SILENCE_SECONDS else None
+        if since > SILENCE_SECONDS:
+            return f"the event loop stands still for {since:.0f} s"
+        for kind, begun in self._joining.items():
+            if monotonic() - begun > JOIN_SECONDS:
+                return f"{kind} has been joining its group for {monotonic() - begun:.0f} s"
+        return None
 
     def obstacles(self) -> list[str]:
         """Why the worker is not ready; empty if it is."""
-        silence = self.silence()
-        return self._obstacles if silence is None else [silence]
+        defect = self.defect()
+        return self._obstacles if defect is None else [defect]

@@ -75,9 +75,9 @@ def served(address: str, port: int, health: Health) -> Iterator[int]:
 
 def _routes(health: Health) -> Routes:
     def livez() -> Response:
-        silence = health.silence()
-        text = f"{silence or 'ok'}\n".encode()
-        return Response(503 if silence else 200, "text/plain; charset=utf-8", text)
+        defect = health.defect()
+        text = f"{defect or 'ok'}\n".encode()
+        return Response(503 if defect else 200, "text/plain; charset=utf-8", text)
 
     def readyz() -> Response:
         why = health.obstacles()

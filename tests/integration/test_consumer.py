@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from inspect import getsource
 from itertools import count, pairwise
 from textwrap import dedent
+from time import monotonic
 from typing import Any, cast
 
 import faust
@@ -41,7 +42,7 @@ from processors.kafka import consumer
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import admin_client, create_topics
 from processors.kafka.consumer import UNWRITTEN_BYTES, BatchConsumer, BatchTransport
-from processors.kafka.fetch_thread import FETCH_WAIT_MS
+from processors.kafka.fetch_thread import FETCH_WAIT_MS, FetchThread
 from processors.kafka.tables import Tables
 from processors.kafka.topic_identity import Identity, identify
 from processors.settings import Settings
@@ -830,6 +831,81 @@ async def test_seek_that_waits_through_a_rebalance(
             for partition in range(4):
                 wide.put(10, 19, partition)
             await until(lambda: first.positions.stored == {wide.tp(p): 20 for p in range(4)})
+
+
+# A member without a partition to read
+
+
+IDLE_SECONDS = 3.0
+"""In place of Faust's 1,000 s, after which aiokafka leaves the group of a consumer that does not fetch."""
+
+
+async def after_the_interval() -> None:
+    begun = monotonic()
+    await until(lambda: monotonic() - begun > 2.5 * IDLE_SECONDS)
+
+
+def members(topic: Topic) -> int:
+    group = f"{topic.prefix}rows"
+    described = topic.admin.describe_consumer_groups([group], request_timeout=SECONDS)
+    return len(described[group].result().members)
+
+
+async def test_a_spare_worker_stays_in_its_group(topic: Topic) -> None:
+    """It has no partition and fetches nothing, for as long as another worker reads."""
+    positions = Positions({})
+    async with reading(topic, positions=positions, broker_max_poll_interval=IDLE_SECONDS) as spare:
+        async with reading(
+            topic, positions=positions, broker_max_poll_interval=IDLE_SECONDS
+        ) as other:
+            await until(lambda: members(topic) == 2)
+
+            await after_the_interval()
+
+            assert await asyncio.to_thread(members, topic) == 2
+        topic.put(0, 9)
+        await until(lambda: len(spare.records) + len(other.records) == 10)
+
+
+async def test_a_database_that_is_away_for_longer_than_a_member_may_idle(wide: Topic) -> None:
+    """All partitions wait for their positions; what a dead worker held is read by the other one."""
+    positions = Positions({})
+    positions.fault = UnreachableError("PostgreSQL is away")
+    async with reading(
+        wide, positions=positions, broker_max_poll_interval=IDLE_SECONDS
+    ) as survivor:
+        async with reading(wide, positions=positions, broker_max_poll_interval=IDLE_SECONDS):
+            await until(lambda: members(wide) == 2)
+
+            await after_the_interval()
+
+            assert await asyncio.to_thread(members, wide) == 2
+        for partition in range(4):
+            wide.put(0, 9, partition)
+        positions.fault = None
+
+        await until(lambda: len(survivor.records) == 40)
+
+
+async def test_a_member_that_was_taken_for_dead(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its event loop turns again it joins again, and reads."""
+    positions = Positions({})
+    positions.fault = UnreachableError("PostgreSQL is away")
+    with monkeypatch.context() as patch:
+        patch.setattr(FetchThread, "stay_in_group", lambda _: None)
+        async with reading(topic, positions=positions, broker_max_poll_interval=1.0) as reader:
+            await until(lambda: members(topic) == 1)
+            await until(lambda: members(topic) == 0)
+            assert reader.consumer.joins()
+
+            patch.undo()
+            positions.fault = None
+            topic.put(0, 9)
+
+            await until(lambda: reader.values == list(range(10)))
+            assert not reader.consumer.joins()
 
 
 # A whole worker

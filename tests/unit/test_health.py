@@ -21,6 +21,10 @@ class Kind:
 
     waiting: str | None = None
     standing: list[TP] = field(default_factory=list)
+    joining: bool = False
+
+    def joins(self) -> bool:
+        return self.joining
 
     def waits_for(self) -> str | None:
         return self.waiting
@@ -55,12 +59,33 @@ def test_what_a_worker_is_not_ready_for() -> None:
 
 def test_a_loop_that_stands_still_is_neither_ready_nor_alive() -> None:
     stopped = begun(Kind())
-    assert stopped.silence() is None
+    assert stopped.defect() is None
 
     stopped._beat -= health.SILENCE_SECONDS + 1
 
-    assert stopped.silence() == "the event loop stands still for 31 s"
-    assert stopped.obstacles() == [stopped.silence()]
+    assert stopped.defect() == "the event loop stands still for 31 s"
+    assert stopped.obstacles() == [stopped.defect()]
+
+
+def test_a_worker_that_does_not_come_back_to_its_group() -> None:
+    """It is restarted, unless Kafka is away, and one that has joined meanwhile starts to count anew."""
+    kind, away = Kind(joining=True), list[str]()
+    state = begun(kind, away)
+    state._joining["rows"] -= health.JOIN_SECONDS + 1
+    assert state.defect() == "rows has been joining its group for 301 s"
+    assert state.obstacles() == [state.defect()]
+
+    away.append("kafka")
+    state.beat()
+    assert state.defect() is None
+    away.clear()
+    state.beat()
+    assert state.defect() is None
+
+    state._joining["rows"] -= health.JOIN_SECONDS + 1
+    kind.joining = False
+    state.beat()
+    assert (state.defect(), state.obstacles()) == (None, [])
 
 
 def test_what_http_answers() -> None:
@@ -85,6 +110,14 @@ def test_what_http_answers() -> None:
         )
         assert "fox_worker_ready 0.0" in client.get("/metrics").text
         assert client.get("/livez").status_code == 200
+
+        kind.joining = True
+        state.beat()
+        assert client.get("/livez").status_code == 200
+        state._joining["rows"] -= health.JOIN_SECONDS + 1
+        assert client.get("/livez").status_code == 503
+        kind.joining = False
+        state.beat()
 
         state._beat -= health.SILENCE_SECONDS + 1
         assert client.get("/livez").status_code == 503

@@ -4,13 +4,43 @@ A help text says how to aggregate over several workers if that is not a plain su
 """
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
+from time import monotonic
 
 from prometheus_client import Counter, Gauge, Histogram, Info
+from prometheus_client.samples import Sample
+
+KNOWN_SECONDS = 150.0
+"""How long a value that was read from a server counts: above twice the longest interval of reading (60 s)."""
+
+
+class ReadGauge(Gauge):
+    """A value that is read from a server. It has no sample once it could not be read for KNOWN_SECONDS."""
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        self._set_at: float | None = None
+
+    def set(self, value: float) -> None:
+        super().set(value)
+        self._set_at = monotonic()
+
+    def _child_samples(self) -> Iterable[Sample]:
+        if self._set_at is None or monotonic() - self._set_at > KNOWN_SECONDS:
+            return ()
+        return super()._child_samples()
+
 
 BUILD = Info("fox_build", "What runs here.")
 BUILD.info({"version": version("foxstream"), "python": platform.python_version()})
 READY = Gauge("fox_worker_ready", "1 while /readyz returns 200: this worker is ready.")
+KIND = Gauge(
+    "fox_worker_kind",
+    "1: this worker runs agents of the kind (rows, imports, enrichment). No series of a kind: no worker "
+    "does.",
+    ("kind",),
+)
 SERVER_REACHABLE = Gauge(
     "fox_server_reachable",
     "1 while kafka, postgresql or the registry responds to this process. 0: nothing is lost, rows wait.",
@@ -62,33 +92,38 @@ LAST_COMMIT = Gauge(
 )
 TOPIC_PARTITIONS = Gauge(
     "fox_topic_partitions",
-    "Partitions of a topic that this worker reads or shares. More than those with a lag: some are "
-    "not read by any worker.",
+    "Partitions of a topic that this worker reads or shares. More than those that are assigned to workers: "
+    "some are not read.",
     ("topic",),
 )
-LAG_ROWS = Gauge(
+PARTITIONS_ASSIGNED = Gauge(
+    "fox_partitions_assigned",
+    "Partitions of a topic that are assigned to this worker, also while PostgreSQL is away.",
+    ("topic",),
+)
+LAG_ROWS = ReadGauge(
     "fox_consumer_lag_rows",
     "Records between the position in PostgreSQL and the end of the log, of this worker's partitions.",
     ("topic", "partition"),
 )
-LAG_SECONDS = Gauge(
+LAG_SECONDS = ReadGauge(
     "fox_consumer_lag_seconds",
     "Age of the oldest record that is not written. Rising without end: the partition is stuck.",
     ("topic", "partition"),
 )
-POSITION_GAP = Gauge(
+POSITION_GAP = ReadGauge(
     "fox_position_gap_rows",
     "Offsets between the position in PostgreSQL and what Kafka retains, if Kafka does not retain the "
     "position any more (or not yet). Above 0: rows may be lost at the next restart.",
     ("topic", "partition"),
 )
-ROWS_PARKED = Gauge(
+ROWS_PARKED = ReadGauge(
     "fox_rows_parked",
     "Rows that wait for the row that they belong to, of the partitions of this worker. Rising: "
     "import what is missing.",
     ("type",),
 )
-PAGES_UNRESOLVED = Gauge(
+PAGES_UNRESOLVED = ReadGauge(
     "fox_pages_unresolved",
     "Companies without a page because a mapping, a sub-category or a city is missing, or because the "
     "site refuses it. Every worker of rows reports all of them. Rising: load what is missing.",
@@ -101,15 +136,15 @@ IMPORT_SECONDS = Histogram(
     ("type", "status"),
     buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21_600),
 )
-IMPORTS_UNFINISHED = Gauge(
+IMPORTS_UNFINISHED = ReadGauge(
     "fox_imports_unfinished", "Unfinished imports of the partitions of this worker."
 )
-IMPORT_OLDEST = Gauge(
+IMPORT_OLDEST = ReadGauge(
     "fox_import_oldest_unfinished_seconds",
     "Age of the oldest unfinished import of this worker's partitions, paused ones left out. The "
     "highest of all workers counts; 0: there is none.",
 )
-ACCOUNTING_DRIFT = Gauge(
+ACCOUNTING_DRIFT = ReadGauge(
     "fox_accounting_drift_rows",
     "Rows of this worker's imports that have no outcome although the import is finished (within a "
     "day), or more than one. Anything but 0 is a fault of foxstream.",
@@ -121,7 +156,8 @@ JOB_RUNS = Counter(
 )
 JOB_DONE = Gauge(
     "fox_job_last_success_timestamp_seconds",
-    "End of the last successful run of a job, by hand or scheduled. All workers report the same.",
+    "End of the last successful run of a job, by hand or scheduled; if it never ran, when it was added. All "
+    "workers of imports report the same.",
     ("name",),
 )
 JOB_FAILED = Gauge(
@@ -135,7 +171,7 @@ ENRICHMENT_REQUESTS = Counter(
     "time of its import was over), retried, changed (the row changed meanwhile: requested anew).",
     ("outcome",),
 )
-ENRICHMENT_PENDING = Gauge(
+ENRICHMENT_PENDING = ReadGauge(
     "fox_enrichment_pending",
     "Requests for texts that wait or are in progress. Every worker of texts reports all of them.",
 )
@@ -171,7 +207,7 @@ AI_PERMIT_SECONDS = Histogram(
     "How long a call waited for its permit: rates, tokens, concurrency, breaker.",
     buckets=(0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600),
 )
-ENRICHMENT_OLDEST = Gauge(
+ENRICHMENT_OLDEST = ReadGauge(
     "fox_enrichment_oldest_seconds",
     "Age of the oldest request for a text that waits or is in progress; 0: there is none. Every worker "
     "of texts reports all of them.",
@@ -185,12 +221,12 @@ AI_IMPORT_COST = Gauge(
     "texts reports all of them.",
     ("import",),
 )
-AI_BREAKER = Gauge(
+AI_BREAKER = ReadGauge(
     "fox_ai_breaker_open",
     "1 while the model is not called, by call or by batch: it fails, its quota is used up, or its key "
     "is refused. Page.",
 )
-AI_BUDGET_USED = Gauge(
+AI_BUDGET_USED = ReadGauge(
     "fox_ai_budget_used_ratio",
     "Share of a budget that is spent or reserved. Every worker of texts reports all of it. No series: "
     "no limit is set.",

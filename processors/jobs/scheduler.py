@@ -1,4 +1,4 @@
-"""Runs due jobs: each worker may run them, the lease decides.
+"""Runs due jobs: each worker may run them, the lease decides. Without a schedule it only reports them.
 
 Missed times are made up for by one run, however many were missed. A run that died or was stopped with
 its worker is due again.
@@ -46,8 +46,7 @@ def due(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Due]:
     large = (connection.execute(_SQL["large_import"]).fetchone() or (None,))[0]
     for name, since, last, done_at, dealt_with in connection.execute(_SQL["status"]).fetchall():
         metrics.JOB_FAILED.labels(name).set(last in ("failed", "died"))
-        if done_at is not None:
-            metrics.JOB_DONE.labels(name).set(done_at.timestamp())
+        metrics.JOB_DONE.labels(name).set((done_at or since).timestamp())
         at = _last(name, now, zone, large)
         if at is not None and at > since and (dealt_with is None or dealt_with < at):
             found.append(Due(at, name))
@@ -85,7 +84,7 @@ class Scheduler:
 
     def _run_due(self, stop: Event) -> None:
         for at, job in self._due():
-            if stop.is_set():
+            if not self._settings.jobs_scheduled or stop.is_set():
                 return
             self._run(job, at, stop)
 

@@ -4,6 +4,7 @@ Both come from one comparison: the stored positions with the ends of the log.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import time
 from typing import NamedTuple, Protocol
@@ -59,6 +60,7 @@ class Lag:
         self._consumer = consumer
         self._standing: dict[TP, _Standing] = {}
         self._waiting: set[TP] = set()
+        self._topics: set[str] = set()  # that were ever assigned
 
     def stuck(self, seconds: float) -> list[TP]:
         """Partitions whose rows wait and of which none was written for `seconds`."""
@@ -83,6 +85,7 @@ class Lag:
         """Sets the metrics, and seeks partitions whose stored position is lower than before."""
         consumer = self._consumer()
         assigned = list(consumer.assignment())
+        self._count(assigned)
         written = {
             tp: consumer.written(tp) for tp in assigned
         }  # before: a batch may commit meanwhile
@@ -110,6 +113,12 @@ class Lag:
                     topic=tp.topic, partition=tp.partition, was=written[tp], now=position,
                 )  # fmt: skip
                 await consumer.seek_restored(tp)
+
+    def _count(self, assigned: Iterable[TP]) -> None:
+        counts = Counter(tp.topic for tp in assigned)
+        for topic in self._topics | counts.keys():
+            metrics.PARTITIONS_ASSIGNED.labels(topic).set(counts[topic])
+        self._topics |= counts.keys()
 
     def _set_lag(self, consumer: LagSource, tp: TP, end: int) -> None:
         """Seconds: age of the oldest unwritten row, or time since the position moved if none was read."""

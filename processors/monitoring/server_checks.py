@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from processors import metrics
+from schemas.runtime.logs import SERVER_BACK
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,8 @@ class Servers:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await ask()
             reached = True
+            if not self._reached.get(name, True):
+                log.info("server responds again", action=SERVER_BACK, server=name)
         except Exception as error:  # noqa: BLE001 - any exception of a client means no response
             reached = False
             if self._reached.get(name, True):

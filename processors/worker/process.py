@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+from processors import metrics
 from processors.database.migrator import check_migrated
 from processors.database.pool import AWAY, address, answers, open_pool
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
@@ -85,6 +86,8 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                     except KafkaConnectionError as error:
                         raise _worker_error(error) from error
                     health.begin()
+                    for kind in kinds:
+                        metrics.KIND.labels(kind).set(1)
                     log.info("worker started", action="worker_started", kinds=list(kinds))
                     while not stop.is_set() and not any(app.should_stop for app in apps):
                         await asyncio.sleep(0.1)

@@ -258,10 +258,9 @@ def imports(world: World) -> faust.App:
     app.task(partial(gauges.watch, partial(gauges.look_at_imports, world.pool, assigned)))
     _drain(app, events, tracker.run)
     app.task(_counting(world, app, send).run)
-    if world.settings.jobs_scheduled:
-        look = Scheduler(world.settings, partial(datetime.now, UTC)).look
-        app.task(look)  # for times that were missed while no worker ran
-        app.crontab(EVERY_MINUTE)(look)
+    look = Scheduler(world.settings, partial(datetime.now, UTC)).look
+    app.task(look)  # for times that were missed while no worker ran
+    app.crontab(EVERY_MINUTE)(look)
     _drain(app, world.reads(IMPORT_LOG), LogGuard(world.decoder(IMPORT_LOG), world.pool).run)
     return app
 

@@ -2,6 +2,10 @@
 
 import logging
 import sys
+from collections import Counter
+from threading import Lock
+from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -14,6 +18,61 @@ _LEVELS = {
     "librdkafka": logging.ERROR,
 }
 """Of loggers that say too much at INFO."""
+
+
+REMIND_SECONDS = 60.0
+"""A warning or an error that repeats is logged once in this time, with how often it was left out."""
+
+MOST_EVENTS = 10_000
+"""Different ones that are remembered."""
+
+SERVER_BACK = "server_back"
+"""Action of the event after which everything is new again."""
+
+_VARYING = {
+    *("reason", "error", "exc_info", "timestamp"),
+    *("args", "caused_by", "kwargs", "retry_num", "wait_for", "waited_so_far"),  # of stamina
+}
+"""Fields in which a repetition may differ. An event that differs in another one is another event."""
+
+
+class Reminders(logging.Filter):
+    """Leaves out repetitions: in an outage each of many tasks fails every few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = Lock()
+        self._logged: dict[object, float] = {}
+        self._left_out: Counter[object] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a repetition. The event that is logged next says how many were left out."""
+        event: Any = record.msg if isinstance(record.msg, dict) else {}
+        with self._lock:
+            if event.get("action") == SERVER_BACK:
+                self._logged.clear()
+            if record.levelno < logging.WARNING:
+                return True
+            now, identity = monotonic(), _identity(record)
+            if now - self._logged.get(identity, -REMIND_SECONDS) < REMIND_SECONDS:
+                self._left_out[identity] += 1
+                return False
+            if len(self._logged) > MOST_EVENTS:
+                self._logged.clear()
+                self._left_out.clear()
+            self._logged[identity] = now
+            if left_out := self._left_out.pop(identity, 0):
+                event["left_out"] = left_out
+            return True
+
+
+def _identity(record: logging.LogRecord) -> object:
+    """Of a message of the standard library: the text before its arguments are filled in."""
+    if isinstance(record.msg, dict):
+        return record.name, frozenset(
+            (name, str(value)) for name, value in record.msg.items() if name not in _VARYING
+        )
+    return record.name, str(record.msg)
 
 
 def configure() -> None:
@@ -30,6 +89,7 @@ def configure() -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Reminders())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _FIELDS],

@@ -1,13 +1,17 @@
 """Trouble between a worker and PostgreSQL while rows flow: nothing is lost, rejected or repeated."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from confluent_kafka import murmur2
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.processes.process import GuardedProcess
 from processors.errors import UnreachableError
@@ -29,13 +33,27 @@ from tests.fix_companies import (
 from tests.fix_stack import AS_DJANGO, SESSION_SECONDS, Site, eventually
 from tests.pg_proxy import PgProxy
 
+ROOT = Path(__file__).parents[2]
+
 TRIES = 8
 """With four partitions: enough for each batch to be tried again, twice."""
 
 
-def retries(worker: GuardedProcess) -> list[dict[str, Any]]:
-    """What a worker says of each batch that it will write again."""
+def reasons(worker: GuardedProcess) -> list[dict[str, Any]]:
+    """What a worker says of batches that it will write again: one of the many of a minute."""
     return told(worker, "stamina.retry_scheduled")
+
+
+def retries(worker: GuardedProcess) -> float:
+    """How often a worker has tried a batch again."""
+    [served] = told(worker, "metrics_served")
+    text = httpx.get(f"http://127.0.0.1:{served['port']}/metrics", trust_env=False).text
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "fox_batch_retries_total"
+    )
 
 
 def wait(seconds: float, unless: Callable[[], bool] = lambda: False) -> None:
@@ -120,13 +138,40 @@ def test_a_server_that_refuses_for_a_while(
     with importing(site, path) as command:
         companies.begun(path)
         with trouble(site):
-            eventually(lambda: len(retries(worker)) >= TRIES, 20)
+            eventually(lambda: retries(worker) >= TRIES, 20)
         assert command.poll() is None
         assert companies.written(path) < ROWS
         finish(site, companies, command)
-    assert {name in event["caused_by"] for event in retries(worker)} == {True}
+    assert {name in event["caused_by"] for event in reasons(worker)} == {True}
     assert worker.running
     assert not told(worker, "partition_halted")
+
+
+def test_the_runbook_shows_who_waits_for_a_lock_and_who_holds_it(site: Site) -> None:
+    """Its statement, as an operator copies it."""
+    section = (
+        (ROOT / "docs" / "runbooks.md").read_text("utf-8").partition("### FoxCommitStalled")[2]
+    )
+    query = section.partition("```sql\n")[2].partition(";\n```")[0]
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
+    with (
+        locked(site),
+        psycopg.connect(site.database_url) as connection,
+        ThreadPoolExecutor() as pool,
+    ):
+        waiter = connection.info.backend_pid
+        reading = pool.submit(connection.execute, "TABLE enterprise_entreprise")
+        try:
+            eventually(lambda: site.query(waiting, waiter))
+
+            [row] = [row for row in site.query(query.replace("%", "%%")) if row[0] == waiter]
+        finally:
+            connection.cancel()
+        assert row[3] == "TABLE enterprise_entreprise"
+        assert row[4] != waiter
+        assert row[7].startswith("LOCK TABLE enterprise_entreprise")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            reading.result()
 
 
 def test_a_row_that_somebody_holds(site: Site, companies: Companies) -> None:
@@ -221,7 +266,7 @@ def test_an_outage_longer_than_a_seek_may_take(site: Site, companies: Companies)
         assert survivor.running
         # Asleep in the middle of a seek it has slept beyond that seek's limit: then it ends.
         assert sleeper.running or sleeper.returncode == UnreachableError.exit_code
-    pauses = [event["wait_for"] for event in retries(survivor)]
+    pauses = [event["wait_for"] for event in reasons(survivor)]
     assert pauses[0] <= FIRST_PAUSE_SECONDS
     assert max(pauses) <= LONGEST_PAUSE_SECONDS
 
@@ -278,14 +323,14 @@ def test_a_batch_that_is_retried_is_given_up_with_its_partition(
     with importing(site, path) as command:
         companies.begun(path)
         with disk_full(site, "loser"):
-            eventually(lambda: len(retries(loser)) >= 8)
+            eventually(lambda: retries(loser) >= 8)
             stuck = companies.written(path)
             site.settings = slow
             winner = site.worker()
             eventually(lambda: shared(site, 2))
             eventually(lambda: companies.written(path) > stuck)
-            tries = len(retries(loser))
-            eventually(lambda: len(retries(loser)) >= tries + 2)  # of what it has left
+            tries = retries(loser)
+            eventually(lambda: retries(loser) >= tries + 2)  # of what it has left
             assert loser.running
         finish(site, companies, command)
     assert winner.running

@@ -1,5 +1,6 @@
 """Jobs: by the clock and by hand, never twice at once, with a record of each run."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,12 +17,13 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from processors import metrics
 from processors.jobs.catalogue import JOBS
 from processors.jobs.job_run import run
 from processors.jobs.lease import MOST_DEATHS, StoppedError
-from processors.jobs.scheduler import due
+from processors.jobs.scheduler import Scheduler, due
 from processors.jobs.upkeep import DriftError
 from processors.settings import Settings
 from tests.fix_stack import AS_DJANGO, Site, eventually
@@ -38,8 +40,8 @@ LAST = {
 """When each was due last, at NOW."""
 
 
-def settings(site: Site) -> Settings:
-    return Settings(database_url=site.database_url)  # type: ignore[arg-type]
+def settings(site: Site, **others: Any) -> Settings:
+    return Settings(database_url=site.database_url, **others)  # type: ignore[arg-type]
 
 
 def known_since(site: Site, since: datetime) -> None:
@@ -78,6 +80,25 @@ def test_a_new_job_has_missed_nothing(site: Site) -> None:
     assert due_now(site) == {"check-accounts": LAST["check-accounts"]}
     assert set(listed(site)) == set(JOBS)
     assert listed(site)["clean"]["last"] is None
+    # FoxJobLate goes by it: a job that never runs is late as well.
+    since = {"name": "clean"}
+    assert (
+        REGISTRY.get_sample_value("fox_job_last_success_timestamp_seconds", since)
+        == (NOW - timedelta(minutes=25)).timestamp()
+    )
+
+
+def test_a_worker_that_runs_no_jobs_reports_them(site: Site) -> None:
+    """A scheduler of somebody else's may run them: what is late is known, and nothing is run."""
+    known_since(site, NOW - timedelta(days=60))
+    asyncio.run(Scheduler(settings(site, jobs_scheduled=False), lambda: NOW).look())
+
+    assert outcomes(site) == {}
+    since = {"name": "resolve-pages"}
+    assert (
+        REGISTRY.get_sample_value("fox_job_last_success_timestamp_seconds", since)
+        == (NOW - timedelta(days=60)).timestamp()
+    )
 
 
 def test_what_was_missed_is_caught_up_once(site: Site) -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import httpx
 from faust.types import TP
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from processors.monitoring import health
 from processors.monitoring.health import Health
 from processors.monitoring.http import served
 from processors.monitoring.server_checks import Servers
+from schemas.runtime.logs import SERVER_BACK
 
 A = TP("rows", 0)
 
@@ -129,8 +131,11 @@ async def test_servers_are_away_until_they_answer() -> None:
     async def fine() -> None:
         return None
 
+    up: list[bool] = []
+
     async def refused() -> None:
-        raise ConnectionRefusedError
+        if not up:
+            raise ConnectionRefusedError
 
     servers = Servers({"kafka": fine, "postgresql": refused, "registry": fine})
     assert servers.away() == ["kafka", "postgresql", "registry"]
@@ -143,3 +148,9 @@ async def test_servers_are_away_until_they_answer() -> None:
         for name in ("kafka", "postgresql", "registry")
     }
     assert told == {"kafka": 1, "postgresql": 0, "registry": 1}
+
+    up.append(True)
+    with capture_logs() as logged:
+        await servers.look()
+        await servers.look()
+    assert [(event["action"], event["server"]) for event in logged] == [(SERVER_BACK, "postgresql")]

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 
 import pytest
 from faust.types import TP
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 from structlog.testing import capture_logs
 
+from processors import metrics
 from processors.monitoring import lag as lag_module
 from processors.monitoring.lag import Lag
 
@@ -74,6 +75,45 @@ async def test_rows_and_seconds() -> None:
     assert (metric("rows", A), metric("seconds", A)) == (0, 0)
     assert metric("rows", B) == 20
     assert 60 <= (metric("seconds", B) or 0) < 62
+
+
+async def test_a_lag_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no samples after a while; how many partitions are assigned is known all the same."""
+    consumer = Consumer({A: 10, B: 5}, {A: 10, B: 25})
+    lag = Lag(consumer.read, lambda: consumer)
+    await lag.look()
+
+    async def away(_: Iterable[TP]) -> Mapping[TP, int]:
+        raise OSError("PostgreSQL is away")
+
+    lag._stored = away
+    with pytest.raises(OSError, match="away"):
+        await lag.look()
+    assert (metric("rows", B), assigned()) == (20, 2)
+
+    monkeypatch.setattr(metrics, "monotonic", lambda: monotonic() + metrics.KNOWN_SECONDS + 1)
+    assert (metric("rows", B), metric("seconds", B), gap(B)) == (None, None, None)
+    assert assigned() == 2
+
+    del consumer.stored[A]
+    lag._stored = consumer.read
+    await lag.look()
+    assert (metric("rows", B), metric("rows", A), assigned()) == (20, None, 1)
+
+
+def assigned() -> float | None:
+    return REGISTRY.get_sample_value("fox_partitions_assigned", {"topic": A.topic})
+
+
+def test_a_value_that_was_never_read_has_no_sample() -> None:
+    """Not the 0 with which every gauge begins."""
+    registry = CollectorRegistry()
+    gauge = metrics.ReadGauge("unfinished", "Imports.", registry=registry)
+    assert registry.get_sample_value("unfinished") is None
+
+    gauge.set(127)
+
+    assert registry.get_sample_value("unfinished") == 127
 
 
 async def test_a_partition_that_nobody_reads_ages() -> None:

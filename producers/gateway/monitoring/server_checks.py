@@ -16,6 +16,7 @@ from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.spool.spool import Spool
 from producers.kafka.broker import configuration
 from producers.settings import Settings
+from schemas.runtime.logs import SERVER_BACK
 from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import IMPORT_EVENTS
 
@@ -59,6 +60,8 @@ class Probing:
         try:
             await asyncio.to_thread(call)
             reached = True
+            if not self._reached.get(server, True):
+                _LOGGER.info("server responds again", action=SERVER_BACK, server=server)
         except (KafkaException, RegistryUnavailableError, LookupError) as error:
             reached = False
             if self._reached.get(server, True):

@@ -18,6 +18,7 @@ from processors.worker.operator_settings import operator_settings
 from processors.worker.reject_commands import rejects_app
 from schemas.import_types import IMPORT_TYPES
 from schemas.runtime.garbage import collect_rarely
+from schemas.runtime.termination import end_at_once
 
 collect_rarely()
 
@@ -48,6 +49,7 @@ def run(
     ] = None,
 ) -> None:
     """Run agents until SIGTERM or Ctrl-C."""
+    end_at_once()
     unknown = set(kinds or ()) - set(KINDS)
     if unknown:
         raise typer.BadParameter(

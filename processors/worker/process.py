@@ -82,7 +82,7 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                     schemas.run(),
                 ):
                     try:
-                        await asyncio.gather(*(app.start() for app in apps))
+                        await _start(apps, stop)
                     except KafkaConnectionError as error:
                         raise _worker_error(error) from error
                     health.begin()
@@ -98,6 +98,16 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
         if app.crash_reason is not None:
             raise _worker_error(app.crash_reason) from app.crash_reason
     log.info("worker stopped", action="worker_stopped")
+
+
+async def _start(apps: Sequence[Any], stop: asyncio.Event) -> None:
+    """Returns once all have started, or as soon as the worker has to stop: Kafka may be silent."""
+    starting = asyncio.gather(*(app.start() for app in apps))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
 
 
 def _keep_memory_whole() -> None:

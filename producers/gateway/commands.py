@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producers.terminal.exits import USAGE, explained, fail
+from schemas.runtime.termination import end_at_once
 
 if TYPE_CHECKING:
     import uvicorn
@@ -39,6 +40,7 @@ def main(context: typer.Context) -> None:
 @app.command()
 def run() -> None:
     """Sert jusqu'à Ctrl-C ou SIGTERM."""
+    end_at_once()
     import uvicorn
 
     from producers.gateway.application import create_app

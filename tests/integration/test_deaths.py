@@ -112,3 +112,17 @@ def states(site: Site) -> list[dict[str, Any]]:
     listed = site.foxstream("list", "--json")
     assert listed.code == 0, listed.stderr
     return list(json.loads(listed.stdout))
+
+
+def test_a_worker_that_is_stopped_while_it_starts(site: Site) -> None:
+    """Kafka falls silent before its consumers have joined: it does not wait for them."""
+    worker = site.worker("rows")
+    eventually(lambda: told(worker, "metrics_served"))
+    site.stack.kafka.pause()
+    try:
+        worker.stop()
+    finally:
+        site.stack.kafka.resume()
+
+    assert not told(worker, "worker_started")
+    assert worker.returncode == 0

@@ -114,6 +114,29 @@ def test_every_setting_of_the_containers_is_one() -> None:
     assert named - variables() == set()
 
 
+def test_no_program_of_ours_is_the_first_process_of_a_container() -> None:
+    """The first process ignores signals without a handler: tini is it, also where a manifest gives arguments."""
+    image = (ROOT / "deploy" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert 'ENTRYPOINT ["/usr/bin/tini", "--"]' in image
+    assert re.search(r"^ && apt-get install .* tini ", image, re.M)
+    for name, service in ours():
+        assert "entrypoint" not in service, name
+    for manifest in (ROOT / "deploy" / "kubernetes").rglob("*.yaml"):
+        for document in yaml.safe_load_all(manifest.read_text(encoding="utf-8")):
+            assert not any("command" in each for each in containers(document)), manifest
+
+
+def containers(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Whatever has an image or arguments in a manifest."""
+    if isinstance(value, list):
+        for each in value:
+            yield from containers(each)
+    elif isinstance(value, dict):
+        if {"image", "args"} & value.keys():
+            yield value
+        yield from containers(list(value.values()))
+
+
 def test_our_containers_can_change_nothing_of_their_image() -> None:
     """Read-only, without capabilities, and nothing in them gains rights."""
     assert {"prepare", "gateway", "worker-rows", "worker-imports", "worker-enrichment"} == {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,34 @@ def test_a_worker_loads_what_its_settings_ask_for() -> None:
     modules = loaded("processors.worker.commands", "run", code=5)
 
     assert modules & SERVICES == AGENTS
+
+
+@pytest.mark.parametrize("program", ["processors.worker.commands", "producers.gateway.commands"])
+def test_a_process_that_starts_ends_on_sigterm(program: str) -> None:
+    """It has a handler before it loads anything: without one the first process of a container ignores it."""
+    patched = f"""
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+from {program} import app
+
+class Loading(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name in ("processors.worker.process", "uvicorn"):
+            assert callable(signal.getsignal(signal.SIGTERM)), "no handler"
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Loading())
+app(["run"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", patched],
+        env={**os.environ, **NOBODY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
 
 
 def test_what_the_command_line_lists_is_what_there_is() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
@@ -13,6 +14,7 @@ import pytest
 
 from producers.gateway.spool import spool as module
 from producers.gateway.spool.spool import Spool, SpooledFile, TakenError, alone, key, write_info
+from producers.reports import error_report
 
 SPOOLED = SpooledFile(
     str(UUID(int=0)), "VILLE", "a.csv", "0" * 64, 3, "me", "2026-01-01T00:00:00+00:00"
@@ -152,3 +154,42 @@ def test_the_info_of_an_upload_is_replaced_at_once(
     write_info(folder, {"ends_at": "now"})
 
     assert [len(seen[0]["ends_at"]) > 3, seen[-1]] == [True, {"ends_at": "now"}]
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_only_the_owner_reads_the_spool(tmp_path: Path, umask: int) -> None:
+    """Uploads hold personal data; so do their reports and what a resumable upload is to become."""
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool").chmod(0o755)
+    before = os.umask(umask)
+    try:
+        spool = Spool(tmp_path / "spool")
+        with closing(spool.receive()) as receiver:
+            receiver.open()
+            receiver.write(b"abc")
+            receiver.finish()
+            spool.accept(SPOOLED, receiver.path)
+        with spool.lease(SPOOLED.id), key(spool.key_file("me", "key")) as used:
+            assert used is not None
+            used.remember({"id": SPOOLED.id})
+        spool.begin_upload("upload", {"length": 3})
+        with alone(spool.large / "upload"):
+            write_info(spool.large / "upload", {"length": 4})
+        error_report.write(spool.scratch(".csv"), error_report.Report(["a"], [["b"]]), ";")
+        error_report.write(spool.scratch(".xlsx"), error_report.Report(["a"], [["b"]]), ";")
+        spool.secret()
+        spool.try_out()
+    finally:
+        os.umask(before)
+
+    modes = {
+        path: stat.S_IMODE(path.stat().st_mode) for path in [spool.folder, *spool.folder.rglob("*")]
+    }
+    assert {
+        path.name: oct(mode)
+        for path, mode in modes.items()
+        if mode != (0o700 if path.is_dir() else 0o600)
+    } == {}
+    assert {"data", "job.json", "lock", "info.json", "secret", SPOOLED.id} <= {
+        path.name for path in modes
+    }

@@ -8,7 +8,7 @@
 
 A folder in imports/ appears at once and whole, by a rename; what a dead process leaves elsewhere
 is known by a lock that no process holds. Several gateways can share a spool whose file system has
-flock and atomic renames.
+flock and atomic renames. Files are the gateway's alone (0600, folders 0700), whatever the umask.
 """
 
 import fcntl
@@ -25,6 +25,14 @@ from time import time
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+from producers.gateway.spool.private_files import (
+    close_folder,
+    make_folder,
+    opened,
+    sync,
+    touch,
+    write,
+)
 from schemas.values.stored import is_uuid
 
 _SYNC_BYTES = 2 << 20
@@ -80,7 +88,7 @@ class Receiver:
 
     def open(self) -> None:
         """Makes the file."""
-        self._file = self._open.enter_context(self.path.open("xb"))
+        self._file = self._open.enter_context(opened(self.path, "xb"))
         fcntl.flock(self._file, fcntl.LOCK_EX)  # at most for a moment a cleaning process has it
 
     def write(self, data: bytes) -> None:
@@ -119,15 +127,18 @@ class Spool:
         self.large = self.folder / "large"
         self._keys = self.folder / "keys"
         for needed in (self._incoming, self._imports, self._pending, self.large, self._keys):
-            _make_folder(needed)
+            make_folder(needed)
+        close_folder(self.folder)
 
     def receive(self) -> Receiver:
         """For a new file."""
         return Receiver(self._incoming / f"{uuid4()}.part")
 
     def scratch(self, suffix: str) -> Path:
-        """A path for a file that the caller removes; an orphan is removed after an hour."""
-        return self._incoming / f"{uuid4()}{suffix}"
+        """An empty file that the caller removes; an orphan is removed after an hour."""
+        path = self._incoming / f"{uuid4()}{suffix}"
+        touch(path)
+        return path
 
     def accept(self, spooled: SpooledFile, data: Path) -> None:
         """Makes a received file an import that is published whatever happens. Raises TakenError.
@@ -136,13 +147,13 @@ class Spool:
         it was, or the import has it.
         """
         folder = self._imports / f".{uuid4()}"
-        folder.mkdir()
+        folder.mkdir(0o700)
         moved = folder / spooled.data
         try:
             sync(data)
-            _write(folder / "job.json", json.dumps(asdict(spooled), ensure_ascii=False))
+            write(folder / "job.json", json.dumps(asdict(spooled), ensure_ascii=False))
             # Before the import: one without its mark would never be published.
-            (self._pending / spooled.id).touch()
+            touch(self._pending / spooled.id)
             sync(self._pending)
             data.rename(moved)
             sync(folder)
@@ -200,8 +211,8 @@ class Spool:
     def begin_upload(self, upload_id: str, info: Mapping[str, Any]) -> None:
         """Makes the folder of a resumable upload; it is on the disk when this returns."""
         folder = self.large / upload_id
-        folder.mkdir()
-        (folder / "data").touch()
+        folder.mkdir(0o700)
+        touch(folder / "data")
         write_info(folder, info)
         sync(self.large)
 
@@ -247,7 +258,7 @@ class Spool:
         """Raises OSError if no file can be written."""
         trial = self.scratch(".trial")
         try:
-            _write(trial, "x")
+            write(trial, "x")
         finally:
             trial.unlink(missing_ok=True)
 
@@ -286,14 +297,14 @@ class Key:
 @contextmanager
 def alone(folder: Path) -> Iterator[bool]:
     """Holds the folder's lock for the block, or gives False: another process has it."""
-    with (folder / "lock").open("a") as lock:
+    with opened(folder / "lock", "ab") as lock:
         yield _locked(lock.fileno())
 
 
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:
     """Says what a resumable upload is to become; it is on the disk when this returns."""
     new = folder / "info.new"
-    _write(new, json.dumps(info))
+    write(new, json.dumps(info))
     new.rename(folder / "info.json")
     sync(folder)
 
@@ -301,7 +312,7 @@ def write_info(folder: Path, info: Mapping[str, Any]) -> None:
 @contextmanager
 def key(path: Path) -> Iterator[Key | None]:
     """The key for the block; None while another request with it is not answered."""
-    with path.open("a+b") as file:
+    with opened(path, "a+b") as file:
         # Without a name it was given up just now, by another gateway.
         if not _locked(file.fileno()) or not os.fstat(file.fileno()).st_nlink:
             yield None
@@ -354,27 +365,3 @@ def _remove(path: Path, before: float) -> bool:
             path.unlink()
         return True
     return False
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _make_folder(path: Path) -> None:
-    """With those above it; all of them are on the disk when this returns."""
-    if not path.is_dir():
-        _make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Brings a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

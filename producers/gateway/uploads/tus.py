@@ -25,7 +25,8 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from producers.gateway.access.accounts import Account
 from producers.gateway.problems import RESPONSES, Problem
 from producers.gateway.shared import Gateway, Needs, of
-from producers.gateway.spool.spool import Spool, alone, sync, write_info
+from producers.gateway.spool.private_files import sync
+from producers.gateway.spool.spool import Spool, alone, write_info
 from producers.gateway.uploads import acceptance, file_type
 from producers.gateway.uploads.form import form_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.local.jars.cache import LOCK, Pin, resolve, sha256
 
-KAFKA = ("org.apache.kafka:kafka_2.13:4.1.1", "org.slf4j:slf4j-simple:1.7.36")
+KAFKA = ("org.apache.kafka:kafka_2.13:4.1.2", "org.slf4j:slf4j-simple:1.7.36")
 REGISTRY = "io.apicurio:apicurio-registry-app:3.3.3:all@tar.gz"
 HEADER = (
     "# SHA-256 and Maven coordinate of every file; written by `python -m deploy.local.jars.lock`"

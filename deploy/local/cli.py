@@ -21,6 +21,7 @@ import typer
 from deploy.local import stack_state
 from deploy.local.errors import DirectoryInUseError, LocalStackError
 from deploy.local.processes.ports import LOOPBACK, accepts, free_port
+from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from deploy.local.stack import Stack
@@ -93,7 +94,7 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
         word = "up" if _is_up(entry) else "down"
         address = "{}:{}".format(*entry.address) if entry.url else "-"
         owner = f"pid {entry.pid or '-'}" if entry.ours else "not ours"
-        typer.echo(f"{entry.name:<10} {word:<5} {address:<22} {owner}")
+        say(f"{entry.name:<10} {word:<5} {address:<22} {owner}")
     if not found.ready or not all(_is_up(entry) for entry in found.entries):
         raise typer.Exit(EXIT_UNREACHABLE)
 
@@ -105,7 +106,7 @@ def env(directory: Directory = DEFAULT_DIRECTORY) -> None:
     if found is None or not found.ready:
         _fail(f"no stack is running in {directory}: start it with `foxstream-local up --detach`")
     for name, value in found.environment.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+        say(f"export {name}={shlex.quote(value)}")
 
 
 def _run(directory: Path, with_worker: bool) -> None:
@@ -126,7 +127,7 @@ def _run(directory: Path, with_worker: bool) -> None:
             _list(stack_state.read(directory))
             _say("ready; Ctrl-C stops everything. In another shell:")
             for line in _next(directory, with_worker)[:-1]:
-                typer.echo(f"  {line}", err=True)
+                say(f"  {line}", err=True)
             while not threading.Event().wait(1.0):
                 stack.publish()
     except KeyboardInterrupt:
@@ -184,9 +185,9 @@ def _detach(directory: Path, with_worker: bool) -> None:
         _list(stack_state.read(directory))
         _say("ready. What comes next:")
         for line in _next(directory, with_worker):
-            typer.echo(f"  {line}", err=True)
+            say(f"  {line}", err=True)
         return
-    typer.echo(log.read_text(encoding="utf-8"), nl=False, err=True)
+    say(*log.read_text(encoding="utf-8").splitlines(), err=True)
     raise typer.Exit(supervisor.returncode)
 
 
@@ -221,7 +222,7 @@ def _next(directory: Path, with_worker: bool) -> list[str]:
 
 def _list(found: stack_state.State | None) -> None:
     for entry in found.entries if found is not None else ():
-        typer.echo(f"{entry.name:<10} {entry.shown or '-'}")
+        say(f"{entry.name:<10} {entry.shown or '-'}")
 
 
 def _is_up(entry: stack_state.Entry) -> bool:
@@ -251,7 +252,7 @@ def _failures() -> Iterator[None]:
 
 
 def _say(sentence: str) -> None:
-    typer.echo(f"foxstream-local: {sentence}", err=True)
+    say(f"foxstream-local: {sentence}", err=True)
 
 
 def _fail(sentence: str) -> NoReturn:

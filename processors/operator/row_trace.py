@@ -170,12 +170,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lines(found: Trace) -> Iterator[str]:
-    """A trace for a terminal, without control characters."""
-    for line in _lines(found):
-        yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-
-
-def _lines(found: Trace) -> Iterator[str]:
+    """A trace for a terminal."""
     yield f"{found['type']}"
     if found["row"] is None:
         yield "  no row of the table has this key"

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import typer
 
+from schemas.runtime.terminal import say
+
 if TYPE_CHECKING:
     from processors.settings import Settings
 
@@ -70,7 +72,7 @@ def commands(settings: Open) -> typer.Typer:
             raise typer.BadParameter("name requests, or --all")
         with settings() as known:
             count = report.retry(known, ids or None)
-        typer.echo(f"{count} asked again")
+        say(f"{count} asked again")
 
     _add_regenerate(app, settings)
     _controls(app, settings)
@@ -101,9 +103,9 @@ def _add_regenerate(app: typer.Typer, settings: Open) -> None:
                 typer.confirm("Replace what people have edited?", abort=True)
             ids = [entity_id for found in rows.values() for entity_id in found]
             asked = regeneration.regenerate(known, kind, ids, overwrite=overwrite)
-        typer.echo(f"{asked.rows} asked anew")
+        say(f"{asked.rows} asked anew")
         if asked.edited and not overwrite:
-            typer.echo(f"{asked.edited} have columns that people edited: they stay (--overwrite)")
+            say(f"{asked.edited} have columns that people edited: they stay (--overwrite)")
 
 
 def _controls(app: typer.Typer, settings: Open) -> None:
@@ -116,7 +118,7 @@ def _controls(app: typer.Typer, settings: Open) -> None:
 
         with settings() as known:
             control.pause(known)
-        typer.echo("paused")
+        say("paused")
 
     @app.command("resume")
     def resume() -> None:
@@ -125,7 +127,7 @@ def _controls(app: typer.Typer, settings: Open) -> None:
 
         with settings() as known:
             control.resume(known)
-        typer.echo("resumed")
+        say("resumed")
 
     @app.command("budget")
     def budget(
@@ -144,7 +146,7 @@ def _controls(app: typer.Typer, settings: Open) -> None:
             else:
                 control.set_budget(known, kind.value, _dollars(amount))
             limit = control.budgets(known)[kind.value]
-        typer.echo(f"{kind.value}: {'no limit' if limit is None else f'{limit:f} USD'}")
+        say(f"{kind.value}: {'no limit' if limit is None else f'{limit:f} USD'}")
 
 
 def _dollars(text: str) -> Decimal | None:
@@ -161,4 +163,4 @@ def _dollars(text: str) -> Decimal | None:
 
 
 def _print(document: object, *, as_json: bool, lines: list[str]) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else "\n".join(lines))
+    say(*[json.dumps(document, ensure_ascii=False)] if as_json else lines)

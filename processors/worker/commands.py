@@ -18,6 +18,7 @@ from processors.worker.operator_settings import operator_settings
 from processors.worker.reject_commands import rejects_app
 from schemas.import_types import IMPORT_TYPES
 from schemas.runtime.garbage import collect_rarely
+from schemas.runtime.terminal import say, write_out
 from schemas.runtime.termination import end_at_once
 
 collect_rarely()
@@ -78,8 +79,8 @@ def migrate() -> None:
             settings.database_url.get_secret_value(),
             lambda connection: found.extend(site_fit.check(connection)),
         )
-    typer.echo("\n".join(map(str, found)))
-    typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+    say(*map(str, found))
+    say(*[f"applied {name}" for name in applied] or ["the database is up to date"])
 
 
 @app.command()
@@ -102,15 +103,11 @@ def topics(
             from processors.operator.partitions import widen
 
             widened = widen(settings, partitions)
-    typer.echo(
-        "\n".join(
-            [
-                *(f"created {name}" for name in created),
-                *(f"{name} has {partitions} partitions" for name in widened),
-            ]
-        )
-        or "all topics are there"
-    )
+    done = [
+        *(f"created {name}" for name in created),
+        *(f"{name} has {partitions} partitions" for name in widened),
+    ]
+    say(*done or ["all topics are there"])
 
 
 @schemas_app.callback()
@@ -135,9 +132,9 @@ def register() -> None:
             try:
                 schema_id = registry.register(subject, load(topic.record))
             except IncompatibleSchemaError as error:
-                typer.echo(f"foxstream-worker: not BACKWARD compatible: {error}", err=True)
+                say(f"foxstream-worker: not BACKWARD compatible: {error}", err=True)
                 raise typer.Exit(2) from None
-            typer.echo(f"{subject} has id {schema_id}")
+            say(f"{subject} has id {schema_id}")
 
 
 @app.command()
@@ -155,12 +152,12 @@ def trace(
     with operator_settings() as settings:
         found = row_trace.trace(settings, key, import_type)
     if not found:
-        typer.echo(f"foxstream-worker: nothing is known by {key!r}", err=True)
+        say(f"foxstream-worker: nothing is known by {key!r}", err=True)
         raise typer.Exit(4)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say(json.dumps(found, ensure_ascii=False))
     else:
-        typer.echo("\n".join(line for each in found for line in row_trace.lines(each)))
+        say(*(line for each in found for line in row_trace.lines(each)))
 
 
 @reference_app.callback()
@@ -192,7 +189,7 @@ def load_reference(
         activities = naf_files.read(file or naf_files.shipped())
         naf2025 = naf_files.read_naf2025(labels, correspondence)
         loaded = naf_reference.publish(settings, registry, activities, naf2025)
-    typer.echo(f"{loaded.activities} activities loaded, {loaded.removed} removed")
+    say(f"{loaded.activities} activities loaded, {loaded.removed} removed")
     _report_undecided(loaded.undecided)
 
 
@@ -206,7 +203,7 @@ def write_worksheet(
     with operator_settings() as settings:
         document = naf_worksheet.document(settings)
         if output is None:
-            typer.echo(document, nl=False)
+            write_out(document)
         else:
             naf_worksheet.save(output, document)
 
@@ -221,15 +218,13 @@ def decide_reference(
     with operator_settings() as settings, settings.registry() as registry:
         chosen = naf_worksheet.choices(file)
         undecided = naf_decisions.publish(settings, registry, chosen)
-    typer.echo(f"{len(chosen)} sub-categories decided")
+    say(f"{len(chosen)} sub-categories decided")
     _report_undecided(undecided)
 
 
 def _report_undecided(count: int) -> None:
     if count:
-        typer.echo(
-            f"{count} of NAF 2025 without a sub-category: foxstream-worker reference worksheet"
-        )
+        say(f"{count} of NAF 2025 without a sub-category: foxstream-worker reference worksheet")
 
 
 @app.command()
@@ -257,9 +252,9 @@ def job(
             job_run.dry_run(settings, name) if dry_run else job_run.by_hand(settings, name, batch)
         )
     if as_json:
-        typer.echo(json.dumps(counts))
+        say(json.dumps(counts))
     else:
-        typer.echo(", ".join(f"{count} {what}" for what, count in counts.items()))
+        say(", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 @app.command("jobs")
@@ -273,9 +268,9 @@ def list_jobs(as_json: Json = False) -> None:
         found = job_list.listed(settings, datetime.now(UTC))
         zone = ZoneInfo(settings.jobs_time_zone)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say(json.dumps(found, ensure_ascii=False))
     else:
-        typer.echo("\n".join(job_list.lines(found, zone)))
+        say(*job_list.lines(found, zone))
 
 
 @app.command()
@@ -307,10 +302,10 @@ def parked(
 
 def _list(found: Sequence[Mapping[str, object]], nothing: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, default=str))
+        say(json.dumps(found, ensure_ascii=False, default=str))
     else:
-        lines = ("  ".join(str(value) for value in row.values()) for row in found)
-        typer.echo("\n".join(lines) or nothing)
+        lines = ["  ".join(str(value) for value in row.values()) for row in found]
+        say(*lines or [nothing])
 
 
 app.add_typer(enrichment_commands(operator_settings), name="enrichment")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from schemas.runtime.terminal import say
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -24,7 +26,7 @@ def operator_settings() -> Iterator["Settings"]:
         if explained is None:
             raise
         code, message = explained
-        typer.echo(f"foxstream-worker: {message}", err=True)
+        say(f"foxstream-worker: {message}", err=True)
         raise typer.Exit(code) from None
 
 

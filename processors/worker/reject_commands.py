@@ -9,6 +9,7 @@ import typer
 
 from processors.worker.operator_settings import operator_settings
 from schemas.runtime.login import login_name
+from schemas.runtime.terminal import say
 
 rejects_app = typer.Typer(
     help="Rejects of upstream systems: look, send again, give up.",
@@ -43,9 +44,9 @@ def list_rejects(
             settings, upstream_rejects.Wanted(topic, code, of, moment, limit)
         )
     if as_json:
-        typer.echo(json.dumps([reject.document() for reject in found], ensure_ascii=False))
+        say(json.dumps([reject.document() for reject in found], ensure_ascii=False))
     else:
-        typer.echo("\n".join(map(upstream_rejects.line, found)) or "no open rejects")
+        say(*[upstream_rejects.line(reject) for reject in found] or ["no open rejects"])
 
 
 @rejects_app.command("show")
@@ -64,7 +65,7 @@ def show_reject(reject_id: Annotated[str, typer.Argument(metavar="ID")]) -> None
         "record": record,
         "value": found.value and found.value.hex(),
     }
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+    say(*json.dumps(document, ensure_ascii=False, indent=2, default=str).split("\n"))
 
 
 @rejects_app.command("replay")
@@ -100,9 +101,9 @@ def replay_rejects(
             left = len(found) - len(chosen)
         pause = threading.Event().wait
         sent = upstream_rejects.replay(settings, chosen, force=force, rate=rate, pause=pause)
-    typer.echo(f"{len(sent)} sent again")
+    say(f"{len(sent)} sent again")
     if left:
-        typer.echo(f"{left} not: they came back {upstream_rejects.MOST_ATTEMPTS} times (--force)")
+        say(f"{left} not: they came back {upstream_rejects.MOST_ATTEMPTS} times (--force)")
 
 
 @rejects_app.command("discard")
@@ -116,4 +117,4 @@ def discard_rejects(
     with operator_settings() as settings:
         chosen = upstream_rejects.identifiers(ids)
         upstream_rejects.discard(settings, chosen, by=login_name() or str(os.getuid()), why=reason)
-    typer.echo(f"{len(chosen)} discarded")
+    say(f"{len(chosen)} discarded")

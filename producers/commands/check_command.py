@@ -23,6 +23,7 @@ from producers.commands.arguments import (
 from producers.terminal.exits import PARTIAL, REFUSED, explained
 from schemas.import_types import ImportType
 from schemas.outcomes import SKIPPED, WARNINGS
+from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from producers.reading import Options
@@ -55,9 +56,9 @@ def preview_file(
     if found["refusal"] is None:
         found["already_imported"] = _already_imported(path, import_type, options, policy)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False, default=str))
+        say(json.dumps(found, ensure_ascii=False, default=str))
     else:
-        print("\n".join(_preview_lines(found)))
+        say(*_preview_lines(found))
     if found["refusal"] is not None:
         raise typer.Exit(REFUSED)
     raise typer.Exit(PARTIAL if found["rejected_rows"] or found["left_out_rows"] else 0)

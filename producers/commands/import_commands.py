@@ -26,6 +26,7 @@ from producers.commands.check_command import preview_file
 from producers.commands.import_rejects import open_rejects, print_rejects
 from producers.commands.import_states import print_state
 from producers.terminal.exits import INTERRUPTED, explained, notify, of_status
+from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from producers.imports.connections import Connections
@@ -148,4 +149,4 @@ def _print_first_rejects(state: "ImportState") -> None:
     with open_rejects(state, patience_seconds=2.0) as rejects:
         first = sorted(islice(rejects, 200), key=lambda reject: reject.line or 0)
     print_rejects(first[:_PRINTED_REJECTS])
-    print(f"Suite : foxstream errors {state['id']} --output erreurs.csv")
+    say(f"Suite : foxstream errors {state['id']} --output erreurs.csv")

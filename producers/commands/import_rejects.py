@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from schemas.runtime.terminal import say
+
 if TYPE_CHECKING:
     from producers.kafka.reject_log import Reject
     from schemas.records import ImportState
@@ -25,4 +27,4 @@ def print_rejects(rejects: "Iterable[Reject]") -> None:
         place = f"{reject.sheet}, " if reject.sheet else ""
         for error in reject.errors:
             column = f", colonne {error['column']}" if error["column"] else ""
-            print(f"  {place}ligne {reject.line}{column} : {error['message']}")
+            say(f"  {place}ligne {reject.line}{column} : {error['message']}")

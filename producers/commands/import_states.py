@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from producers.terminal.exits import REFUSED, fail
+from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from schemas.records import ImportState
@@ -31,8 +32,8 @@ def read_state(import_id: str) -> "ImportState":
     return state
 
 
-def print_state(state: "ImportState", text: str, *, as_json: bool) -> None:
-    """On standard output: the state as a JSON document, or the text."""
+def print_state(state: "ImportState", lines: list[str], *, as_json: bool) -> None:
+    """On standard output: the state as a JSON document, or the lines."""
     from producers.kafka.import_state import document
 
-    print(json.dumps(document(state), ensure_ascii=False) if as_json else text)
+    say(*[json.dumps(document(state), ensure_ascii=False)] if as_json else lines)

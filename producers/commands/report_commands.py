@@ -12,6 +12,7 @@ from producers.commands.import_rejects import open_rejects, print_rejects
 from producers.commands.import_states import read_state
 from producers.terminal.exits import USAGE, explained, fail, notify
 from schemas.import_types import IMPORT_TYPES
+from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from producers.kafka.reject_log import Reject
@@ -43,7 +44,7 @@ def errors(
                 print_rejects(shown)
                 count = len(shown) + sum(1 for _ in rejects)
                 if count > len(shown):
-                    print(
+                    say(
                         f"… et {count - len(shown)} autres : "
                         f"foxstream errors {import_id} --output erreurs.csv"
                     )
@@ -73,12 +74,12 @@ def template(
     with explained():
         import_type = import_type_of(type_)
         if output is None:
-            print(header_line(import_type))
+            say(header_line(import_type))
             return
         if output.suffix.lower() not in FORMATS:
             fail(USAGE, "usage", f"--output : un fichier {', '.join(FORMATS)}.")
         write(output, import_type)
-        print(f"Modèle écrit dans {output}")
+        say(f"Modèle écrit dans {output}")
 
 
 def _write_report(
@@ -98,5 +99,5 @@ def _write_report(
             state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)
         )
     count = write(path, content, state["options"].get("delimiter") or ",")
-    print(f"{count} lignes à corriger ou à reprendre écrites dans {path}")
+    say(f"{count} lignes à corriger ou à reprendre écrites dans {path}")
     return count

@@ -8,6 +8,7 @@ import typer
 from producers.commands.arguments import Id, Json
 from producers.commands.import_states import print_state, read_state, read_states
 from producers.terminal.exits import explained, of_status
+from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from schemas.records import ImportState
@@ -31,16 +32,16 @@ def list_(as_json: Json = False) -> None:
     with explained(as_json=as_json):
         states = sorted(read_states().values(), key=lambda s: s["created_at"], reverse=True)
         if as_json:
-            print(json.dumps([document(state) for state in states], ensure_ascii=False))
+            say(json.dumps([document(state) for state in states], ensure_ascii=False))
             return
         for state in states:
             total = "?" if state["total_rows"] is None else number(state["total_rows"])
-            print(
+            say(
                 f"{state['created_at']:%Y-%m-%d %H:%M}  {state['id']}  {state['import_type']:<14}"
                 f"{state['status']:<11}{total:>10} lignes  {state['file_name']}{_parent(state)}"
             )
         if not states:
-            print("Aucun import.")
+            say("Aucun import.")
 
 
 def _parent(state: "ImportState") -> str:

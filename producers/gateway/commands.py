@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producers.terminal.exits import USAGE, explained, fail
+from schemas.runtime.terminal import say
 from schemas.runtime.termination import end_at_once
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def create(
         ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
         text, record = new_token(name.strip(), scope, ends)
         _publish(record)
-        print(text)
+        say(text)
 
 
 @token.command("list")
@@ -117,7 +118,7 @@ def list_() -> None:
         for record in sorted(_tokens().values(), key=lambda record: record["created_at"]):
             ends = f"{record['expires_at']:%Y-%m-%d}" if record["expires_at"] else "sans fin"
             state = "révoqué" if record["revoked_at"] else f"jusqu'au {ends}"
-            print(f"{record['id']}  {record['scope']:<7}{state:<24}{record['name']}")
+            say(f"{record['id']}  {record['scope']:<7}{state:<24}{record['name']}")
 
 
 @token.command()
@@ -128,7 +129,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
         if record is None:
             fail(USAGE, "unknown-token", f"Aucun jeton n'a l'identifiant {token_id}.")
         _publish({**record, "revoked_at": datetime.now(UTC)})
-        print(f"Jeton {token_id} révoqué.")
+        say(f"Jeton {token_id} révoqué.")
 
 
 def _tokens() -> dict[str, dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import typer
 
+from schemas.runtime.terminal import say
+
 PARTIAL, REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 3, 4, 2, 5, 130
 
 _OF_STATUS = {"PARTIAL": PARTIAL, "ERROR": REFUSED, "CANCELLED": REFUSED}
@@ -21,7 +23,7 @@ def of_status(status: str) -> int:
 
 def notify(text: str) -> None:
     """For people: standard output may be read by a program."""
-    print(text, file=sys.stderr)  # noqa: T201 - what users read
+    say(text, err=True)
 
 
 class CommandError(Exception):
@@ -58,7 +60,7 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
         notify(str(known))
         if as_json:
             why = {"code": known.code, "message": str(known)}
-            print(json.dumps({"error": why, **_context(error)}, ensure_ascii=False))  # noqa: T201
+            say(json.dumps({"error": why, **_context(error)}, ensure_ascii=False))
         raise typer.Exit(known.exit_code) from None
 
 

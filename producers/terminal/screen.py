@@ -20,6 +20,7 @@ from schemas.outcomes import (
     partly_disclosed,
 )
 from schemas.records import ImportState
+from schemas.runtime.terminal import say, shown
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -88,7 +89,7 @@ class PlainScreen:
 
     def __init__(
         self,
-        write: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
+        write: Callable[[str], object] = lambda text: say(text, err=True),
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._write = write
@@ -131,10 +132,10 @@ class LiveScreen:
         if self._live is None and monotonic() - self._begun < self._QUIET_SECONDS:
             return
         live = self._started()
-        live.update(live.console.render_str(text, markup=False, highlight=False))
+        live.update(live.console.render_str(shown(text), markup=False, highlight=False))
 
     def say(self, text: str) -> None:
-        self._started().console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._started().console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
 
     def _started(self) -> "Live":
         if self._live is None:
@@ -157,7 +158,7 @@ def _skipped(state: ImportState) -> list[str]:
     return [f"  {number(state['skipped_rows'])} {SKIPPED[state['import_type']].phrase}"]
 
 
-def summary(state: ImportState) -> str:
+def summary(state: ImportState) -> list[str]:
     """How an import stands, in a few lines."""
     total = "?" if state["total_rows"] is None else number(state["total_rows"])
     head = f"{STATUSES[state['status']].phrase} ({state['status']}) : {state['file_name']}, {total} lignes"
@@ -186,7 +187,7 @@ def summary(state: ImportState) -> str:
     lines += _skipped(state)
     lines += (f"  {line}" for line in beside_lines(state))
     lines += _warnings(state["warnings_by_code"])
-    return "\n".join(lines)
+    return lines
 
 
 def beside_lines(found: Mapping[str, Any]) -> Iterator[str]:

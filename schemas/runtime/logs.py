@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from schemas.runtime.terminal import shown
+
 # Fields of modules that log through the standard library: commands load them, and structlog, which
 # loads rich, would take longer to load than a small import takes.
 _FIELDS = structlog.stdlib.ExtraAdder(["action", "error", "import_id"])
@@ -99,6 +101,7 @@ def configure() -> None:
                 structlog.dev.ConsoleRenderer(colors=False)
                 if sys.stderr.isatty()
                 else structlog.processors.JSONRenderer(ensure_ascii=False),
+                lambda _, __, text: "\n".join(map(shown, text.split("\n"))),
             ],
         )
     )

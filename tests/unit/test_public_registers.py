@@ -112,7 +112,7 @@ def test_partly_disclosed_companies_are_shown(count: int, words: str) -> None:
         warnings_by_code={"partly-disclosed": count, "malformed": 2},
     )
 
-    shown = summary(state).splitlines()
+    shown = summary(state)
     facts: dict[str, Any] = {
         "row": import_view(state),
         "related": [],

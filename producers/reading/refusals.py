@@ -42,8 +42,8 @@ SENTENCES = {
         "peut contenir que des fichiers CSV et des classeurs."
     ),
     "too-large": (
-        "Le fichier est trop grand une fois ouvert : {found}. Enregistrez-le au format CSV ou "
-        "découpez-le."
+        "Le fichier est trop volumineux une fois ouvert : {found}. Enregistrez-le au format CSV "
+        "ou découpez-le."
     ),
     "line-too-long": (
         "Une ligne du fichier dépasse {limit} caractères, ce n'est sans doute pas un fichier CSV : "

@@ -1,19 +1,21 @@
 """Child processes for what takes long, so that the event loop always answers.
 
 They are forked from a server process that has loaded everything (multiprocessing's forkserver):
-a child is there in hundredths of a second, its memory ends with it, it can be killed, and if
-the gateway dies it dies too.
+a child is there in hundredths of a second, its memory is limited and ends with it, it can be killed,
+and if the gateway dies it dies too.
 """
 
 import asyncio
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import connection, forkserver, get_context, parent_process
 from typing import Any
 
+from producers.gateway.processes import address_space
 from producers.reading import RefusedError
 
 _NICENESS = 10
@@ -51,8 +53,8 @@ class Children:
     ) -> Any:
         """What `task` returns.
 
-        Raises what it raises of RefusedError and tasks.AwayError, ChildDiedError, and TimeoutError
-        after `seconds`, when the child is gone.
+        Raises what it raises of RefusedError and tasks.AwayError, RefusedError if its memory is not
+        enough, ChildDiedError, and TimeoutError after `seconds`, when the child is gone.
         """
         loop = asyncio.get_running_loop()
         ours, theirs = self._context.Pipe(duplex=False)
@@ -110,6 +112,8 @@ def _unpacked(kind: str, what: Any) -> Any:
             raise AwayError(what)
         case "raised":
             raise ChildDiedError(None, what)
+        case "died" if what == -signal.SIGABRT:  # Rust, whose allocations cannot fail otherwise
+            raise address_space.exceeded()
     raise ChildDiedError(what)
 
 
@@ -119,12 +123,16 @@ def _main(pipe: connection.Connection, task: Callable[..., Any], arguments: Any)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
+    address_space.limit()
     try:
         message = ("done", task(lambda what: pipe.send(("progress", what)), *arguments))
     except RefusedError as error:
         message = ("refused", (error.code, error.message))
     except AwayError as error:
         message = ("away", str(error))
+    except MemoryError:
+        refused = address_space.exceeded()
+        message = ("refused", (refused.code, refused.message))
     except Exception as error:  # noqa: BLE001 - the parent logs it and decides
         message = ("raised", f"{type(error).__name__}: {error}")
     with contextlib.suppress(BrokenPipeError):

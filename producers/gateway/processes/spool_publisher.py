@@ -2,7 +2,7 @@
 
 A failed attempt is repeated every FOX_GATEWAY_RETRY_SECONDS, FOX_GATEWAY_TRIES attempts in all. If
 Kafka is still away, the file waits and is tried again every 30 seconds. If its reader keeps crashing,
-the import ends as ERROR.
+over restarts of the gateway too, or its memory is not enough, the import ends as ERROR.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from stamina.instrumentation import PrometheusOnRetryHook, set_on_retry_hooks
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError, Children
 from producers.gateway.spool.spool import Spool, SpooledFile
+from producers.reading.refusals import RefusedError
 from producers.settings import GatewaySettings, Settings
 
 _LOGGER = structlog.get_logger(__name__)
@@ -103,6 +104,8 @@ class Publishing:
 
     async def _tries(self, spooled: SpooledFile) -> str | None:
         """None when nothing is left to do, else why Kafka cannot take it now."""
+        if await asyncio.to_thread(self._spool.tries, spooled.id) >= self._limits.tries:
+            return await self._give_up(spooled, "publishing-failed", _FAILED)
         try:
             async for attempt in stamina.retry_context(
                 on=partial(self._pause, spooled), attempts=self._limits.tries, timeout=None
@@ -111,6 +114,8 @@ class Publishing:
                     _log_outcome(spooled, await self._once(spooled))
         except tasks.AwayError as error:
             return str(error)
+        except RefusedError as refusal:  # its memory was not enough to publish that itself
+            return await self._give_up(spooled, refusal.code, refusal.message)
         except ChildDiedError:
             return await self._give_up(spooled, "publishing-failed", _FAILED)
         except TimeLimitError:
@@ -121,7 +126,10 @@ class Publishing:
         """Seconds until the next try; False if there is none."""
         if isinstance(error, tasks.AwayError):
             self.waiting[spooled.id] = str(error)
-        elif not isinstance(error, ChildDiedError):
+        elif (
+            not isinstance(error, ChildDiedError)
+            or self._spool.tries(spooled.id) >= self._limits.tries
+        ):
             return False
         _LOGGER.warning("published later", action="retry", import_id=spooled.id, error=str(error))
         return self._limits.retry_seconds
@@ -148,8 +156,15 @@ class Publishing:
                 child.cancel()
                 with suppress(asyncio.CancelledError):
                     await child
+                await asyncio.to_thread(self._interrupted, spooled)
         outcome: str = child.result()
         return outcome
+
+    def _interrupted(self, spooled: SpooledFile) -> None:
+        """The gateway ended the child: the file did nothing wrong."""
+        with self._spool.lease(spooled.id) as mine:
+            if mine:
+                self._spool.take_back_try(spooled.id)
 
     async def _give_up(self, spooled: SpooledFile, code: str, message: str) -> str | None:
         try:

@@ -72,6 +72,7 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
         spooled = spool.find(import_id) if mine and spool.is_pending(import_id) else None
         if spooled is None:
             return "held"
+        spool.begin_try(import_id)
         order = _order(spool, spooled)
         outcome = "published"
         try:
@@ -91,6 +92,7 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
                     publish_refusal(order, connections, spooled.sha256, refusal)
                     outcome = "refused"
         except (ClusterError, RegistryUnavailableError) as error:
+            spool.take_back_try(import_id)
             raise AwayError(str(error)) from error
         spool.published(import_id)
         return outcome

@@ -1,7 +1,8 @@
 """Uploaded files on disk, and which of them are not published yet.
 
     incoming/ID.part       being received; its receiver holds a lock on it
-    imports/ID/            the file, job.json (a SpooledFile) and lock, which its publisher holds
+    imports/ID/            the file, job.json (a SpooledFile), lock, which its publisher holds, and
+                           tries: how many processes began to publish it and did not end
     pending/ID             while the import's file is not published
     large/ID/              a resumable upload: data and info.json
     keys/HASH.json         what an Idempotency-Key was used for
@@ -203,6 +204,25 @@ class Spool:
         """The import needs nothing more. Its file stays for a while."""
         (self._pending / import_id).unlink(missing_ok=True)
         sync(self._pending)
+        self._tries(import_id).unlink(missing_ok=True)
+
+    def tries(self, import_id: str) -> int:
+        """How many processes began to publish the import and died, whatever gateway they were of."""
+        with suppress(FileNotFoundError):
+            return self._tries(import_id).stat().st_size
+        return 0
+
+    def begin_try(self, import_id: str) -> None:
+        """Counts one more; it is on the disk when this returns. Its publisher holds the lease."""
+        write(self._tries(import_id), "x" * (self.tries(import_id) + 1))
+
+    def take_back_try(self, import_id: str) -> None:
+        """The last one did not end because of its file."""
+        with suppress(FileNotFoundError):
+            os.truncate(self._tries(import_id), max(self.tries(import_id) - 1, 0))
+
+    def _tries(self, import_id: str) -> Path:
+        return self.import_folder(import_id) / "tries"
 
     def lease(self, import_id: str) -> AbstractContextManager[bool]:
         """As `alone`; False: another process publishes the import."""

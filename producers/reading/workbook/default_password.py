@@ -27,6 +27,8 @@ def decrypted(content: bytes) -> bytes:
         # Its own check of the password fails with SHA-1; what another one decrypts is not a ZIP archive.
         office.load_key(password=_PASSWORD)
         office.decrypt(target)
+    except MemoryError:
+        raise
     except Exception as error:
         raise refusal("encrypted-workbook") from error
     return target.getvalue()

@@ -1,8 +1,22 @@
-"""How much of a workbook is held in memory at most."""
+"""How much of a workbook is held in memory at most: together less than a reading process may take."""
+
+ADDRESS_SPACE = 1 << 30
+"""That a reading process may take beyond what it has when it begins; Kafka's client takes 250 MiB."""
 
 INFLATED_BYTES = 512 << 20
-CELLS = 16_000_000
-"""Of 32 bytes each in calamine."""
+"""Of all parts, which are read block by block."""
+
+CELLS = 4_000_000
+"""That calamine holds, at 64 bytes each. Sheets beyond are read cell by cell."""
+
+VALUES = 16_000_000
+"""Of a sheet that is read cell by cell, repeated ones included."""
+
+HELD_BYTES = 256 << 20
+"""Of texts that calamine holds. Sheets beyond are read cell by cell."""
 
 TEXT_BYTES = 1 << 30
 """Of all cells together, a text that cells share counted for each."""
+
+TEXTS = 3_000_000
+"""That cells share."""

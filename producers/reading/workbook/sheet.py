@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from producers.reading.refusals import refusal
 from producers.reading.table import CHUNK, Block
-from producers.reading.workbook.memory_limit import CELLS
+from producers.reading.workbook.memory_limit import VALUES
 
 _HEAD = 200
 _HEADER_ROWS = 3
@@ -175,7 +175,7 @@ class _Merged:
     def _fill(self, row: list[Any], one: "_Range", *, is_first: bool) -> None:
         right = min(one.right, len(row) - 1)
         self._filled += max(right - one.column, 0) + 1
-        if self._filled > CELLS:
+        if self._filled > VALUES:
             raise refusal("too-large", found=f"{self._filled} cellules fusionnées")
         if one.column > right:
             return

@@ -14,7 +14,13 @@ from producers.reading.container.archive_damage import refused_as
 from producers.reading.container.foreign_format import check_document
 from producers.reading.refusals import refusal
 from producers.reading.table import Format
-from producers.reading.workbook.memory_limit import CELLS, INFLATED_BYTES, TEXT_BYTES
+from producers.reading.workbook.memory_limit import (
+    CELLS,
+    HELD_BYTES,
+    INFLATED_BYTES,
+    TEXT_BYTES,
+    TEXTS,
+)
 from producers.reading.workbook.open_document import ods_notes
 from producers.reading.workbook.open_xml.package import Package
 from producers.reading.workbook.open_xml.xlsx_notes import Cells, Look, TextLengths
@@ -102,7 +108,7 @@ class _OpenXml:
         self._sheets = {sheet.part: sheet.name for sheet in package.sheets}
         self._notes: dict[str, Notes] = {}
         self._scattered: set[str] = set()
-        self._cells = 0
+        self._cells = self._bytes = 0  # that calamine would hold
         self._shared: dict[str, int] = {}
         self._longest = 0
 
@@ -110,9 +116,7 @@ class _OpenXml:
         left = INFLATED_BYTES
         for part in self._package.archive.infolist():
             left -= self._examine(part, left)
-        if self._cells > CELLS:
-            raise refusal("too-large", found=f"{self._cells} cellules en tout")
-        if sum(self._shared.values()) * self._longest > TEXT_BYTES:
+        if sum(self._shared.values()) * self._longest > HELD_BYTES:
             self._check_texts()
         visible = {sheet.name: sheet.visible for sheet in self._package.sheets}
         return Findings("xlsx", self._notes, visible, self._package, self._scattered)
@@ -127,17 +131,22 @@ class _OpenXml:
             if size > left:
                 raise too_large()
             look.feed(xml)
-        self._weigh(name, look)
+        self._weigh(name, look, size)
         return size
 
-    def _weigh(self, name: str, look: Look) -> None:
+    def _weigh(self, name: str, look: Look, size: int) -> None:
         if look.shared:
             self._shared[name] = look.shared
         self._longest = max(self._longest, look.longest)
         if name in self._sheets:
-            if not look.usual or look.noteworthy:
+            self._bytes += size
+            if not look.usual or look.noteworthy or self._bytes > HELD_BYTES:
                 self._read(name)
+            else:
+                self._hold(self._sheets[name], look.cells)
         elif name == self._package.strings:
+            if look.texts > TEXTS:
+                raise refusal("too-large", found=f"plus de {TEXTS} textes")
             if not look.plain:
                 self._scattered.update(self._sheets.values())
         elif not look.usual and name.lower().endswith(".xml"):
@@ -147,19 +156,26 @@ class _OpenXml:
         cells, name = cells_of(self._package, part), self._sheets[part]
         self._shared[part] = cells.sharing
         self._notes[name] = cells.notes
-        if cells.cdata or cells.rows * cells.width > CELLS:
+        if cells.cdata or self._bytes > HELD_BYTES:
             self._scattered.add(name)
         else:
-            self._reach(cells)
+            self._hold(name, max(cells.rows * cells.width, cells.cells))
+
+    def _hold(self, sheet: str, cells: int) -> None:
+        """Adds up how many cells calamine makes of sheets, unless they are too many with this one's."""
+        if self._cells + cells > CELLS:
+            self._scattered.add(sheet)
+        else:
+            self._cells += cells
 
     def _reach(self, cells: Cells) -> None:
-        """Adds up how many cells calamine makes of a sheet. Raises RefusedError if they are too many."""
-        if cells.rows * cells.width > CELLS:
+        """Raises RefusedError if calamine makes too many cells of what may not be a sheet."""
+        if self._cells + cells.rows * cells.width > CELLS:
             raise refusal("too-large", found=f"{cells.rows} lignes de {cells.width} colonnes")
         self._cells += max(cells.rows * cells.width, cells.cells)
 
     def _check_texts(self) -> None:
-        """calamine copies a text that cells share for each of them."""
+        """calamine copies a text that cells share for each of them. Raises RefusedError."""
         texts = TextLengths()
         if self._package.strings is not None:
             self._package.read(self._package.strings, texts.markup)
@@ -168,6 +184,8 @@ class _OpenXml:
             total += cells_of(self._package, name, texts.lengths).shared
             if total > TEXT_BYTES:
                 raise refusal("too-large", found=f"plus de {TEXT_BYTES >> 20} Mio de texte")
+            if total > HELD_BYTES and name in self._sheets:
+                self._scattered.add(self._sheets[name])
 
 
 def cells_of(package: Package, part: str, lengths: Sequence[int] | None = None) -> Cells:

@@ -34,6 +34,8 @@ class BinaryWorkbook:
         self._content = content
         try:
             self._book = _opened(content)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - xlrd raises anything
             self._book = self._otherwise(error)
 
@@ -44,7 +46,7 @@ class BinaryWorkbook:
                 self._content = decrypted(self._content)
                 return _opened(self._content)
             return _counted(self._content)
-        except RefusedError:
+        except (RefusedError, MemoryError):
             raise
         except Exception:  # noqa: BLE001
             raise _refusal(error) from error
@@ -67,6 +69,8 @@ class BinaryWorkbook:
                 self._book = _counted(self._content)
                 cells = self._book.sheet_by_name(name)
             merged = [((r, c), (end - 1, last - 1)) for r, end, c, last in cells.merged_cells]
+        except MemoryError:
+            raise
         except Exception as error:
             raise _refusal(error) from error
         notes = Notes(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from producers.reading.refusals import refusal
 from producers.reading.workbook.markup import Attributes, Markup
-from producers.reading.workbook.memory_limit import CELLS, TEXT_BYTES
+from producers.reading.workbook.memory_limit import CELLS, HELD_BYTES, TEXT_BYTES, VALUES
 from producers.reading.workbook.open_document.odf_names import (
     BLANKS,
     CALCULATED_TYPE,
@@ -86,7 +86,7 @@ class Tables:
     def feed(self, xml: bytes) -> None:
         """One block of content.xml, ending where a tag begins. Raises RefusedError."""
         self._markup.feed(xml)
-        if self._values > _CELLS:
+        if self._values > VALUES // 2:
             raise refusal("too-large", found=f"{self._values} cellules en tout")
         if self._text_size + self._row_text + self._size > TEXT_BYTES:
             raise refusal("too-large", found=f"plus de {TEXT_BYTES >> 20} Mio de texte")
@@ -94,7 +94,8 @@ class Tables:
     def finish(self) -> None:
         """Raises RefusedError if the XML breaks off."""
         self._markup.close()
-        self.scattered = self.scattered or self._cells > 2 * _CELLS
+        held = self._cells <= _CELLS and self._text_size <= HELD_BYTES
+        self.scattered = self.scattered or not held
 
     def _start(self, name: str, attributes: Attributes) -> None:
         begin = self._starts.get(name)

@@ -12,13 +12,13 @@ from typing import Any
 
 from producers.reading.refusals import refusal
 from producers.reading.workbook.markup import Attributes, Markup, local
+from producers.reading.workbook.memory_limit import TEXTS
 from producers.reading.workbook.open_xml import number_formats
 from producers.reading.workbook.open_xml.number_formats import NumberFormats
 from producers.reading.workbook.open_xml.package import Package
 from producers.reading.workbook.open_xml.xlsx_notes import place
 from producers.reading.workbook.zip_parts import inflated
 
-_TEXTS = 3_000_000
 _CHARACTERS = 128 << 20
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _DAYS = 2_958_466  # up to the end of the year 9999
@@ -57,8 +57,8 @@ class SharedTexts:
         elif tag == "si":
             self.texts.append(unescaped("".join(self._pieces)))
             self._pieces = []
-            if len(self.texts) > _TEXTS:
-                raise refusal("too-large", found=f"plus de {_TEXTS} textes")
+            if len(self.texts) > TEXTS:
+                raise refusal("too-large", found=f"plus de {TEXTS} textes")
 
 
 def rows_of(package: Package, part: str, shared: SharedTexts) -> Iterator[Mapping[int, Any]]:

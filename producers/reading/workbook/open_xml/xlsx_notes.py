@@ -21,7 +21,7 @@ _LONGEST = 40_000
 _COLUMNS, _ROWS = 16_384, 1_048_576
 _TRUE = ("1", "true", "on")
 
-# A cell that has another form than those whose reference keeps any sheet below CELLS.
+# A cell that has another form than those whose reference is usual.
 _NEAR = tuple(
     re.compile(rb'<c(?! r="' + reference + rb'"(?: [sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]')
     for reference in (
@@ -30,6 +30,8 @@ _NEAR = tuple(
         rb"[A-Z]{1,2}[0-9]{1,4}",
     )
 )
+_COLUMN_OF = re.compile(rb'<c r="([A-Z]{1,2})')
+_ROW_OF = re.compile(rb'<c r="[A-Z]{1,2}([0-9]{1,6})')
 _FORMULA = rb"<f(?=[\s/>])(?![^<>]*+(?:/>|>[^<]*+</f>)\s*+<v>%s[^<]++</v>)"
 _UNCALCULATED = re.compile(_FORMULA % rb"(?!0\.0<)")
 _ZERO_OR_UNCALCULATED = re.compile(_FORMULA % rb"(?!0[.0]*<)")
@@ -39,12 +41,14 @@ _REFERENCE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
 
 class Look:
     """A first look at a part. `usual`: its cells have the usual form and are near the first one;
-    `noteworthy`: it has something that a note is worth.
+    `noteworthy`: it has something that a note is worth. `texts`: how many it has for cells to share.
 
     A sheet holds no texts that are shared.
     """
 
     def __init__(self, *, is_sheet: bool, recalculated: bool) -> None:
+        self.texts = 0
+        self._rows, self._columns = 0, set[bytes]()
         self._may_hold_texts = not is_sheet
         self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
         self._near = _NEAR
@@ -59,6 +63,12 @@ class Look:
         """See above."""
         return bool(self._near) and self.plain
 
+    @property
+    def cells(self) -> int:
+        """The rectangle from the first cell to the last ones, if they are usual."""
+        columns = (_column(name.decode()) for name in self._columns)
+        return self._rows * max(columns, default=0)
+
     def feed(self, xml: bytes) -> None:
         """One block of the part, ending where a tag begins."""
         # The first form that fits is that of all: a second one is not tried for each block.
@@ -67,13 +77,21 @@ class Look:
             self._near = next(((form,) for form in self._near if not form.search(xml)), ())
         self.shared += xml.count(b't="s"')
         if self._may_hold_texts:
+            self.texts += xml.count(b"<si")
             self._measure(xml)
-        elif not self.noteworthy:
+            return
+        if self.usual:
+            self._reach(xml)
+        if not self.noteworthy:
             self.noteworthy = (
                 b't="e"' in xml
                 or (b"hidden" in xml and _HIDDEN.search(xml) is not None)
                 or (b"<f" in xml and self._formula.search(xml) is not None)
             )
+
+    def _reach(self, xml: bytes) -> None:
+        self._columns.update(_COLUMN_OF.findall(xml))
+        self._rows = max(self._rows, *map(int, {*_ROW_OF.findall(xml), b"0"}))
 
     def _measure(self, xml: bytes) -> None:
         if b"</si>" in xml:
@@ -224,13 +242,18 @@ def place(reference: str) -> tuple[int, int]:
     if found is None:
         # calamine may read another column out of it than we do, a billion to the right.
         raise refusal("broken-workbook")
-    number = 0
-    for letter in found[1].upper():
-        number = number * 26 + ord(letter) - ord("A") + 1
-    row = int(found[2])
+    number, row = _column(found[1].upper()), int(found[2])
     if number > _COLUMNS or not 0 < row <= _ROWS:
         raise refusal("broken-workbook")
     return row - 1, number - 1
+
+
+def _column(letters: str) -> int:
+    """From 1."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number
 
 
 class TextLengths:

@@ -6,6 +6,7 @@ from typing import Any, LiteralString
 
 from psycopg import Connection, DatabaseError, OperationalError
 
+from processors.database import grants
 from processors.database.connection import connect
 from processors.errors import ConfigurationError
 
@@ -57,6 +58,7 @@ def migrate(
                 "INSERT INTO public.foxstream_migrations (name) VALUES (%s)", (name,)
             )
         check(connection)
+        connection.execute(grants.statement())
         return [name for name, _ in missing]
 
 

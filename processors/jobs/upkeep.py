@@ -8,6 +8,7 @@ from itertools import islice
 from psycopg import sql
 from psycopg.errors import Diagnostic
 
+from processors.database.grants import ANALYZED
 from processors.database.pool import open_pool
 from processors.database.queries import load
 from processors.errors import WorkerError
@@ -23,16 +24,6 @@ NAME_LENGTH = 100
 SLUG_LENGTH = 120
 _CUT = 90
 _SLUG_CUT = 40
-
-ANALYZED = (
-    "enterprise_entreprise",
-    "enterprise_prolocalisation",
-    "location_ville",
-    "category_categorie",
-    "subcategory_souscategorie",
-    "location_departement",
-)
-"""Tables whose statistics become outdated by imports."""
 
 
 class DriftError(WorkerError):

@@ -28,9 +28,9 @@ def say(*lines: str, err: bool = False) -> None:
         print(shown(line), file=sys.stderr if err else sys.stdout, flush=err)
 
 
-def write_out(document: str) -> None:
+def write_out(document: bytes) -> None:
     """Writes a whole document to standard output, unchanged unless that is a terminal."""
     if sys.stdout.isatty():
-        say(*document.split("\n"))
+        say(*document.decode("utf-8-sig").splitlines())
     else:
-        sys.stdout.write(document)
+        sys.stdout.buffer.write(document)

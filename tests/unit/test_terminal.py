@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import unicodedata
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import openpyxl
@@ -118,22 +118,24 @@ def test_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(stream.getvalue())["file"] == HOSTILE
 
 
-class Terminal(StringIO):
+class Terminal(TextIOWrapper):
     def isatty(self) -> bool:
         return True
 
 
-@pytest.mark.parametrize("kind", [StringIO, Terminal])
+@pytest.mark.parametrize("kind", [TextIOWrapper, Terminal])
 def test_a_document_for_a_program_is_unchanged(
-    monkeypatch: pytest.MonkeyPatch, kind: type[StringIO]
+    monkeypatch: pytest.MonkeyPatch, kind: type[TextIOWrapper]
 ) -> None:
-    stream = kind()
+    stream = kind(BytesIO(), encoding="utf-8", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
+    document = f"\ufeffa;b\n{HOSTILE};c\n".encode()
 
-    write_out(f"a;b\n{HOSTILE};c\n")
+    write_out(document)
 
-    assert (stream.getvalue() == f"a;b\n{HOSTILE};c\n") is not isinstance(stream, Terminal)
-    assert (controls(stream.getvalue()) == set()) is isinstance(stream, Terminal)
+    written = stream.buffer.getvalue()  # type: ignore[attr-defined]
+    assert (written == document) is not isinstance(stream, Terminal)
+    assert (controls(written.decode()) == set()) is isinstance(stream, Terminal)
 
 
 def test_nothing_else_writes_to_a_terminal() -> None:

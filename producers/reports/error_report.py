@@ -156,7 +156,7 @@ def write(path: Path, content: Report, delimiter: str) -> int:
 def _write_csv(path: Path, content: Report, delimiter: str) -> None:
     # Excel takes a file without a byte order mark for one of the local code page.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
         rows = chain([content.header], content.rows)
         writer.writerows([safe(cell) for cell in row] for row in rows)
 

@@ -174,10 +174,45 @@ def test_a_value_that_cannot_be_read_still_has_its_line() -> None:
     assert row[:3] == ["", "", "7"]
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-A1", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "@SUM(A1)",
+        "+cmd|' /C calc'!A0",
+        "-A1",
+        "\ta",
+        "\ra",
+        "\na",
+        "＝1",
+        "＋1",
+        "－1",
+        "＠1",
+        " =1",
+        "\u3000=1",
+        "\ufeff=1",
+        "'=1",
+        '"=1',
+        "+1+1",
+        "-1/2",
+    ],
+)
 def test_formulas_are_disarmed(cell: str) -> None:
     """An apostrophe makes them text."""
     assert f"'{cell}" == safe(cell)
+
+
+@pytest.mark.parametrize("separator", list(",;|\t\r\n"))
+@pytest.mark.parametrize("call", ["=1", " @A", '"=1', "＋1"])
+def test_pieces_of_a_cell_are_disarmed(separator: str, call: str) -> None:
+    """A spreadsheet of another country splits cells elsewhere."""
+    assert safe(f"x{separator}{call}") == f"x{separator}'{call}"
+
+
+def test_every_field_is_quoted(tmp_path: Path) -> None:
+    write(tmp_path / "e.csv", Report(["a", "b"], [["1", ""]]), ";")
+
+    assert (tmp_path / "e.csv").read_text(encoding="utf-8-sig") == '"a";"b"\n"1";""\n'
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,15 @@ def text_of(file: BinaryIO, requested: str | None) -> Text:
     else:
         text = _utf8(evidence, bom) or _eight_bits(evidence)
     is_utf8 = text.encoding in _UTF8
+    if is_utf8 and not (evidence.damaged or evidence.surrogates) and _is_report(head):
+        text = text._replace(repair=False)
     return text._replace(start=0 if is_utf8 or bom != codecs.BOM_UTF8 else len(bom))
+
+
+def _is_report(head: bytes) -> bool:
+    """Whether it is one of our error reports, whose cells are as they were read: nothing is encoded twice."""
+    header = head.partition(b"\n")[0]
+    return b"_line" in header and b"_import" in header
 
 
 def _python_name(requested: str) -> str:

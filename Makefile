@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock docs bench bench-growth faults soak release-check
+.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults soak release-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -52,6 +52,7 @@ check: $(VENV)/ready ## formatting, lint, types, import contracts, documentation
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml producers processors schemas deploy
 	$(BIN)/pytest -q tests/unit/test_documents_made.py tests/unit/test_documents_true.py
 
 fmt: $(VENV)/ready ## format, and fix what lint can fix
@@ -64,6 +65,9 @@ lock: $(VENV)/ready ## write requirements.lock, and those of the image, anew fro
 	echo hatchling | $(COMPILE) -c requirements.lock - -o deploy/docker/build.lock
 	echo 'litellm[proxy]' | $(COMPILE) --upgrade - -o tests/foreign/litellm/requirements.lock
 	printf 'gguf\nxllamacpp\n' | $(COMPILE) --upgrade - -o tests/foreign/llamacpp/requirements.lock
+
+audit: $(VENV)/ready ## known vulnerabilities of the packages of the image; fails if one was not looked up
+	@$(BIN)/python -m deploy.audit
 
 docs: $(VENV)/ready ## pages and types made from other files anew, then the site, into site/
 	@$(BIN)/python -m tests.documents

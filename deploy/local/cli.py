@@ -168,7 +168,7 @@ def _detach(directory: Path, with_worker: bool) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "deploy.local.cli", "up", "--directory", str(directory)]
     with log.open("wb") as output:
-        supervisor = subprocess.Popen(
+        supervisor = subprocess.Popen(  # nosec B603 # our own programs and words, no shell
             [*command, *(["--with-worker"] if with_worker else [])],
             stdin=subprocess.DEVNULL,
             stdout=output,

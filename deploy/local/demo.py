@@ -71,7 +71,7 @@ def _tell(stack: Stack, began: float) -> int:
     say("\n[bold]5. Tables[/]")
     with psycopg.connect(stack.environment["FOX_DATABASE_URL"]) as connection:
         for table, expected_rows in TABLES.items():
-            [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()  # noqa: S608 - our own names
+            [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()  # noqa: S608 - our own names  # nosec B608
             say(f"   {table}: {rows:,} rows")
             if rows != expected_rows:
                 wrong.append(f"{table}: {rows} rows, not {expected_rows}")
@@ -93,8 +93,8 @@ def _import(stack: Stack, file: Path, kind: str) -> dict[str, Any]:
     """Imports with what a person sees on the terminal, and asks for the state afterwards."""
     environment = {**own_environment(), **stack.environment}
     command = [sys.executable, "-c", "from producers.cli import app; app()"]
-    subprocess.run([*command, "import", str(file), "--type", kind], env=environment, check=False)
-    listed = subprocess.run(
+    subprocess.run([*command, "import", str(file), "--type", kind], env=environment, check=False)  # nosec B603 # our own programs and words, no shell
+    listed = subprocess.run(  # nosec B603 # our own programs and words, no shell
         [*command, "list", "--json"], env=environment, check=True, stdout=subprocess.PIPE
     )
     states: list[dict[str, Any]] = json.loads(listed.stdout)

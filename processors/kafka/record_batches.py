@@ -221,7 +221,7 @@ class RecordBatch:
                     yield record
                 else:
                     return
-            except Exception:  # noqa: BLE001, S110 - whatever a sender makes the parser raise
+            except Exception:  # noqa: BLE001, S110 - whatever a sender makes the parser raise  # nosec B110
                 pass
         yield from self._read_one_by_one(data, read)
 

@@ -86,7 +86,7 @@ def _function(writer: "_Source", *lines: str) -> Any:
         "_long_text": _long_text,
         **writer.constants,
     }
-    exec(compile("\n".join(lines), "<avro reader>", "exec"), names)  # noqa: S102 - source of our own making
+    exec(compile("\n".join(lines), "<avro reader>", "exec"), names)  # noqa: S102 - source of our own making  # nosec B102
     return names["read"]
 
 

@@ -305,4 +305,4 @@ class CommonSettings(ServerSettings):
 
 def _load_own(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     # With a password, though a wrong one, OpenSSL asks nobody at a terminal for it.
-    context.load_cert_chain(certificate, key, password="")
+    context.load_cert_chain(certificate, key, password="")  # nosec B106 # keys without one; else OpenSSL asks on the terminal

@@ -27,7 +27,8 @@ DATABASE, PREFIX = "composed", "composed."
 
 
 def defaults(text: str) -> str:
-    """`${NAME:-default}` as Compose reads it where NAME is not set."""
+    """`${NAME:-default}` as Compose reads it where NAME is not set; `${NAME:?…}` as if somebody chose one."""
+    text = re.sub(r"\$\{\w+:\?[^}]*\}", "chosen", text)
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 

@@ -1,6 +1,7 @@
 """The image holds what its processes need, and nothing to develop with."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -168,14 +169,16 @@ def test_hadolint_finds_no_fault() -> None:
 
 
 def test_compose_understands_its_file() -> None:
-    """Debian's docker-compose reads docker-compose.yml."""
+    """Debian's docker-compose reads docker-compose.yml, and wants the passwords that it names."""
     program = shutil.which("docker-compose")
     if program is None:
         pytest.skip("NO COMPOSE: apt install docker-compose")
-    done = subprocess.run(
-        [program, "--file", ROOT / "docker-compose.yml", "config", "--quiet"],
-        capture_output=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
+    chosen = {"FOX_DATABASE_PASSWORD": "a", "FOX_GRAFANA_PASSWORD": "b"}
+    for environment, code in ((chosen, 0), ({"FOX_DATABASE_PASSWORD": "a"}, 1)):
+        done = subprocess.run(
+            [program, "--file", ROOT / "docker-compose.yml", "config", "--quiet"],
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr

@@ -42,7 +42,7 @@ def signal_family(root: psutil.Process, number: signal.Signals) -> list[psutil.P
 
 def _start(argv: list[str], owner: str) -> subprocess.Popen[bytes]:
     user, group = (None, None) if owner == "-" else map(int, owner.split(":"))
-    return subprocess.Popen(
+    return subprocess.Popen(  # nosec B603 # our own programs and words, no shell
         argv,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,

@@ -48,7 +48,7 @@ class GuardedProcess:
         launch.log.parent.mkdir(parents=True, exist_ok=True)
         with launch.log.open("ab") as log:
             self._log_start = log.tell()
-            self._guard = subprocess.Popen(
+            self._guard = subprocess.Popen(  # nosec B603 # our own programs and words, no shell
                 [
                     *(sys.executable, "-P", guard.__file__),
                     str(int(launch.stop_signal)),

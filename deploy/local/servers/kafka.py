@@ -100,7 +100,7 @@ class Kafka(Server):
     def _format(self, properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
         tool = self._java("kafka.tools.StorageTool", "format", "--ignore-formatted")
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603 # our own programs and words, no shell
             # Joined by `=`: an id may begin with a dash.
             [
                 *tool,

@@ -113,7 +113,7 @@ class Postgres(Server):
         if user is not None and group is not None:
             os.chown(scratch, user, group)
         inside = unprivileged.seen_from_inside(scratch, owner)
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603 # our own programs and words, no shell
             [str(programs / "initdb"), "-D", inside, *self.initdb],
             cwd=scratch,
             env=server_environment(),

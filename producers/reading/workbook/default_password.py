@@ -11,7 +11,7 @@ import msoffcrypto
 
 from producers.reading.refusals import refusal
 
-_PASSWORD = "VelvetSweatshop"  # noqa: S105 - everybody knows it
+_PASSWORD = "VelvetSweatshop"  # noqa: S105 - everybody knows it  # nosec B105
 _SPINS = re.compile(rb'spinCount="([0-9]{1,12})"')
 _MOST_SPINS = 1_000_000
 """Excel has 100,000: a file chooses for how long its reader computes."""

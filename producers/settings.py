@@ -61,8 +61,27 @@ class GatewaySettings(FoxSettings):
     ] = 24
     uploads_at_once: Annotated[int, Field(gt=0, description="More get 503.")] = 40
     idle_seconds: Annotated[
-        float, Field(gt=0, description="Who sends nothing for so long is let go.")
+        float,
+        Field(
+            gt=0,
+            description="A client that sends nothing of a body, or reads nothing of a response, for "
+            "so long is disconnected.",
+        ),
     ] = 30
+    head_seconds: Annotated[
+        float, Field(gt=0, description="A request whose head takes longer is refused.")
+    ] = 10
+    connections: Annotated[
+        int,
+        Field(
+            gt=0,
+            description="Open at once, within the limit of descriptors. Beyond it, the one that has "
+            "waited longest for a request is closed.",
+        ),
+    ] = 2000
+    requests_per_client: Annotated[
+        int, Field(gt=0, description="Open at once from one IP address; more get 429.")
+    ] = 500
 
     imports_per_minute: Annotated[
         int, Field(gt=0, description="Uploads of an account, on this gateway.")

@@ -1,6 +1,6 @@
 """The application: routes, what every answer carries, and how errors are reported."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from producers.gateway import problems
+from producers.gateway.access.open_requests import OpenRequests
+from producers.gateway.access.request_bodies import RequestBodies
 from producers.gateway.api import documents, imports_api
 from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.pages import admin_pages, session_pages
@@ -68,6 +70,8 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
     _add_health(app)
     _add_errors(app)
     _describe(app)
+    app.add_middleware(RequestBodies, limits=limits)
+    app.add_middleware(OpenRequests, most=limits.requests_per_client)
     app.add_middleware(Envelope)
     return app
 
@@ -96,32 +100,35 @@ def _add_health(app: FastAPI) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
-    def respond(request: Request, problem: Problem) -> Response:
-        if _wants_page(request):
-            return admin_pages.respond(request, problem)
-        return problems.respond(request, problem)
-
-    @app.exception_handler(Problem)
-    async def on_problem(request: Request, error: Problem) -> Response:
-        return respond(request, error)
-
-    @app.exception_handler(HTTPException)
-    async def on_http(request: Request, error: HTTPException) -> Response:
-        return respond(request, problems.from_http(error))
-
-    @app.exception_handler(RequestValidationError)
-    async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        return respond(request, problems.from_validation(error))
+    for kind in _PROBLEMS:
+        app.add_exception_handler(kind, _on_error)
 
     @app.exception_handler(session_pages.SignInNeeded)
     async def on_nobody(request: Request, error: session_pages.SignInNeeded) -> Response:
         return session_pages.sign_in_first(request)
 
-    @app.exception_handler(Exception)
-    async def on_fault(request: Request, error: Exception) -> Response:
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    problem = next(make(error) for kind, make in _PROBLEMS.items() if isinstance(error, kind))
+    if problem.status == 500:
         _LOGGER.error("request failed", exc_info=error, path=request.url.path)
-        detail = "Une erreur interne est survenue : prévenez l'exploitation."
-        return respond(request, Problem(500, "internal", detail))
+    elif isinstance(error, OSError):
+        _LOGGER.warning("request refused", error=str(error), path=request.url.path)
+    if _wants_page(request):
+        return admin_pages.respond(request, problem)
+    return problems.respond(request, problem)
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
+    Problem: lambda error: error,
+    HTTPException: problems.from_http,
+    RequestValidationError: problems.from_validation,
+    OSError: problems.from_os,
+    UnicodeError: lambda _: problems.MALFORMED,
+    RecursionError: lambda _: problems.MALFORMED,
+    Exception: lambda _: problems.INTERNAL,
+}
+"""What a request ends with, the narrower kinds first."""
 
 
 def _wants_page(request: Request) -> bool:
@@ -165,6 +172,9 @@ class Envelope:
             return
         scope.setdefault("state", {})
         begun = monotonic()
+        app = self._app
+        if not _one_host(scope):
+            app = problems.respond(Request(scope), problems.MALFORMED)
 
         async def sending(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -172,7 +182,12 @@ class Envelope:
                 _count(scope, message["status"], monotonic() - begun)
             await send(message)
 
-        await self._app(scope, receive, sending)
+        await app(scope, receive, sending)
+
+
+def _one_host(scope: Any) -> bool:
+    """RFC 9112, 3.2: a server refuses a request with several."""
+    return [name for name, _ in scope["headers"]].count(b"host") <= 1
 
 
 def _add_headers(scope: Any, headers: MutableHeaders) -> None:

@@ -64,6 +64,15 @@ def run() -> None:
 def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicorn.Config":
     import uvicorn
 
+    from producers.gateway.processes.client_connections import (
+        BACKLOG,
+        ClientConnections,
+        most_connections,
+    )
+
+    most = most_connections(limits.connections)
+    # uvicorn calls it as it calls a class.
+    protocol: Any = ClientConnections(most, limits.head_seconds, limits.idle_seconds).protocol
     return uvicorn.Config(
         application,
         host=limits.host,
@@ -75,7 +84,9 @@ def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicor
         forwarded_allow_ips=limits.trusted_proxies,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=64 << 10,
+        http=protocol,
+        ws="none",
+        backlog=BACKLOG,
     )
 
 

@@ -1,5 +1,6 @@
 """Errors as application/problem+json (RFC 9457): `code` is for programs, `detail` for people, in French."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -39,8 +40,8 @@ class ProblemDocument(BaseModel):
     errors: list[Fault]
 
 
-class Problem(Exception):  # noqa: N818 - the RFC's own word
-    """Ends a request with an error."""
+class Problem(HTTPException):
+    """Ends a request with an error. The framework passes an HTTPException on while it reads a body."""
 
     def __init__(
         self,
@@ -52,12 +53,10 @@ class Problem(Exception):  # noqa: N818 - the RFC's own word
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, dict(headers or {}))
         self.status = status
         self.code = code
-        self.detail = detail
         self.errors = errors
-        self.headers = headers
         self.more = more
 
 
@@ -80,6 +79,7 @@ _TITLES = {
     500: "Erreur interne",
     501: "Pas encore disponible",
     503: "Service indisponible",
+    507: "Disque plein",
 }
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -143,6 +143,21 @@ def from_validation(error: RequestValidationError) -> Problem:
     ]
     names = ", ".join(sorted({str(wrong["field"]) for wrong in errors}))
     return Problem(422, "invalid-request", f"Paramètres incorrects : {names}.", errors=errors)
+
+
+def from_os(error: OSError) -> Problem:
+    """What the operating system refuses for now, such as descriptors or room on the disk; else 500."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        detail = "Le disque est plein : recommencez dans quelques minutes."
+        return Problem(507, "disk-full", detail, headers={"Retry-After": "60"})
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+        detail = "Le service est saturé : recommencez dans un instant."
+        return Problem(503, "busy", detail, headers={"Retry-After": "5"})
+    return INTERNAL
+
+
+INTERNAL = Problem(500, "internal", "Une erreur interne est survenue : prévenez l'exploitation.")
+MALFORMED = Problem(400, "malformed", "La demande est mal formée.")
 
 
 def unknown_import(import_id: str) -> Problem:

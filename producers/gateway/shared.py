@@ -46,9 +46,7 @@ class Gateway:
                 }
             ),
         )
-        self.receiving = Receiving(
-            self.spool, limits.max_file_bytes, limits.uploads_at_once, limits.idle_seconds
-        )
+        self.receiving = Receiving(self.spool, limits.max_file_bytes, limits.uploads_at_once)
         self.publishing = Publishing(self.spool, settings, limits)
         self.children = Children(4)
         self.audit = Audit(settings)
@@ -102,7 +100,7 @@ class Gateway:
             try:
                 await asyncio.to_thread(self.audit.prepare)
                 return
-            except UNPREPARED as error:
+            except (*UNPREPARED, OSError) as error:
                 _LOGGER.warning("audit only in the log", error=str(error))
             await asyncio.sleep(5.0)
 

@@ -285,6 +285,10 @@ def _proven(name: str, test: str) -> Proven:
     return Proven(f"FOX_GATEWAY_{name}", GATEWAY, f"tests/integration/test_gateway{test}")
 
 
+def _bounded(name: str, test: str) -> Proven:
+    return Proven(f"FOX_GATEWAY_{name}", GATEWAY, f"tests/unit/test_connections.py::test_{test}")
+
+
 CASES: list[Seen | Proven] = [
     Seen(
         "FOX_IMPORT_LUHN", GATEWAY, "error", _gateway(_judged),
@@ -304,6 +308,9 @@ CASES: list[Seen | Proven] = [
     _seen("LARGE_UPLOAD_HOURS", "3", _gateway(_kept_for), 24, 3),
     _seen("UPLOADS_AT_ONCE", "1", _gateway(_status_beside_another), 202, 503),
     _proven("IDLE_SECONDS", ".py::test_slow_and_vanished_clients"),
+    _bounded("HEAD_SECONDS", "a_head_that_comes_slowly"),
+    _bounded("CONNECTIONS", "connections_are_bounded"),
+    _bounded("REQUESTS_PER_CLIENT", "requests_of_a_client_are_bounded"),
     _seen("IMPORTS_PER_MINUTE", "7", _limit(lambda c, _: _upload(c)), "10", "7"),
     _seen("CHECKS_PER_MINUTE", "7", _limit(lambda c, _: _upload(c, "preview/")), "30", "7"),
     _seen("REQUESTS_PER_MINUTE", "7", _limit(lambda c, _: c.get(API)), "1200", "7"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from producers.gateway.spool.spool import alone
-from producers.gateway.uploads import file_type, tus
+from producers.gateway.uploads import file_type, pieces
 from tests.fix_application import TUS, Application, Threads, at_wait, cancel
 from tests.fix_disk import Disk, failing_sync, lose_power
 
@@ -25,7 +25,7 @@ BLOCK = 8
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
     """A few bytes are many blocks, and no sync waits for a real disk."""
-    monkeypatch.setattr(tus, "_BLOCK", BLOCK)
+    monkeypatch.setattr(pieces, "_BLOCK", BLOCK)
 
 
 def content_of(number: int) -> bytes:
@@ -201,6 +201,28 @@ async def test_a_piece_with_a_checksum_is_kept_whole_or_not(application: Make) -
     kept = await made.send(where, 0, pieces(piece), Upload_Checksum=checksum(piece))
     assert (kept.status, await made.offset(where)) == (204, 20)
 
+    await resume(made, where, content)
+
+
+async def test_a_piece_that_was_not_checked_does_not_count(application: Make) -> None:
+    """The gateway died while it came, or it is still on its way."""
+    made, content = application(), content_of(0)
+    where = await made.begin(len(content))
+    await made.send(where, 0, [content[:20]])
+    folder = made.spool.large / where.rpartition("/")[2]
+
+    def look(offsets: list[str]) -> Iterator[bytes]:
+        yield content[20:25]
+        offsets.append((folder / "unchecked").read_text())
+        yield b"damaged"
+
+    during: list[str] = []
+    damaged = await made.send(where, 20, look(during), Upload_Checksum=checksum(content[20:32]))
+    assert (damaged.status, during, await made.offset(where)) == (460, ["20"], 20)
+    (folder / "unchecked").write_text("20")
+    (folder / "data").write_bytes(content[:20] + b"damaged")
+
+    assert await made.offset(where) == 20
     await resume(made, where, content)
 
 

@@ -115,9 +115,13 @@ def test_a_setting_does_something(
 
 
 @cache
-def functions(path: str) -> dict[str, ast.FunctionDef]:
+def functions(path: str) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 def variables(path: str, name: str) -> set[str]:

@@ -62,7 +62,7 @@ class Probing:
             reached = True
             if not self._reached.get(server, True):
                 _LOGGER.info("server responds again", action=SERVER_BACK, server=server)
-        except (KafkaException, RegistryUnavailableError, LookupError) as error:
+        except (KafkaException, RegistryUnavailableError, LookupError, OSError) as error:
             reached = False
             if self._reached.get(server, True):
                 _LOGGER.warning("server is away", action="probe", server=server, error=str(error))

@@ -61,21 +61,21 @@ class Children:
         process = self._context.Process(target=_main, args=(theirs, task, arguments), daemon=False)
 
         def follow() -> tuple[str, Any]:
-            with self._starting:
-                process.start()
-            theirs.close()
-            started.set()
-            if abandoned.is_set():
-                process.kill()
-            try:
-                while True:
-                    kind, what = ours.recv()
-                    if kind != "progress":
-                        return kind, what
-                    loop.call_soon_threadsafe(listen, what)
-            except EOFError:
-                process.join(_KILL_SECONDS)
-                return "died", process.exitcode
+            with ours:
+                with theirs, self._starting:
+                    process.start()
+                started.set()
+                if abandoned.is_set():
+                    process.kill()
+                try:
+                    while True:
+                        kind, what = ours.recv()
+                        if kind != "progress":
+                            return kind, what
+                        loop.call_soon_threadsafe(listen, what)
+                except EOFError:
+                    process.join(_KILL_SECONDS)
+                    return "died", process.exitcode
 
         started, abandoned = threading.Event(), threading.Event()
         answer = loop.run_in_executor(self._threads, follow)

@@ -44,6 +44,7 @@ class Publishing:
         self._large_slots = asyncio.Semaphore(limits.large_publishers)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
+        self._cleaned = -_CLEAN_SECONDS
         self.waiting: dict[str, str] = {}
 
     @property
@@ -57,23 +58,31 @@ class Publishing:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        cleaned = -_CLEAN_SECONDS
         try:
             while True:
                 self._look.clear()
-                for import_id in await asyncio.to_thread(self._spool.pending):
-                    if import_id not in self._tasks:
-                        task = asyncio.create_task(self._publish(import_id))
-                        self._tasks[import_id] = task
-                        task.add_done_callback(partial(self._done, import_id))
-                if monotonic() - cleaned > _CLEAN_SECONDS:
-                    cleaned = monotonic()
-                    removed = await asyncio.to_thread(self._spool.clean, self._limits.file_days)
-                    _LOGGER.info("spool cleaned", action="clean", removed=removed)
+                try:
+                    await self._begin()
+                    await self._clean()
+                except Exception:
+                    _LOGGER.exception("spool not read", action="publish")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_SECONDS)
         finally:
             await self._stop()
+
+    async def _begin(self) -> None:
+        for import_id in await asyncio.to_thread(self._spool.pending):
+            if import_id not in self._tasks:
+                task = asyncio.create_task(self._publish(import_id))
+                self._tasks[import_id] = task
+                task.add_done_callback(partial(self._done, import_id))
+
+    async def _clean(self) -> None:
+        if monotonic() - self._cleaned > _CLEAN_SECONDS:
+            self._cleaned = monotonic()
+            removed = await asyncio.to_thread(self._spool.clean, self._limits.file_days)
+            _LOGGER.info("spool cleaned", action="clean", removed=removed)
 
     def _done(self, import_id: str, _: "asyncio.Task[None]") -> None:
         del self._tasks[import_id]
@@ -86,11 +95,11 @@ class Publishing:
         self._children.close()
 
     async def _publish(self, import_id: str) -> None:
-        spooled = await asyncio.to_thread(self._spool.find, import_id)
-        if spooled is None:
-            return
-        slots = self._slots if spooled.max_rows is not None else self._large_slots
         try:
+            spooled = await asyncio.to_thread(self._spool.find, import_id)
+            if spooled is None:
+                return
+            slots = self._slots if spooled.max_rows is not None else self._large_slots
             async with slots:
                 away = await self._tries(spooled)
             if away is not None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar
@@ -23,8 +23,6 @@ _BLOCK = 256 << 10
 _HEAD = 1024
 _FIELD_BYTES = 64 << 10
 _FIELDS = 32
-_DRAIN_BYTES = 64 << 20
-_DRAIN_SECONDS = 20.0
 _ENVELOPE_BYTES = 1 << 20
 
 
@@ -44,13 +42,12 @@ class Upload:
 
 
 class Receiving:
-    """Receives at most `most` uploads at once. Disconnects a client that sends nothing for `idle_seconds`."""
+    """Receives at most `most` uploads at once."""
 
-    def __init__(self, spool: Spool, max_bytes: int, most: int, idle_seconds: float) -> None:
+    def __init__(self, spool: Spool, max_bytes: int, most: int) -> None:
         self._spool = spool
         self._max_bytes = max_bytes
         self._most = most
-        self._idle_seconds = idle_seconds
         self._now = 0
         self._none = asyncio.Event()
         self._none.set()
@@ -105,7 +102,6 @@ class Receiving:
         async with self.place():
             boundary = _boundary(request)
             if int(request.headers.get("content-length") or 0) > self._max_bytes + _ENVELOPE_BYTES:
-                await _drain(self.blocks(request))
                 raise self._too_large()
             receiver = self._spool.receive()
             try:
@@ -115,30 +111,21 @@ class Receiving:
                 await self.in_thread(receiver.close)
 
     async def blocks(self, request: Request) -> AsyncIterator[bytes]:
-        """The body. Raises Problem if the client falls silent."""
-        stream = request.stream()
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_seconds):
-                    block = await anext(stream)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise _silent(self._idle_seconds) from None
-            except ClientDisconnect:
-                raise _gone() from None
-            if block:
-                yield block
+        """The body. Raises Problem if the connection breaks off."""
+        try:
+            async for block in request.stream():
+                if block:
+                    yield block
+        except ClientDisconnect:
+            raise _gone() from None
 
     async def _receive(self, request: Request, boundary: bytes, receiver: Receiver) -> Upload:
         form = _Form()
         parser = MultipartParser(boundary, form.callbacks())
         try:
-            stream = self.blocks(request)
-            async for block in stream:
+            async for block in self.blocks(request):
                 parser.write(block)
                 if receiver.size + form.waiting > self._max_bytes:
-                    await _drain(stream)
                     raise self._too_large()
                 if form.waiting >= _BLOCK:
                     await self.in_thread(receiver.write, form.taken())
@@ -175,20 +162,8 @@ class Receiving:
             "too-large",
             f"Le fichier dépasse {self._max_bytes / (1 << 20):.0f} Mio : découpez-le, ou envoyez-le "
             "comme grand fichier (envoi reprenable, /api/imports/uploads/).",
-            headers={"Connection": "close"},
             max_bytes=self._max_bytes,
         )
-
-
-async def _drain(stream: AsyncIterator[bytes]) -> None:
-    """Reads some of what is not wanted: a client that still sends would not see the answer."""
-    drained = 0
-    with suppress(TimeoutError, Problem):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            async for block in stream:
-                drained += len(block)
-                if drained > _DRAIN_BYTES:
-                    return
 
 
 class _Form:
@@ -273,13 +248,6 @@ def _boundary(request: Request) -> bytes:
             415, "not-a-form", "Envoyez le fichier en multipart/form-data, dans le champ « file »."
         )
     return boundary
-
-
-def _silent(seconds: float) -> Problem:
-    return Problem(
-        408, "silent", f"Rien n'est arrivé pendant {seconds:.0f} s : recommencez l'envoi.",
-        headers={"Connection": "close"},
-    )  # fmt: skip
 
 
 def _gone() -> Problem:

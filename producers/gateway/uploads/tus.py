@@ -10,14 +10,13 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -27,22 +26,17 @@ from producers.gateway.problems import RESPONSES, Problem
 from producers.gateway.shared import Gateway, Needs, of
 from producers.gateway.spool.private_files import sync
 from producers.gateway.spool.spool import Spool, alone, write_info
-from producers.gateway.uploads import acceptance, file_type
+from producers.gateway.uploads import acceptance, file_type, pieces
 from producers.gateway.uploads.form import form_of
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,expiration,checksum,termination"
-_ALGORITHMS = ("sha1", "sha256", "md5")
-_BLOCK = 2 << 20
-_CHECKED_BYTES = 64 << 20
 _MEDIA_TYPE = "application/offset+octet-stream"
-_MISMATCH = 460
-
 router = APIRouter(prefix="/api/imports/uploads", tags=["resumable uploads"])
 
 _PROBLEM = {**RESPONSES[404], "description": "Problem"}
 _RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys(
-    (400, 403, 404, 408, 409, 411, 412, 413, 415, 423, _MISMATCH), _PROBLEM
+    (400, 403, 404, 408, 409, 411, 412, 413, 415, 423, pieces.MISMATCH), _PROBLEM
 )
 
 Sender = Annotated[Account, Depends(Needs("import", "piece"))]
@@ -66,7 +60,7 @@ async def options(request: Request) -> Response:
             "Tus-Resumable": VERSION,
             "Tus-Version": VERSION,
             "Tus-Extension": _EXTENSIONS,
-            "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
+            "Tus-Checksum-Algorithm": ",".join(pieces.ALGORITHMS),
             "Tus-Max-Size": str(of(request).limits.large_max_file_bytes),
         },
     )
@@ -172,88 +166,15 @@ async def patch(
                 raise Problem(409, "tus-offset", "Upload-Offset n'est pas où en est l'envoi.")
             if upload.room:
                 data = folder / "data"
-                with data.open("r+b") as file:
+                with data.open("r+b", buffering=0) as file:
+                    file.truncate(upload_offset)
                     file.seek(upload_offset)
-                    await _append(request, gateway, file, upload.room, upload_checksum)
+                    await pieces.append(request, gateway, file, upload.room, upload_checksum)
                 if data.stat().st_size == upload.info["length"]:
                     await _complete(request, gateway, folder, upload.info, account)
                 upload = _found(gateway, folder, account)
             await gateway.receiving.in_thread(_keep, folder)
     return _answer(204, upload, {})
-
-
-async def _append(
-    request: Request, gateway: Gateway, file: BinaryIO, room: int, checksum: str | None
-) -> None:
-    """`room` bytes are to come."""
-    if checksum is not None:
-        await _append_checked(request, gateway, file, room, checksum)
-        return
-    begin = file.tell()
-    buffer = bytearray()
-    try:
-        async for block in _within(gateway.receiving.blocks(request), room):
-            buffer += block
-            if len(buffer) >= _BLOCK:
-                await gateway.receiving.in_thread(_write, file, _taken(buffer))
-    except _BeyondError:
-        # Nothing of it: it is not what was announced.
-        buffer.clear()
-        await gateway.receiving.in_thread(file.truncate, begin)
-        raise
-    finally:
-        await gateway.receiving.in_thread(_write, file, _taken(buffer))
-
-
-def _taken(buffer: bytearray) -> bytes:
-    """What is in the buffer, which is empty then: a request that ends while it is written writes no
-    byte twice."""
-    taken = bytes(buffer)
-    buffer.clear()
-    return taken
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    """Goes to the disk as it comes, so that the end has little left to wait for."""
-    file.write(data)
-    file.flush()
-    os.fdatasync(file.fileno())
-
-
-class _BeyondError(Problem):
-    """More came than was announced."""
-
-
-async def _append_checked(
-    request: Request, gateway: Gateway, file: BinaryIO, room: int, checksum: str
-) -> None:
-    digest, expected = _digest(checksum)
-    buffer = bytearray()
-    async for block in _within(gateway.receiving.blocks(request), min(room, _CHECKED_BYTES)):
-        buffer += block
-        digest.update(block)
-    if digest.digest() != expected:
-        raise Problem(_MISMATCH, "tus-checksum", "Le morceau est arrivé abîmé.")
-    await gateway.receiving.in_thread(_write, file, bytes(buffer))
-
-
-async def _within(blocks: AsyncIterator[bytes], room: int) -> AsyncIterator[bytes]:
-    """The blocks that fit; raises Problem at the first that does not."""
-    async for block in blocks:
-        room -= len(block)
-        if room < 0:
-            raise _BeyondError(413, "too-large", "Le morceau dépasse la taille annoncée.")
-        yield block
-
-
-def _digest(checksum: str) -> tuple[Any, bytes]:
-    name, _, encoded = checksum.partition(" ")
-    if name not in _ALGORITHMS:
-        raise Problem(400, "tus-checksum", f"Upload-Checksum : {', '.join(_ALGORITHMS)}.")
-    try:
-        return hashlib.new(name, usedforsecurity=False), base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Problem(400, "tus-checksum", "Upload-Checksum n'est pas en base64.") from error
 
 
 async def _complete(
@@ -338,7 +259,8 @@ def _look(spool: Spool, folder: Path, account: Account) -> _Upload | None:
         length = int(info["length"])
         if spool.find(info["import_id"] or "") is not None:
             return _Upload(info, length)
-        return _Upload(info, min((folder / "data").stat().st_size, length - 1))
+        here = (folder / "data").stat().st_size
+        return _Upload(info, min(here, length - 1, pieces.checked(folder, here)))
     return None
 
 

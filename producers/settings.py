@@ -96,6 +96,18 @@ class GatewaySettings(FoxSettings):
         int, Field(gt=0, description="Of an IP address, false tokens included.")
     ] = 10
     followers: Annotated[int, Field(gt=0, description="Open event streams.")] = 500
+    open_uploads: Annotated[
+        int, Field(gt=0, description="Resumable uploads that are not complete.")
+    ] = 200
+    account_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="What part one account may have of uploads at once, event streams, open "
+            "resumable uploads and the disk of the spool; one of each at least.",
+        ),
+    ] = 0.5
 
     publishers: Annotated[
         int, Field(gt=0, description="Uploads published side by side, each by a process.")

@@ -1,6 +1,7 @@
 """What all routes share: one object, made when the gateway starts."""
 
 import asyncio
+import threading
 from typing import Any
 
 import structlog
@@ -15,12 +16,17 @@ from producers.gateway.problems import unknown_import
 from producers.gateway.processes.child_processes import Children
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.multipart import Receiving
+from producers.gateway.spool.shares import Places, Turns
 from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
 from schemas.records import ImportState
 
 _LOGGER = structlog.get_logger(__name__)
+
+
+_READING = _ACTING = _RETRYING = 4
+"""Child processes at once: for previews and reports, for what is done with imports, for retries."""
 
 
 class Gateway:
@@ -46,14 +52,22 @@ class Gateway:
                 }
             ),
         )
-        self.receiving = Receiving(self.spool, limits.max_file_bytes, limits.uploads_at_once)
-        self.publishing = Publishing(self.spool, settings, limits)
-        self.children = Children(4)
+        self.receiving = Receiving(
+            self.spool,
+            limits.max_file_bytes,
+            Places(limits.uploads_at_once, limits.account_share),
+        )
+        self.publishing = Publishing(self.spool, settings, limits, self._succeeded)
+        self.children = Children(_READING + _ACTING + _RETRYING)
+        self.reading = Turns(_READING, _READING // 2)
+        self.acting = Turns(_ACTING, _ACTING // 2)
+        self.retrying = Turns(_RETRYING, _RETRYING // 2)
         self.audit = Audit(settings)
         self.probing = Probing(settings, self.spool, limits.max_file_bytes)
         self.stats: dict[str, dict[str, Any]] = {}
-        self.followers = 0
+        self.followers = Places(limits.followers, limits.account_share)
         self.retries: set[asyncio.Task[str]] = set()
+        self.beginning = threading.Lock()
         self.stopping = asyncio.Event()
         self._threads: list[followed_topics.Follower] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +117,10 @@ class Gateway:
             except (*UNPREPARED, OSError) as error:
                 _LOGGER.warning("audit only in the log", error=str(error))
             await asyncio.sleep(5.0)
+
+    def _succeeded(self) -> set[str]:
+        states = self.states.by_id.values()
+        return {state["id"] for state in states if state["status"] == "SUCCESS"}
 
     def obstacles(self) -> list[str]:
         """Why the gateway is not ready; empty if it is."""

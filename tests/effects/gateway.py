@@ -2,10 +2,11 @@
 
 import asyncio
 import hmac
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -18,10 +19,11 @@ import httpx
 from producers.gateway.access import accounts
 from producers.gateway.application import create_app
 from producers.gateway.commands import _configuration
+from producers.gateway.problems import Problem
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.processes.tasks import AwayError
 from producers.gateway.shared import Gateway
-from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
+from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time, write_info
 from producers.kafka.import_state import new_state
 from producers.settings import gateway_settings, settings
 from tests.effects.case import GATEWAY, Place, Proven, Seen
@@ -74,7 +76,7 @@ async def _status(client: httpx.AsyncClient, _: Gateway) -> int:
 
 
 async def _status_beside_another(client: httpx.AsyncClient, gateway: Gateway) -> int:
-    async with gateway.receiving.place():
+    async with gateway.receiving.place("another"):
         return (await _upload(client)).status_code
 
 
@@ -102,8 +104,17 @@ async def _follow(client: httpx.AsyncClient, gateway: Gateway) -> int:
     import_id = str(UUID(int=1))
     ended = {"status": "ERROR", "completed_at": datetime.now(UTC), "version": 1}
     gateway.states.take_new([new_state(id=import_id, import_type="VILLE", **ended)])
-    gateway.followers = 1
-    return (await client.get(f"{API}{import_id}/events")).status_code
+    with gateway.followers.place("another"):
+        return (await client.get(f"{API}{import_id}/events")).status_code
+
+
+async def _own_streams(_: httpx.AsyncClient, gateway: Gateway) -> int:
+    """How many one account may have."""
+    with ExitStack() as held:
+        with suppress(Problem):
+            while True:
+                held.enter_context(gateway.followers.place("tests"))
+        return gateway.followers.held
 
 
 async def _largest(client: httpx.AsyncClient, _: Gateway) -> str:
@@ -115,6 +126,16 @@ async def _kept_for(client: httpx.AsyncClient, _: Gateway) -> int:
     answer = await client.post(f"{API}uploads/", headers={**TUS, "Upload-Length": "9"})
     ends = parsedate_to_datetime(answer.headers["upload-expires"])
     return round((ends - datetime.now(UTC)).total_seconds() / 3600)
+
+
+async def _begun_beside_another(client: httpx.AsyncClient, gateway: Gateway) -> int:
+    """The status of a resumable upload beside one of another account."""
+    headers = {**TUS, "Upload-Length": "9"}
+    await client.post(f"{API}uploads/", headers=headers)
+    for folder in gateway.spool.large.iterdir():
+        info = json.loads((folder / "info.json").read_text())
+        write_info(folder, {**info, "account": "another"})
+    return (await client.post(f"{API}uploads/", headers=headers)).status_code
 
 
 def _limit(
@@ -184,8 +205,11 @@ class _Away(Publishing):
 
 
 def _spooled(number: int, max_rows: int | None) -> SpooledFile:
-    now = new_upload_time()
-    return SpooledFile(str(UUID(int=number)), "VILLE", "a.csv", "", 1, "", now, max_rows=max_rows)
+    """Of an account of its own."""
+    now, size = new_upload_time(), 1 if max_rows else 2 << 20
+    account = f"account {number}"
+    import_id = str(UUID(int=number))
+    return SpooledFile(import_id, "VILLE", "a.csv", "", size, account, now, max_rows=max_rows)
 
 
 def _accepted(spool: Spool, count: int, max_rows: int | None = 1) -> list[SpooledFile]:
@@ -316,6 +340,8 @@ CASES: list[Seen | Proven] = [
     _seen("REQUESTS_PER_MINUTE", "7", _limit(lambda c, _: c.get(API)), "1200", "7"),
     _seen("LOGINS_PER_MINUTE", "7", _limit(_log_in), "10", "7"),
     _seen("FOLLOWERS", "1", _gateway(_follow), 200, 503),
+    _seen("OPEN_UPLOADS", "1", _gateway(_begun_beside_another), 201, 503),
+    _seen("ACCOUNT_SHARE", "0.1", _gateway(_own_streams), 250, 50),
     _seen("PUBLISHERS", "3", _side_by_side(1), 4, 3, FOX_GATEWAY_TRIES="1"),
     _seen("LARGE_PUBLISHERS", "3", _side_by_side(None), 2, 3, FOX_GATEWAY_TRIES="1"),
     _seen("TRIES", "2", lambda p: _tries(p)[0], 4, 2),

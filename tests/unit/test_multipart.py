@@ -101,7 +101,7 @@ async def test_a_gateway_that_stops_waits_for_what_is_written(
             ended.extend(request.cancelled() for request in requests)
 
     async def send(event: threading.Event) -> None:
-        async with gateway.receiving.place():
+        async with gateway.receiving.place(""):
             await gateway.receiving.in_thread(event.wait)
 
     gateway.children = cast(Any, Children())

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from producers.gateway.spool.spool import alone
-from producers.gateway.uploads import file_type, pieces
+from producers.gateway.uploads import file_type
+from producers.gateway.uploads import pieces as module
 from tests.fix_application import TUS, Application, Threads, at_wait, cancel
 from tests.fix_disk import Disk, failing_sync, lose_power
 
@@ -25,7 +26,7 @@ BLOCK = 8
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
     """A few bytes are many blocks, and no sync waits for a real disk."""
-    monkeypatch.setattr(pieces, "_BLOCK", BLOCK)
+    monkeypatch.setattr(module, "_BLOCK", BLOCK)
 
 
 def content_of(number: int) -> bytes:

@@ -59,16 +59,17 @@ async def act(gateway: Gateway, name: ActionName, state: ImportState, account: s
         )
     if name == "retry":
         return await _retry(gateway, state, account)
-    return await _child(
-        gateway.children.run(
-            tasks.request_action,
-            gateway.settings,
-            state["id"],
-            name,
-            account,
-            seconds=_ACTION_SECONDS,
+    async with gateway.acting.turn(account):
+        return await _child(
+            gateway.children.run(
+                tasks.request_action,
+                gateway.settings,
+                state["id"],
+                name,
+                account,
+                seconds=_ACTION_SECONDS,
+            )
         )
-    )
 
 
 async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportState:
@@ -80,16 +81,19 @@ async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportSt
         if not named.done():
             named.set_result(import_id)
 
-    publishing = asyncio.create_task(
-        gateway.children.run(
-            tasks.retry,
-            gateway.settings,
-            gateway.spool.folder,
-            state["id"],
-            seconds=gateway.limits.hard_limit_seconds,
-            listen=listen,
-        )
-    )
+    async def publish() -> str:
+        async with gateway.retrying.turn(account):
+            child: str = await gateway.children.run(
+                tasks.retry,
+                gateway.settings,
+                gateway.spool.folder,
+                state["id"],
+                seconds=gateway.limits.hard_limit_seconds,
+                listen=listen,
+            )
+            return child
+
+    publishing = asyncio.create_task(publish())
     gateway.retries.add(publishing)
     publishing.add_done_callback(gateway.retries.discard)
     publishing.add_done_callback(_logged)

@@ -6,21 +6,35 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from producers.gateway.access.accounts import Account
 from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError
 from producers.gateway.shared import of
 from producers.reading import RefusedError
 
+_LATER_NICENESS = 15
+
 T = TypeVar("T")
 
 
-async def run_task(request: Request, task: Any, *arguments: Any, seconds: float) -> Any:
-    """A task in a child process; what can go wrong with it as a Problem."""
+async def run_task(
+    request: Request, account: Account, task: Any, *arguments: Any, seconds: float
+) -> Any:
+    """A task in a child process, in the account's turn; what can go wrong with it as a Problem.
+
+    The first of an account has as much of the processors as the gateway itself; further ones take
+    what is left.
+    """
+    gateway = of(request)
+
+    async def run() -> Any:
+        async with gateway.reading.turn(account.name) as running:
+            niceness = 0 if running == 1 else _LATER_NICENESS
+            return await gateway.children.run(task, *arguments, seconds=seconds, niceness=niceness)
+
     try:
-        return await while_there(
-            request, of(request).children.run(task, *arguments, seconds=seconds)
-        )
+        return await while_there(request, run())
     except RefusedError as refusal:
         error = {"code": refusal.code, "message": refusal.message}
         raise Problem(422, refusal.code, refusal.message, errors=[error]) from None

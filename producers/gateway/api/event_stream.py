@@ -19,7 +19,8 @@ from schemas.records import ImportState
 class EventStream(Response):
     """An event stream. It ends with the import, with the gateway or after a quarter of an hour.
 
-    A client that does not read for ten seconds is let go; EventSource comes back by itself.
+    A client that does not read for ten seconds is let go; EventSource comes back by itself. Raises
+    Problem if the account has its share of streams already.
     """
 
     LIFE_SECONDS = 900.0
@@ -27,17 +28,25 @@ class EventStream(Response):
     LEAST_SECONDS = 0.25
     MOST_SECONDS = 1.0
 
-    def __init__(self, gateway: Gateway, import_id: str) -> None:
+    def __init__(self, gateway: Gateway, import_id: str, account: str) -> None:
         super().__init__(media_type="text/event-stream")
         del self.headers["content-length"]
         self.headers["X-Accel-Buffering"] = "no"
         self._gateway = gateway
+        self._account = account
         self._import_id = import_id
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        followers = self._gateway.followers
+        try:
+            with followers.place(self._account):
+                gateway_metrics.FOLLOWERS.set(followers.held)
+                await self._send_all(receive, send)
+        finally:
+            gateway_metrics.FOLLOWERS.set(followers.held)
+
+    async def _send_all(self, receive: Any, send: Any) -> None:
         gone = asyncio.create_task(disconnected(receive))
-        self._gateway.followers += 1
-        gateway_metrics.FOLLOWERS.set(self._gateway.followers)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for text in self._texts(gone):
@@ -49,8 +58,6 @@ class EventStream(Response):
             return  # the server closes the connection
         finally:
             gone.cancel()
-            self._gateway.followers -= 1
-            gateway_metrics.FOLLOWERS.set(self._gateway.followers)
 
     async def _texts(self, gone: "asyncio.Task[None]") -> AsyncIterator[str]:
         until = monotonic() + self.LIFE_SECONDS

@@ -23,7 +23,7 @@ from producers.gateway.processes import tasks
 from producers.gateway.shared import Needs, of
 from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
-from producers.gateway.uploads import acceptance, file_type
+from producers.gateway.uploads import acceptance, file_type, quota
 from producers.gateway.uploads.form import form_of
 from producers.kafka.import_state import running
 from producers.reports import template_file
@@ -80,8 +80,9 @@ async def upload(
 ) -> Response:
     """Takes a file of at most 10 MiB and 50,000 rows (by default) and answers before it is read."""
     gateway = of(request)
+    quota.check_file(gateway, account.name)
     with acceptance.keyed_request(gateway, account.token_id, idempotency_key) as keyed:
-        async with gateway.receiving.receive(request) as (received, receiver):
+        async with gateway.receiving.receive(request, account.name) as (received, receiver):
             form = form_of(received.fields)
             file = _named(received, receiver)
             answer = keyed.earlier(received.sha256, {**received.fields, "file": file.name})
@@ -129,12 +130,13 @@ async def preview(
 ) -> Response:
     """What an import of the file would give; nothing is published. Without import_type it is found out."""
     gateway = of(request)
-    async with gateway.receiving.receive(request) as (received, receiver):
+    async with gateway.receiving.receive(request, account.name) as (received, receiver):
         form = form_of(received.fields, type_required=False)
         file = _named(received, receiver)
         types = [form.import_type.name] if form.import_type else list(IMPORT_TYPES)
         found = await run_task(
             request,
+            account,
             tasks.check,
             file.path,
             types,
@@ -271,11 +273,7 @@ async def events(request: Request, account: Reader, import_id: str) -> Response:
     """Server-sent events: `state` at least once a second while it runs, then `end`."""
     gateway = of(request)
     gateway.state(import_id)
-    if gateway.followers >= gateway.limits.followers:
-        raise Problem(
-            503, "busy", "Trop de pages suivent des imports.", headers={"Retry-After": "5"}
-        )
-    return EventStream(gateway, import_id)
+    return EventStream(gateway, import_id, account.name)
 
 
 @router.get(
@@ -297,6 +295,7 @@ async def errors_file(
     try:
         await run_task(
             request,
+            account,
             tasks.errors_file,
             gateway.settings,
             gateway.spool.folder,
@@ -326,16 +325,21 @@ async def first_errors(
     import_id: str,
 ) -> Response:
     """How many lines have which code, and the first fifty faults."""
-    return _json(await errors_of(request, of(request).state(import_id)))
+    return _json(await errors_of(request, account, of(request).state(import_id)))
 
 
-async def errors_of(request: Request, state: ImportState) -> dict[str, Any]:
+async def errors_of(request: Request, account: Account, state: ImportState) -> dict[str, Any]:
     """As `first_errors`."""
     if not state["rejected"] + state["cancelled"]:
         return {"by_code": {}, "first": []}
     gateway = of(request)
     found: dict[str, Any] = await run_task(
-        request, tasks.first_errors, gateway.settings, state, seconds=gateway.limits.check_seconds
+        request,
+        account,
+        tasks.first_errors,
+        gateway.settings,
+        state,
+        seconds=gateway.limits.check_seconds,
     )
     return found
 

@@ -109,7 +109,7 @@ async def errors_piece(request: Request, account: User, import_id: str) -> Respo
     gateway = of(request)
     state = gateway.state(import_id)
     gateway.access.limits.spend(request, "check", account.token_id)
-    found = await imports_api.errors_of(request, state)
+    found = await imports_api.errors_of(request, account, state)
     return render("_errors.html", account, 200, state=state, found=found)
 
 

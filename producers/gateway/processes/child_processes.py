@@ -49,6 +49,7 @@ class Children:
         task: Callable[..., Any],
         *arguments: object,
         seconds: float,
+        niceness: int = _NICENESS,
         listen: Callable[[Any], None] = lambda _: None,
     ) -> Any:
         """What `task` returns.
@@ -58,7 +59,9 @@ class Children:
         """
         loop = asyncio.get_running_loop()
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_main, args=(theirs, task, arguments), daemon=False)
+        process = self._context.Process(
+            target=_main, args=(theirs, task, arguments, niceness), daemon=False
+        )
 
         def follow() -> tuple[str, Any]:
             with ours:
@@ -117,12 +120,14 @@ def _unpacked(kind: str, what: Any) -> Any:
     raise ChildDiedError(what)
 
 
-def _main(pipe: connection.Connection, task: Callable[..., Any], arguments: Any) -> None:
+def _main(
+    pipe: connection.Connection, task: Callable[..., Any], arguments: Any, niceness: int
+) -> None:
     from producers.gateway.processes.tasks import AwayError
 
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+        os.nice(niceness)
     address_space.limit()
     try:
         message = ("done", task(lambda what: pipe.send(("progress", what)), *arguments))

@@ -6,7 +6,8 @@ over restarts of the gateway too, or its memory is not enough, the import ends a
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Container
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from stamina.instrumentation import PrometheusOnRetryHook, set_on_retry_hooks
 
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError, Children
+from producers.gateway.spool.kept_files import remove_surplus
+from producers.gateway.spool.shares import Turns
 from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.reading.refusals import RefusedError
 from producers.settings import GatewaySettings, Settings
@@ -25,7 +28,12 @@ _LOGGER = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 5.0
 _AWAY_SECONDS = 30.0
-_CLEAN_SECONDS = 3600.0
+_CLEAN_SECONDS = 600.0
+_SMALL_BYTES = 1 << 20
+_SMALL_NICENESS = 5
+_NICENESS = 10
+_ANY = 1_000_000
+"""How many files of an account may wait: the disk of the spool is what bounds them."""
 
 
 class TimeLimitError(Exception):
@@ -33,15 +41,28 @@ class TimeLimitError(Exception):
 
 
 class Publishing:
-    """`waiting`: why imports of this spool are not published, by id."""
+    """`waiting`: why imports of this spool are not published, by id.
 
-    def __init__(self, spool: Spool, settings: Settings, limits: GatewaySettings) -> None:
+    `succeeded` returns the imports that no retry needs.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        settings: Settings,
+        limits: GatewaySettings,
+        succeeded: Callable[[], Container[str]] = tuple,
+    ) -> None:
         self._spool = spool
+        self._succeeded = succeeded
         self._settings = settings
         self._limits = limits
         self._children = Children(limits.publishers + limits.large_publishers)
-        self._slots = asyncio.Semaphore(limits.publishers)
-        self._large_slots = asyncio.Semaphore(limits.large_publishers)
+        self._turns = Turns(limits.publishers, limits.publishers - 1, waiting=_ANY)
+        half = max(1, limits.publishers // 2)
+        self._middle = Turns(half, half - 1, waiting=_ANY)
+        self._large = Turns(limits.large_publishers, limits.large_publishers - 1, waiting=_ANY)
+        self._unpublished: dict[str, SpooledFile] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
         self._cleaned = -_CLEAN_SECONDS
@@ -81,11 +102,33 @@ class Publishing:
     async def _clean(self) -> None:
         if monotonic() - self._cleaned > _CLEAN_SECONDS:
             self._cleaned = monotonic()
-            removed = await asyncio.to_thread(self._spool.clean, self._limits.file_days)
+            removed = await asyncio.to_thread(
+                self._spool.clean, self._limits.file_days, self._succeeded()
+            )
+            share = self._limits.account_share
+            removed += await asyncio.to_thread(remove_surplus, self._spool, share)
             _LOGGER.info("spool cleaned", action="clean", removed=removed)
 
     def _done(self, import_id: str, _: "asyncio.Task[None]") -> None:
         del self._tasks[import_id]
+        self._unpublished.pop(import_id, None)
+
+    def unpublished_bytes(self, account: str) -> int:
+        """Of the account's files that this gateway publishes, or waits to."""
+        return sum(
+            spooled.size for spooled in self._unpublished.values() if spooled.uploaded_by == account
+        )
+
+    @asynccontextmanager
+    async def _turn(self, spooled: SpooledFile) -> AsyncIterator[None]:
+        """Small files wait for no large one, and no account for the files of another."""
+        lanes = [self._turns]
+        if spooled.size > _SMALL_BYTES:
+            lanes = [self._large] if spooled.max_rows is None else [self._middle, self._turns]
+        async with AsyncExitStack() as held:
+            for lane in lanes:
+                await held.enter_async_context(lane.turn(spooled.uploaded_by))
+            yield
 
     async def _stop(self) -> None:
         tasks_left = list(self._tasks.values())
@@ -99,8 +142,8 @@ class Publishing:
             spooled = await asyncio.to_thread(self._spool.find, import_id)
             if spooled is None:
                 return
-            slots = self._slots if spooled.max_rows is not None else self._large_slots
-            async with slots:
+            self._unpublished[import_id] = spooled
+            async with self._turn(spooled):
                 away = await self._tries(spooled)
             if away is not None:
                 self.waiting[import_id] = away
@@ -153,6 +196,7 @@ class Publishing:
                 spooled.id,
                 tasks.Limit(self._limits.soft_limit_seconds),
                 seconds=1e9,
+                niceness=_SMALL_NICENESS if spooled.size <= _SMALL_BYTES else _NICENESS,
                 listen=watch.listen,
             )
         )

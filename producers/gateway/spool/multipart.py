@@ -14,6 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from producers.gateway.problems import Problem
+from producers.gateway.spool.shares import Places
 from producers.gateway.spool.spool import Receiver, Spool
 
 P = ParamSpec("P")
@@ -42,13 +43,12 @@ class Upload:
 
 
 class Receiving:
-    """Receives at most `most` uploads at once."""
+    """Receives files, each in one of `places`."""
 
-    def __init__(self, spool: Spool, max_bytes: int, most: int) -> None:
+    def __init__(self, spool: Spool, max_bytes: int, places: Places) -> None:
         self._spool = spool
         self._max_bytes = max_bytes
-        self._most = most
-        self._now = 0
+        self._places = places
         self._none = asyncio.Event()
         self._none.set()
         self._threads = ThreadPoolExecutor(16, "spool")
@@ -71,35 +71,29 @@ class Receiving:
         return working.result()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self, account: str) -> AsyncIterator[None]:
         """One of those who send. Raises Problem if there are too many."""
-        if self._now >= self._most:
-            raise Problem(
-                503,
-                "busy",
-                "Trop de fichiers arrivent en même temps : recommencez dans quelques secondes.",
-                headers={"Retry-After": "5"},
-            )
-        self._now += 1
-        self._none.clear()
-        try:
-            yield
-        finally:
-            self._now -= 1
-            if not self._now:
-                self._none.set()
+        with self._places.place(account):
+            self._none.clear()
+            try:
+                yield
+            finally:
+                if self._places.held == 1:
+                    self._none.set()
 
     async def ended(self) -> None:
         """Waits for all who send: those that are cancelled still write what they took."""
         await self._none.wait()
 
     @asynccontextmanager
-    async def receive(self, request: Request) -> AsyncIterator[tuple[Upload, Receiver]]:
+    async def receive(
+        self, request: Request, account: str
+    ) -> AsyncIterator[tuple[Upload, Receiver]]:
         """The upload and its file, which is removed after the block unless it was moved away.
 
         Raises Problem.
         """
-        async with self.place():
+        async with self.place(account):
             boundary = _boundary(request)
             if int(request.headers.get("content-length") or 0) > self._max_bytes + _ENVELOPE_BYTES:
                 raise self._too_large()

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -240,17 +240,28 @@ class Spool:
         """Where an account's Idempotency-Key is remembered."""
         return self._keys / hashlib.sha256(f"{account}\0{key}".encode()).hexdigest()
 
-    def clean(self, file_days: float, now: float | None = None) -> int:
-        """Removes files that are published and older, orphans, and keys of yesterday; how many."""
-        now = time() if now is None else now
-        return sum(_remove(path, now - age) for path, age in self._removable(file_days * 86_400))
+    def published_imports(self) -> list[str]:
+        """Imports whose file is published, and kept."""
+        names = [folder.name for folder in self._imports.iterdir()]
+        return [name for name in names if name[0] != "." and not self.is_pending(name)]
 
-    def _removable(self, file_seconds: float) -> Iterator[tuple[Path, float]]:
+    def clean(
+        self, file_days: float, succeeded: Container[str] = (), now: float | None = None
+    ) -> int:
+        """Removes files that are published and older or `succeeded`, orphans, and keys of yesterday; how many."""
+        now = time() if now is None else now
+        removable = self._removable(file_days * 86_400, succeeded)
+        return sum(_remove(path, now - age) for path, age in removable)
+
+    def _removable(
+        self, file_seconds: float, succeeded: Container[str]
+    ) -> Iterator[tuple[Path, float]]:
         """What may go, and from which age on, in seconds."""
-        for folder in self._imports.iterdir():
-            half_made = folder.name.startswith(".")
-            if half_made or not self.is_pending(folder.name):
-                yield folder, _ORPHAN_SECONDS if half_made else file_seconds
+        for folder in self._imports.glob(".*"):
+            yield folder, _ORPHAN_SECONDS
+        for name in self.published_imports():
+            age = _JUST_SECONDS if name in succeeded else file_seconds
+            yield self.import_folder(name), age
         for mark in self._pending.iterdir():
             if not (self._imports / mark.name).exists():
                 yield mark, _ORPHAN_SECONDS

@@ -26,7 +26,7 @@ from producers.gateway.problems import RESPONSES, Problem
 from producers.gateway.shared import Gateway, Needs, of
 from producers.gateway.spool.private_files import sync
 from producers.gateway.spool.spool import Spool, alone, write_info
-from producers.gateway.uploads import acceptance, file_type, pieces
+from producers.gateway.uploads import acceptance, file_type, pieces, quota
 from producers.gateway.uploads.form import form_of
 
 VERSION = "1.0.0"
@@ -98,7 +98,7 @@ async def create(
         ).isoformat(),
         "import_id": None,
     }
-    await gateway.receiving.in_thread(gateway.spool.begin_upload, upload_id, info)
+    await gateway.receiving.in_thread(quota.begin_upload, gateway, upload_id, info)
     return _answer(201, _Upload(info, 0), {"Location": f"/api/imports/uploads/{upload_id}"})
 
 
@@ -158,7 +158,7 @@ async def patch(
         raise Problem(415, "tus-content-type", f"Envoyez le morceau en {_MEDIA_TYPE}.")
     gateway = of(request)
     folder = _folder(gateway, upload_id)
-    async with gateway.receiving.place():
+    async with gateway.receiving.place(account.name):
         with _alone(folder):
             # No waiting from here to the body: it is gone with a sender who vanishes.
             upload = _found(gateway, folder, account)

@@ -36,6 +36,15 @@ class GatewaySettings(FoxSettings):
     port: Annotated[
         int, Field(ge=0, le=65535, description="Its port; 0: any free one, logged.")
     ] = 8080
+    health_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="Port of /livez, /readyz and /metrics, which a thread of their own serves "
+            "there. Unset: they are on the other port only.",
+        ),
+    ] = None
     spool: Annotated[
         Path,
         Field(description="Folder of uploaded files; on a disk that keeps what was synced."),

@@ -9,13 +9,11 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 
 from producers.gateway import problems
-from producers.gateway.access.open_requests import OpenRequests
+from producers.gateway.access.open_requests import HEALTH, OpenRequests
 from producers.gateway.access.request_bodies import RequestBodies
 from producers.gateway.api import documents, imports_api
 from producers.gateway.monitoring import gateway_metrics
@@ -77,26 +75,13 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
 
 
 def _add_health(app: FastAPI) -> None:
-    @app.get("/livez", include_in_schema=False)
-    async def livez(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
-        failure = gateway.failure()
-        text = f"{failure or 'ok'}\n"
-        return Response(text, 503 if failure else 200, media_type="text/plain")
+        status, media_type, body = gateway.health.answer(request.url.path)
+        return Response(body, status, media_type=media_type)
 
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz(request: Request) -> Response:
-        gateway: Gateway = request.app.state.gateway
-        why = gateway.obstacles()
-        answer = {"ready": not why, "waiting_for": why, "away": gateway.probing.away()}
-        return JSONResponse(answer, 503 if why else 200)
-
-    @app.get("/metrics", include_in_schema=False)
-    async def prometheus(request: Request) -> Response:
-        gateway: Gateway = request.app.state.gateway
-        gateway_metrics.READY.set(not gateway.obstacles())
-        gateway_metrics.UNPUBLISHED.set(gateway.publishing.unfinished)
-        return Response(generate_latest(gateway_metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    for path in HEALTH:
+        app.add_api_route(path, answer, include_in_schema=False)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from producers.gateway import followed_topics
 from producers.gateway.access import accounts
 from producers.gateway.access.audit import UNPREPARED, Audit
 from producers.gateway.access.rate_limits import Limits
+from producers.gateway.monitoring.health_listener import HealthEndpoints, HealthListener
 from producers.gateway.monitoring.server_checks import Probing
 from producers.gateway.problems import unknown_import
 from producers.gateway.processes.child_processes import Children
@@ -27,6 +29,9 @@ _LOGGER = structlog.get_logger(__name__)
 
 _READING = _ACTING = _RETRYING = 4
 """Child processes at once: for previews and reports, for what is done with imports, for retries."""
+
+
+_SEEN_SECONDS = 0.5
 
 
 class Gateway:
@@ -68,13 +73,23 @@ class Gateway:
         self.followers = Places(limits.followers, limits.account_share)
         self.retries: set[asyncio.Task[str]] = set()
         self.beginning = threading.Lock()
+        self.health = HealthEndpoints(
+            self.failure,
+            self.obstacles,
+            self.probing.away,
+            lambda: self.publishing.unfinished,
+            lambda: monotonic() - self._seen_at,
+        )
+        self.listener: HealthListener | None = None
+        self._seen_at = monotonic()
         self.stopping = asyncio.Event()
         self._threads: list[followed_topics.Follower] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._vital: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to follow and to publish."""
+        """Begins to follow and to publish. Raises OSError if the port of the health endpoints is taken."""
+        self.listen()
         loop = asyncio.get_running_loop()
         files = map(self.spool.find, self.spool.pending())
         self.states.take_new(submitted(spooled) for spooled in files if spooled is not None)
@@ -90,7 +105,14 @@ class Gateway:
             asyncio.create_task(self.probing.run()),
             asyncio.create_task(self._prepare_audit()),
             asyncio.create_task(self.children.warm_up()),
+            asyncio.create_task(self._be_seen()),
         ]
+
+    def listen(self) -> None:
+        """Serves the health endpoints on their own port, if they have one. Raises OSError."""
+        if self.limits.health_port is not None:
+            self.listener = HealthListener(self.health, self.limits.host, self.limits.health_port)
+            self.listener.start()
 
     async def stop(self) -> None:
         """Ends everything; what is not published stays in the spool."""
@@ -104,7 +126,14 @@ class Gateway:
         self.children.close()
         await asyncio.to_thread(self._join)
 
+    async def _be_seen(self) -> None:
+        while True:
+            self._seen_at = monotonic()
+            await asyncio.sleep(_SEEN_SECONDS)
+
     def _join(self) -> None:
+        if self.listener is not None:
+            self.listener.stop()
         for thread in self._threads:
             thread.join()
         self.audit.close()

@@ -323,6 +323,10 @@ CASES: list[Seen | Proven] = [
         given={"FOX_GATEWAY_PORT": "0"},
     ),
     _seen("PORT", "{port}", lambda p: str(_server().port) == p("{port}"), False, True),
+    Proven(
+        "FOX_GATEWAY_HEALTH_PORT", GATEWAY,
+        "tests/unit/test_health_listener.py::test_a_loop_that_is_busy_keeps_nobody_waiting",
+    ),
     _seen("SPOOL", "{folder}/other", _gateway(_spool), "spool", "other"),
     _seen("SECRET", "of the case", _gateway(_signs), False, True),
     _seen("TRUSTED_PROXIES", "10.0.0.9", _believes, "10.0.0.9", "10.1.1.1"),

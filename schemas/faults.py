@@ -51,15 +51,13 @@ FORMS = {
 def fault(field: Field, code: str, column: str | None = None, value: object = None) -> Fault:
     """The fault `code` of a field, with the column as the header of the file spells it."""
     name = column if column is not None else field.name
-    # On one line, and without what PostgreSQL does not store.
-    text = "" if value is None else " ".join(without_nul(str(value)).split())
-    shown = f" « {text[:60]} »" if text else ""
+    quoted = shown(value)
     match code:
         case "missing-value":
-            message = _missing(field, name, shown)
+            message = _missing(field, name, quoted)
         case "too-long":
             message = (
-                f"La valeur{shown} de la colonne {name} dépasse {field.max_length} caractères : "
+                f"La valeur{quoted} de la colonne {name} dépasse {field.max_length} caractères : "
                 "raccourcissez-la."
             )
         case "nul-byte":
@@ -69,42 +67,55 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
             )
         case "mismatch":
             message = (
-                f"Le SIRET{shown} n'appartient pas au SIREN de la ligne : ses neuf premiers "
+                f"Le SIRET{quoted} n'appartient pas au SIREN de la ligne : ses neuf premiers "
                 "chiffres doivent être ce SIREN."
             )
         case "checksum":
             message = (
-                f"Le numéro{shown} de la colonne {name} n'existe pas : sa clé de contrôle est "
+                f"Le numéro{quoted} de la colonne {name} n'existe pas : sa clé de contrôle est "
                 "fausse, sans doute une faute de frappe."
             )
         case "formula-error":
             message = (
-                f"La cellule{shown} de la colonne {name} est une formule en erreur ou jamais "
+                f"La cellule{quoted} de la colonne {name} est une formule en erreur ou jamais "
                 "calculée : corrigez-la dans le classeur, puis enregistrez-le."
             )
         case "malformed":
-            message = _malformed(
-                field, name, shown, is_rounded=_ROUNDED.fullmatch(text) is not None
-            )
+            message = _malformed(field, name, quoted, rounded=is_rounded(value))
         case _:
             raise AssertionError(code)
     return Fault(column if column is not None else field.name, code, message)
 
 
-def _missing(field: Field, name: str, shown: str) -> str:
+def shown(value: object) -> str:
+    """The beginning of a value as messages quote it: on one line, and without what PostgreSQL does not store."""
+    text = _line(value)
+    return f" « {text[:60]} »" if text else ""
+
+
+def is_rounded(value: object) -> bool:
+    """Whether a value is a long number as Excel shows it."""
+    return _ROUNDED.fullmatch(_line(value)) is not None
+
+
+def _line(value: object) -> str:
+    return "" if value is None else " ".join(without_nul(str(value)).split())
+
+
+def _missing(field: Field, name: str, quoted: str) -> str:
     form = FORMS[field.kind]
-    if not shown:
+    if not quoted:
         return f"La colonne {name} est obligatoire : indiquez {form}."
     return (
-        f"La valeur{shown} de la colonne obligatoire {name} veut dire « rien » : indiquez {form}. Si "
+        f"La valeur{quoted} de la colonne obligatoire {name} veut dire « rien » : indiquez {form}. Si "
         "c'est un vrai nom, complétez-le, par exemple par la forme juridique."
     )
 
 
-def _malformed(field: Field, name: str, shown: str, *, is_rounded: bool) -> str:
-    if is_rounded:
+def _malformed(field: Field, name: str, quoted: str, *, rounded: bool) -> str:
+    if rounded:
         return (
-            f"La valeur{shown} de la colonne {name} est un nombre qu'Excel a arrondi : ses derniers "
+            f"La valeur{quoted} de la colonne {name} est un nombre qu'Excel a arrondi : ses derniers "
             "chiffres sont perdus. Reprenez-la du fichier d'origine, dans une colonne au format Texte."
         )
-    return f"La valeur{shown} de la colonne {name} doit être {FORMS[field.kind]}."
+    return f"La valeur{quoted} de la colonne {name} doit être {FORMS[field.kind]}."

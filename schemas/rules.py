@@ -31,6 +31,9 @@ class Violation(NamedTuple):
     kept: bool = False
 
 
+NOT_DISCLOSED = "not-disclosed"
+"""The code of a value that says that there is none."""
+
 Luhn = Literal["off", "warning", "error"]
 """What a SIREN or SIRET is whose check digit is wrong."""
 
@@ -171,7 +174,7 @@ def _unstorable(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]
         yield from ((i, "too-long", True) for i, v in enumerate(values) if v and len(v) > limit)
     joined = "".join(filter(None, values))
     if "[N" in joined:
-        yield from ((i, "not-disclosed", False) for i, v in enumerate(values) if v in UNDISCLOSED)
+        yield from ((i, NOT_DISCLOSED, False) for i, v in enumerate(values) if v in UNDISCLOSED)
     if "\0" in joined:
         yield from ((i, "nul-byte", True) for i, v in enumerate(values) if v and "\0" in v)
 

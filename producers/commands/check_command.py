@@ -112,11 +112,23 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"
     for example in found["examples"]:
         yield f"  ligne {example['line']} : {example['message']}"
+    yield from _dropped_lines(found)
     if found["already_imported"]:
         yield (
             f"  déjà importé : {found['already_imported']['id']} "
             f"({found['already_imported']['status']})"
         )
+
+
+def _dropped_lines(found: dict[str, Any]) -> Iterator[str]:
+    rows = found["dropped_rows"]
+    if rows == 1:
+        yield "  1 ligne valide dont une valeur au moins ne sera pas enregistrée :"
+    elif rows:
+        yield f"  {rows} lignes valides dont une valeur au moins ne sera pas enregistrée :"
+    for value in found["dropped"]:
+        place = f"{value['sheet']}, " if value["sheet"] else ""
+        yield f"  {place}ligne {value['line']}, colonne {value['column']} : {value['message']}"
 
 
 def _reading_lines(found: dict[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from producers.imports.order import Beside
 from producers.reading import FileRow, Options, RefusedError, Source, open_source
 from producers.settings import settings
+from schemas.dropped_value import foreseen
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 
@@ -17,7 +18,8 @@ _PREVIEW = 10
 def preview_of(path: Path, import_type: ImportType, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """The answer of a check; gateway/api/documents.py lists its keys. A refusal leaves the counts at 0.
 
-    `preview` holds the records of the first rows that are valid. `already_imported` is None:
+    `preview` holds the records of the first rows that are valid, `dropped` the first values that would not
+    be stored although their rows would; `dropped_rows` counts all such rows. `already_imported` is None:
     it is not in the file. `ai_estimate` is what the texts of its rows would cost. Raises OSError
     if the file cannot be read.
     """
@@ -42,6 +44,8 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
         "other_sheets": [],
         "skipped_rows": 0,
         **dict.fromkeys(_HIDDEN, 0),
+        "dropped_rows": 0,
+        "dropped": [],
     }
     try:
         source = open_source(path, import_type, options)
@@ -85,6 +89,8 @@ def _counted(source: Source) -> dict[str, Any]:
     warnings: Counter[str] = Counter(source.warnings)
     examples: list[dict[str, Any]] = []
     preview: list[dict[str, Any]] = []
+    dropped_rows = 0
+    dropped: list[dict[str, Any]] = []
     for rows in source.chunks():
         valid = [row for row in rows if not row.faults]
         total += len(rows)
@@ -98,6 +104,9 @@ def _counted(source: Source) -> dict[str, Any]:
             if row.faults:
                 errors.update([fault.code for fault in row.faults])
                 examples += _examples(source, row)[: _EXAMPLES - len(examples)]
+            elif row.dropped:
+                dropped_rows += 1
+                dropped += _dropped(row)[: _EXAMPLES - len(dropped)]
         preview += [row.record for row in valid[: _PREVIEW - len(preview)]]
     return {
         "total_rows": total,
@@ -110,7 +119,21 @@ def _counted(source: Source) -> dict[str, Any]:
         "warnings_by_code": dict(warnings),
         "examples": examples,
         "preview": preview,
+        "dropped_rows": dropped_rows,
+        "dropped": dropped,
     }
+
+
+def _dropped(row: FileRow) -> list[dict[str, Any]]:
+    return [
+        {
+            "line": row.line,
+            "sheet": row.sheet,
+            **value._asdict(),
+            "message": foreseen(value.message),
+        }
+        for value in row.dropped
+    ]
 
 
 def _examples(source: Source, row: FileRow) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ KEYS = [
     "duplicate_rows", "blank_lines", "errors_by_code", "warnings_by_code", "examples", "preview",
     "already_imported", "ai_estimate", "compression", "encoding_hint", "delimiter_confidence",
     "skipped_sheets", "left_out_rows", "left_out", "other_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
+    "dropped_rows", "dropped",
 ]  # fmt: skip
 
 COMPANIES = """siren;nom;cp;slogan
@@ -37,6 +38,7 @@ def test_verdict(companies: Path) -> None:
     found = preview_of(companies, ENTREPRISE, Options())
 
     examples, preview = found.pop("examples"), found.pop("preview")
+    assert [(v["line"], v["value"]) for v in found.pop("dropped")] == [(5, "2A300")]
     assert found == {
         "file_name": "entreprises.csv",
         "import_type": "ENTREPRISE",
@@ -76,6 +78,7 @@ def test_verdict(companies: Path) -> None:
         "hidden_rows": 0,
         "hidden_columns": 0,
         "merged_cells": 0,
+        "dropped_rows": 1,
     }
     assert [(e["line"], e["column"], e["code"], e["value"]) for e in examples] == [
         (3, "siren", "missing-value", ""),

@@ -126,6 +126,8 @@ class Preview(BaseModel):
     warnings_by_code: dict[str, int]
     examples: list[dict[str, Any]]
     preview: list[dict[str, Any]]
+    dropped_rows: int
+    dropped: list[dict[str, Any]]
     already_imported: dict[str, Any] | None
     ai_estimate: dict[str, Any] | None
 

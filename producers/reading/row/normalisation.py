@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from producers.reading.row.cell_texts import clear_empty_words, texts_of
 from producers.reading.row.cell_values import CONVERSIONS
 from producers.reading.row.column_values import Texts, Values
+from schemas.dropped_value import DroppedValue, dropped_value
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.outcomes import PARTLY_DISCLOSED
-from schemas.rules import Luhn, Violation, may_be_nameless, violations
+from schemas.rules import NOT_DISCLOSED, Luhn, Violation, may_be_nameless, violations
 from schemas.values.check_digits import unchecked
 from schemas.values.field import Field
 from schemas.values.naf import codes
@@ -36,7 +37,7 @@ _ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
 
 @dataclass(slots=True)
 class NormalisedRows:
-    """As many records and keys as rows; `faults` and `warnings` by row, only if there are any.
+    """As many records and keys as rows; `faults`, `warnings` and `dropped` by row, only if there are any.
 
     A record holds each field of the import type, None if not given. The key of a row whose
     key is at fault is None.
@@ -46,6 +47,7 @@ class NormalisedRows:
     keys: list[str | None]
     faults: dict[int, list[Fault]]
     warnings: dict[int, list[str]]
+    dropped: dict[int, list[DroppedValue]]
 
 
 class Column(NamedTuple):
@@ -83,6 +85,7 @@ def normalise(
     _warn_of_companies(columns, warnings)
 
     faults: dict[int, list[Fault]] = {}
+    dropped: dict[int, list[DroppedValue]] = {}
     for violation in found:
         if violation.fatal:
             column, field = given[violation.field], import_type.field[violation.field]
@@ -93,6 +96,10 @@ def normalise(
         warnings.setdefault(violation.row, []).append(violation.code)
         if not violation.kept:
             columns[violation.field][violation.row] = None
+            if violation.code != NOT_DISCLOSED:  # the file itself says that it holds no value
+                dropped.setdefault(violation.row, []).append(
+                    _dropped(import_type, given, violation)
+                )
 
     for row, status in enumerate(columns.get("statut_diffusion", ())):
         if status == "P" and row not in faults:
@@ -104,7 +111,14 @@ def normalise(
     keys = import_type.keys(columns)
     for row, fields in _fields_at_fault(found):
         keys[row] = import_type.key_of(records[row] | dict.fromkeys(fields))
-    return NormalisedRows(records, keys, faults, warnings)
+    return NormalisedRows(records, keys, faults, warnings, dropped)
+
+
+def _dropped(
+    import_type: ImportType, given: Mapping[str, Column], violation: Violation
+) -> DroppedValue:
+    column, field = given[violation.field], import_type.field[violation.field]
+    return dropped_value(field, violation.code, column.cells[violation.row], column.header)
 
 
 def _converted(

@@ -17,6 +17,7 @@ from producers.reading.row.normalisation import (
 )
 from producers.reading.row.rival_columns import choose
 from producers.reading.table import Block
+from schemas.dropped_value import DroppedValue, dropped_value
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rejected_line import RejectedLine
@@ -33,6 +34,7 @@ class FileRow:
     `line` is what Excel or an editor shows, for a record of several lines the first. `cells` are
     as read; `record` has every field of the import type, None if not given; `key` is the
     natural key, None if there is none. No `faults`: the row is valid. `warnings` are codes.
+    `dropped` are the values of a valid row that its record lacks.
     """
 
     line: int
@@ -43,6 +45,7 @@ class FileRow:
     faults: list[Fault]
     warnings: list[str]
     resolves: RejectedLine | None = None
+    dropped: Sequence[DroppedValue] = ()
 
 
 def filled(rows: Sequence[Sequence[str]]) -> list[int]:
@@ -81,8 +84,11 @@ def rows_of(
     broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
     columns = _columns(import_type, header, block, sound)
-    foreign = _other_nomenclatures(header, block, sound, columns)
+    foreign = _other_nomenclatures(import_type, header, block, sound, columns)
     batch = normalise(import_type, columns, len(sound), luhn)
+    for row, value in foreign.items():
+        batch.warnings.setdefault(row, []).append(OTHER_NOMENCLATURE)
+        batch.dropped.setdefault(row, []).append(value)
     rows = [
         FileRow(lines[i], sheet, cells[i], record, key, [], [])
         for i, record, key in zip(sound, batch.records, batch.keys, strict=True)
@@ -92,12 +98,8 @@ def rows_of(
     for row, warnings in batch.warnings.items():
         rows[row].warnings = warnings
     _mark_shifted(rows, sound, widths, len(header.names))
-    for row in foreign:
-        rows[row].warnings = [*rows[row].warnings, OTHER_NOMENCLATURE]
-    if block.warned:
-        for read, i in zip(rows, sound, strict=True):
-            if i in block.warned:
-                read.warnings = [*read.warnings, block.warned[i]]
+    _mark_dropped(rows, batch.dropped)
+    _warn(rows, sound, block.warned)
     if broken:
         nothing = [field.name for field in import_type.fields]
         rows += [
@@ -125,6 +127,18 @@ def _mark_shifted(
         if i in widths and MALFORMED in row.warnings and not row.faults:
             row.faults = [miscounted(widths[i], expected)]
             row.key = None
+
+
+def _mark_dropped(rows: Sequence[FileRow], dropped: Mapping[int, list[DroppedValue]]) -> None:
+    for row, values in dropped.items():
+        if not rows[row].faults:  # of a line that is rejected nothing is stored
+            rows[row].dropped = values
+
+
+def _warn(rows: Sequence[FileRow], sound: Sequence[int], warned: Mapping[int, str]) -> None:
+    for row, i in zip(rows, sound, strict=True) if warned else ():
+        if i in warned:
+            row.warnings = [*row.warnings, warned[i]]
 
 
 def _broken(
@@ -199,23 +213,28 @@ _NOMENCLATURES = frozenset({"", "NAFREV2", "NAF2025", "NAF25"})
 
 
 def _other_nomenclatures(
-    header: Header, block: Block, at: Sequence[int], columns: dict[str, Column]
-) -> list[int]:
-    """Clears activities of nomenclatures that are out of use (NAP, NAF1993, NAFRev1); their rows."""
+    import_type: ImportType,
+    header: Header,
+    block: Block,
+    at: Sequence[int],
+    columns: dict[str, Column],
+) -> dict[int, DroppedValue]:
+    """Clears activities of nomenclatures that are out of use (NAP, NAF1993, NAFRev1); by row."""
     if not header.nomenclatures or not at:
-        return []
+        return {}
     named = [
         next(filter(None, (block.rows[i][at_].strip() for at_ in header.nomenclatures)), "").upper()
         for i in at
     ]
     if _NOMENCLATURES.issuperset(named):
-        return []
+        return {}
     column = columns["naf_code"]
-    rows = [
-        row
+    field = import_type.field["naf_code"]
+    rows = {
+        row: dropped_value(field, OTHER_NOMENCLATURE, code, column.header)
         for row, (name, code) in enumerate(zip(named, column.cells, strict=True))
         if name not in _NOMENCLATURES and code.strip()
-    ]
+    }
     cells = list(column.cells)
     for row in rows:
         cells[row] = ""

@@ -21,6 +21,13 @@ class RejectedLine(TypedDict):
     sheet: str | None
 
 
+class DroppedValue(TypedDict):
+    column: str
+    code: str
+    message: str
+    value: str
+
+
 class ImportLine(TypedDict):
     id: str
     number: int
@@ -31,6 +38,7 @@ class ImportLine(TypedDict):
     cells: list[str] | None
     faults: list[Fault]
     settles: RejectedLine | None
+    dropped: list[DroppedValue] | None
 
 
 CategorieRow = TypedDict(
@@ -273,6 +281,7 @@ class ImportState(TypedDict):
     left_out: list[LeftOut]
     other_sheets: list[str]
     encoding_hint: str | None
+    dropped_rows: int
 
 
 class NafReference(TypedDict):

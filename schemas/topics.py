@@ -82,6 +82,8 @@ REJECTS = Topic(
     retention_ms=90 * DAY_MS,
     max_message_bytes=REJECT_MAX_BYTES,
 )
+DROPPED_VALUES = replace(REJECTS, name="dropped-values")
+"""Rows that are written without some of their values: keyed and kept like rejects."""
 IMPORT_EVENTS = Topic("imports.events", "import_event", "import id", 4)
 IMPORT_LOG = Topic("imports.log", "import_state", "import id", 4, "compact", None)
 
@@ -110,6 +112,7 @@ TOPICS = (
     *CO_PARTITIONED,
     REFERENCE_NAF,
     REJECTS,
+    DROPPED_VALUES,
     IMPORT_EVENTS,
     IMPORT_LOG,
     STATS,

@@ -37,6 +37,7 @@ class ImportFacts(TypedDict):
     left_out: list[LeftOut]
     other_sheets: list[str]
     encoding_hint: str | None
+    dropped_rows: int
     error: FileError | None
     status: str
     started_at: datetime | None
@@ -82,6 +83,7 @@ class ImportFacts(TypedDict):
     now_cancelled: int
     now_released: int
     now_settles: int
+    now_dropped: int
     began: datetime | None
     moved: datetime | None
     watermarks: dict[str, int] | None

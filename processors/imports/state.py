@@ -85,6 +85,7 @@ def state_of(facts: ImportFacts) -> ImportState:
         "left_out": facts["left_out"],
         "other_sheets": facts["other_sheets"],
         "encoding_hint": facts["encoding_hint"],
+        "dropped_rows": facts["now_dropped"],
         "rows_per_second": _rate(accounted, started_at, moved),
         "released": facts["now_released"],
         "waiting_for": _waiting_for(facts, finished=finished),

@@ -332,7 +332,8 @@ def _has_changed(facts: ImportFacts, state: ImportState, known: ImportState | No
     stored: Mapping[str, object] = facts
     computed: Mapping[str, object] = state
     changed = facts["ai_completed"] != state["ai_generation_completed"] or any(
-        stored[name] != computed[name] for name in (*OUTCOMES, "released", "settles", *AI_COUNTS)
+        stored[name] != computed[name]
+        for name in (*OUTCOMES, "released", "settles", "dropped_rows", *AI_COUNTS)
     )
     quiet = facts["now"] - facts["changed_at"] >= QUIET
     return changed and (state["completed_at"] is not None or quiet)

@@ -66,6 +66,7 @@ SELECT i.*, now() AS now, %(reader_gone)s::interval AS reader_gone,
     coalesce(p.stale, 0) AS now_stale, coalesce(p.rejected, 0) AS now_rejected,
     coalesce(p.parked, 0) AS now_parked, coalesce(p.cancelled, 0) AS now_cancelled,
     coalesce(p.released, 0) AS now_released, coalesce(p.settles, 0) AS now_settles,
+    coalesce(p.dropped, 0) AS now_dropped,
     p.began, p.moved, p.watermarks,
     coalesce(a.requested, 0) AS now_ai_requested, coalesce(a.done, 0) AS now_ai_done,
     coalesce(a.failed, 0) AS now_ai_failed, coalesce(a.left_out, 0) AS now_ai_left,
@@ -91,6 +92,7 @@ LEFT JOIN LATERAL (
         sum(stale)::integer AS stale, sum(rejected)::integer AS rejected,
         sum(parked)::integer AS parked, sum(cancelled)::integer AS cancelled,
         sum(released)::integer AS released, sum(settles)::integer AS settles,
+        sum(dropped)::integer AS dropped,
         jsonb_object_agg(partition, watermark) FILTER (WHERE watermark > 0) AS watermarks,
         min(started_at) AS began, max(updated_at) AS moved
     FROM ingest.progress WHERE import_id = i.id
@@ -113,7 +115,7 @@ SET status = %(status)s, started_at = %(started_at)s, completed_at = %(completed
     inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,
     duplicate = %(duplicate)s, stale = %(stale)s, rejected = %(rejected)s,
     parked = %(parked)s, cancelled = %(cancelled)s, released = %(released)s,
-    settles = %(settles)s, ai_requested = %(ai_requested)s, ai_done = %(ai_done)s,
+    settles = %(settles)s, dropped_rows = %(dropped_rows)s, ai_requested = %(ai_requested)s, ai_done = %(ai_done)s,
     ai_failed = %(ai_failed)s, ai_left = %(ai_left)s, ai_started = %(ai_generation_started)s,
     ai_completed = %(ai_generation_completed)s,
     version = %(version)s, changed_at = now()

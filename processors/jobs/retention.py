@@ -19,6 +19,7 @@ CHUNK = 10_000
 
 OF_IMPORTS = (
     "rejects_of",
+    "dropped_values_of",
     "parked_of",
     "progress_of",
     "settled_early_of",
@@ -33,6 +34,7 @@ OF_IMPORTS = (
 
 BY_AGE = (
     "rejects",
+    "dropped_values",
     "enrichment",
     "ai_calls",
     "ai_rejected",
@@ -51,8 +53,9 @@ def clean(settings: Settings, run: Run, connection: Connection, batch: int) -> C
     """Removes in short transactions of `batch` imports; returns what was removed, by table."""
     total = Counter[str]()
     before = datetime.now(UTC) - timedelta(days=settings.retention_days)
-    # The many rejects of a large import first: the remaining ones are removed with it.
-    _remove_old(run, connection, "rejects", before, total)
+    # The many rejects and dropped values of a large import first: the remaining ones are removed with it.
+    for what in ("rejects", "dropped_values"):
+        _remove_old(run, connection, what, before, total)
     while _remove_imports(run, connection, before, batch, total):
         pass
     for what in BY_AGE:

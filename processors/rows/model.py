@@ -1,10 +1,11 @@
 """The result of validating a batch: rows to write, in columns, and rejects."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from schemas.dropped_value import DroppedValue
 from schemas.faults import Fault
 from schemas.rejected_line import RejectedLine
 
@@ -77,7 +78,7 @@ class Rows:
         return self.take([i for i, is_kept in enumerate(kept) if is_kept]), others
 
 
-_PARTS = [field.name for field in fields(Rows)]
+_PARTS = [part.name for part in fields(Rows)]
 
 
 def _take(column: Sequence[Any], places: Iterable[int]) -> list[Any]:
@@ -91,7 +92,7 @@ class Reject(NamedTuple):
     """A record that is not written, and its faults.
 
     `found_by_reader`: the reader of its file found the faults. `cancelled`: the row is valid, but its
-    import was cancelled.
+    import was cancelled. Of a row that is written, `faults` are the values that it lacks.
     """
 
     record: "ConsumerRecord"
@@ -99,7 +100,7 @@ class Reject(NamedTuple):
     row_number: int
     line: int | None
     sheet: str | None
-    faults: Sequence[Fault]
+    faults: Sequence[Fault] | Sequence[DroppedValue]
     found_by_reader: bool = False
     resolves: RejectedLine | None = None
     cancelled: bool = False
@@ -107,10 +108,14 @@ class Reject(NamedTuple):
 
 @dataclass(frozen=True)
 class Validated:
-    """The records of one batch, in order within `rows` and within `rejects`."""
+    """The records of one batch, in order within `rows` and within `rejects`.
+
+    `dropped`: values that rows lack, by offset; it may have offsets of records that are not in `rows`.
+    """
 
     rows: Rows
     rejects: Sequence[Reject]
+    dropped: Mapping[int, Sequence[DroppedValue]] = field(default_factory=dict)
 
     def imports(self) -> set[str]:
         """The ids of all imports that have a record here."""
@@ -148,7 +153,8 @@ class Validated:
                 highest[import_id] = number
         if not replays:
             return self
-        return Validated(
-            rows.take([i for i, offset in enumerate(rows.offsets) if offset not in replays]),
-            [reject for reject in self.rejects if reject.record.offset not in replays],
+        return replace(
+            self,
+            rows=rows.take([i for i, offset in enumerate(rows.offsets) if offset not in replays]),
+            rejects=[reject for reject in self.rejects if reject.record.offset not in replays],
         )

@@ -1,11 +1,12 @@
-"""Publishes after a commit: rejects on their topic, progress as a hint.
+"""Publishes after a commit: rejects and dropped values on their topics, progress as a hint.
 
 Rejects stay in PostgreSQL until Kafka has acknowledged them, so a worker that dies in between
 leaves them to its successor. One may then be published twice, under the same `ingest.reject_id`.
 Progress events are not stored: they make the tracker read PostgreSQL sooner.
 
 A reject that was resolved leaves the reports by a marker on the same topic: the key of the reject,
-no value, and its id in the header `ingest.settles`.
+no value, and its id in the header `ingest.settles`. All of this holds for rows that lack some of their
+values as well, on a topic and under an id (`ingest.dropped_id`) of their own.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from functools import partial
+from typing import Any, LiteralString, NamedTuple, TypedDict
 from uuid import UUID
 
 import structlog
@@ -28,12 +30,26 @@ from processors.rows.accounting import progress, resolution
 from processors.rows.accounting.sqlstate import is_transient
 from processors.rows.accounting.written import Written
 from schemas.codec.framing import NAMESPACE, Encoder
-from schemas.topics import IMPORT_EVENTS, REJECTS
+from schemas.topics import DROPPED_VALUES, IMPORT_EVENTS, REJECTS, Topic
 from schemas.values.stored import headers_of
 
 log = structlog.get_logger(__name__)
 
 _SQL = load("processors.rows", "outbox.sql")
+
+
+class Kind(NamedTuple):
+    """What is stored in a table until it is on its topic."""
+
+    topic: Topic
+    sql: Mapping[str, LiteralString]
+
+
+_REJECTED = Kind(REJECTS, _SQL)
+_DROPPED = Kind(
+    DROPPED_VALUES,
+    {name: sql.replace("ingest.rejects", "ingest.dropped_values") for name, sql in _SQL.items()},
+)
 
 PAUSE_SECONDS = 0.25
 """Longest pause after publishing: what is committed meanwhile is published together."""
@@ -108,8 +124,9 @@ class Outbox:
             try:
                 await self._publish_progress()
                 await self._resolve_late()
-                while await self._publish_rejects() or await self._publish_resolved():
-                    pass
+                for kind in (_REJECTED, _DROPPED):
+                    while await self._publish_rejects(kind) or await self._publish_resolved(kind):
+                        pass
             except Exception as error:  # must not take the writing of rows with it
                 if is_transient(error):
                     log.warning("publishing is late", action="outbox_late", reason=repr(error))
@@ -123,7 +140,7 @@ class Outbox:
         for (import_id, _, _), body in progress_events.items():
             await self._publish_event(import_id, "Progress", body)
 
-    async def _publish_rejects(self) -> bool:
+    async def _publish_rejects(self, kind: Kind = _REJECTED) -> bool:
         """Publishes some rejects; returns whether there were any.
 
         Those that Kafka has count as published, also if others failed.
@@ -132,7 +149,7 @@ class Outbox:
         async with connected(self._pool) as connection:
             cursor = connection.cursor(row_factory=kwargs_row(UnpublishedReject))
             await cursor.execute(
-                _SQL["unpublished"],
+                kind.sql["unpublished"],
                 {
                     "topics": [tp.topic for tp in assigned],
                     "partitions": [tp.partition for tp in assigned],
@@ -141,11 +158,12 @@ class Outbox:
             rejects = await cursor.fetchall()
         if not rejects:
             return False
-        results = await asyncio.gather(*map(self._publish_reject, rejects), return_exceptions=True)
+        publish = partial(self._publish_reject, kind.topic)
+        results = await asyncio.gather(*map(publish, rejects), return_exceptions=True)
         failures = [result for result in results if result is not None]
         sent = [row["id"] for row, failure in zip(rejects, results, strict=True) if failure is None]
         async with connected(self._pool) as connection:
-            await connection.execute(_SQL["published"], {"ids": sent})
+            await connection.execute(kind.sql["published"], {"ids": sent})
         if failures:
             raise failures[0]
         return True
@@ -155,7 +173,7 @@ class Outbox:
             for topic, moves in (await resolution.resolve_late(connection)).items():
                 await progress.add(connection, TP(topic, 0), {}, {}, moves)
 
-    async def _publish_resolved(self) -> bool:
+    async def _publish_resolved(self, kind: Kind = _REJECTED) -> bool:
         """Publishes markers of some resolved rejects, and events for both imports.
 
         Returns whether there were any.
@@ -163,7 +181,7 @@ class Outbox:
         assigned = list(self._assignment())
         async with connected(self._pool) as connection:
             cursor = await connection.execute(
-                _SQL["resolved"],
+                kind.sql["resolved"],
                 {
                     "topics": [tp.topic for tp in assigned],
                     "partitions": [tp.partition for tp in assigned],
@@ -175,7 +193,7 @@ class Outbox:
         await asyncio.gather(
             *(
                 self._send(
-                    self._prefix + REJECTS.name,
+                    self._prefix + kind.topic.name,
                     str(import_id).encode(),
                     None,
                     [("ingest.settles", str(reject_id).encode())],
@@ -189,7 +207,7 @@ class Outbox:
         # Last: a worker that dies before it leaves all of this to its successor.
         async with connected(self._pool) as connection:
             await connection.execute(
-                _SQL["markers_published"], {"ids": [reject_id for reject_id, *_ in resolved]}
+                kind.sql["markers_published"], {"ids": [reject_id for reject_id, *_ in resolved]}
             )
         return True
 
@@ -202,8 +220,9 @@ class Outbox:
         value = self._events.encode(event)
         await self._send(self._prefix + IMPORT_EVENTS.name, import_id.encode(), value, [])
 
-    async def _publish_reject(self, row: UnpublishedReject) -> None:
-        topic, key, own = self._prefix + REJECTS.name, _key(row), list(headers(row))
+    async def _publish_reject(self, kind: Topic, row: UnpublishedReject) -> None:
+        own = list(headers(row) if kind is REJECTS else dropped_headers(row))
+        topic, key = self._prefix + kind.name, _key(row)
         try:
             await self._send(topic, key, row["value"], own)
         except MessageSizeTooLargeError:
@@ -223,9 +242,6 @@ def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes | None]]:
     With the names of Kafka Connect's dead letter queue (DeadLetterQueueReporter) if it has one, so
     that its tools work; others are our own. Only `ingest.errors` contains values of the row.
     """
-    for name, value in headers_of(row["headers"]):
-        if name in _REPLAYED or not name.startswith(("ingest.", "__connect.")):
-            yield name, value
     faults = row["faults"]
     reasons: dict[str, object] = {
         "__connect.errors.topic": row["topic"],
@@ -236,14 +252,34 @@ def headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes | None]]:
         "__connect.errors.exception.class.name": faults[0]["code"],
         "__connect.errors.exception.message": faults[0]["message"],
         "ingest.reject_id": row["id"],
-        "ingest.appended_at": row["appended_at"].isoformat(),
         "ingest.errors": json.dumps(faults, ensure_ascii=False),
     }
+    return _headers(row, reasons)
+
+
+def dropped_headers(row: UnpublishedReject) -> Iterable[tuple[str, bytes | None]]:
+    """Headers of a row that lacks some of its values: the record's own, then these values. It is not a
+    dead letter, and has none of Kafka Connect's headers."""
+    reasons: dict[str, object] = {
+        "ingest.topic": row["topic"],
+        "ingest.partition": row["partition"],
+        "ingest.offset": row["offset"],
+        "ingest.dropped_id": row["id"],
+        "ingest.dropped": json.dumps(row["faults"], ensure_ascii=False),
+    }
+    return _headers(row, reasons)
+
+
+def _headers(
+    row: UnpublishedReject, reasons: Mapping[str, object]
+) -> Iterable[tuple[str, bytes | None]]:
+    for name, value in headers_of(row["headers"]):
+        if name in _REPLAYED or not name.startswith(("ingest.", "__connect.")):
+            yield name, value
     lineage = {"import_id": row["import_id"], "line": row["line"], "sheet": row["sheet"]}
-    for name, part in lineage.items():
-        if part is not None:
-            reasons[f"ingest.{name}"] = part
-    for name, text in reasons.items():
+    ours = {f"ingest.{name}": part for name, part in lineage.items() if part is not None}
+    appended_at = {"ingest.appended_at": row["appended_at"].isoformat()}
+    for name, text in {**reasons, **appended_at, **ours}.items():
         yield name, str(text).encode()
     key = row["key"]
     if key is not None and len(key) <= LONGEST_KEY:

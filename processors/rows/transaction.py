@@ -116,7 +116,7 @@ async def _write(
                 await make_pages(connection, batch, validated.rows.keys)
             await _follow(connection, target.import_type, validated.rows, with_texts)
         outcomes = merged.outcomes
-        # Step 4. Store rejects.
+        # Step 4. Store rejects, and the values that rows lack.
         rejected = [*validated.rejects, *_rejected_rows(batch, merged.rejected)]
         unexpected = sum(not (reject.found_by_reader or reject.cancelled) for reject in rejected)
         limit.check(len(batch.records), unexpected)
@@ -124,6 +124,10 @@ async def _write(
             await rejects.store(connection, topic_id, rejected)
         _add_rejects(outcomes, rejected)
         _add(outcomes, "parked", merged.parked)
+        incomplete = _incomplete_rows(batch, validated, merged)
+        if incomplete:
+            await rejects.store_dropped(connection, topic_id, incomplete)
+            _add(outcomes, "dropped", incomplete)
         # Step 5. Resolve the rejects that written rows replace.
         moves = await _resolve(connection, outcomes)
         # Step 6. Account for all of it.
@@ -282,6 +286,19 @@ def _add(outcomes: Outcomes, name: str, rows: Iterable[Row | Reject]) -> None:
         outcomes.by_import[row.import_id][name] += 1
 
 
+def _incomplete_rows(batch: Batch, validated: Validated, merged: Merged) -> list[Reject]:
+    """The rows that are written or parked without some of their values."""
+    if not validated.dropped:
+        return []
+    records = {record.offset: record for record in batch.records}
+    rejected = {row.offset for row, _ in merged.rejected}
+    return [
+        rejected_row(records[row.offset], row, validated.dropped[row.offset])
+        for row in validated.rows
+        if row.offset in validated.dropped and row.offset not in rejected
+    ]
+
+
 def _rejected_rows(batch: Batch, rejected: Sequence[tuple[Row, Fault]]) -> list[Reject]:
     records = {record.offset: record for record in batch.records} if rejected else {}
-    return [rejected_row(records[row.offset], row, fault) for row, fault in rejected]
+    return [rejected_row(records[row.offset], row, [fault]) for row, fault in rejected]

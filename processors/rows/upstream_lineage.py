@@ -5,6 +5,7 @@ import there, whose id follows from the bytes of its file. The release before th
 rows of files to the others: those of its imports are still written until the import has ended.
 """
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ def _without_foreign(batch: Batch, validated: Validated, accepted: set[str | Non
         reject if reject.import_id in accepted else _foreign(reject.record)
         for reject in validated.rejects
     ]
-    return Validated(rows, [*rejects, *(_foreign(records[row.offset]) for row in others)])
+    foreign = [_foreign(records[row.offset]) for row in others]
+    return replace(validated, rows=rows, rejects=[*rejects, *foreign])
 
 
 def _foreign(record: "ConsumerRecord") -> Reject:

@@ -15,10 +15,11 @@ from processors.kafka.record_values import decode_records
 from processors.rows.model import NO_ROWS, Reject, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder
+from schemas.dropped_value import LONGEST_VALUE, DroppedValue, dropped_value
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
 from schemas.rejected_line import RejectedLine
-from schemas.rules import Luhn, violations
+from schemas.rules import NOT_DISCLOSED, Luhn, Violation, violations
 from schemas.values.stored import is_uuid
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ FUTURE_MS = 5 * 60 * 1000
 Lineage = tuple[Any, ...]
 """What links a row to a line of a file, in the order of schemas/avro/import_line.avsc."""
 
-_FAULTS = 7
-_UPSTREAM: Lineage = (None, 0, None, None, 1, "merge", None, (), None)
+_FAULTS, _DROPPED = 7, 9
+_UPSTREAM: Lineage = (None, 0, None, None, 1, "merge", None, (), None, None)
 
 
 def validate(
@@ -76,8 +77,9 @@ def validate(
     foreign = _foreign_imports(lineages)
     for i in foreign:
         lineages[i] = _UPSTREAM
+    broken, dropped = _violations(import_type, columns, lineages, luhn)
     faults = {
-        **_faults(import_type, columns, lineages, luhn),
+        **broken,
         **{i: [FOREIGN_IMPORT] for i in foreign},
     }
     keys = import_type.keys(columns)
@@ -92,7 +94,11 @@ def validate(
     rows = _rows(
         records, keys, lineages, times, {name: columns[name] for name in import_type.field}
     )
-    return Validated(rows.take([i for i in range(len(rows)) if i not in faults]), rejects)
+    return Validated(
+        rows.take([i for i in range(len(rows)) if i not in faults]),
+        rejects,
+        {records[i].offset: values for i, values in dropped.items()},
+    )
 
 
 def _unreadable(record: "ConsumerRecord", error: DecodeError) -> Reject:
@@ -108,7 +114,7 @@ _UNREADABLE = {
 
 def _foreign_imports(lineages: Sequence[Lineage]) -> list[int]:
     """Rows whose `import` no producer of ours wrote: a sender may write anything into that field."""
-    ids, numbers, lines, sheets, _, _, _, _, resolves = zip(*lineages, strict=True)
+    ids, numbers, lines, sheets, _, _, _, _, resolves, _ = zip(*lineages, strict=True)
     known = {text for text in set(ids) if text is not None and is_uuid(text)}
     if (
         known.issuperset(ids)
@@ -120,7 +126,7 @@ def _foreign_imports(lineages: Sequence[Lineage]) -> list[int]:
         return []
     return [
         i
-        for i, (id_, number, line, sheet, _, _, _, _, rejected_line) in enumerate(lineages)
+        for i, (id_, number, line, sheet, _, _, _, _, rejected_line, _) in enumerate(lineages)
         if id_ is not None
         and (
             id_ not in known
@@ -150,13 +156,13 @@ FOREIGN_IMPORT = Fault(
 )
 
 
-def _faults(
+def _violations(
     import_type: ImportType,
     columns: dict[str, Sequence[Any]],
     lineages: Sequence[Lineage],
     luhn: Luhn,
-) -> dict[int, list[Fault]]:
-    """Faults by index. A value that is only worth a warning is removed from its column."""
+) -> tuple[dict[int, list[Fault]], dict[int, list[DroppedValue]]]:
+    """Faults and dropped values by index. A value that is only worth a warning is removed from its column."""
     faults = {
         i: [_shortened(*found) for found in lineage[_FAULTS][:MOST_FAULTS]]
         for i, lineage in enumerate(lineages)
@@ -164,18 +170,51 @@ def _faults(
     }
     found_by_reader = set(faults)  # its faults are better: they have the header's own names
     # The worker reports no warnings, so checks that only warn are left out.
-    removed: dict[str, set[int]] = {}
+    removed: list[Violation] = []
     for violation in violations(import_type, columns, "error" if luhn == "error" else "off"):
         i, name = violation.row, violation.field
         if not violation.fatal:
             if not violation.kept:
-                removed.setdefault(name, set()).add(i)
+                removed.append(violation)
         elif i not in found_by_reader:
             found = fault(import_type.field[name], violation.code, value=columns[name][i])
             faults.setdefault(i, []).append(found)
-    for name, rows in removed.items():
+    dropped = _dropped_by_reader(lineages)
+    if removed:
+        _remove(import_type, columns, removed, dropped)
+    return faults, dropped
+
+
+def _dropped_by_reader(lineages: Sequence[Lineage]) -> dict[int, list[DroppedValue]]:
+    return {
+        i: [
+            DroppedValue(
+                column[:_LONGEST_COLUMN],
+                *_shortened(None, code, message)[1:],
+                value[:LONGEST_VALUE],
+            )
+            for column, code, message, value in lineage[_DROPPED][:MOST_FAULTS]
+        ]
+        for i, lineage in enumerate(lineages)
+        if lineage[_DROPPED]
+    }
+
+
+def _remove(
+    import_type: ImportType,
+    columns: dict[str, Sequence[Any]],
+    removed: Sequence[Violation],
+    dropped: dict[int, list[DroppedValue]],
+) -> None:
+    """Removes values from their columns, and adds them to `dropped`."""
+    for i, name, code, *_ in removed:
+        value = columns[name][i]
+        if code != NOT_DISCLOSED:
+            text = ", ".join(value) if isinstance(value, list) else value
+            dropped.setdefault(i, []).append(dropped_value(import_type.field[name], code, text))
+    for name in {violation.field for violation in removed}:
+        rows = {violation.row for violation in removed if violation.field == name}
         columns[name] = [None if i in rows else v for i, v in enumerate(columns[name])]
-    return faults
 
 
 MOST_FAULTS, _LONGEST_COLUMN, _LONGEST_MESSAGE = 100, 200, 1000
@@ -277,7 +316,7 @@ def _rows(
     times: Sequence[int],
     columns: Mapping[str, Sequence[Any]],
 ) -> Rows:
-    ids, row_numbers, lines, sheets, occurrences, policies, _, _, resolves = zip(
+    ids, row_numbers, lines, sheets, occurrences, policies, _, _, resolves, _ = zip(
         *lineages, strict=True
     )
     return Rows(
@@ -306,7 +345,7 @@ def _times(observed: Sequence[datetime | None], records: "Sequence[ConsumerRecor
 
 
 def _reject(record: "ConsumerRecord", lineage: Lineage, faults: Sequence[Fault]) -> Reject:
-    import_id, row_number, line, sheet, _, _, _, found, resolves = lineage
+    import_id, row_number, line, sheet, _, _, _, found, resolves, _ = lineage
     return Reject(
         record,
         import_id,

@@ -121,6 +121,8 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _dropped_lines(found: dict[str, Any]) -> Iterator[str]:
+    if untouched := found["untouched_rows"]:
+        yield f"  lignes du rapport laissées telles quelles, qui ne changent rien : {untouched}"
     rows = found["dropped_rows"]
     if rows == 1:
         yield "  1 ligne valide dont une valeur au moins ne sera pas enregistrée :"

@@ -23,7 +23,12 @@ from producers.commands.arguments import (
     reading_options,
 )
 from producers.commands.check_command import preview_file
-from producers.commands.import_rejects import open_rejects, print_rejects
+from producers.commands.import_rejects import (
+    dropped_rows_of,
+    open_rejects,
+    print_dropped,
+    print_rejects,
+)
 from producers.commands.import_states import print_state
 from producers.terminal.exits import INTERRUPTED, explained, notify, of_status
 from schemas.runtime.terminal import say
@@ -124,7 +129,7 @@ def _publish(
             shown.say(_interrupted(view.reading, finished=reading is not None))
             raise typer.Exit(INTERRUPTED) from None
     print_state(state, summary(state), as_json=as_json)
-    if state["rejected"] and not as_json:
+    if (state["rejected"] or state["dropped_rows"]) and not as_json:
         _print_first_rejects(state)
     if state["status"] not in TERMINAL:
         notify(f"Suite : foxstream status {state['id']}")
@@ -149,4 +154,5 @@ def _print_first_rejects(state: "ImportState") -> None:
     with open_rejects(state, patience_seconds=2.0) as rejects:
         first = sorted(islice(rejects, 200), key=lambda reject: reject.line or 0)
     print_rejects(first[:_PRINTED_REJECTS])
+    print_dropped(dropped_rows_of(state, patience_seconds=2.0), _PRINTED_REJECTS)
     say(f"Suite : foxstream errors {state['id']} --output erreurs.csv")

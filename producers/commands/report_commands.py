@@ -1,6 +1,6 @@
 """Commands that show or write what is to be corrected, and write files to fill in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producers.commands.arguments import Id, Original, import_type_of
-from producers.commands.import_rejects import open_rejects, print_rejects
+from producers.commands.import_rejects import (
+    dropped_rows_of,
+    open_rejects,
+    print_dropped,
+    print_rejects,
+)
 from producers.commands.import_states import read_state
 from producers.terminal.exits import USAGE, explained, fail, notify
 from schemas.import_types import IMPORT_TYPES
@@ -30,7 +35,7 @@ def errors(
 ) -> None:
     """Montre les lignes rejetées d'un import, ou les écrit dans un fichier à corriger.
 
-    Avec elles, celles qu'une annulation a laissées de côté.
+    Avec elles, celles dont une valeur n'a pas été enregistrée et celles qu'une annulation a laissées de côté.
     """
     from producers.reports.error_report import FORMATS
 
@@ -38,6 +43,7 @@ def errors(
         if output is not None and output.suffix.lower() not in FORMATS:
             fail(USAGE, "usage", f"--output : un fichier {', '.join(FORMATS)}.")
         state = read_state(import_id)
+        dropped = dropped_rows_of(state, patience_seconds=3.0)
         with open_rejects(state, patience_seconds=3.0) as rejects:
             if output is None:
                 shown = sorted(islice(rejects, _PRINTED_REJECTS), key=lambda r: r.line or 0)
@@ -48,18 +54,20 @@ def errors(
                         f"… et {count - len(shown)} autres : "
                         f"foxstream errors {import_id} --output erreurs.csv"
                     )
+                print_dropped(dropped, _PRINTED_REJECTS)
             else:
-                count = _write_report(output, state, rejects, file)
+                count = _write_report(output, state, rejects, dropped, file) - len(dropped)
         if state["parked"]:
             notify(
                 f"{state['parked']} autres lignes attendent leur ligne parente ; elles seront écrites "
                 f"quand elle arrivera. Pour les voir : foxstream-worker parked {import_id}"
             )
-        late = state["rejected"] + state["cancelled"] - count
-        if late > 0:
-            notify(
-                f"{late} lignes rejetées ne sont pas encore publiées : recommencez dans un instant."
-            )
+        for late, which in (
+            (state["rejected"] + state["cancelled"] - count, "lignes rejetées"),
+            (state["dropped_rows"] - len(dropped), "lignes dont une valeur manque"),
+        ):
+            if late > 0:
+                notify(f"{late} {which} ne sont pas encore publiées : recommencez dans un instant.")
 
 
 def template(
@@ -83,7 +91,11 @@ def template(
 
 
 def _write_report(
-    path: Path, state: "ImportState", rejects: "Iterator[Reject]", file: Path | None
+    path: Path,
+    state: "ImportState",
+    rejects: "Iterator[Reject]",
+    dropped: "Sequence[Reject]",
+    file: Path | None,
 ) -> int:
     from producers.imports.retry import Rest, unread_rows
     from producers.reports.error_report import report, write
@@ -96,7 +108,11 @@ def _write_report(
         notify(rest.trouble)
     with settings().registry() as registry:
         content = report(
-            state, rejects, Decoder(record, registry), unread=lambda: unread_rows(rest)
+            state,
+            rejects,
+            Decoder(record, registry),
+            unread=lambda: unread_rows(rest),
+            dropped=dropped,
         )
     count = write(path, content, state["options"].get("delimiter") or ",")
     say(f"{count} lignes à corriger ou à reprendre écrites dans {path}")

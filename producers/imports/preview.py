@@ -46,6 +46,7 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
         **dict.fromkeys(_HIDDEN, 0),
         "dropped_rows": 0,
         "dropped": [],
+        "untouched_rows": 0,
     }
     try:
         source = open_source(path, import_type, options)
@@ -121,6 +122,7 @@ def _counted(source: Source) -> dict[str, Any]:
         "preview": preview,
         "dropped_rows": dropped_rows,
         "dropped": dropped,
+        "untouched_rows": source.untouched_rows,
     }
 
 

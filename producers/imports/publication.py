@@ -12,7 +12,7 @@ rows that already have an outcome. A cancel ends step 4 early.
 An error report that is sent back is imported as a child of the import that it reports on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -214,8 +214,7 @@ class _RowEncoder:
         for at, (row, value) in enumerate(zip(rows, values, strict=True)):
             key = self._routing(row.key) if row.key else reading.import_id
             if len(value) + 4 * len(key) > MESSAGE_MAX_BYTES:
-                line = {name: column[at] for name, column in lines.items()}
-                yield reading.import_id, self._oversized(row.record, line)
+                yield self._oversized(row, key, {name: part[at] for name, part in lines.items()})
             else:
                 yield key, value
             # Only what was taken counts: a resumed or failed reading goes by this number.
@@ -232,16 +231,27 @@ class _RowEncoder:
             sheet=[row.sheet for row in rows],
             occurrence=[0 if row.faults else occurrence(row.key or import_id) for row in rows],
             policy=[self._policy] * len(rows),
-            cells=[row.cells if row.faults else None for row in rows],
+            cells=[row.cells if row.faults or row.dropped else None for row in rows],
             faults=[[fault._asdict() for fault in row.faults] for row in rows],
             settles=[row.resolves and row.resolves._asdict() for row in rows],
+            dropped=[
+                [value._asdict() for value in row.dropped] if row.dropped else None for row in rows
+            ],
         )
 
-    def _oversized(self, record: Mapping[str, Any], line: Mapping[str, Any]) -> bytes:
+    def _oversized(self, row: FileRow, key: str, line: dict[str, Any]) -> tuple[str, bytes]:
+        """The row without its cells, which a valid row has only for the report; else a row at fault."""
+        if row.dropped:
+            value = self._encoder.encode({**row.record, "import": {**line, "cells": None}})
+            if len(value) + 4 * len(key) <= MESSAGE_MAX_BYTES:
+                return key, value
         message = (
             f"La ligne dépasse les {MESSAGE_MAX_BYTES // 1000} Ko qu'un message peut porter : "
             "raccourcissez ses valeurs."
         )
         fault = Fault(None, "too-long", message)
-        line = {**line, "occurrence": 0, "cells": None, "faults": [fault._asdict()]}
-        return self._encoder.encode({**dict.fromkeys(record), "import": line})
+        at_fault = {"occurrence": 0, "cells": None, "dropped": None, "faults": [fault._asdict()]}
+        nothing = dict.fromkeys(row.record)
+        return self._reading.import_id, self._encoder.encode(
+            {**nothing, "import": {**line, **at_fault}}
+        )

@@ -1,4 +1,4 @@
-"""The open rejects of one import."""
+"""The open rejects of one import, and its rows that lack some of their values."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,21 +6,22 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 from time import monotonic
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from confluent_kafka import Message
 
 from producers.kafka.log_reader import LogReader
 from producers.settings import Settings
 from schemas.records import ImportState
-from schemas.topics import REJECTS
+from schemas.topics import DROPPED_VALUES, REJECTS, Topic
 
 _CLOCKS_APART = timedelta(minutes=1)
 """An import may seem younger than its first reject by so much: the submitter has another clock."""
 
 
 class Reject(NamedTuple):
-    """A line that was not written. `errors` have column, code and message; `value` is its row."""
+    """A line that was not written, or not with all its values. `errors` have column, code and message;
+    `value` is its row."""
 
     line: int | None
     sheet: str | None
@@ -31,8 +32,15 @@ class Reject(NamedTuple):
 class RejectLog(LogReader):
     """The rejects of one import."""
 
+    TOPIC: ClassVar[Topic] = REJECTS
+    ID, ERRORS = "ingest.reject_id", "ingest.errors"
+
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, REJECTS)
+        super().__init__(settings, self.TOPIC)
+
+    def expected(self, state: ImportState) -> int:
+        """How many there are of an import."""
+        return state["rejected"] + state["cancelled"]
 
     def read(self, state: ImportState, patience_seconds: float) -> Iterator[Reject]:
         """The rejects of an import that no child import has resolved, each once.
@@ -42,7 +50,7 @@ class RejectLog(LogReader):
         before the import is read only if some are missing then: clocks may differ. Raises
         UnreachableError and NotReadyError.
         """
-        expected = state["rejected"] + state["cancelled"]
+        expected = self.expected(state)
         since = state["created_at"] - _CLOCKS_APART
         begin = partial(self.start, key=state["id"])
         left_out = begin(since=since)
@@ -67,8 +75,8 @@ class RejectLog(LogReader):
             if "ingest.settles" in headers:
                 resolved.add(headers["ingest.settles"])
                 open_.pop(headers["ingest.settles"], None)
-            elif headers["ingest.reject_id"] not in resolved:
-                open_.setdefault(headers["ingest.reject_id"], _reject(headers, message.value()))
+            elif headers[self.ID] not in resolved:
+                open_.setdefault(headers[self.ID], self._reject(headers, message.value()))
         return open_
 
     def _late(
@@ -81,12 +89,27 @@ class RejectLog(LogReader):
                 last_record = monotonic()
                 yield message
 
+    def _reject(self, headers: dict[str, bytes], value: bytes | None) -> Reject:
+        line = headers.get("ingest.line", b"").decode()
+        sheet = headers.get("ingest.sheet", b"").decode()
+        errors = json.loads(headers[self.ERRORS])
+        return Reject(int(line) if line else None, sheet or None, errors, value)
 
-def _reject(headers: dict[str, bytes], value: bytes | None) -> Reject:
-    def text(name: str) -> str:
-        return headers.get(f"ingest.{name}", b"").decode()
 
-    line = text("line")
-    return Reject(
-        int(line) if line else None, text("sheet") or None, json.loads(text("errors")), value
-    )
+class DroppedLog(RejectLog):
+    """The rows of one import that are written without some of their values: `errors` are these, and have
+    the value too."""
+
+    TOPIC = DROPPED_VALUES
+    ID, ERRORS = "ingest.dropped_id", "ingest.dropped"
+
+    def expected(self, state: ImportState) -> int:
+        return state["dropped_rows"]
+
+
+def dropped_rows(settings: Settings, state: ImportState, patience_seconds: float) -> list[Reject]:
+    """As DroppedLog.read; the topic is read only if the import has such rows."""
+    if not state["dropped_rows"]:
+        return []
+    with DroppedLog(settings) as log:
+        return list(log.read(state, patience_seconds))

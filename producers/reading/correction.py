@@ -2,7 +2,8 @@
 
 A file whose header has `_import` and `_line` is a correction. The columns that the report added are
 taken off; `_line` and `_sheet` name the reject that a row stands for. Rows without `_line` were added
-by hand.
+by hand. `_dropped` is given for a row that was written without some of its values: if it is as it was, it
+is left out, because the table may hold something newer by now.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from producers.reading import source
 from producers.reading.formula_guard import original
@@ -52,17 +54,44 @@ class Correction(Source):
     undo: Callable[[str], str] = original
 
     def chunks(self) -> Iterator[list[FileRow]]:
-        """As of any file, with the reject that each row stands for."""
-        self.blank_lines = 0
+        """As of any file, with the reject that each row stands for.
+
+        Raises RefusedError if there are rows, and all of them are left out.
+        """
+        self.blank_lines = self.untouched_rows = 0
+        are_all_untouched = True
         for block in _blocks(self):
             at = filled(block.rows)
             self.blank_lines += len(block.rows) - len(at)
-            if at:
-                stripped, corrected = self._stripped(block, at)
-                rows = rows_of(self.import_type, self.columns, stripped, at, self.luhn)
-                for row in rows:
-                    row.resolves = corrected.get(row.line)
+            rows = self._rows(block, at) if at else []
+            if rows:
+                are_all_untouched = False
                 yield rows
+        if self.untouched_rows and are_all_untouched:
+            raise RefusedError(
+                "nothing-corrected",
+                "Aucune ligne de ce rapport n'a été corrigée : ses lignes sont déjà importées, sans les "
+                "valeurs que la colonne _message indique. Corrigez ces valeurs, puis renvoyez le fichier.",
+            )
+
+    def _rows(self, block: Block, at: Sequence[int]) -> list[FileRow]:
+        stripped, corrected = self._stripped(block, at)
+        rows = rows_of(self.import_type, self.columns, stripped, at, self.luhn)
+        for row in rows:
+            row.resolves = corrected.get(row.line)
+        if "_dropped" not in self.places:
+            return rows
+        marks = {block.lines[i]: self._cell(block.rows[i], "_dropped") for i in at}
+        touched = [row for row in rows if not self._is_untouched(row, marks[row.line])]
+        self.untouched_rows += len(rows) - len(touched)
+        return touched
+
+    def _is_untouched(self, row: FileRow, mark: str) -> bool:
+        """Whether the row is as in the report: its cells or, if a program wrote them in another form, its
+        values."""
+        values = [value.value for value in row.dropped]
+        cells, content = fingerprint(self.import_type, row.cells, row.record, values).split("-")
+        return cells in mark.split("-") or (not row.faults and content in mark.split("-"))
 
     def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, RejectedLine]]:
         """The block with the original columns alone, and which rejected line each line corrects."""
@@ -97,7 +126,8 @@ class Correction(Source):
         return None
 
     def _cell(self, cells: list[str], name: str) -> str:
-        return cells[self.places[name]].strip() if name in self.places else ""
+        place = self.places.get(name, len(cells))
+        return cells[place].strip() if place < len(cells) else ""
 
     def _beyond(self, cells: list[str]) -> list[str]:
         """Cells that the line had beyond its header, if they are not emptied."""
@@ -105,6 +135,20 @@ class Correction(Source):
         while extra and not extra[-1].strip():
             extra.pop()
         return extra
+
+
+def fingerprint(
+    import_type: ImportType, cells: Sequence[str], record: Mapping[str, Any], dropped: Sequence[str]
+) -> str:
+    """Of a row that was written without the values `dropped`: one half of its cells, one of its values."""
+    bare = [cell.strip() for cell in cells]
+    while bare and not bare[-1]:
+        bare.pop()
+    values = [[record[field.name] for field in import_type.fields], sorted(dropped)]
+    texts = [
+        json.dumps(part, ensure_ascii=False).encode(errors="replace") for part in (bare, values)
+    ]
+    return "-".join(hashlib.sha256(text).hexdigest()[:16] for text in texts)
 
 
 _SHORT = Fault(

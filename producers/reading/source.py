@@ -33,7 +33,8 @@ key field. An interrupted import of the earlier version is then not resumed."""
 class Source:
     """A file that can be imported. `blank_lines` counts the lines skipped so far that are blank or are
     not rows, such as a header in the middle; `skipped_rows` counts the rows of a nomenclature that are
-    not activities, and secondary establishments.
+    not activities, and secondary establishments; `untouched_rows` those of a corrected report that it
+    had from its import and that nobody changed.
 
     `columns` is the header of all `parts`, each of which is read with its own. What a file has
     besides is in `skipped_sheets`; of these, `left_out` have lines of the type that is imported, and
@@ -53,6 +54,7 @@ class Source:
     surplus: Surplus = field(default_factory=Surplus)
     blank_lines: int = 0
     skipped_rows: int = 0
+    untouched_rows: int = 0
 
     @property
     def file_name(self) -> str:

@@ -1,7 +1,9 @@
-"""The rejected lines of an import as a file that is corrected and imported again.
+"""The rejected lines of an import, and those written without some of their values, as a file that is
+corrected and imported again.
 
 Columns: those of the original file, then `_line`, `_column`, `_code`, `_message` (several faults
-of a line joined by " | "), `_sheet` if the lines come from sheets, `_columns` if the import was
+of a line joined by " | "), `_dropped` if there are lines that lack values (their fingerprint, by which
+they are known if they come back unchanged), `_sheet` if the lines come from sheets, `_columns` if the import was
 given the fields of columns, and `_import`, the id, by which producers.reading.correction knows the
 file when it comes back.
 
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 
 from producers.kafka.reject_log import Reject
 from producers.reading import UNREAD, FileRow
+from producers.reading.correction import fingerprint
 from producers.reading.formula_guard import safe
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
@@ -41,12 +44,17 @@ def report(
     rejects: Iterable[Reject],
     decoder: Decoder,
     unread: Callable[[], Iterable[FileRow]] = tuple,
+    dropped: Iterable[Reject] = (),
 ) -> Report:
-    """The rejects of one import, then its lines that were never published.
+    """The rejects of one import, then its rows that lack values, then its lines that were never published.
 
     `decoder` is that of the import's rows. `unread` is called twice.
     """
-    ordered = sorted(rejects, key=lambda reject: (reject.sheet or "", reject.line or 0))
+    rejected = sorted(rejects, key=_place)
+    # A row that waited for another one and was rejected in the end is a reject only.
+    without_rejects = {*map(_place, rejected)}.isdisjoint
+    lacking = sorted((row for row in dropped if without_rejects([_place(row)])), key=_place)
+    ordered = [*rejected, *lacking]
     header, cells_of = _originals(state, decoder)
     originals = [cells_of(reject) for reject in ordered]
     # A line may have more cells than the header has names.
@@ -56,28 +64,54 @@ def report(
     columns = [json.dumps(requested, ensure_ascii=False)] if requested else []
     with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
 
-    def line(cells: Sequence[str], place: Reject | FileRow, why: Iterable[str]) -> list[str]:
+    marks = _fingerprints(state, decoder, lacking, originals[len(rejected) :])
+
+    def line(
+        cells: Sequence[str], place: Reject | FileRow, why: Iterable[str], mark: str = ""
+    ) -> list[str]:
         number = "" if place.line is None else str(place.line)
         sheet = [place.sheet or ""] * with_sheets
         filled = [*cells, *[""] * (width - len(cells))]
-        return [*filled, number, *why, *sheet, *columns, state["id"]]
+        return [*filled, number, *why, *[mark] * bool(lacking), *sheet, *columns, state["id"]]
 
     return Report(
         [
             *header,
             *("_line", "_column", "_code", "_message"),
+            *["_dropped"] * bool(lacking),
             *["_sheet"] * with_sheets,
             *["_columns"] * len(columns),
             "_import",
         ],
         chain(
             (
-                line(cells, reject, _why(reject))
-                for reject, cells in zip(ordered, originals, strict=True)
+                line(cells, reject, _why(reject), mark)
+                for reject, cells, mark in zip(
+                    ordered, originals, [*[""] * len(rejected), *marks], strict=True
+                )
             ),
             (line(row.cells, row, ("", UNREAD, _UNREAD)) for row in unread()),
         ),
     )
+
+
+def _place(reject: Reject) -> tuple[str, int]:
+    return reject.sheet or "", reject.line or 0
+
+
+def _fingerprints(
+    state: ImportState, decoder: Decoder, rows: Sequence[Reject], originals: Sequence[list[str]]
+) -> Iterator[str]:
+    """Nothing for a row that cannot be decoded: what comes back of it counts as corrected."""
+    import_type = IMPORT_TYPES[state["import_type"]]
+    for row, cells in zip(rows, originals, strict=True):
+        try:
+            record = decoder.decode(row.value)
+        except DecodeError:
+            yield ""
+            continue
+        values = [str(value["value"]) for value in row.errors]
+        yield fingerprint(import_type, cells, record, values)
 
 
 _UNREAD = "L'import a été annulé avant la lecture de cette ligne."

@@ -43,6 +43,13 @@ ties = st.none() | st.fixed_dictionaries(
         | st.fixed_dictionaries(
             {"id": st.text(max_size=40), "line": st.integers(0, 2**20), "sheet": texts}
         ),
+        "dropped": st.none()
+        | st.lists(
+            st.fixed_dictionaries(
+                dict.fromkeys(("column", "code", "message", "value"), st.text(max_size=9))
+            ),
+            max_size=3,
+        ),
     }
 )
 values: dict[str, st.SearchStrategy[Any]] = {
@@ -55,7 +62,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
 
 TIE = {
     "id": "a", "number": 1, "line": 2, "sheet": None, "occurrence": 1, "policy": "merge",
-    "cells": None, "faults": [], "settles": None,
+    "cells": None, "faults": [], "settles": None, "dropped": None,
 }  # fmt: skip
 EXAMPLES: dict[str, Any] = {
     "string": "é",

@@ -51,7 +51,8 @@ APPENDED = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
 TOPIC = "fox.rows.any"
 TABLES = (
     "enterprise_entreprise, location_ville, category_categorie, subcategory_souscategorie, "
-    "ingest.positions, ingest.progress, ingest.rejects, ingest.parked, ingest.sirene"
+    "ingest.positions, ingest.progress, ingest.rejects, ingest.dropped_values, ingest.parked, "
+    "ingest.sirene"
 )
 
 Columns = dict[str, Any]

@@ -14,7 +14,7 @@ KEYS = [
     "duplicate_rows", "blank_lines", "errors_by_code", "warnings_by_code", "examples", "preview",
     "already_imported", "ai_estimate", "compression", "encoding_hint", "delimiter_confidence",
     "skipped_sheets", "left_out_rows", "left_out", "other_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
-    "dropped_rows", "dropped",
+    "dropped_rows", "dropped", "untouched_rows",
 ]  # fmt: skip
 
 COMPANIES = """siren;nom;cp;slogan
@@ -79,6 +79,7 @@ def test_verdict(companies: Path) -> None:
         "hidden_columns": 0,
         "merged_cells": 0,
         "dropped_rows": 1,
+        "untouched_rows": 0,
     }
     assert [(e["line"], e["column"], e["code"], e["value"]) for e in examples] == [
         (3, "siren", "missing-value", ""),

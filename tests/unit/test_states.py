@@ -65,6 +65,7 @@ def facts(**known: object) -> ImportFacts:
         "stopped_after": None,
         "watermarks": None,
         "now_settles": 0,
+        "now_dropped": 0,
         **{f"now_{name}": 0 for name in AI_COUNTS},
         "now_ai_started": False,
         "now_ai_cost": 0.0,
@@ -367,3 +368,13 @@ def test_site_statuses() -> None:
     """The site's list, which knows five statuses, shows the two others as the nearest of these."""
     assert SITE_STATUS == {"CANCELLED": "ERROR", "PAUSED": "PROCESSING"}
     assert {SITE_STATUS.get(status, status) for status in STATUSES} == SITE_STATUSES
+
+
+def test_dropped_values_are_no_errors() -> None:
+    """A row without one of its values is written: status, counters and success rate say so."""
+    rows = {"total_rows": 2, "now_inserted": 1, "now_updated": 1}
+
+    whole, lacking = state_of(begun(**rows)), state_of(begun(**rows, now_dropped=2))
+
+    assert (whole["dropped_rows"], lacking["dropped_rows"]) == (0, 2)
+    assert {**lacking, "dropped_rows": 0} == whole

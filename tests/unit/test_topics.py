@@ -11,6 +11,7 @@ from schemas.topics import (
     CATEGORIES,
     CO_PARTITIONED,
     DAY_MS,
+    DROPPED_VALUES,
     ENRICHMENT_RESULTS,
     GATEWAY_TOKENS,
     IMPORT_EVENTS,
@@ -37,7 +38,7 @@ def test_names() -> None:
 def test_records(topic: Topic) -> None:
     """A topic names a schema that is there, or carries bytes of another topic or of a table."""
     if topic.record is None:
-        assert topic in (REJECTS, CATEGORIES)
+        assert topic in (REJECTS, DROPPED_VALUES, CATEGORIES)
     else:
         assert (resources.files("schemas") / "avro" / f"{topic.record}.avsc").is_file()
         assert load(topic.record)["type"] == "record"

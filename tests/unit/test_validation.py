@@ -19,6 +19,7 @@ from processors.rows.validation import CREATE_TIME, FUTURE_MS, MOST_FAULTS, vali
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import Encoder, RowDecoder, load
 from schemas.codec.schema import Schema, SchemaUnknownError
+from schemas.dropped_value import DroppedValue
 from schemas.import_types import ENTREPRISE, VILLE, ImportType
 from schemas.runtime.registry import RegistryUnavailableError
 
@@ -416,6 +417,48 @@ def test_warnings() -> None:
         {"siren": SIREN, "nom": "A", "code_postal": "01000", "telephone": "0102030405"},
     ]
     assert found.rejects == []
+
+
+def test_dropped_values() -> None:
+    """A value that is removed is kept beside the row, with the reason; what the sender does not disclose
+    is not a value."""
+    found = validated(
+        company(email_contact="a@b", adresse="[ND]"),
+        company(telephone="no", code_postal="1000"),
+        company(nom=None, telephone="no"),
+        company(),
+    )
+
+    assert len(found.rows) == 3
+    assert {
+        offset: {(each.column, each.code, each.value) for each in values}
+        for offset, values in found.dropped.items()
+        if offset in found.rows.offsets
+    } == {
+        0: {("email_contact", "malformed", "a@b")},
+        1: {("telephone", "malformed", "no"), ("code_postal", "malformed", "1000")},
+    }
+    assert found.dropped[0][0].message == (
+        "L'adresse e-mail « a@b » n'est pas valide : elle n'a pas été enregistrée ; le reste de la ligne "
+        "l'a été. Attendu : une adresse comme nom@exemple.fr."
+    )
+
+
+def test_dropped_values_that_a_reader_names() -> None:
+    """They come with the row; a sender controls neither their number nor their size."""
+    value = {"column": "c" * 999, "code": "Un code !", "message": "m" * 9999, "value": "v" * 9999}
+    found = validated(company(**{"import": line(1, dropped=[value] * 500)}), company())
+
+    [dropped] = found.dropped.values()
+    assert (len(found.rows), len(dropped)) == (2, MOST_FAULTS)
+    assert set(dropped) == {DroppedValue("c" * 200, "malformed", "m" * 1000, "v" * 1000)}
+
+
+def test_dropped_values_of_a_city() -> None:
+    """Numbers and lists are shown as texts."""
+    found = validated(city(lat=148.5, codes_postaux=["35000", "x"]), of=VILLE)
+
+    assert {each.value for each in found.dropped[0]} == {"148.5", "35000, x"}
 
 
 def test_warning_and_fault() -> None:

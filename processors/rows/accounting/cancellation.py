@@ -1,16 +1,22 @@
 """Rows of cancelled imports: stored as rejects although they are valid, and not written."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from aiokafka import ConsumerRecord
 
 from processors.kafka.batch import Batch
 from processors.rows.model import Reject, Row, Validated
+from schemas.dropped_value import DroppedValue
 from schemas.faults import Fault
 
 
-def rejected_row(record: ConsumerRecord, row: Row, fault: Fault) -> Reject:
-    """A valid row that is not written."""
+def rejected_row(
+    record: ConsumerRecord, row: Row, faults: Sequence[Fault] | Sequence[DroppedValue]
+) -> Reject:
+    """A valid row that is not written, or not with all its values."""
     return Reject(
-        record, row.import_id, row.row_number, row.line, row.sheet, [fault], resolves=row.resolves
+        record, row.import_id, row.row_number, row.line, row.sheet, faults, resolves=row.resolves
     )
 
 
@@ -29,6 +35,7 @@ def reject_cancelled(batch: Batch, validated: Validated, cancelled: set[str]) ->
         return validated
     records = {record.offset: record for record in batch.records}
     cancelled_rows = [
-        rejected_row(records[row.offset], row, CANCELLED)._replace(cancelled=True) for row in others
+        rejected_row(records[row.offset], row, [CANCELLED])._replace(cancelled=True)
+        for row in others
     ]
-    return Validated(rows, [*validated.rejects, *cancelled_rows])
+    return replace(validated, rows=rows, rejects=[*validated.rejects, *cancelled_rows])

@@ -57,7 +57,8 @@ async def add(
 ) -> list[Progress]:
     """Adds the outcomes of a batch of the partition; `watermarks` are its last row numbers, by import.
 
-    `released` among the outcomes counts rows of other imports that waited for rows of this one.
+    `released` among the outcomes counts rows of other imports that waited for rows of this one,
+    `dropped` rows that lack some of their values.
     `moves` are further changes, of other imports as well: counters of one partition may be negative.
     """
     changes = [
@@ -78,6 +79,9 @@ async def add(
 
 _NONE: Counter[str] = Counter()
 
+_BESIDE = ("released", "settles", "dropped")
+"""Counters that are not outcomes of rows."""
+
 
 def _sum(outcomes: Counter[str], moves: Counter[str]) -> dict[str, int]:
-    return {name: outcomes[name] + moves[name] for name in (*OUTCOMES, "released", "settles")}
+    return {name: outcomes[name] + moves[name] for name in (*OUTCOMES, *_BESIDE)}

@@ -14,15 +14,15 @@ LEFT JOIN ingest.imports i ON i.id = wanted.id
 INSERT INTO ingest.progress AS stored (
     import_id, topic, partition, revision, watermark,
     inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released,
-    settles
+    settles, dropped
 )
 SELECT import_id, %(topic)s, %(partition)s, 1, watermark,
     inserted, updated, unchanged, duplicate, stale, rejected, parked, cancelled, released,
-    settles
+    settles, dropped
 FROM jsonb_to_recordset(%(changes)s) AS change (
     import_id uuid, watermark integer, inserted integer, updated integer, unchanged integer,
     duplicate integer, stale integer, rejected integer, parked integer, cancelled integer,
-    released integer, settles integer
+    released integer, settles integer, dropped integer
 )
 ORDER BY import_id
 ON CONFLICT (import_id, topic, partition) DO UPDATE SET
@@ -38,6 +38,7 @@ ON CONFLICT (import_id, topic, partition) DO UPDATE SET
     cancelled = stored.cancelled + EXCLUDED.cancelled,
     released = stored.released + EXCLUDED.released,
     settles = stored.settles + EXCLUDED.settles,
+    dropped = stored.dropped + EXCLUDED.dropped,
     updated_at = now()
 RETURNING import_id::text, revision, watermark,
     inserted + updated + unchanged + duplicate + stale + rejected + parked + cancelled

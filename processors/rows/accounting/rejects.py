@@ -1,4 +1,5 @@
-"""Rejects in PostgreSQL: the record byte for byte, and its faults."""
+"""Rejects in PostgreSQL: the record byte for byte, and its faults. Rows that are written without some of
+their values are stored alike, in a table of their own."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,11 +28,25 @@ ON CONFLICT (id) DO NOTHING
 """
 
 
+_INSERT_DROPPED = _INSERT.replace("ingest.rejects", "ingest.dropped_values")
+
+
 async def store(connection: Connection, topic_id: str, rejects: Sequence[Reject]) -> None:
     """Stores rejects that are not stored yet: a log that is read again has the same rejects again."""
+    await _store(connection, _INSERT, topic_id, rejects)
+
+
+async def store_dropped(connection: Connection, topic_id: str, rows: Sequence[Reject]) -> None:
+    """As `store`, rows that are written without some of their values."""
+    await _store(connection, _INSERT_DROPPED, topic_id, rows)
+
+
+async def _store(
+    connection: Connection, insert: LiteralString, topic_id: str, rejects: Sequence[Reject]
+) -> None:
     for portion in _portions(rejects):
         rows = [_columns(topic_id, reject) for reject in portion]
-        await connection.execute(_INSERT, list(map(list, zip(*rows, strict=True))))
+        await connection.execute(insert, list(map(list, zip(*rows, strict=True))))
 
 
 _STATEMENT_BYTES = 8 << 20
@@ -54,7 +69,7 @@ def _portions(rejects: Sequence[Reject]) -> Iterator[list[Reject]]:
 def _columns(topic_id: str, reject: Reject) -> tuple[object, ...]:
     record = reject.record
     faults = [
-        # jsonb takes no NUL (PostgreSQL, "JSON Types"); a header or a message may hold one.
+        # jsonb takes no NUL (PostgreSQL, "JSON Types"); a header, a value or a message may hold one.
         {name: text and without_nul(text) for name, text in fault._asdict().items()}
         for fault in reject.faults
     ]

@@ -1,7 +1,9 @@
 """Rejects of a parent import that are resolved by the rows of a child import.
 
 A reject is resolved once, by the first row that replaces it and is written. The parent's counters
-move in the same transaction: one rejected or cancelled row less, one more with the row's outcome.
+move in the same transaction: one rejected or cancelled row less, one more with the row's outcome. A row
+that lacked values and is completed by a row of a child import has its outcome already: it no longer counts
+among those that lack values, and nothing else moves.
 """
 
 from collections import Counter, defaultdict
@@ -56,6 +58,9 @@ async def _resolve(connection: Connection, written: list[dict[str, Any]]) -> Mov
     cursor = await connection.execute(_SQL["resolve"], {"rows": Jsonb(written)})
     moves: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for import_id, child, outcome, cancelled, rows in await cursor.fetchall():
+        if outcome is None:
+            moves[import_id]["dropped"] -= rows
+            continue
         moves[import_id]["cancelled" if cancelled else "rejected"] -= rows
         moves[import_id][outcome] += rows
         if (import_id, child) in direct:

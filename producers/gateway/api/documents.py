@@ -52,6 +52,7 @@ class Import(BaseModel):
     left_out: list[LeftOutSheet]
     other_sheets: list[str]
     encoding_hint: str | None
+    dropped_rows: int
     rows_per_second: float | None
     waiting_for: str | None
     generate_ai_content: bool
@@ -128,15 +129,17 @@ class Preview(BaseModel):
     preview: list[dict[str, Any]]
     dropped_rows: int
     dropped: list[dict[str, Any]]
+    untouched_rows: int
     already_imported: dict[str, Any] | None
     ai_estimate: dict[str, Any] | None
 
 
 class Errors(BaseModel):
-    """The first faults of an import and how many lines have which code."""
+    """The first faults of an import, how many lines have which code, and the first dropped values."""
 
     by_code: dict[str, int]
     first: list[dict[str, Any]]
+    dropped: list[dict[str, Any]]
 
 
 UPLOAD_BODY = {

@@ -7,7 +7,7 @@ from functools import cache
 
 from schemas.import_types import ImportType
 
-OURS = ("_line", "_column", "_code", "_message", "_sheet", "_columns", "_import")
+OURS = ("_line", "_column", "_code", "_message", "_dropped", "_sheet", "_columns", "_import")
 """What error reports add to the columns of the file."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from producers.reading.row.cell_texts import clear_empty_words, texts_of
+from producers.reading.row.cell_texts import clear_empty_words, says_nothing, texts_of
 from producers.reading.row.cell_values import CONVERSIONS
 from producers.reading.row.column_values import Texts, Values
 from schemas.dropped_value import DroppedValue, dropped_value
@@ -96,7 +96,7 @@ def normalise(
         warnings.setdefault(violation.row, []).append(violation.code)
         if not violation.kept:
             columns[violation.field][violation.row] = None
-            if violation.code != NOT_DISCLOSED:  # the file itself says that it holds no value
+            if not _is_no_value(given[violation.field], violation):
                 dropped.setdefault(violation.row, []).append(
                     _dropped(import_type, given, violation)
                 )
@@ -112,6 +112,13 @@ def normalise(
     for row, fields in _fields_at_fault(found):
         keys[row] = import_type.key_of(records[row] | dict.fromkeys(fields))
     return NormalisedRows(records, keys, faults, warnings, dropped)
+
+
+def _is_no_value(column: Column, violation: Violation) -> bool:
+    """Whether the cell itself says that there is no value, such as [ND] or "non renseigné"."""
+    return violation.code == NOT_DISCLOSED or (
+        violation.code == MALFORMED and says_nothing(column.cells[violation.row].strip())
+    )
 
 
 def _dropped(

@@ -324,14 +324,15 @@ async def first_errors(
     account: Annotated[Account, Depends(Needs("read", "check"))],
     import_id: str,
 ) -> Response:
-    """How many lines have which code, and the first fifty faults."""
+    """How many lines have which code, the first fifty faults, and the first fifty values that are not
+    stored although their lines are."""
     return _json(await errors_of(request, account, of(request).state(import_id)))
 
 
 async def errors_of(request: Request, account: Account, state: ImportState) -> dict[str, Any]:
     """As `first_errors`."""
-    if not state["rejected"] + state["cancelled"]:
-        return {"by_code": {}, "first": []}
+    if not state["rejected"] + state["cancelled"] + state["dropped_rows"]:
+        return {"by_code": {}, "first": [], "dropped": []}
     gateway = of(request)
     found: dict[str, Any] = await run_task(
         request,

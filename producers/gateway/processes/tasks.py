@@ -5,7 +5,7 @@ Each task takes `notify`, which it calls with its progress, and returns somethin
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from producers.imports.publication import publish_file, publish_refusal
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError
-from producers.kafka.reject_log import RejectLog
+from producers.kafka.reject_log import Reject, RejectLog, dropped_rows
 from producers.reading import Options, RefusedError
 from producers.reading.row.row import filled
 from producers.reports.error_report import report, write
@@ -244,9 +244,10 @@ def _unlike(found: Mapping[str, Any]) -> int:
 def errors_file(
     notify: Notify, settings: Settings, folder: Path, state: ImportState, path: Path
 ) -> int:
-    """Writes the rejected lines of an import, and those never read; how many. Raises AwayError.
+    """Writes the rejected lines of an import, those that lack values and those never read; how many.
+    Raises AwayError.
 
-    The latter if the spool still holds the file.
+    The last ones if the spool still holds the file.
     """
     spool = Spool(folder)
     spooled = spool.find(state["id"])
@@ -259,6 +260,7 @@ def errors_file(
                 log.read(state, _PATIENCE_SECONDS),
                 Decoder(record, registry),
                 unread=lambda: unread_rows(rest),
+                dropped=dropped_rows(settings, state, _PATIENCE_SECONDS),
             )
             return write(path, content, state["options"].get("delimiter") or ",")
     except (ClusterError, RegistryUnavailableError) as error:
@@ -266,21 +268,28 @@ def errors_file(
 
 
 def first_errors(notify: Notify, settings: Settings, state: ImportState) -> dict[str, Any]:
-    """The first rejected lines of an import, and how many have which code. Raises AwayError."""
+    """The first rejected lines of an import, and how many have which code; the first dropped values.
+
+    Raises AwayError.
+    """
     codes: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []
     try:
         with RejectLog(settings) as log:
             for reject in log.read(state, _PATIENCE_SECONDS):
                 codes.update({str(error["code"]) for error in reject.errors})
-                lines += [
-                    {"line": reject.line, "sheet": reject.sheet, **error} for error in reject.errors
-                ]
+                lines += _lines(reject)
                 if len(lines) > 4 * _SHOWN_REJECTS:
                     lines = _first(lines)
+        rows = dropped_rows(settings, state, _PATIENCE_SECONDS)
     except ClusterError as error:
         raise AwayError(str(error)) from error
-    return {"by_code": dict(codes.most_common()), "first": _first(lines)}
+    dropped = _first(list(chain.from_iterable(map(_lines, rows))))
+    return {"by_code": dict(codes.most_common()), "first": _first(lines), "dropped": dropped}
+
+
+def _lines(reject: Reject) -> list[dict[str, Any]]:
+    return [{"line": reject.line, "sheet": reject.sheet, **error} for error in reject.errors]
 
 
 def _first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

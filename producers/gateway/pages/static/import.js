@@ -5,7 +5,8 @@ const moving = document.getElementById("moving");
 const errors = document.getElementById("errors");
 const spoken = document.getElementById("spoken");
 const id = moving.dataset.import;
-let rejectedShown = "0";
+const NOTHING = "0 0";
+let shown = NOTHING;
 let busy = false;
 let again = false;
 
@@ -27,11 +28,12 @@ async function refresh() {
 async function showErrors() {
   const now = state();
   // While it runs the first errors are enough; all are counted at the end.
-  if (now.rejected === "0" || now.rejected === rejectedShown) return;
-  if (now.ended === "no" && rejectedShown !== "0") return;
+  const counts = `${now.rejected} ${now.dropped}`;
+  if (counts === shown) return;
+  if (now.ended === "no" && shown !== NOTHING) return;
   const text = await fox.piece(errors.dataset.address);
   if (text === null) return;
-  rejectedShown = now.rejected;
+  shown = counts;
   fox.replace(errors, text);
 }
 

@@ -106,6 +106,7 @@ if (form !== null) {
     for (const part of preview.left_out ?? []) say("fair", `« ${part.name} » : ${rows(part.rows)} non lue${part.rows > 1 ? "s" : ""}. ${part.message}`);
     if (preview.other_sheets?.length) say("fair", `Feuilles ou fichiers d'un autre contenu, non lus : ${preview.other_sheets.join(", ")}.`);
     if (preview.encoding_hint) say("fair", `L'encodage ressemble à ${preview.encoding_hint} : si les accents sont faux, choisissez cet encodage.`);
+    if (preview.dropped_rows) say("fair", `${rows(preview.dropped_rows)} dont une valeur n'est pas valide et ne sera pas enregistrée ; le reste le sera.`);
     if (preview.duplicate_rows) say("fair", `${rows(preview.duplicate_rows)} en double : la dernière valeur l'emporte.`);
     const known = preview.already_imported;
     at("again").hidden = known === null;
@@ -201,13 +202,14 @@ if (form !== null) {
   function showExamples() {
     const place = at("examples");
     place.replaceChildren();
-    at("faults-card").hidden = !preview.examples.length;
-    if (!preview.examples.length) return;
+    const found = [...preview.examples, ...preview.dropped];
+    at("faults-card").hidden = !found.length;
+    if (!found.length) return;
     const codes = Object.entries(preview.errors_by_code).map(([code, count]) => `${labels[code] ?? code} : ${number(count)}`);
     place.append(make("p", codes.join(" · "), { class: "hint" }));
     place.append(table(
       ["Ligne", "Colonne", "Valeur", "Ce qui ne va pas"],
-      preview.examples.map((found) => [found.line, found.column ?? "–", found.value ?? "", found.message]),
+      found.map((each) => [each.line, each.column ?? "–", each.value ?? "", each.message]),
     ));
   }
 

@@ -16,3 +16,8 @@ def load(package: str, file: str) -> dict[str, LiteralString]:
     return dict(
         zip(parts[::2], (cast("LiteralString", sql.strip()) for sql in parts[1::2]), strict=True)
     )
+
+
+def of_dropped_values(sql: LiteralString) -> LiteralString:
+    """A statement about ingest.rejects as one about ingest.dropped_values, which has its columns."""
+    return sql.replace("ingest.rejects", "ingest.dropped_values")

@@ -8,11 +8,16 @@ answers stay: they are not paid again.
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from processors.database.queries import load
+from processors.database.queries import load, of_dropped_values
 from processors.jobs.lease import Connection, Counts, Run
 from processors.settings import Settings
 
 _SQL = load("processors.jobs", "retention.sql")
+_SQL = {
+    **_SQL,
+    "dropped_values": of_dropped_values(_SQL["rejects"]),
+    "dropped_values_of": of_dropped_values(_SQL["rejects_of"]),
+}
 
 CHUNK = 10_000
 """Most rows of one table that a statement removes."""

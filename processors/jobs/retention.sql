@@ -14,9 +14,6 @@ FOR UPDATE SKIP LOCKED
 -- name: rejects_of
 DELETE FROM ingest.rejects WHERE import_id = ANY(%(ids)s)
 
--- name: dropped_values_of
-DELETE FROM ingest.dropped_values WHERE import_id = ANY(%(ids)s)
-
 -- name: parked_of
 DELETE FROM ingest.parked WHERE import_id = ANY(%(ids)s)
 
@@ -51,14 +48,6 @@ DELETE FROM ingest.imports WHERE id = ANY(%(ids)s)
 -- Whoever they are of: they hold what people wrote. Not before Kafka has them.
 DELETE FROM ingest.rejects WHERE id IN (
     SELECT id FROM ingest.rejects
-    WHERE rejected_at < %(before)s AND published_at IS NOT NULL AND (settled_by IS NULL OR settled_told)
-    ORDER BY rejected_at
-    LIMIT %(limit)s
-)
-
--- name: dropped_values
-DELETE FROM ingest.dropped_values WHERE id IN (
-    SELECT id FROM ingest.dropped_values
     WHERE rejected_at < %(before)s AND published_at IS NOT NULL AND (settled_by IS NULL OR settled_told)
     ORDER BY rejected_at
     LIMIT %(limit)s

@@ -24,7 +24,7 @@ from faust.types import TP
 from psycopg.rows import kwargs_row
 
 from processors.database.pool import Pool, connected, transaction
-from processors.database.queries import load
+from processors.database.queries import load, of_dropped_values
 from processors.kafka.producer import Send
 from processors.rows.accounting import progress, resolution
 from processors.rows.accounting.sqlstate import is_transient
@@ -38,18 +38,15 @@ log = structlog.get_logger(__name__)
 _SQL = load("processors.rows", "outbox.sql")
 
 
-class Kind(NamedTuple):
+class Stored(NamedTuple):
     """What is stored in a table until it is on its topic."""
 
     topic: Topic
     sql: Mapping[str, LiteralString]
 
 
-_REJECTED = Kind(REJECTS, _SQL)
-_DROPPED = Kind(
-    DROPPED_VALUES,
-    {name: sql.replace("ingest.rejects", "ingest.dropped_values") for name, sql in _SQL.items()},
-)
+REJECTED = Stored(REJECTS, _SQL)
+DROPPED = Stored(DROPPED_VALUES, {name: of_dropped_values(sql) for name, sql in _SQL.items()})
 
 PAUSE_SECONDS = 0.25
 """Longest pause after publishing: what is committed meanwhile is published together."""
@@ -124,8 +121,10 @@ class Outbox:
             try:
                 await self._publish_progress()
                 await self._resolve_late()
-                for kind in (_REJECTED, _DROPPED):
-                    while await self._publish_rejects(kind) or await self._publish_resolved(kind):
+                for stored in (REJECTED, DROPPED):
+                    while await self._publish_rejects(stored) or await self._publish_resolved(
+                        stored
+                    ):
                         pass
             except Exception as error:  # must not take the writing of rows with it
                 if is_transient(error):
@@ -140,7 +139,7 @@ class Outbox:
         for (import_id, _, _), body in progress_events.items():
             await self._publish_event(import_id, "Progress", body)
 
-    async def _publish_rejects(self, kind: Kind = _REJECTED) -> bool:
+    async def _publish_rejects(self, stored: Stored = REJECTED) -> bool:
         """Publishes some rejects; returns whether there were any.
 
         Those that Kafka has count as published, also if others failed.
@@ -149,7 +148,7 @@ class Outbox:
         async with connected(self._pool) as connection:
             cursor = connection.cursor(row_factory=kwargs_row(UnpublishedReject))
             await cursor.execute(
-                kind.sql["unpublished"],
+                stored.sql["unpublished"],
                 {
                     "topics": [tp.topic for tp in assigned],
                     "partitions": [tp.partition for tp in assigned],
@@ -158,12 +157,12 @@ class Outbox:
             rejects = await cursor.fetchall()
         if not rejects:
             return False
-        publish = partial(self._publish_reject, kind.topic)
+        publish = partial(self._publish_reject, stored.topic)
         results = await asyncio.gather(*map(publish, rejects), return_exceptions=True)
         failures = [result for result in results if result is not None]
         sent = [row["id"] for row, failure in zip(rejects, results, strict=True) if failure is None]
         async with connected(self._pool) as connection:
-            await connection.execute(kind.sql["published"], {"ids": sent})
+            await connection.execute(stored.sql["published"], {"ids": sent})
         if failures:
             raise failures[0]
         return True
@@ -173,7 +172,7 @@ class Outbox:
             for topic, moves in (await resolution.resolve_late(connection)).items():
                 await progress.add(connection, TP(topic, 0), {}, {}, moves)
 
-    async def _publish_resolved(self, kind: Kind = _REJECTED) -> bool:
+    async def _publish_resolved(self, stored: Stored = REJECTED) -> bool:
         """Publishes markers of some resolved rejects, and events for both imports.
 
         Returns whether there were any.
@@ -181,7 +180,7 @@ class Outbox:
         assigned = list(self._assignment())
         async with connected(self._pool) as connection:
             cursor = await connection.execute(
-                kind.sql["resolved"],
+                stored.sql["resolved"],
                 {
                     "topics": [tp.topic for tp in assigned],
                     "partitions": [tp.partition for tp in assigned],
@@ -193,7 +192,7 @@ class Outbox:
         await asyncio.gather(
             *(
                 self._send(
-                    self._prefix + kind.topic.name,
+                    self._prefix + stored.topic.name,
                     str(import_id).encode(),
                     None,
                     [("ingest.settles", str(reject_id).encode())],
@@ -207,7 +206,7 @@ class Outbox:
         # Last: a worker that dies before it leaves all of this to its successor.
         async with connected(self._pool) as connection:
             await connection.execute(
-                kind.sql["markers_published"], {"ids": [reject_id for reject_id, *_ in resolved]}
+                stored.sql["markers_published"], {"ids": [reject_id for reject_id, *_ in resolved]}
             )
         return True
 
@@ -220,9 +219,9 @@ class Outbox:
         value = self._events.encode(event)
         await self._send(self._prefix + IMPORT_EVENTS.name, import_id.encode(), value, [])
 
-    async def _publish_reject(self, kind: Topic, row: UnpublishedReject) -> None:
-        own = list(headers(row) if kind is REJECTS else dropped_headers(row))
-        topic, key = self._prefix + kind.name, _key(row)
+    async def _publish_reject(self, to: Topic, row: UnpublishedReject) -> None:
+        own = list(headers(row) if to is REJECTS else dropped_headers(row))
+        topic, key = self._prefix + to.name, _key(row)
         try:
             await self._send(topic, key, row["value"], own)
         except MessageSizeTooLargeError:

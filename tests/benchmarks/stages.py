@@ -99,6 +99,7 @@ def batch_of(rows: int) -> Batch:
                     "cells": None,
                     "faults": (),
                     "settles": None,
+                    "dropped": None,
                 }
                 [value] = encoder.encode_all([{**row.record, "observed_at": None, "import": tie}])
                 records.append(record_of(len(records), row.key.encode(), value))

@@ -59,6 +59,7 @@ class Log:
                 "cells": None,
                 "faults": (),
                 "settles": None,
+                "dropped": None,
             }
             nothing = dict.fromkeys(ENTREPRISE.field)
             self.records.append({**nothing, **company, "observed_at": None, "import": tie})

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from processors.rows.outbox import _DROPPED, Outbox
+from processors.rows.outbox import DROPPED, Outbox
 from schemas.codec.framing import Encoder
 from tests.fix_stack import Site, eventually, headers
 from tests.integration.test_outbox import Topics, topics
-from tests.integration.test_resolution import settles, standing
+from tests.integration.test_resolution import THIRD, settles, standing
 from tests.integration.test_row_writer import (
     IMPORT,
     OTHER,
@@ -20,12 +20,13 @@ from tests.integration.test_row_writer import (
     database,
     line,
     log,
+    picky,
     siren,
 )
 from tests.integration.test_strange_records import Upstream, upstream
 from tests.integration.test_way_back import balanced, counts, errors, imported, save, status
 
-__all__ = ["database", "log", "topics", "upstream"]  # fixtures
+__all__ = ["database", "log", "picky", "topics", "upstream"]  # fixtures
 
 VALUE = {"column": "Courriel", "code": "malformed", "message": "Pas valide.", "value": "x@"}
 FILE = """SIREN;Raison sociale;Courriel;CP;Téléphone
@@ -84,11 +85,22 @@ async def test_only_of_rows_that_are_written(log: Partition) -> None:
     assert [await lacking(log, each) for each in (IMPORT, OTHER)] == [0, 0]
 
 
+async def test_not_of_a_row_that_postgresql_refuses(picky: Partition) -> None:
+    """It is a reject, and comes back as a whole."""
+    picky.append(company(1, "bad", **line(1, dropped=[VALUE])))
+    picky.append(company(2, **line(2, dropped=[VALUE])))
+
+    await picky.write_all()
+
+    assert await picky.progress() == Counter(rejected=1, inserted=1)
+    assert (await kept(picky), await lacking(picky)) == ([(3, "x@", None)], 1)
+
+
 async def test_what_a_correction_completes(log: Partition) -> None:
     """The row no longer counts among those that lack values; no other counter moves, and nothing settles."""
     log.append(company(1, **line(1, dropped=[VALUE])))
     log.append(company(1, email_contact="x@y.fr", **standing(2, OTHER)))
-    log.append(company(1, email_contact="x@y.fr", **standing(2, OTHER)))
+    log.append(company(1, email_contact="x@y.fr", **standing(2, THIRD)))
 
     await log.write_all(1, 2)
 
@@ -105,12 +117,11 @@ async def test_a_correction_that_was_rejected_first(log: Partition) -> None:
     log.append(company(1, None, **standing(2, OTHER)))
     await log.write_all(1)
     assert await lacking(log) == 1
-    third = "1c8a2d8f-2b1b-5e66-9a64-0ab073f4d222"
-    log.append(company(1, **standing(2, third, OTHER)))
+    log.append(company(1, **standing(2, THIRD, OTHER)))
 
     await log.write_all(from_=2)
 
-    assert await kept(log) == [(2, "x@", third)]
+    assert await kept(log) == [(2, "x@", THIRD)]
     assert (await lacking(log), await log.progress(OTHER)) == (0, Counter(inserted=0, updated=0) + Counter(unchanged=1))  # fmt: skip
 
 
@@ -122,9 +133,9 @@ async def test_the_topic(log: Partition, topics: Topics) -> None:
     await log.write_all(1, 2)
     ours = Outbox(log.pool, topics.send, Encoder("import_event", 1), "fox.", lambda: [log.tp])
 
-    assert await ours._publish_rejects(_DROPPED)
-    assert await ours._publish_resolved(_DROPPED)
-    assert not await ours._publish_rejects(_DROPPED)
+    assert await ours._publish_rejects(DROPPED)
+    assert await ours._publish_resolved(DROPPED)
+    assert not await ours._publish_rejects(DROPPED)
     assert not await ours._publish_rejects()
 
     (of_file, its), (of_upstream, others), (marker, which) = topics.of("fox.dropped-values")

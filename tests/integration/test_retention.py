@@ -53,11 +53,13 @@ def imports(connection: Connection) -> set[UUID]:
     return {each for (each,) in connection.execute("SELECT id FROM ingest.imports").fetchall()}
 
 
-def rejected(connection: Connection, published: str, settled: str = "NULL, false") -> None:
-    """An old reject."""
+def rejected(
+    connection: Connection, published: str, settled: str = "NULL, false", table: str = "rejects"
+) -> None:
+    """An old reject, or an old row that lacks values."""
     connection.execute(
         f"""
-        INSERT INTO ingest.rejects (
+        INSERT INTO ingest.{table} (
             id, topic, partition, "offset", appended_at, headers, faults, rejected_at,
             published_at, settled_by, settled_told
         ) VALUES (gen_random_uuid(), 't', 0, 0, {OLD}, '[]', '[]', {OLD}, {published}, {settled})
@@ -65,6 +67,7 @@ def rejected(connection: Connection, published: str, settled: str = "NULL, false
     )
 
 
+@pytest.mark.parametrize("table", ["rejects", "dropped_values"])
 @pytest.mark.parametrize(
     ("published", "settled", "gone"),
     [
@@ -74,11 +77,13 @@ def rejected(connection: Connection, published: str, settled: str = "NULL, false
         ("now()", "gen_random_uuid(), false", False),
     ],
 )
-def test_rejects(connection: Connection, published: str, settled: str, gone: bool) -> None:
+def test_rejects(
+    connection: Connection, published: str, settled: str, gone: bool, table: str
+) -> None:
     """One that Kafka has not got stays, and one of which it has not heard that it is settled."""
-    rejected(connection, published, settled)
+    rejected(connection, published, settled, table)
 
-    assert cleaned(connection).get("rejects", 0) == gone
+    assert cleaned(connection).get(table, 0) == gone
 
 
 @pytest.mark.parametrize(("days", "gone"), [(92, True), (1, False)])

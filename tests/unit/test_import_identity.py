@@ -18,6 +18,7 @@ from producers.kafka.publisher import MESSAGE_MAX_BYTES
 from producers.reading import FileRow, RefusedError, open_source
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
+from schemas.dropped_value import DroppedValue
 from schemas.import_types import ENTREPRISE, VILLE
 from schemas.records import ImportState
 
@@ -221,3 +222,17 @@ def test_a_line_too_large_for_a_message(path: Path, beyond: int) -> None:
     decoded = Decoder("entreprise_row", Registered()).decode(value)
     faults = [fault["code"] for fault in decoded["import"]["faults"]]
     assert (key, faults) == (("first", ["too-long"]) if beyond else ("732829320", []))
+
+
+def test_a_dropped_value_never_costs_its_row(path: Path) -> None:
+    """The cells that a report shows are left out if a message has no room for them."""
+    [row] = rows(path, "732829320;A;x")
+    value = DroppedValue("email", "malformed", "Pas valide.", "x@")
+    row.cells, row.dropped = ["x" * MESSAGE_MAX_BYTES], [value]
+
+    [(key, encoded)] = encoder(Reading(state()))([row])
+
+    decoded = Decoder("entreprise_row", Registered()).decode(encoded)
+    line = decoded["import"]
+    assert (key, decoded["nom"], line["faults"], line["cells"]) == ("732829320", "A", [], None)
+    assert (line["dropped"], line["occurrence"]) == ([value._asdict()], 1)

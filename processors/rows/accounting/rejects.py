@@ -7,6 +7,7 @@ from typing import LiteralString
 from uuid import UUID, uuid5
 
 from processors.database.pool import Connection
+from processors.database.queries import of_dropped_values
 from processors.rows.model import Reject
 from schemas.values.stored import headers_json, moment, without_nul
 
@@ -28,7 +29,7 @@ ON CONFLICT (id) DO NOTHING
 """
 
 
-_INSERT_DROPPED = _INSERT.replace("ingest.rejects", "ingest.dropped_values")
+_INSERT_DROPPED = of_dropped_values(_INSERT)
 
 
 async def store(connection: Connection, topic_id: str, rejects: Sequence[Reject]) -> None:

@@ -101,6 +101,16 @@ def _has_slug(name: str) -> bool:
 
 _NAMES: dict[Kind, Callable[[str], object]] = {"name": _MEANT.search, "slugged": _has_slug}
 
+# A whole column in the form that most values of the kind have, each with a line end behind it.
+_USUAL: dict[Kind, re.Pattern[str]] = {
+    "name": re.compile(r"(?:[^\s\-–—_.][^\n]*+\n)*+"),
+    "phone": re.compile(r"(?:0[1-9](?:[ .-]?[0-9]{2}){4}\n)*+"),
+    "email": re.compile(r"(?:[\w.+-]++@(?:[\w-]++\.)++[\w-]++\n)*+"),
+    "url": re.compile(
+        r"(?:https?://(?!www\.[^./?#\n]*+[/?#\n])(?:[\w-]++\.)++[\w-]{2,}+(?:[/?#]\S*+)?\n)*+"
+    ),
+}
+
 # Kinds that are so many digits and nothing else.
 _DIGITS: dict[Kind, int] = {"siren": 9, "siret": 14, "postal_code": 5}
 _ZEROS: dict[Kind, str] = {"siren": "0" * 9, "siret": "0" * 9, "postal_code": "0" * 5}
@@ -180,7 +190,7 @@ def _unstorable(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]
 
 
 def _malformed(kind: Kind, values: Column) -> list[int]:
-    if kind in _DIGITS and _are_plain(kind, values):
+    if _are_plain(kind, values) or _are_usual(kind, values):
         return []
     if pattern := _PATTERNS.get(kind):
         return _unfit(pattern.fullmatch, values, too_long_fits=False)
@@ -209,8 +219,24 @@ def _unfit(fits: Callable[[str], object], values: Column, *, too_long_fits: bool
     return [i for i, value in enumerate(values) if value in wrong] if wrong else []
 
 
+def _are_usual(kind: Kind, values: Column) -> bool:
+    """Whether all values have the usual form of their kind: one look at all is cheaper than one at each."""
+    usual = _USUAL.get(kind)
+    if usual is None:
+        return False
+    given = list(filter(None, values))
+    lines = "\n".join((*given, ""))
+    return (
+        lines.count("\n") == len(given)
+        and max(map(len, given), default=0) <= LONGEST
+        and usual.fullmatch(lines) is not None
+    )
+
+
 def _are_plain(kind: Kind, values: Column) -> bool:
     """Whether all values are so many digits, and no run of zeros could be one of them."""
+    if kind not in _DIGITS:
+        return False
     joined = "".join(filter(None, values))
     return (
         joined.isascii()
@@ -222,12 +248,13 @@ def _are_plain(kind: Kind, values: Column) -> bool:
 
 def _sirens_as_phones(sirens: Column, phones: Column) -> list[Violation]:
     """Phones that are the company's own SIREN, before which the reader puts the zero of a phone."""
-    if not any(map(str.endswith, map(str, phones), map(str, sirens))):
-        return []
+    with suppress(TypeError):  # some are not given
+        if not any(map(str.endswith, phones, sirens)):
+            return []
     return [
         Violation(row, "telephone", "malformed", fatal=False)
         for row, (siren, phone) in enumerate(zip(sirens, phones, strict=True))
-        if siren and phone in (siren, f"0{siren}")
+        if siren and phone and phone.endswith(siren) and phone in (siren, f"0{siren}")
     ]
 
 

@@ -172,3 +172,18 @@ def test_the_siren_as_phone() -> None:
     found = violations_of(ENTREPRISE, telephone=["0" + SIREN, SIREN, "0478000320"])
 
     assert found == [Violation(row, "telephone", "malformed", fatal=False) for row in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("telephone", "0478000000"),
+        ("email_contact", "a@b.fr"),
+        ("site_web", "https://b.fr"),
+    ],
+)
+def test_a_line_end_within_a_value(field: str, value: str) -> None:
+    """Two values in one cell are not a value, although a column is looked at as a whole."""
+    found = violations_of(ENTREPRISE, **{field: [value, f"{value}\n{value}", value]})
+
+    assert [(one.row, one.field, one.code) for one in found] == [(1, field, "malformed")]

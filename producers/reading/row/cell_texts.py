@@ -27,11 +27,27 @@ _NOTHING = frozenset({"", *UNDISCLOSED, *empty_words("nothing")})
 _given = dict.fromkeys(_NOTHING).get
 
 
+_UNAVAILABLE = empty_words("unavailable")
+_ERRORS = empty_words("error")
+_PLACEHOLDERS = empty_words("placeholder")
+_EMPTY = _UNAVAILABLE | _ERRORS | _PLACEHOLDERS
+_WORDS = _NOTHING | _EMPTY
+
+
+class EmptyCells(NamedTuple):
+    """The rows of cells that hold a word for no value, by what it means."""
+
+    unavailable: Sequence[int] = ()
+    errors: Sequence[int] = ()
+    placeholders: Sequence[int] = ()
+
+
 class CellTexts(NamedTuple):
     """The texts of a column, None if a cell holds none; the rows of ="0123", which are corrected."""
 
     texts: Texts
     corrected: Sequence[int]
+    empty: EmptyCells = EmptyCells()
 
 
 def texts_of(cells: Sequence[str]) -> CellTexts:
@@ -47,7 +63,10 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
             if text is not None:
                 trimmed[row] = text
                 corrected.append(row)
-    return CellTexts(list(map(_given, trimmed, trimmed)), corrected)
+    if _WORDS.isdisjoint(trimmed):
+        return CellTexts([*trimmed], corrected)
+    texts: Texts = list(map(_given, trimmed, trimmed))
+    return CellTexts(texts, corrected, _without_words(texts))
 
 
 def _visible(cells: list[str], joined: str) -> list[str]:
@@ -90,21 +109,7 @@ def _formula_text(cell: str) -> str | None:
     return None
 
 
-_UNAVAILABLE = empty_words("unavailable")
-_ERRORS = empty_words("error")
-_PLACEHOLDERS = empty_words("placeholder")
-_EMPTY = _UNAVAILABLE | _ERRORS | _PLACEHOLDERS
-
-
-class EmptyCells(NamedTuple):
-    """The rows of cells that hold a word for no value, by what it means."""
-
-    unavailable: Sequence[int] = ()
-    errors: Sequence[int] = ()
-    placeholders: Sequence[int] = ()
-
-
-def clear_empty_words(texts: Texts) -> EmptyCells:
+def _without_words(texts: Texts) -> EmptyCells:
     """Replaces words for no value by None, and returns the rows of those."""
     if _EMPTY.isdisjoint(texts):
         return EmptyCells()
@@ -121,4 +126,4 @@ def clear_empty_words(texts: Texts) -> EmptyCells:
 
 def says_nothing(text: str) -> bool:
     """Whether a text is an error or another word for no value."""
-    return text in _NOTHING or text in _EMPTY
+    return text in _WORDS

@@ -125,7 +125,6 @@ def email(text: str) -> Corrected:
     return Corrected(text)
 
 
-_SCHEME = ("http://", "https://")
 _HOST = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*(?:[:/?#]\S*)?")
 _SCHEMES = re.compile(r"(?:https?(?::/*|/+))+|//", re.IGNORECASE)
 _BESIDE_URL = re.compile(r"[\s|<>\"“”«»]+|[;,](?=\s|https?:|www\.|$)", re.IGNORECASE)
@@ -138,21 +137,30 @@ _LINK_OF_ACCESS = re.compile(r"[^#]*#([^#]+)#[^#]*")
 
 def urls(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of web addresses; one without a scheme gets https."""
-    values = [
-        f"https://{text}"
-        if text is not None and not text.startswith(_SCHEME) and _HOST.fullmatch(text)
-        else text
-        for text in texts
-    ]
-    given = list(filter(None, values))
-    joined = "\n".join(("", *given, ""))
+    values, joined = texts, _lines(texts)
+    given = joined.count("\n") - 1
+    if joined.count("\nhttps://") + joined.count("\nhttp://") < given:
+        values = [text and _with_scheme(text) for text in texts]
+        joined = _lines(values)
     if (
-        len(given) == joined.count("\nhttps://") + joined.count("\nhttp://") == joined.count("://")
+        given == joined.count("\nhttps://") + joined.count("\nhttp://") == joined.count("://")
         and not any(map(joined.__contains__, _ODD_IN_URL))
         and not any(map(joined.__contains__, _ODD_ENDS_OF_URL))
     ):
         return Values(values)
     return correct(values, range(len(texts)), url)
+
+
+def _lines(texts: Texts) -> str:
+    return "\n".join(("", *filter(None, texts), ""))
+
+
+def _with_scheme(text: str) -> str:
+    return (
+        text
+        if text.startswith(("http://", "https://")) or not _HOST.fullmatch(text)
+        else f"https://{text}"
+    )
 
 
 def url(text: str) -> Corrected:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from producers.reading.row.cell_texts import clear_empty_words, says_nothing, texts_of
+from producers.reading.row.cell_texts import EmptyCells, says_nothing, texts_of
 from producers.reading.row.cell_values import CONVERSIONS
-from producers.reading.row.column_values import Texts, Values
+from producers.reading.row.column_values import Values
 from schemas.dropped_value import DroppedValue, dropped_value
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
@@ -143,8 +143,9 @@ def _converted(
         if column is None:
             columns[field.name] = nothing
             continue
-        texts, unwrapped = texts_of(column.cells)
-        found += _empty_words(field, texts, column.calculated)
+        texts, unwrapped, empty = texts_of(column.cells)
+        if any(empty):
+            found += _empty_words(field, empty, column.calculated)
         done = CONVERSIONS[field.kind](texts, column.numeric)
         columns[field.name] = done.values
         _warn_of_changes(column, unwrapped, done, warnings)
@@ -152,9 +153,9 @@ def _converted(
     return columns, found
 
 
-def _empty_words(field: Field, texts: Texts, calculated: bool) -> list[Violation]:  # noqa: FBT001 - a column's
-    """Clears words for no value; what is said of them. Of a required field the rules say the rest."""
-    unavailable, errors, placeholders = clear_empty_words(texts)
+def _empty_words(field: Field, empty: EmptyCells, calculated: bool) -> list[Violation]:  # noqa: FBT001 - a column's
+    """What is said of words for no value. Of a required field the rules say the rest."""
+    unavailable, errors, placeholders = empty
     return [
         *(Violation(row, field.name, FORMULA_ERROR, field.required) for row in unavailable),
         *(

@@ -84,6 +84,8 @@ def codes_of(full: int, shortest: int) -> Callable[[Texts, Sequence[int]], Value
     """
 
     def digits(texts: Texts, numeric: Sequence[int]) -> Values:
+        if are_digits(texts) and {full}.issuperset(map(len, filter(None, texts))):
+            return Values(texts)
         found = _without_labels(texts, bare_digits(texts, numeric))
         if {full}.issuperset(map(len, filter(None, found.values))):
             return found

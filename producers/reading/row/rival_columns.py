@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from producers.reading.row.cell_texts import clear_empty_words, texts_of
+from producers.reading.row.cell_texts import texts_of
 from producers.reading.row.cell_values import CONVERSIONS
 from schemas.rules import FORMED, has_form
 from schemas.values.field import Kind
@@ -35,7 +35,6 @@ def choose(kind: Kind, columns: Sequence[Sequence[str]]) -> Chosen:
 def _usable(kind: Kind, cells: Sequence[str]) -> list[Any]:
     """The values of a column; None if a cell holds none of the kind."""
     texts = texts_of(cells).texts
-    clear_empty_words(texts)
     values = CONVERSIONS[kind](texts, ()).values
     if kind in FORMED:
         return [value if value and has_form(kind, value) else None for value in values]

@@ -35,14 +35,16 @@ def recognise(sample: Sequence[str], import_type: ImportType, options: Options) 
             raise refusal("delimiter", delimiter=requested)
         return Recognised(_quoted(sample, requested), 1.0)
     sniffed = _sniffed("".join(sample))
-    stated = _stated(sample)
+    stated = tuple(_stated(sample))
     merits: dict[Dialect, _Merit] = {}
-    for delimiter in dict.fromkeys((*stated, *DELIMITERS, *sniffed)):
+    for delimiter in dict.fromkeys((*stated, *sniffed, *DELIMITERS)):
+        if any(merit.is_clear and delimiter not in merit.header for merit in merits.values()):
+            continue
         dialect = _quoted(sample, delimiter)
         merits[dialect] = _merit(sample, dialect, import_type, options)
         if delimiter in stated and merits[dialect].known:
             return Recognised(dialect, 1.0)
-    best = max(merits, key=lambda dialect: merits[dialect])
+    best = max(merits, key=lambda dialect: merits[dialect][:3])
     usual = best.delimiter in sniffed or merits[best].cells == 1
     return Recognised(best, round(merits[best].regular * (1 if usual else 0.9), 2))
 
@@ -55,23 +57,33 @@ def _stated(sample: Sequence[str]) -> Iterator[str]:
 
 
 class _Merit(NamedTuple):
-    """What speaks for a dialect: known columns, then the share of lines as long as the header."""
+    """What speaks for a dialect: known columns, then the share of lines as long as the header, which is
+    the line `header`."""
 
     known: int
     regular: float
     cells: int
+    header: str = ""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether only a delimiter that the header has too may do better."""
+        return self.known > 1 and self.regular == 1
 
 
 def _merit(
     sample: Sequence[str], dialect: Dialect, import_type: ImportType, options: Options
 ) -> _Merit:
-    rows: Sequence[Sequence[str]] = [r.cells for r in delimited_lines.records(sample, dialect)]
-    if not rows:
+    records = list(delimited_lines.records(sample, dialect))
+    if not records:
         return _Merit(0, 0.0, 0)
-    names, *rest = rows[columns.index_of_header(rows, import_type, options.columns) :]
+    rows: Sequence[Sequence[str]] = [record.cells for record in records]
+    at = columns.index_of_header(rows, import_type, options.columns)
+    names, *rest = rows[at:]
     known = labels.known(import_type, names) | set(names).intersection(options.columns)
     regular = sum(len(row) == len(names) for row in rest) / (len(rest) or 1)
-    return _Merit(len(known), regular if known else 0.0, len(names))
+    header = "".join(sample[records[at].line - 1 : records[at].after - 1])
+    return _Merit(len(known), regular if known else 0.0, len(names), header)
 
 
 # The csv module's Sniffer looks at every character; the first lines are enough for it.

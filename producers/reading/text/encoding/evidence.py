@@ -6,6 +6,7 @@ from typing import NamedTuple
 from producers.reading.text.encoding.repairs import has_letters_encoded_twice, is_cesu8, set_aside
 
 _UNDEFINED_IN_CP1252 = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
+_ASCII_IN_LINES = bytes(code for code in range(0x80) if code not in b"\r\n")
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 _END = 8
 _IN_A_BOM = 2
@@ -43,6 +44,8 @@ class Evidence:
     def add(self, block: bytes) -> None:
         """Takes whole lines."""
         self.end = block[-_END:].lstrip(_CONTINUATIONS)
+        # The few signs that matter, with what separates them: most of a block is ASCII.
+        signs = block.translate(None, _ASCII_IN_LINES)
         if not block.isascii():
             try:
                 text = block.decode()
@@ -50,10 +53,13 @@ class Evidence:
                 self._damaged(block, block.splitlines())
             else:
                 self.letters += _letters(block, text)
-                self.twice = self.twice or has_letters_encoded_twice(text)
-        self.lines += block.count(b"\n")
-        if b"\r" in block:
-            self.lines += block.count(b"\r") - block.count(b"\r\n")
+                self.twice = self.twice or (
+                    has_letters_encoded_twice(signs.decode()) and has_letters_encoded_twice(text)
+                )
+        ends, returns = signs.count(b"\n"), signs.count(b"\r")
+        self.lines += ends
+        if returns not in (0, ends):
+            self.lines += returns - block.count(b"\r\n")
 
     def _damaged(self, block: bytes, lines: list[bytes]) -> None:
         self.undefined += len(block) - len(block.translate(None, _UNDEFINED_IN_CP1252))

@@ -15,8 +15,8 @@ from producers.reading.options import Options
 from producers.reading.parts.candidates import OF_THE_FILE, Candidate, candidates_of
 from producers.reading.parts.joined_parts import joined, rows_in
 from producers.reading.parts.left_out import LeftOut, left_out
+from producers.reading.parts.stacked_tables import StackedTables
 from producers.reading.refusals import RefusedError, refusal
-from producers.reading.row.passed_over import PassedOver
 from producers.reading.row.row import FileRow, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
@@ -24,7 +24,7 @@ from schemas.import_types import ImportType
 from schemas.outcomes import DOUBTFUL_ENCODING, OTHER_SHEETS, TRAILING_BYTES
 from schemas.rules import Luhn
 
-READER_VERSION = "6"
+READER_VERSION = "7"
 """Raise this if the same file may be read differently by this version, for example by a new rule on a
 key field. An interrupted import of the earlier version is then not resumed."""
 
@@ -129,24 +129,25 @@ class Source:
         self.blank_lines = self.skipped_rows = 0
         spellings = Spellings(self.import_type)
         for part in self.parts:
-            passed_over = PassedOver(self.import_type, part.columns)
+            tables = StackedTables(self.import_type, part, self.columns)
             for block in part.blocks():
-                at = passed_over.rows(block.rows, filled(block.rows))
-                self.blank_lines += len(block.rows) - len(at)
-                wanted = header_line.activities(part.columns, block.rows, at)
-                wanted = head_offices(part.columns, block.rows, wanted)
-                self.skipped_rows += len(at) - len(wanted)
-                if wanted:
-                    rows = rows_of(self.import_type, part.columns, block, wanted, self.luhn)
-                    spellings.warn(rows)
-                    self._place(rows, part.places)
-                    yield rows
+                self.blank_lines += len(block.rows)
+                for columns, places, lines, at in tables.sections(block):
+                    self.blank_lines -= len(at)
+                    wanted = header_line.activities(columns, block.rows, at)
+                    wanted = head_offices(columns, block.rows, wanted)
+                    self.skipped_rows += len(at) - len(wanted)
+                    if wanted:
+                        rows = rows_of(self.import_type, columns, lines, wanted, self.luhn)
+                        spellings.warn(rows)
+                        self._place(rows, places)
+                        yield rows
 
     def _place(self, rows: Sequence[FileRow], places: Sequence[int] | None) -> None:
         """Puts the cells of the rows under the columns of all parts; those beyond a header stay behind it."""
         if places is None:
             return
-        width = len(self.columns.names)
+        width = max(len(self.columns.names), *(place + 1 for place in places))
         for row in rows:
             cells, row.cells = row.cells, [""] * width
             for place, cell in zip(places, cells, strict=False):

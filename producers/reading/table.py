@@ -21,7 +21,8 @@ class Block:
     `sheet` is the sheet of a workbook or the file of an archive. `broken` gives, by position,
     what keeps a line from being split into cells; `warned` the code of what was repaired in it;
     `numeric`, by column, the positions of numbers in a workbook. `calculated`: the cells are those of
-    a workbook, which has formulas.
+    a workbook, which has formulas. `beyond`: of a workbook's lines that have cells beyond the
+    header, by position, these cells.
     """
 
     lines: Sequence[int]
@@ -31,6 +32,7 @@ class Block:
     warned: MutableMapping[int, str] = field(default_factory=dict)
     numeric: Mapping[int, Sequence[int]] = field(default_factory=dict)
     calculated: bool = False
+    beyond: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

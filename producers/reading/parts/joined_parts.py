@@ -76,7 +76,7 @@ def _around(
         if part.columns.names == base.columns.names:
             kept.append(replace(part, columns=base.columns))
             continue
-        strange = _strange(base.columns, part.columns, import_type)
+        strange = strange_to(base.columns, part.columns, import_type)
         wider = None if strange else _wider(columns, part.columns, import_type, requested)
         if wider is None:
             apart.append(Apart(part, strange or _OTHER_COLUMNS, strange == _OTHER_TABLE))
@@ -100,7 +100,7 @@ _LIST_OF_PERSONS = (
 )
 
 
-def _strange(base: Header, other: Header, import_type: ImportType) -> str | None:
+def strange_to(base: Header, other: Header, import_type: ImportType) -> str | None:
     """Why a header does not go with that of `base`, whatever its columns are called; None if it does."""
     names, others = (set(map(fold, header.names)) - {""} for header in (base, other))
     if {*OURS} & {*base.names, *other.names} or _is_shaped(base) or _is_shaped(other):
@@ -131,7 +131,7 @@ def _wider(
 
     None if the two together would be read in another way than each by itself.
     """
-    places = _places(whole, part)
+    places = places_in(whole, part)
     new = [name for name, place in zip(part.names, places, strict=True) if place is None]
     end = iter(range(len(whole.names), len(whole.names) + len(new)))
     at = [next(end) if place is None else place for place in places]
@@ -153,7 +153,7 @@ def _wider(
     return (wider, at) if _covers(wider, part, at) and _covers(wider, whole, here) else None
 
 
-def _places(whole: Header, part: Header) -> list[int | None]:
+def places_in(whole: Header, part: Header) -> list[int | None]:
     """The position of each column of the part in the whole, found by its name, its folded name or its field."""
     places: list[int | None] = [None] * len(part.names)
     free = set(range(len(whole.names)))

@@ -117,16 +117,22 @@ class Sheet:
 
     def _block(self, rows: Sequence[Sequence[Any]], line: int, width: int) -> Block:
         numeric: dict[int, list[int]] = {}
-        columns: list[Any] = list(zip(*rows, strict=True))[:width]
+        columns: list[Any] = list(zip(*rows, strict=True))
+        while len(columns) > width and not any(columns[-1]):
+            columns.pop()
         for at, values in enumerate(columns):
             kinds = set(map(type, values))
             if kinds != {str}:
                 columns[at] = list(map(shown, values))
                 if kinds - _TEXTS:
                     numeric[at] = [i for i, v in enumerate(values) if type(v) not in _TEXTS]
-        texts = list(map(list, zip(*columns, strict=True)))
+        texts = list(map(list, zip(*columns[:width], strict=True)))
+        beyond = {}
+        if len(columns) > width:
+            others = enumerate(zip(*columns[width:], strict=True))
+            beyond = {at: cells for at, cells in others if any(cells)}
         lines = range(line, line + len(rows))
-        return Block(lines, texts, self.name, numeric=numeric, calculated=True)
+        return Block(lines, texts, self.name, numeric=numeric, calculated=True, beyond=beyond)
 
 
 def _put(rows: list[list[Any]], first: int, odd: Mapping[int, list[tuple[int, str]]]) -> None:

@@ -9,6 +9,7 @@ from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
 from producers.reading.row.cell_values import truth
 from producers.reading.row.coordinates import pair_of
+from producers.reading.row.displayed_numbers import as_seen
 from producers.reading.row.normalisation import (
     MALFORMED,
     OTHER_NOMENCLATURE,
@@ -247,9 +248,10 @@ def _columns(
 ) -> dict[str, Column]:
     if not at:
         return {}
+    block, unknown = as_seen(import_type, header, block)
     cells = block.rows if len(at) == len(block.rows) else [block.rows[i] for i in at]
     columns: list[tuple[str, ...]] = list(zip(*cells, strict=True))
-    place = {i: row for row, i in enumerate(at)}
+    place = {i: row for row, i in enumerate(at)} if block.numeric else {}
     given: dict[str, Column] = {}
     for field, sources in header.sources.items():
         column = sources[0][-1]
@@ -266,7 +268,9 @@ def _columns(
             if "" in texts:
                 texts = _filled_in(texts, [_disclosed(columns[other]) for other in source])
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
-        given[field] = Column(header.names[column], texts, numeric, block.calculated)
+        shown = [place[i] for i in unknown.get(column, ()) if i in place]
+        name = header.names[column]
+        given[field] = Column(name, texts, numeric, block.calculated, corrected=shown)
     given.update(_split(header, columns, given))
     return given
 

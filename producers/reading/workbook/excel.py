@@ -30,7 +30,8 @@ from producers.reading.table import Format
 from producers.reading.workbook import size_guard
 from producers.reading.workbook.open_document import ods_cells
 from producers.reading.workbook.open_xml import xlsx_cells
-from producers.reading.workbook.sheet import Notes, Sheet
+from producers.reading.workbook.open_xml.styled_cells import ShownTexts
+from producers.reading.workbook.sheet import Displayed, Notes, Sheet
 from producers.reading.workbook.zip_parts import inflated
 
 _GAP = 256
@@ -59,7 +60,11 @@ class Workbook:
             return self._cell_by_cell(name)
         notes = self._found.notes.get(name) or Notes()
         left = 0 if cells.start is None else cells.start[1]
-        return Sheet(name, cells.iter_rows, notes, cells.merged_cell_ranges or notes.merged, left)
+        merged = cells.merged_cell_ranges or notes.merged
+        return Sheet(name, cells.iter_rows, notes, merged, left, self._displayed(name))
+
+    def _displayed(self, name: str) -> Displayed:
+        return self._found.displayed.get(name) or ShownTexts()
 
     def _opened(self) -> CalamineWorkbook | None:
         """By calamine, unless it cannot or finds other sheets than there are."""
@@ -82,7 +87,7 @@ class Workbook:
         notes = self._found.notes.get(name)
         if package is None:
             content = self._archive.getinfo("content.xml")
-            return _sparse(
+            return self._sparse(
                 name,
                 notes or Notes(),
                 lambda: ods_cells.rows_of(inflated(self._archive, content), name),
@@ -92,7 +97,20 @@ class Workbook:
             raise refusal("broken-workbook")
         if notes is None:
             notes = size_guard.cells_of(package, part).notes
-        return _sparse(name, notes, lambda: xlsx_cells.rows_of(package, part, self._texts))
+        return self._sparse(name, notes, lambda: xlsx_cells.rows_of(package, part, self._texts))
+
+    def _sparse(
+        self, name: str, notes: Notes, read: Callable[[], Iterator[Mapping[int, Any]]]
+    ) -> Sheet:
+        first, width = _extent(notes)
+        columns = range(first, first + width)
+
+        def rows() -> Iterator[Sequence[Any]]:
+            with refused_as("broken-workbook"):
+                for row in read():
+                    yield [row.get(at, "") for at in columns] if row else [""] * width
+
+        return Sheet(name, rows, notes, notes.merged, first, self._displayed(name))
 
     @cached_property
     def _texts(self) -> xlsx_cells.SharedTexts:
@@ -161,18 +179,6 @@ def _worksheets(workbook: CalamineWorkbook) -> list[tuple[str, bool]]:
         for sheet in workbook.sheets_metadata
         if sheet.typ == SheetTypeEnum.WorkSheet
     ]
-
-
-def _sparse(name: str, notes: Notes, read: Callable[[], Iterator[Mapping[int, Any]]]) -> Sheet:
-    first, width = _extent(notes)
-    columns = range(first, first + width)
-
-    def rows() -> Iterator[Sequence[Any]]:
-        with refused_as("broken-workbook"):
-            for row in read():
-                yield [row.get(at, "") for at in columns] if row else [""] * width
-
-    return Sheet(name, rows, notes, notes.merged, first)
 
 
 def _extent(notes: Notes) -> tuple[int, int]:

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 from producers.reading.refusals import refusal
 from producers.reading.table import CHUNK, Block
 from producers.reading.workbook.memory_limit import VALUES
+from producers.reading.workbook.open_xml.styled_cells import ShownTexts, StyledCells
 
 _HEAD = 200
 _HEADER_ROWS = 3
 _TEXTS = {str, bool}
 
 
+Displayed = StyledCells | ShownTexts
 MergedRange = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -40,7 +42,7 @@ class Sheet:
     """`rows` gives the values of all lines from the first on, anew at each call, without the `left`
     columns that are blank in front: they are left out here, and nowhere else.
 
-    `merged` as in Notes.
+    `merged` as in Notes; `displayed` is what numbers are shown as, where that is more than the number.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Sheet:
     notes: Notes
     merged: Sequence[MergedRange] = ()
     left: int = 0
+    displayed: Displayed = field(default_factory=ShownTexts)
 
     def head(self) -> list[list[str]]:
         """The first 200 lines."""
@@ -120,6 +123,7 @@ class Sheet:
         columns: list[Any] = list(zip(*rows, strict=True))
         while len(columns) > width and not any(columns[-1]):
             columns.pop()
+        displayed = self._shown_in(columns, line - 1)
         for at, values in enumerate(columns):
             kinds = set(map(type, values))
             if kinds != {str}:
@@ -132,7 +136,26 @@ class Sheet:
             others = enumerate(zip(*columns[width:], strict=True))
             beyond = {at: cells for at, cells in others if any(cells)}
         lines = range(line, line + len(rows))
-        return Block(lines, texts, self.name, numeric=numeric, calculated=True, beyond=beyond)
+        return Block(
+            lines,
+            texts,
+            self.name,
+            numeric=numeric,
+            displayed=displayed,
+            calculated=True,
+            beyond=beyond,
+        )
+
+    def _shown_in(
+        self, columns: Sequence[Sequence[Any]], first: int
+    ) -> dict[int, Mapping[int, str | None]]:
+        """What is shown of the numbers of columns, by column and position."""
+        here = (at - self.left for at in self.displayed.columns())
+        return {
+            at: self.displayed.texts(at + self.left, first, columns[at])
+            for at in here
+            if 0 <= at < len(columns)
+        }
 
 
 def _put(rows: list[list[Any]], first: int, odd: Mapping[int, list[tuple[int, str]]]) -> None:

@@ -8,11 +8,12 @@ its cells reach. A sheet that reaches too far for calamine, with few values, is 
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from producers.reading.container.archive_damage import refused_as
 from producers.reading.container.foreign_format import check_document
-from producers.reading.refusals import refusal
+from producers.reading.refusals import RefusedError, refusal
 from producers.reading.table import Format
 from producers.reading.workbook.memory_limit import (
     CELLS,
@@ -22,22 +23,27 @@ from producers.reading.workbook.memory_limit import (
     TEXTS,
 )
 from producers.reading.workbook.open_document import ods_notes
+from producers.reading.workbook.open_xml.number_display import Display
+from producers.reading.workbook.open_xml.number_formats import NumberFormats
 from producers.reading.workbook.open_xml.package import Package
+from producers.reading.workbook.open_xml.styled_cells import StyledCells
 from producers.reading.workbook.open_xml.xlsx_notes import Cells, Look, TextLengths
-from producers.reading.workbook.sheet import Notes
+from producers.reading.workbook.sheet import Displayed, Notes
 from producers.reading.workbook.zip_parts import inflated, too_large
 
 
 @dataclass(frozen=True)
 class Findings:
     """`notes` of some sheets, by their names, and whether each is `visible`; `package` of an .xlsx
-    workbook; `scattered`: the sheets that calamine cannot hold or does not read right."""
+    workbook; `scattered`: the sheets that calamine cannot hold or does not read right; `displayed`: what the
+    numbers of sheets are shown as, by the sheets' names."""
 
     format: Format
     notes: Mapping[str, Notes]
     visible: Mapping[str, bool]
     package: Package | None = None
     scattered: set[str] = field(default_factory=set)
+    displayed: Mapping[str, Displayed] = field(default_factory=dict)
 
 
 def check(archive: zipfile.ZipFile) -> Findings:
@@ -99,7 +105,9 @@ def _open_document(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Fi
                 tables.feed(xml)
     tables.finish()
     scattered = set(tables.notes) if tables.scattered else set()
-    return Findings("ods", tables.notes, tables.visible, scattered=scattered)
+    return Findings(
+        "ods", tables.notes, tables.visible, scattered=scattered, displayed=tables.displayed
+    )
 
 
 class _OpenXml:
@@ -111,6 +119,10 @@ class _OpenXml:
         self._cells = self._bytes = 0  # that calamine would hold
         self._shared: dict[str, int] = {}
         self._longest = 0
+        self._displays: Mapping[str, Display] = {}
+        self._displayed: dict[str, StyledCells] = {}
+        with suppress(RefusedError):  # without its styles a workbook can be read
+            self._displays = NumberFormats(package).displays
 
     def findings(self) -> Findings:
         left = INFLATED_BYTES
@@ -119,18 +131,24 @@ class _OpenXml:
         if sum(self._shared.values()) * self._longest > HELD_BYTES:
             self._check_texts()
         visible = {sheet.name: sheet.visible for sheet in self._package.sheets}
-        return Findings("xlsx", self._notes, visible, self._package, self._scattered)
+        return Findings(
+            "xlsx", self._notes, visible, self._package, self._scattered, self._displayed
+        )
 
     def _examine(self, part: zipfile.ZipInfo, left: int) -> int:
         """How many bytes a part inflates to. Raises RefusedError beyond `left`."""
         name = part.filename
         look = Look(is_sheet=name in self._sheets, recalculated=self._package.recalculated)
+        styled = StyledCells(self._displays if name in self._sheets else {})
         size = 0
         for xml in inflated(self._package.archive, part):
             size += len(xml)
             if size > left:
                 raise too_large()
             look.feed(xml)
+            styled.feed(xml)
+        if name in self._sheets:
+            self._displayed[self._sheets[name]] = styled
         self._weigh(name, look, size)
         return size
 
@@ -153,7 +171,9 @@ class _OpenXml:
             self._reach(cells_of(self._package, name))  # calamine may take it for a sheet
 
     def _read(self, part: str) -> None:
-        cells, name = cells_of(self._package, part), self._sheets[part]
+        name = self._sheets[part]
+        styled = self._displayed[name] = StyledCells(self._displays)
+        cells = cells_of(self._package, part, styled=styled)
         self._shared[part] = cells.sharing
         self._notes[name] = cells.notes
         if cells.cdata or self._bytes > HELD_BYTES:
@@ -188,8 +208,13 @@ class _OpenXml:
                 self._scattered.add(self._sheets[name])
 
 
-def cells_of(package: Package, part: str, lengths: Sequence[int] | None = None) -> Cells:
+def cells_of(
+    package: Package,
+    part: str,
+    lengths: Sequence[int] | None = None,
+    styled: StyledCells | None = None,
+) -> Cells:
     """What the tags of a sheet say; `lengths` are those of the shared texts, to be added up."""
-    cells = Cells(recalculated=package.recalculated, lengths=lengths)
+    cells = Cells(recalculated=package.recalculated, lengths=lengths, styled=styled)
     package.read(part, cells.markup)
     return cells

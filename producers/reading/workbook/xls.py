@@ -10,10 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 import xlrd
+import xlrd.formatting
 
 from producers.reading.refusals import RefusedError, refusal
 from producers.reading.table import Format
 from producers.reading.workbook.default_password import decrypted
+from producers.reading.workbook.open_xml.number_display import Display, display_of
+from producers.reading.workbook.open_xml.styled_cells import ShownTexts
 from producers.reading.workbook.open_xml.xlsx_notes import UNCALCULATED
 from producers.reading.workbook.sheet import Notes, Sheet
 from producers.reading.workbook.xls_records import CountedBook, uncalculated
@@ -22,6 +25,7 @@ BYTES = 256 << 20
 
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _ERRORS = xlrd.error_text_from_code
+_DATE = xlrd.formatting.FDT
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 
 
@@ -78,7 +82,28 @@ class BinaryWorkbook:
             hidden_columns=sum(bool(column.hidden) for column in cells.colinfo_map.values()),
             odd=dict.fromkeys(uncalculated(self._book, cells.number), UNCALCULATED),
         )
-        return Sheet(name, lambda: self._rows(cells), notes, merged)
+        return Sheet(name, lambda: self._rows(cells), notes, merged, 0, self._displayed(cells))
+
+    def _displayed(self, cells: Any) -> ShownTexts:
+        """What numbers are shown as, where that is more than the number."""
+        found = ShownTexts()
+        displays = [self._display(style) for style in self._book.xf_list]
+        if not any(displays):
+            return found
+        for row in range(cells.nrows):
+            for column, kind in enumerate(cells.row_types(row)):
+                display = (
+                    displays[cells.cell_xf_index(row, column)]
+                    if kind == xlrd.XL_CELL_NUMBER
+                    else None
+                )
+                if display is not None:
+                    found.add(row, column, display(cells.cell_value(row, column)))
+        return found
+
+    def _display(self, style: Any) -> Display | None:
+        shape = self._book.format_map.get(style.format_key)
+        return None if shape is None or shape.type == _DATE else display_of(shape.format_str)
 
     def _rows(self, cells: Any) -> Iterator[Sequence[Any]]:
         width = cells.ncols

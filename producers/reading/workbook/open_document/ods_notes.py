@@ -7,7 +7,8 @@ a table for ever if the XML is broken off: so that is looked at first.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 
 from producers.reading.refusals import refusal
 from producers.reading.workbook.markup import Attributes, Markup
@@ -34,6 +35,7 @@ from producers.reading.workbook.open_document.odf_names import (
     VALUE_TYPE,
     VISIBILITY,
 )
+from producers.reading.workbook.open_xml.styled_cells import ShownTexts
 from producers.reading.workbook.open_xml.xlsx_notes import UNCALCULATED
 from producers.reading.workbook.sheet import Notes
 
@@ -43,20 +45,25 @@ _MOST_NOTES = 200_000
 _UNSEEN = ("collapse", "filter")
 # What LibreOffice and Excel display for an error; some give it a number as its value besides.
 _ERROR = re.compile(r"#[A-ZÀ-Ý][A-ZÀ-Ý0-9/_ ]*+[!?]?|(?:Err|Erreur) ?:[0-9]{3}")
-_ERROR_LENGTH = 24
+_SHOWN_LENGTH = 60
+_NUMBERS = ("float", "currency", "percentage")
+# What is shown of a number and says no more than it does: no zero in front, no word, no percentage.
+_BARE = re.compile(r"-?(?:0|[1-9][0-9\s]*)(?:[.,][0-9]*)?")
 
 
 class Tables:
-    """What is read of the sheets: `notes` by their names, and whether each is `visible`.
+    """What is read of the sheets: `notes` and `displayed` by their names, and whether each is `visible`.
 
     `scattered`: calamine cannot hold the few values that they have.
     """
 
     def __init__(self) -> None:
         self.notes: dict[str, Notes] = {}
+        self.displayed: dict[str, ShownTexts] = {}
         self.visible: dict[str, bool] = {}
         self.scattered = False
         self._sheet = Notes()
+        self._displayed = ShownTexts()
         self._cells = self._values = self._text_size = 0  # of all sheets
         self._rows = self._widest = 0  # of this sheet
         self._row_times = 1
@@ -65,6 +72,7 @@ class Tables:
         self._times = 1
         self._size = 0  # of this cell's text
         self._shown: list[str] | None = None
+        self._shown_size = 0
         self._style = ""
         self._undisplayed: set[str] = set()
         self._starts: Mapping[str, Callable[[Attributes], None]] = {
@@ -109,8 +117,9 @@ class Tables:
 
     def _text(self, text: str) -> None:
         self._size += len(text)
-        if self._shown is not None and self._size <= _ERROR_LENGTH:
+        if self._shown is not None and self._shown_size <= _SHOWN_LENGTH:
             self._shown.append(text)
+            self._shown_size += len(text)
 
     def _spaces(self, attributes: Attributes) -> None:
         self._size += count(attributes, BLANKS, TEXT_BYTES + 1)
@@ -127,6 +136,7 @@ class Tables:
         if name in self.notes or len(self.notes) > _COLUMNS:
             raise refusal("broken-workbook")  # their rows could not be distinguished
         self._sheet = self.notes[name] = Notes()
+        self._displayed = self.displayed[name] = ShownTexts()
         self.visible[name] = attributes.get(TABLE_STYLE) not in self._undisplayed
         self._rows = self._widest = 0
 
@@ -145,6 +155,7 @@ class Tables:
         self._times = count(attributes, COLUMNS_REPEATED, _COLUMNS)
         self._size = sum(map(len, attributes.values()))
         self._shown = [] if VALUE_TYPE in attributes or FORMULA in attributes else None
+        self._shown_size = 0
         rows, columns = (count(attributes, n, _ROWS) for n in (ROWS_SPANNED, COLUMNS_SPANNED))
         if rows > 1 or columns > 1:
             at = self._rows, self._width + self._pending
@@ -167,7 +178,7 @@ class Tables:
         self._size = 0
 
     def _judge(self, text: str) -> None:
-        """A formula without a result, or an error, is noted."""
+        """A formula without a result, an error, or a number that is shown otherwise, is noted."""
         odd = None
         if self._cell.get(CALCULATED_TYPE) == "error":
             odd = text if text.startswith("#") else UNCALCULATED
@@ -176,10 +187,17 @@ class Tables:
         elif self._cell[VALUE_TYPE] != "string" and _ERROR.fullmatch(text):
             odd = text if text.startswith("#") else UNCALCULATED
         if odd is not None:
-            for column in range(self._width, min(self._width + self._times, _COLUMNS)):
-                for row in range(self._rows, self._rows + self._row_times):
-                    self._sheet.odd[row, column] = odd
-                    self._check_notes()
+            for row, column in self._places():
+                self._sheet.odd[row, column] = odd
+                self._check_notes()
+        elif self._cell.get(VALUE_TYPE) in _NUMBERS and text and not _BARE.fullmatch(text):
+            for row, column in self._places():
+                self._displayed.add(row, column, text)
+
+    def _places(self) -> Iterator[tuple[int, int]]:
+        """Row and column of each cell that the present one is repeated as."""
+        columns = range(self._width, min(self._width + self._times, _COLUMNS))
+        return product(range(self._rows, self._rows + self._row_times), columns)
 
     def _check_notes(self) -> None:
         if len(self._sheet.odd) > _MOST_NOTES or len(self._sheet.merged) > _MOST_NOTES:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from producers.reading.refusals import refusal
 from producers.reading.workbook.markup import Attributes, Markup, local
 from producers.reading.workbook.memory_limit import TEXT_BYTES
+from producers.reading.workbook.open_xml.styled_cells import StyledCells
 from producers.reading.workbook.sheet import Notes
 
 UNCALCULATED = "#CALC!"
@@ -111,8 +112,15 @@ class Cells:
     written in a way that calamine does not see.
     """
 
-    def __init__(self, *, recalculated: bool, lengths: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        recalculated: bool,
+        lengths: Sequence[int] | None = None,
+        styled: StyledCells | None = None,
+    ) -> None:
         self.notes = Notes()
+        self._styled = styled
         self.rows = 0
         self.cells = self.sharing = self.shared = 0
         self.cdata = False
@@ -159,6 +167,8 @@ class Cells:
             if self._column >= _COLUMNS:
                 raise refusal("broken-workbook")
         self._type = attributes.get("t")
+        if self._styled is not None:
+            self._styled.add(self._row, self._column, attributes.get("s"))
         self._formula = False
         self._value = None
 

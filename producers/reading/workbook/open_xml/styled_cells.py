@@ -1,0 +1,96 @@
+"""The cells of a sheet whose style shows more than their number, as runs of rows by column."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from producers.reading.refusals import refusal
+from producers.reading.workbook.open_xml.number_display import Display
+
+_MOST_RUNS = 500_000
+_CELL = rb'<c r="([A-Z]{1,3})([0-9]{1,7})"(?: t="[a-zA-Z]+")? s="(%s)"[ />]'
+_NUMBERS = (int, float)
+
+
+class StyledCells:
+    """`displays` are those styles, by their numbers as they are written."""
+
+    def __init__(self, displays: Mapping[str, Display]) -> None:
+        self._displays = displays
+        self._pattern = re.compile(_CELL % "|".join(displays).encode()) if displays else None
+        self._runs: dict[int, list[tuple[int, int, str]]] = {}
+        self._count = 0
+        self._columns: dict[bytes, int] = {}
+
+    def feed(self, xml: bytes) -> None:
+        """A block of a sheet in the usual form, ending where a tag begins. Raises RefusedError."""
+        for found in self._pattern.finditer(xml) if self._pattern else ():
+            letters, row, style = found.groups()
+            column = self._columns.get(letters)
+            if column is None:
+                column = self._columns[letters] = _number(letters)
+            self._add(int(row) - 1, column, style.decode())
+
+    def add(self, row: int, column: int, style: str | None) -> None:
+        """A cell, from 0, in the order of the sheet. Raises RefusedError."""
+        if style in self._displays:
+            self._add(row, column, style or "")
+
+    def _add(self, row: int, column: int, style: str) -> None:
+        runs = self._runs.setdefault(column, [])
+        if runs and runs[-1][1:] == (row - 1, style):
+            runs[-1] = (runs[-1][0], row, style)
+            return
+        runs.append((row, row, style))
+        self._count += 1
+        if self._count > _MOST_RUNS:
+            raise refusal("too-large", found=f"plus de {_MOST_RUNS} formats de nombres")
+
+    def columns(self) -> Collection[int]:
+        """The columns that have such cells."""
+        return self._runs.keys()
+
+    def texts(self, column: int, first: int, values: Sequence[Any]) -> dict[int, str | None]:
+        """What the numbers among values of a column, the first in the row `first`, are shown as.
+
+        By their positions; None where only a spreadsheet knows.
+        """
+        end = first + len(values)
+        return {
+            row - first: self._displays[style](values[row - first])
+            for start, last, style in self._runs.get(column, ())
+            for row in range(max(start, first), min(last + 1, end))
+            if type(values[row - first]) in _NUMBERS
+        }
+
+
+class ShownTexts:
+    """As StyledCells, of a workbook that holds the texts themselves, by column and row."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, dict[int, str | None]] = {}
+        self._count = 0
+
+    def add(self, row: int, column: int, text: str | None) -> None:
+        """A cell, from 0. Raises RefusedError."""
+        self._texts.setdefault(column, {})[row] = text
+        self._count += 1
+        if self._count > _MOST_RUNS:
+            raise refusal("too-large", found=f"plus de {_MOST_RUNS} formats de nombres")
+
+    def columns(self) -> Collection[int]:
+        """As of StyledCells."""
+        return self._texts.keys()
+
+    def texts(self, column: int, first: int, values: Sequence[Any]) -> dict[int, str | None]:
+        """As of StyledCells."""
+        own = self._texts.get(column, {})
+        rows = range(first, first + len(values))
+        return {row - first: own[row] for row in rows if row in own}
+
+
+def _number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number - 1

@@ -1,8 +1,9 @@
-"""An upstream system in one file: companies to foxstream, and what foxstream refused of them.
+"""An upstream system in one file: companies to foxstream, and what foxstream refused or dropped of them.
 
     pip install confluent-kafka fastavro
     python upstream.py publish companies.jsonl [--transaction]
     python upstream.py rejects
+    python upstream.py dropped
 
 Each line of the file is a JSON object with the fields of the schema, say
 {"siren": "732829320", "nom": "Boulangerie Durand", "observed_at": "2025-03-01T08:30:00Z"}.
@@ -111,16 +112,41 @@ def _publish(producer: Producer, schema: CompanySchema, rows: Iterable[Row]) -> 
 
 def rejects() -> Iterator[dict[str, Any]]:
     """What was refused since this was last asked: reason, and the row byte for byte."""
+    for headers, value in reports("rejects", "ingest.reject_id"):
+        yield {
+            "reject": headers["ingest.reject_id"].decode(),
+            "key": (headers.get("ingest.key") or b"").decode(errors="replace"),
+            "partition": int(headers["__connect.errors.partition"]),
+            "offset": int(headers["__connect.errors.offset"]),
+            "errors": json.loads(headers["ingest.errors"]),
+            "value": value.hex(),
+        }
+
+
+def dropped() -> Iterator[dict[str, Any]]:
+    """The values that were not stored since this was last asked, of rows that are written."""
+    for headers, _ in reports("dropped-values", "ingest.dropped_id"):
+        yield {
+            "dropped": headers["ingest.dropped_id"].decode(),
+            "key": (headers.get("ingest.key") or b"").decode(errors="replace"),
+            "partition": int(headers["ingest.partition"]),
+            "offset": int(headers["ingest.offset"]),
+            "values": json.loads(headers["ingest.dropped"]),
+        }
+
+
+def reports(topic: str, id_header: str) -> Iterator[tuple[dict[str, bytes], bytes]]:
+    """What a topic has about our rows that is new, each once: headers and value."""
     consumer: Any = Consumer(  # its messages may be None or an error: checked below
         {
             "bootstrap.servers": KAFKA,
-            "group.id": f"{SENDER}-rejects",
+            "group.id": f"{SENDER}-{topic}",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
         }
     )
-    consumer.subscribe([f"{PREFIX}rejects"])
+    consumer.subscribe([f"{PREFIX}{topic}"])
     seen: set[bytes] = set()
     ended: set[int] = set()
     while not ended or ended < {held.partition for held in consumer.assignment()}:
@@ -136,17 +162,9 @@ def rejects() -> Iterator[dict[str, Any]]:
         # Lines of files are keyed by their import, and so are markers of resolved ones.
         if message.key() != TOPIC.encode() or headers.get("sender") != SENDER.encode():
             continue
-        reject_id = headers["ingest.reject_id"]
-        if reject_id not in seen:  # a reject may be published twice, under one id
-            seen.add(reject_id)
-            yield {
-                "reject": reject_id.decode(),
-                "key": (headers.get("ingest.key") or b"").decode(errors="replace"),
-                "partition": int(headers["__connect.errors.partition"]),
-                "offset": int(headers["__connect.errors.offset"]),
-                "errors": json.loads(headers["ingest.errors"]),
-                "value": (message.value() or b"").hex(),
-            }
+        if headers[id_header] not in seen:  # it may be published twice, under one id
+            seen.add(headers[id_header])
+            yield headers, message.value() or b""
     if seen:
         consumer.commit(asynchronous=False)
     consumer.close()
@@ -157,9 +175,9 @@ def main(words: list[str]) -> None:
     if words[:1] == ["publish"] and len(words) in (2, 3):
         count = publish(read(words[1]), as_one=words[2:] == ["--transaction"])
         print(f"{count} rows published")
-    elif words == ["rejects"]:
-        for reject in rejects():
-            print(json.dumps(reject, ensure_ascii=False))
+    elif words in (["rejects"], ["dropped"]):
+        for report in rejects() if words == ["rejects"] else dropped():
+            print(json.dumps(report, ensure_ascii=False))
     else:
         sys.exit(__doc__)
 

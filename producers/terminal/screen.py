@@ -158,6 +158,18 @@ def _skipped(state: ImportState) -> list[str]:
     return [f"  {number(state['skipped_rows'])} {SKIPPED[state['import_type']].phrase}"]
 
 
+def _lacking(state: ImportState) -> list[str]:
+    rows = state["dropped_rows"]
+    if not rows:
+        return []
+    lines = (
+        "1 ligne importée sans une de ses valeurs"
+        if rows == 1
+        else (f"{number(rows)} lignes importées sans une de leurs valeurs")
+    )
+    return [f"  {lines} : foxstream errors {state['id']}"]
+
+
 def summary(state: ImportState) -> list[str]:
     """How an import stands, in a few lines."""
     total = "?" if state["total_rows"] is None else number(state["total_rows"])
@@ -185,6 +197,7 @@ def summary(state: ImportState) -> list[str]:
             "été traitées"
         )
     lines += _skipped(state)
+    lines += _lacking(state)
     lines += (f"  {line}" for line in beside_lines(state))
     lines += _warnings(state["warnings_by_code"])
     return lines

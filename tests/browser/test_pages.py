@@ -131,6 +131,39 @@ def test_upload_with_preview_to_the_error_file(user: Page, tmp_path: Path) -> No
     is_accessible(user)
 
 
+def test_values_that_are_not_stored(user: Page, tmp_path: Path) -> None:
+    """Shown before the import and after it; the file that comes down is corrected and sent back."""
+    text = "siren;nom;email\n610600004;Un;x@\n610600012;Deux;a@b.fr\n"
+    path = written(tmp_path, "courriels.csv", text.encode())
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    expect(user.locator("#verdict")).to_contain_text("1 ligne dont une valeur n'est pas valide")
+    expect(user.locator("#examples")).to_contain_text("L'adresse e-mail « x@ » n'est pas valide")
+    is_accessible(user)
+
+    user.get_by_role("button", name="Importer").click()
+
+    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    expect(user.locator("#state")).to_contain_text("Une ligne est importée sans une de ses valeurs")
+    heading = user.get_by_role("heading", name="Premières valeurs non enregistrées")
+    expect(heading).to_be_visible()
+    expect(user.locator("#errors")).to_contain_text("elle n'a pas été enregistrée")
+    is_accessible(user)
+    with user.expect_download() as download:
+        user.get_by_role("link", name="Lignes à corriger (CSV)").click()
+    report = download.value.path().read_text(encoding="utf-8-sig")
+    address = user.url
+    user.goto("/envoyer")
+    corrected = written(tmp_path, "corrigé.csv", report.replace("x@;", "x@y.fr;", 1).encode())
+    user.get_by_label("Choisissez un fichier").set_input_files(corrected)
+    expect(user.locator("#verdict")).to_contain_text("1 ligne à importer, aucune erreur")
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    user.goto(address)
+    expect(user.locator("#state")).to_have_attribute("data-dropped", "0")
+    expect(heading).to_be_hidden()
+
+
 def test_a_column_is_mapped_by_hand(user: Page, tmp_path: Path) -> None:
     """A column with a name of its own is given its meaning by a menu, and the check runs again."""
     path = written(

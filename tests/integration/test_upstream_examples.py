@@ -19,7 +19,7 @@ from confluent_kafka import murmur2
 from deploy.local.jars.cache import JarCache
 from deploy.local.local_settings import LocalSettings
 from processors.operator.upstream_rejects import ATTEMPT
-from processors.rows.outbox import UnpublishedReject
+from processors.rows.outbox import UnpublishedReject, dropped_headers
 from processors.rows.outbox import headers as reject_headers
 from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES
@@ -73,7 +73,7 @@ def test_rows_and_what_was_refused(site: Site, tmp_path: Path) -> None:
     late = [
         {"siren": "732829320", "nom": "New", "observed_at": NEW, "adresse": ""},
         company | {"nom": "A", "observed_at": OLD},
-        {"siren": "005520135", "nom": "Last"},
+        {"siren": "005520135", "nom": "Last", "email_contact": "a@b"},
     ]
     assert publish(site, tmp_path, late) == 0
     eventually(lambda: settled(site))
@@ -92,6 +92,12 @@ def test_rows_and_what_was_refused(site: Site, tmp_path: Path) -> None:
     assert bytes.fromhex(reject["value"])[:5] == b"\0" + newer.to_bytes(4, "big")
     assert site.query("SELECT id::text FROM ingest.rejects") == [(reject["reject"],)]
     assert run(site, sys.executable, PYTHON, "rejects").stdout == ""
+    lacking = eventually(lambda: run(site, sys.executable, PYTHON, "dropped").stdout)
+    [dropped] = map(json.loads, lacking.splitlines())
+    assert dropped["key"] == "005520135"
+    assert [(each["column"], each["code"], each["value"]) for each in dropped["values"]] == [
+        ("email_contact", "malformed", "a@b")
+    ]
     assert publish(site, tmp_path, [{"siren": "732829320", "nome": "A"}]) != 0
 
 
@@ -149,7 +155,7 @@ def test_the_python_example_needs_nothing_of_ours() -> None:
 
 
 def test_the_document_names_what_there_is() -> None:
-    """Every row topic, its schema, and every header of a reject."""
+    """Every row topic, its schema, and every header of a reject and of dropped values."""
     text = (DOCS / "upstream.md").read_text(encoding="utf-8")
     reject: UnpublishedReject = {
         "headers": [],
@@ -169,6 +175,7 @@ def test_the_document_names_what_there_is() -> None:
         *(f"fox.{each.topic.name}" for each in IMPORT_TYPES.values()),
         *(f"schemas/avro/{each.topic.record}.avsc" for each in IMPORT_TYPES.values()),
         *(name for name, _ in reject_headers(reject)),
+        *(name for name, _ in dropped_headers(reject)),
         ATTEMPT,
     } - {"__connect.errors.connector.name", "__connect.errors.stage"}
 

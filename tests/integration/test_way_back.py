@@ -381,7 +381,8 @@ def test_b6_garbage_is_rejected_or_left_out(site: Site, tmp_path: Path) -> None:
     assert counts(state) == {"inserted": 1, "rejected": 1}
     assert state["warnings_by_code"] == {"malformed": 1}
     assert site.query("SELECT siren, code_postal FROM enterprise_entreprise") == [("900000001", "")]
-    [row] = errors(site, state["id"], tmp_path / "e.jsonl")
+    row, lacking = errors(site, state["id"], tmp_path / "e.jsonl")
+    assert (lacking["_column"], bool(lacking["_dropped"])) == ("cp", True)
     assert (row["siren"], row["_column"], row["_code"]) == ("ABC", "siren", "malformed")
 
 

@@ -14,7 +14,7 @@ from producers.gateway.pages.import_view import ai_badge, import_view
 from producers.gateway.pages.page_rendering import dollars, render
 from producers.kafka.import_state import new_state
 from producers.settings import Settings
-from producers.terminal.screen import writing_line
+from producers.terminal.screen import summary, writing_line
 from schemas.records import ImportState
 
 
@@ -86,6 +86,52 @@ def test_what_the_texts_of_an_import_cost(cost: float, shown: bool) -> None:
     page = str(render("_import.html", Account("a", "read", "t"), 200, **facts).body, "utf-8")
 
     assert ("<dt>Dépensé</dt><dd>1,50 $</dd>" in page) is shown
+
+
+@pytest.mark.parametrize(
+    ("rejected", "dropped", "link", "sentence"),
+    [
+        (0, 0, None, None),
+        (1, 0, "Lignes rejetées (Excel)", None),
+        (0, 1, "Lignes à corriger (Excel)", "Une ligne est importée sans une de ses valeurs"),
+        (1, 2, "Lignes à corriger (Excel)", "2 lignes sont importées sans une de leurs valeurs"),
+    ],
+)
+def test_rows_that_lack_values(
+    rejected: int, dropped: int, link: str | None, sentence: str | None
+) -> None:
+    """The page says how many there are and has the file in which they are corrected; they are no errors."""
+    known = state(rejected=rejected, error_rows=rejected, success_rows=2, dropped_rows=dropped)
+    facts: dict[str, Any] = {
+        "row": import_view(known),
+        "related": [], "actions": [], "estimate": None,
+    }  # fmt: skip
+    page = str(render("_import.html", Account("a", "read", "t"), 200, **facts).body, "utf-8")
+
+    assert ("errors.xlsx" in page) == (link is not None)
+    assert link is None or link in page
+    assert ("sans une de" in page) == (sentence is not None)
+    assert sentence is None or sentence in page
+    assert ("valeurs : foxstream errors i" in summary(known)) == bool(dropped)
+    assert "Tout est importé." in page
+
+
+def test_dropped_values_on_a_page() -> None:
+    """With line, column, value and reason, whatever somebody wrote into the cell."""
+    value = {"line": 3, "sheet": None, "column": "Courriel", "code": "malformed", "value": "<b>x@", "message": "Pas valide."}  # fmt: skip
+    found = {"by_code": {}, "first": [], "dropped": [value]}
+
+    page = str(render("_errors.html", Account("a", "read", "t"), 200, found=found).body, "utf-8")
+
+    for part in (
+        "Premières valeurs non enregistrées",
+        "3</td>",
+        "Courriel",
+        "&lt;b&gt;x@",
+        "Pas valide.",
+    ):
+        assert part in page
+    assert "Premières erreurs" not in page
 
 
 def test_an_estimate() -> None:

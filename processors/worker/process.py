@@ -85,10 +85,8 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                         await _start(apps, stop)
                     except KafkaConnectionError as error:
                         raise _worker_error(error) from error
-                    health.begin()
-                    for kind in kinds:
-                        metrics.KIND.labels(kind).set(1)
-                    log.info("worker started", action="worker_started", kinds=list(kinds))
+                    if not stop.is_set():
+                        _begin(health, kinds)
                     while not stop.is_set() and not any(app.should_stop for app in apps):
                         await asyncio.sleep(0.1)
             finally:
@@ -108,6 +106,13 @@ async def _start(apps: Sequence[Any], stop: asyncio.Event) -> None:
     stopping.cancel()
     if starting.done():
         starting.result()
+
+
+def _begin(health: Health, kinds: Sequence[str]) -> None:
+    health.begin()
+    for kind in kinds:
+        metrics.KIND.labels(kind).set(1)
+    log.info("worker started", action="worker_started", kinds=list(kinds))
 
 
 def _keep_memory_whole() -> None:

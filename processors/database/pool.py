@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import (
     InvalidSchemaName,
     NotNullViolation,
+    ReadOnlySqlTransaction,
     SerializationFailure,
     TransactionTimeout,
     UndefinedColumn,
@@ -40,6 +41,8 @@ OPTIONS: Mapping[str, Any] = {
     "connect_timeout": int(CONNECT_SECONDS),
     # pgBouncer in transaction mode keeps no prepared statements before its version 1.21.
     "prepare_threshold": None,
+    # Of several hosts the one that takes writes, and of a single one nothing that a standby has.
+    "target_session_attrs": "read-write",
 }
 """Options of every connection."""
 
@@ -82,6 +85,7 @@ async def open_pool(
         open=False,
         connection_class=Connection,
         configure=configure,
+        check=_check_primary,
         timeout=CONNECT_SECONDS,
         # Else its pauses grow to minutes, which delays reconnecting to a server that is back.
         reconnect_timeout=CONNECT_SECONDS,
@@ -142,7 +146,23 @@ async def connected(pool: Pool, seconds: float | None = None) -> AsyncIterator[C
     limit = pool.silence_seconds if seconds is None else seconds
     # Around the pool's own block: leaving that one sends COMMIT.
     async with asyncio.timeout(limit), pool.connection() as connection:
-        yield connection
+        try:
+            yield connection
+        except ReadOnlySqlTransaction:
+            await (
+                connection.close()
+            )  # the pool opens another, to the server that is the primary now
+            raise
+
+
+async def _check_primary(connection: Connection) -> None:
+    """Raises OperationalError for a connection to a server that has become a standby or read-only.
+
+    PostgreSQL reports that with the response to the connection's latest command.
+    """
+    for name in ("in_hot_standby", "default_transaction_read_only"):
+        if connection.info.parameter_status(name) == "on":
+            raise OperationalError(f"the server takes no writes any more: {name} is on")
 
 
 @asynccontextmanager
@@ -195,7 +215,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 
 def address(database_url: str) -> tuple[str, int] | None:
-    """Host and port of the server; None for a socket of this machine."""
+    """Host and port of the server, of several the first; None for a socket of this machine."""
     known = conninfo_to_dict(database_url)
-    host = str(known.get("host") or "")
-    return (host, int(known.get("port") or 5432)) if host and not host.startswith("/") else None
+    host, port = (str(known.get(name) or "").split(",")[0] for name in ("host", "port"))
+    return (host, int(port or 5432)) if host and not host.startswith("/") else None

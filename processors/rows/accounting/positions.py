@@ -100,7 +100,10 @@ class StoredPositions:
             raise
 
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
-        """The current positions; partitions without one are left out."""
+        """The current positions; partitions without one are left out.
+
+        Raises psycopg.errors.ReadOnlySqlTransaction if the server is a standby: it may lag behind.
+        """
         assigned = list(tps)
         async with connected(self.pool) as connection:
             cursor = await connection.execute(
@@ -110,10 +113,10 @@ class StoredPositions:
                     "partitions": [tp.partition for tp in assigned],
                 },
             )
-            return {
-                TP(topic, number): next_offset
-                for topic, number, next_offset in await cursor.fetchall()
-            }
+            rows = await cursor.fetchall()
+            if any(read_only for *_, read_only in rows):
+                raise psycopg.errors.ReadOnlySqlTransaction("positions are not read from a standby")
+            return {TP(topic, number): next_offset for topic, number, next_offset, _ in rows}
 
 
 async def store_halt(pool: Pool, batch: Batch, reason: str) -> None:

@@ -22,7 +22,7 @@ FROM ingest.positions
 WHERE topic = %(topic)s AND partition = %(partition)s
 
 -- name: all
-SELECT topic, partition, next_offset
+SELECT topic, partition, next_offset, current_setting('transaction_read_only')::boolean
 FROM ingest.positions
 WHERE (topic, partition) IN (
     SELECT topic, partition

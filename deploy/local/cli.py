@@ -94,7 +94,7 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
         word = "up" if _is_up(entry) else "down"
         address = "{}:{}".format(*entry.address) if entry.url else "-"
         owner = f"pid {entry.pid or '-'}" if entry.ours else "not ours"
-        say(f"{entry.name:<10} {word:<5} {address:<22} {owner}")
+        say(f"{entry.name:<10} {word:<5} {address:<22} {owner:<12} {entry.note}".rstrip())
     if not found.ready or not all(_is_up(entry) for entry in found.entries):
         raise typer.Exit(EXIT_UNREACHABLE)
 
@@ -129,7 +129,7 @@ def _run(directory: Path, with_worker: bool) -> None:
             for line in _next(directory, with_worker)[:-1]:
                 say(f"  {line}", err=True)
             while not threading.Event().wait(1.0):
-                stack.publish()
+                stack.look()
     except KeyboardInterrupt:
         _say("stopped")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -139,7 +139,7 @@ def _start_worker(stack: "Stack") -> None:
     command = [sys.executable, "-m", "processors.worker.commands"]
     for step in WORKER_PREPARATION:
         stack.complete(f"worker-{step[0]}", [*command, *step])
-    stack.spawn(WORKER, [*command, "run"])
+    stack.keep(WORKER, [*command, "run"])
 
 
 def _start_gateway(stack: "Stack") -> None:
@@ -149,13 +149,13 @@ def _start_gateway(stack: "Stack") -> None:
         "FOX_GATEWAY_PORT": str(port),
         "FOX_GATEWAY_SPOOL": str(stack.directory / "spool"),
     }
-    gateway = stack.spawn(
+    gateway = stack.keep(
         GATEWAY,
         [sys.executable, "-m", "producers.gateway.commands", "run"],
         settings,
         f"http://{LOOPBACK}:{port}",
     )
-    while gateway.running and not accepts(LOOPBACK, port):
+    while gateway.process.running and not accepts(LOOPBACK, port):
         threading.Event().wait(POLL_S)
 
 

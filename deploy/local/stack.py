@@ -16,6 +16,7 @@ from typing import Self, TypeVar
 from deploy.local.errors import LocalStackError, ServerError
 from deploy.local.jars.cache import JarCache
 from deploy.local.local_settings import LocalSettings, own_environment
+from deploy.local.processes.kept_process import KeptProcess
 from deploy.local.processes.ports import accepts
 from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.servers.java import require_packages
@@ -58,6 +59,7 @@ class Stack:
         self._abandoned = threading.Event()
         self._servers: list[Server] = []
         self._spawned: list[GuardedProcess] = []
+        self._kept: list[KeptProcess] = []
         self._addresses: dict[str, str] = {}
         self._claim: Claim | None = None
         self._ready = False
@@ -108,6 +110,8 @@ class Stack:
 
     def stop(self) -> None:
         """Ends the spawned processes, the last one first, then the servers. Safe to repeat."""
+        while self._kept:
+            self._kept.pop().process.stop()
         while self._spawned:
             self._spawned.pop().stop()
         with ThreadPoolExecutor(max_workers=len(SERVERS)) as pool:
@@ -128,13 +132,35 @@ class Stack:
         It gets this process's environment, the addresses and `env`; `url` is where it listens. On
         `stop` it has 12 s between SIGTERM and SIGKILL. Raises ServerError when it cannot be run.
         """
-        merged = {**own_environment(), **self.environment, **(env or {})}
-        launch = Launch(argv, merged, self.directory / "logs" / f"{name}.log")
-        process = GuardedProcess(name, launch)
+        process = GuardedProcess(name, self._launch(name, argv, env))
         self._spawned.append(process)
         self._addresses[name] = url
         self.publish()
         return process
+
+    def keep(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        url: str = "",
+    ) -> KeptProcess:
+        """As `spawn`, and `look` starts it again if it fails."""
+        kept = KeptProcess(name, self._launch(name, argv, env))
+        self._kept.append(kept)
+        self._addresses[name] = url
+        self.publish()
+        return kept
+
+    def look(self) -> None:
+        """Starts kept processes again that have failed, and publishes what runs."""
+        for kept in self._kept:
+            kept.look()
+        self.publish()
+
+    def _launch(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None) -> Launch:
+        merged = {**own_environment(), **self.environment, **(env or {})}
+        return Launch(argv, merged, self.directory / "logs" / f"{name}.log")
 
     def complete(self, name: str, argv: Sequence[str]) -> None:
         """Spawns a process and waits for its end; raises ServerError unless it exits with 0."""
@@ -168,9 +194,11 @@ class Stack:
             yield Entry(one.name, one.url, one.pid, ours=True)
 
     def _process_entries(self) -> Iterable[Entry]:
-        for process in self._spawned:
+        notes = {kept.process.name: kept.note for kept in self._kept}
+        for process in (*self._spawned, *(kept.process for kept in self._kept)):
             pid = process.pid if process.running else None
-            yield Entry(process.name, self._addresses[process.name], pid, ours=True)
+            address, note = self._addresses[process.name], notes.get(process.name, "")
+            yield Entry(process.name, address, pid, ours=True, note=note)
 
     def _external(self) -> dict[str, str]:
         wanted = [server.variable for server in SERVERS if server.name in self._wanted]

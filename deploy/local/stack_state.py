@@ -24,12 +24,16 @@ CLAIM_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A server or a process of the stack; `url` is empty for a process that does not listen, `pid` None if it is not ours or down."""
+    """A server or a process of the stack; `url` is empty for a process that does not listen, `pid` None if it is not ours or down.
+
+    `note` says when a process was started again, and why.
+    """
 
     name: str
     url: str
     pid: int | None
     ours: bool
+    note: str = ""
 
     @property
     def address(self) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ from deploy.local import stack_state
 from deploy.local.errors import DirectoryInUseError, JarError, LocalStackError, ServerError
 from deploy.local.jars.cache import JarCache, Pin, sha256
 from deploy.local.local_settings import own_environment
+from deploy.local.processes.kept_process import FIRST_PAUSE_S
 from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import GuardedProcess, Launch
 from deploy.local.servers import unprivileged
@@ -438,3 +440,53 @@ def test_root_copies_programs_that_the_other_user_cannot_reach(
         assert (copy / "program").read_text() == "x"
     finally:
         shutil.rmtree(copy.parent)
+
+
+FAILING = """
+import sys, time
+from pathlib import Path
+runs = Path(sys.argv[1])
+runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
+if len(runs.read_text()) < 3:
+    sys.exit(5)
+time.sleep(600)
+"""
+
+
+def test_a_process_that_fails_is_started_again(stack: Stack, tmp_path: Path) -> None:
+    """As a worker that gives up while its servers sleep; after a pause that grows."""
+    runs = tmp_path / "runs"
+    kept = stack.keep("failing", [sys.executable, "-c", FAILING, str(runs)])
+
+    began = time.monotonic()
+    while not (runs.exists() and len(runs.read_text()) == 3 and kept.process.running):
+        assert time.monotonic() - began < 60
+        stack.look()
+        threading.Event().wait(0.05)
+
+    assert time.monotonic() - began > FIRST_PAUSE_S + 2 * FIRST_PAUSE_S
+    [entry] = [entry for entry in read_state(stack).entries if entry.name == "failing"]
+    assert entry.pid == kept.process.pid
+    assert re.fullmatch(r"restart 2 after exit code 5 at \d\d:\d\d:\d\d", entry.note)
+    status = subprocess.run(
+        [sys.executable, "-m", "deploy.local.cli", "status", "--directory", str(stack.directory)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert entry.note in status.stdout
+
+
+def read_state(stack: Stack) -> stack_state.State:
+    found = stack_state.read(stack.directory)
+    assert found is not None
+    return found
+
+
+def test_a_process_that_ends_in_order_stays_down(stack: Stack) -> None:
+    """Somebody has stopped it."""
+    kept = stack.keep("ending", [sys.executable, "-c", ""])
+    assert kept.process.wait(60) == 0
+    pid = kept.process.pid
+
+    stack.look()
+
+    assert (kept.process.pid, kept.note) == (pid, "")

@@ -103,12 +103,19 @@ PARTITIONS_ASSIGNED = Gauge(
 )
 LAG_ROWS = ReadGauge(
     "fox_consumer_lag_rows",
-    "Records between the position in PostgreSQL and the end of the log, of this worker's partitions.",
+    "Records between the position in PostgreSQL and the end of the log, of this worker's partitions. Those "
+    "behind an open transaction count.",
     ("topic", "partition"),
 )
 LAG_SECONDS = ReadGauge(
     "fox_consumer_lag_seconds",
     "Age of the oldest record that is not written. Rising without end: the partition is stuck.",
+    ("topic", "partition"),
+)
+TRANSACTION_OPEN = ReadGauge(
+    "fox_transaction_open_seconds",
+    "How long a transaction of a producer has been open: the last stable offset is below the end of the log, "
+    "and nothing behind it can be read.",
     ("topic", "partition"),
 )
 POSITION_GAP = ReadGauge(

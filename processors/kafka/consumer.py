@@ -130,6 +130,10 @@ class BatchConsumer(driver.Consumer):
         """The offset up to which a partition is fetched, past markers of transactions as well."""
         return self._thread.fetch_position(tp)
 
+    def high_watermark(self, tp: TP) -> int:
+        """The end of the log at the last fetch, behind open transactions as well."""
+        return self._thread.high_watermark(tp)
+
     def joins(self) -> bool:
         """Whether it has no place in its group, or waits for the end of a rebalance."""
         return not self._joined or self.app.rebalancing

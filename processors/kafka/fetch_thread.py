@@ -110,6 +110,13 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         """The position after the last fetch, or 0."""
         return self._ends.get(tp, 0)
 
+    def high_watermark(self, tp: TP) -> int:
+        """The end of the partition's log at its last fetch, behind open transactions as well, or 0."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription and subscription.assignment
+        state = assignment and assignment.state_value(tp)
+        return (state and state.highwater) or 0
+
     def _positions(self, consumer: Any) -> dict[Any, int]:
         subscription = consumer._subscription.subscription
         assignment = subscription and subscription.assignment

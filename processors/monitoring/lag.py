@@ -19,6 +19,13 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
 
+PARTITION_METRICS = (
+    metrics.LAG_ROWS,
+    metrics.LAG_SECONDS,
+    metrics.POSITION_GAP,
+    metrics.TRANSACTION_OPEN,
+)
+
 
 class LagSource(Protocol):
     """The part of processors.kafka.consumer.BatchConsumer that Lag uses."""
@@ -38,14 +45,16 @@ class LagSource(Protocol):
 
     def fetch_position(self, tp: TP) -> int: ...
 
+    def high_watermark(self, tp: TP) -> int: ...
+
     def unwritten_since(self, tp: TP, position: int) -> float | None: ...
 
     async def seek_restored(self, tp: TP) -> None: ...
 
 
-class _Standing(NamedTuple):
+class _Waiting(NamedTuple):
     position: int
-    since: float  # Unix time of the first look at this position
+    since: float  # Unix time of the first look that found rows behind this position
 
 
 class Lag:
@@ -58,14 +67,17 @@ class Lag:
     ) -> None:
         self._stored = stored
         self._consumer = consumer
-        self._standing: dict[TP, _Standing] = {}
-        self._waiting: set[TP] = set()
+        self._measured: set[TP] = set()
+        self._waiting: dict[TP, _Waiting] = {}
+        self._open: dict[
+            TP, float
+        ] = {}  # Unix time of the first look that found a transaction open
         self._topics: set[str] = set()  # that were ever assigned
 
     def stuck(self, seconds: float) -> list[TP]:
         """Partitions whose rows wait and of which none was written for `seconds`."""
         until = time() - seconds
-        return [tp for tp in sorted(self._waiting) if self._standing[tp].since < until]
+        return [tp for tp, waiting in sorted(self._waiting.items()) if waiting.since < until]
 
     async def watch(self) -> None:
         """Measures every LOOK_SECONDS until the consumer ends. A failure is logged."""
@@ -92,19 +104,17 @@ class Lag:
         positions = await self._stored(assigned)
         beginnings = await consumer.earliest_offsets(*positions)
         ends = await consumer.highwaters(*positions)
-        for tp in self._standing.keys() - positions.keys():
-            del self._standing[tp]
-            self._waiting.discard(tp)
-            for metric in (metrics.LAG_ROWS, metrics.LAG_SECONDS, metrics.POSITION_GAP):
+        for tp in self._measured - positions.keys():
+            self._waiting.pop(tp, None)
+            self._open.pop(tp, None)
+            for metric in PARTITION_METRICS:
                 metric.remove(tp.topic, tp.partition)
+        self._measured = set(positions)
         for topic in {tp.topic for tp in positions}:
             halted = sum(tp.topic == topic for tp in consumer.halted)
             metrics.PARTITIONS_HALTED.labels(topic).set(halted)
         for tp, position in positions.items():
-            known = self._standing.get(tp)
-            if known is None or known.position != position:
-                self._standing[tp] = _Standing(position, time())
-            self._set_lag(consumer, tp, ends[tp])
+            self._set_lag(consumer, tp, position, ends[tp])
             gap = max(beginnings[tp] - position, position - ends[tp], 0)
             metrics.POSITION_GAP.labels(tp.topic, tp.partition).set(gap)
             if position < written[tp]:
@@ -120,19 +130,35 @@ class Lag:
             metrics.PARTITIONS_ASSIGNED.labels(topic).set(counts[topic])
         self._topics |= counts.keys()
 
-    def _set_lag(self, consumer: LagSource, tp: TP, end: int) -> None:
-        """Seconds: age of the oldest unwritten row, or time since the position moved if none was read."""
-        standing = self._standing[tp]
-        read = consumer.unwritten_since(tp, standing.position)
-        rows = end - standing.position
-        if read is None and consumer.fetch_position(tp) >= end and tp not in consumer.halted:
+    def _set_lag(self, consumer: LagSource, tp: TP, position: int, stable: int) -> None:
+        """`stable` is the last stable offset: nothing behind it is read before its transaction ends."""
+        read = consumer.unwritten_since(tp, position)
+        rows = stable - position
+        if read is None and consumer.fetch_position(tp) >= stable and tp not in consumer.halted:
             rows = 0  # only markers of transactions are left
-        if rows > 0:
-            self._waiting.add(tp)
-        else:
-            self._waiting.discard(tp)
-        since = standing.since if read is None else min(read, standing.since)
-        metrics.LAG_ROWS.labels(tp.topic, tp.partition).set(max(rows, 0))
-        metrics.LAG_SECONDS.labels(tp.topic, tp.partition).set(
-            max(time() - since, 0.0) if rows > 0 else 0.0
-        )
+        seconds = self._seconds(tp, position, read) if rows > 0 else self._none_waits(tp)
+        behind = consumer.high_watermark(tp) - stable
+        open_seconds = self._open_seconds(tp) if behind > 0 else self._none_is_open(tp)
+        labels = (tp.topic, tp.partition)
+        metrics.LAG_ROWS.labels(*labels).set(max(rows, 0) + max(behind, 0))
+        metrics.LAG_SECONDS.labels(*labels).set(max(seconds, open_seconds))
+        metrics.TRANSACTION_OPEN.labels(*labels).set(open_seconds)
+
+    def _seconds(self, tp: TP, position: int, read: float | None) -> float:
+        """Age of the oldest row that was read and not written, or time since rows wait at this position."""
+        known = self._waiting.get(tp)
+        if known is None or known.position != position:
+            known = self._waiting[tp] = _Waiting(position, time())
+        since = known.since if read is None else min(read, known.since)
+        return max(time() - since, 0.0)
+
+    def _none_waits(self, tp: TP) -> float:
+        self._waiting.pop(tp, None)
+        return 0.0
+
+    def _open_seconds(self, tp: TP) -> float:
+        return time() - self._open.setdefault(tp, time())
+
+    def _none_is_open(self, tp: TP) -> float:
+        self._open.pop(tp, None)
+        return 0.0

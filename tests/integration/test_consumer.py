@@ -531,6 +531,9 @@ async def test_open_transaction(topic: Topic) -> None:
     async with reading(topic) as reader:
         await until(lambda: reader.records)
         assert reader.values == [0]
+        # What Faust calls the end of the log is where reading ends: the last stable offset.
+        await until(lambda: reader.consumer.high_watermark(topic.tp()) == 3)
+        assert await reader.consumer.highwaters(topic.tp()) == {topic.tp(): 1}
         upstream.commit_transaction(SECONDS)
         await until(lambda: len(reader.records) >= 3)
 

@@ -29,6 +29,10 @@ class Consumer:
     taken_back: list[TP] = field(default_factory=list)
     beginnings: dict[TP, int] = field(default_factory=dict)
     should_stop: bool = False
+    watermarks: dict[TP, int] = field(default_factory=dict)
+
+    def high_watermark(self, tp: TP) -> int:
+        return self.watermarks.get(tp, 0)
 
     def assignment(self) -> Iterable[TP]:
         return set(self.stored)
@@ -142,6 +146,49 @@ async def test_markers_of_transactions_are_nothing_to_write() -> None:
     consumer.oldest[A] = time() - 1  # handed out, not written
     await lag.look()
     assert metric("rows", A) == 1
+
+
+async def test_an_open_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits behind it is counted and ages, and is not what this worker has to write."""
+    consumer = Consumer({A: 10}, {A: 10}, fetched={A: 10}, watermarks={A: 15})
+    lag = Lag(consumer.read, lambda: consumer)
+    await lag.look()
+    begun = time()
+    monkeypatch.setattr(lag_module, "time", lambda: begun + 400)
+    await lag.look()
+
+    assert metric("rows", A) == 5
+    assert 399 < (metric("seconds", A) or 0) < 401
+    assert 399 < (opened(A) or 0) < 401
+    assert lag.stuck(300) == []
+
+    consumer.ends[A] = 15  # it is committed, and its rows have just become readable
+    await lag.look()
+    assert (metric("rows", A), metric("seconds", A), opened(A)) == (5, 0, 0)
+    assert lag.stuck(300) == []
+
+    monkeypatch.setattr(lag_module, "time", lambda: begun + 701)
+    assert lag.stuck(300) == [A]
+
+
+async def test_a_row_after_a_quiet_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for which there was nothing to write does not count."""
+    consumer = Consumer({A: 10}, {A: 10})
+    lag = Lag(consumer.read, lambda: consumer)
+    await lag.look()
+    begun = time()
+    monkeypatch.setattr(lag_module, "time", lambda: begun + 3600)
+
+    consumer.ends[A] = 11
+    await lag.look()
+
+    assert (metric("rows", A), metric("seconds", A)) == (1, 0)
+    assert lag.stuck(300) == []
+
+
+def opened(tp: TP) -> float | None:
+    where = {"topic": tp.topic, "partition": str(tp.partition)}
+    return REGISTRY.get_sample_value("fox_transaction_open_seconds", where)
 
 
 async def test_a_partition_that_left_is_not_told_any_more() -> None:

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,6 +20,7 @@ from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
 from producers.imports.order import Order, Reading
 from producers.imports.start import begin
+from producers.kafka.broker import ClusterError
 from producers.kafka.import_state import new_state
 from producers.reading import RefusedError
 from producers.settings import Settings, gateway_settings
@@ -38,7 +41,7 @@ class Kafka:
         monkeypatch.setattr(tasks, "publish_file", self._read_file)
         monkeypatch.setattr(tasks, "publish_refusal", self._refuse)
 
-    def _connections(self, _: Settings) -> AbstractContextManager[None]:
+    def _connections(self, *_: object, **__: object) -> AbstractContextManager[None]:
         return nullcontext()
 
     def _read_file(self, order: Order, *_: object) -> Reading:
@@ -155,3 +158,73 @@ def test_a_failed_attempt_is_logged_once(tmp_path: Path) -> None:
 
     logged = [(line["event"], line.get("import_id"), line.get("error")) for line in logs]
     assert logged == [("published later", IMPORT_ID, "away")] * 2
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_waiting_for_kafka_is_no_reading() -> None:
+    """Neither for the limit in the child nor for that of the gateway, which goes by what it reports."""
+    clock, reported = Clock(), list[tuple[str, float]]()
+    reading = Reading(new_state(id=IMPORT_ID))
+    progress = tasks._ReadingProgress(reported.append, tasks.Limit(100, clock))
+    clock.now = 10
+    progress(reading)
+    for outstanding in range(200, 0, -1):  # slow, but it acknowledges
+        clock.now += 20
+        progress.await_kafka(outstanding)
+    clock.now += 5
+    progress(reading)
+
+    assert reported == [("reading", 10), *[("waiting", 10)] * 200, ("reading", 15)]
+    clock.now += 86
+    with pytest.raises(RefusedError):
+        progress(reading)
+
+
+def test_a_kafka_that_acknowledges_nothing_ends_the_try() -> None:
+    """Not the import: the next try has connections of its own."""
+    clock = Clock()
+    progress = tasks._ReadingProgress(lambda _: None, tasks.Limit(1, clock))
+    progress.await_kafka(200)
+    clock.now += tasks.STALL_SECONDS
+    progress.await_kafka(200)
+    clock.now += 0.1
+
+    with pytest.raises(ClusterError):
+        progress.await_kafka(200)
+
+
+def test_a_publisher_shows_that_it_waits(kafka: Kafka, tmp_path: Path) -> None:
+    """Its ticks are those of the progress that the gateway goes by."""
+    ticks: list[Callable[[], None]] = []
+
+    def connections(_: Settings, tick: Callable[[], None]) -> AbstractContextManager[Any]:
+        ticks.append(tick)
+        return nullcontext(SimpleNamespace(publisher=SimpleNamespace(outstanding=7)))
+
+    def stalled(*_: object) -> Reading:
+        ticks[0]()
+        clock.now += tasks.STALL_SECONDS + 1
+        ticks[0]()
+        raise AssertionError("the try goes on")
+
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "Connections", connections)
+        patch.setattr(tasks, "publish_file", stalled)
+        spool = Spool(tmp_path / "spool")
+        data = spool.scratch(".part")
+        data.write_bytes(CONTENT)
+        spool.accept(SPOOLED, data)
+        with pytest.raises(tasks.AwayError):
+            tasks.publish(
+                lambda _: None, Settings(), spool.folder, IMPORT_ID, tasks.Limit(60, clock)
+            )
+    assert spool.pending() == [IMPORT_ID]

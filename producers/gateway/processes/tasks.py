@@ -18,7 +18,7 @@ from producers.imports.preview import preview_of
 from producers.imports.publication import publish_file, publish_refusal
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
-from producers.kafka.broker import ClusterError
+from producers.kafka.broker import ClusterError, UnreachableError
 from producers.kafka.reject_log import Reject, RejectLog, dropped_rows
 from producers.reading import Options, RefusedError
 from producers.reading.row.row import filled
@@ -33,6 +33,9 @@ from schemas.runtime.garbage import collect_rarely
 from schemas.runtime.registry import RegistryUnavailableError
 
 Notify = Callable[[Any], None]
+
+STALL_SECONDS = 30.0
+"""The longest wait for an acknowledgement of Kafka in one try."""
 
 _PATIENCE_SECONDS = 3.0
 _SHOWN_REJECTS = 50
@@ -55,7 +58,7 @@ class TooManyRowsError(RefusedError):
 
 
 class Limit(NamedTuple):
-    """At most `soft_seconds` of reading and publishing; waiting for the workers does not count."""
+    """At most `soft_seconds` of reading and publishing; waiting for the workers or Kafka does not count."""
 
     soft_seconds: float
     clock: Callable[[], float] = monotonic
@@ -75,12 +78,15 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
         spool.begin_try(import_id)
         order = _order(spool, spooled)
         outcome = "published"
+        progress = _ReadingProgress(notify, limit)
         try:
-            with Connections(settings) as connections:
+            with Connections(
+                settings, tick=lambda: progress.await_kafka(connections.publisher.outstanding)
+            ) as connections:
                 try:
                     if spooled.max_rows is not None:
                         _check_rows(order, spooled.max_rows)
-                    reading = publish_file(order, connections, _ReadingProgress(notify, limit))
+                    reading = publish_file(order, connections, progress)
                     if reading.failure is not None:
                         outcome = "refused"
                 except AlreadyImportedError as known:
@@ -197,12 +203,27 @@ class _ReadingProgress:
         self._at = limit.clock()
         self._spent = 0.0
         self._notified_at = 0.0
+        self._outstanding: int | None = None  # while Kafka is awaited
+        self._stalled_at = 0.0
+
+    def await_kafka(self, outstanding: int) -> None:
+        """To be called while Kafka has so many messages to acknowledge.
+
+        Raises UnreachableError if it acknowledges none for STALL_SECONDS: a try with new connections
+        goes on where this one stopped.
+        """
+        now = self._at = self._limit.clock()
+        if outstanding != self._outstanding:
+            self._outstanding, self._stalled_at = outstanding, now
+        if now - self._stalled_at > STALL_SECONDS:
+            raise UnreachableError("Kafka ne confirme pas ce qui lui est envoyé.")
+        self._report(now, "waiting")
 
     def __call__(self, reading: Reading) -> None:
         now = self._limit.clock()
         if not reading.waiting:
             self._spent += now - self._at
-        self._at = now
+        self._at, self._outstanding = now, None
         if self._spent > self._limit.soft_seconds:
             raise RefusedError(
                 "time-limit",
@@ -210,9 +231,12 @@ class _ReadingProgress:
                 "a été arrêtée : découpez le fichier ou réessayez quand le système est moins "
                 "chargé.",
             )
+        self._report(now, "waiting" if reading.waiting else "reading")
+
+    def _report(self, now: float, kind: str) -> None:
         if now - self._notified_at > 0.2:
             self._notified_at = now
-            self._notify(("waiting" if reading.waiting else "reading", self._spent))
+            self._notify((kind, self._spent))
 
 
 def check(

@@ -57,6 +57,7 @@ def migrate(
             connection.execute(
                 "INSERT INTO public.foxstream_migrations (name) VALUES (%s)", (name,)
             )
+        _check_keys(connection)
         check(connection)
         connection.execute(grants.statement())
         return [name for name, _ in missing]
@@ -71,8 +72,25 @@ def _check_encoding(connection: Connection[Any]) -> None:
         )
 
 
+def _check_keys(connection: Connection[Any]) -> None:
+    """A restore into a database in which workers write leaves out the keys that their rows violate."""
+    found = connection.execute(
+        """
+        SELECT string_agg(relname, ', ' ORDER BY relname)
+        FROM pg_class c
+        WHERE relnamespace = 'ingest'::regnamespace AND relkind = 'r' AND relname <> 'settled_early'
+            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'p')
+        """
+    ).fetchone()
+    if found is not None and found[0] is not None:
+        raise ConfigurationError(
+            f"tables of ingest lack their primary keys: {found[0]}. A restore was not complete: stop all "
+            "workers and restore again, see docs/operations.md, 'The database was restored'"
+        )
+
+
 def check_migrated(database_url: str) -> None:
-    """Raises ConfigurationError if a migration is missing or texts are not UTF-8."""
+    """Raises ConfigurationError if a migration or a primary key is missing, or texts are not UTF-8."""
     with connect(database_url) as connection:
         _check_encoding(connection)
         known = connection.execute(
@@ -83,6 +101,8 @@ def check_migrated(database_url: str) -> None:
             if known and known[0]
             else set()
         )
+        if known and known[0]:
+            _check_keys(connection)
     missing = [name for name, _ in migrations() if name not in done]
     if missing:
         raise ConfigurationError(

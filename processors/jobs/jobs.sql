@@ -1,6 +1,7 @@
 -- name: known
--- Jobs that are new begin with the next time that they are due.
-INSERT INTO ingest.jobs (name) SELECT unnest(%(jobs)s::text[]) ON CONFLICT DO NOTHING
+-- Jobs that are new begin with the next time that they are due. By its key: while a dump is restored the
+-- table is there before its key, and rows that are inserted meanwhile would keep the key from being made.
+INSERT INTO ingest.jobs (name) SELECT unnest(%(jobs)s::text[]) ON CONFLICT (name) DO NOTHING
 
 -- name: status
 -- By job: since when it is known, the outcome of its last run, the end of the last successful one, and

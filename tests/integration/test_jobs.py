@@ -88,6 +88,23 @@ def test_a_new_job_has_missed_nothing(site: Site) -> None:
     )
 
 
+def test_a_dump_that_is_restored_under_running_workers(site: Site) -> None:
+    """A table is there before its key: nothing is inserted meanwhile that keeps the key from being made."""
+    known_since(site, NOW)
+    site.execute("ALTER TABLE ingest.jobs DROP CONSTRAINT jobs_pkey")
+    with pytest.raises(psycopg.errors.InvalidColumnReference):
+        due_now(site)
+    assert site.query("SELECT count(*) FROM ingest.jobs") == [(len(JOBS),)]
+
+    for command in ("migrate", "run"):
+        done = site.foxstream_worker(command)
+        assert done.code == 2
+        assert "tables of ingest lack their primary keys: jobs." in done.stderr
+
+    site.execute("ALTER TABLE ingest.jobs ADD PRIMARY KEY (name)")
+    assert site.foxstream_worker("migrate").code == 0
+
+
 def test_a_worker_that_runs_no_jobs_reports_them(site: Site) -> None:
     """A scheduler of somebody else's may run them: what is late is known, and nothing is run."""
     known_since(site, NOW - timedelta(days=60))

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
 
 import httpx
 import psycopg
@@ -15,7 +14,6 @@ import pytest
 from confluent_kafka import Producer
 from faust.types import TP
 from psycopg.errors import ReadOnlySqlTransaction
-from psycopg_pool import AsyncConnectionPool
 
 from deploy.local.local_settings import server_environment
 from deploy.local.processes.process import GuardedProcess
@@ -167,10 +165,7 @@ async def test_positions_are_not_read_from_a_standby(pair: Pair) -> None:
     async def identify(_: Iterable[str]) -> Mapping[str, Identity]:
         return {tp.topic: identity}
 
-    async with AsyncConnectionPool(
-        pair.standby.url, min_size=1, connection_class=Connection, open=False
-    ) as opened:
-        pool = cast(Pool, opened)
+    async with Pool(pair.standby.url, min_size=1, connection_class=Connection, open=False) as pool:
         pool.transaction_seconds = 8
         stored = StoredPositions(pool, {tp.topic: identity}, identify)
         with pytest.raises(ReadOnlySqlTransaction):

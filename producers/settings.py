@@ -1,10 +1,11 @@
 """Settings from the environment; docs/settings.md lists every setting."""
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from schemas.runtime.server_settings import CommonSettings, FoxSettings, SecretFileError
@@ -57,7 +58,11 @@ class GatewaySettings(FoxSettings):
         ),
     ] = None
     trusted_proxies: Annotated[
-        str, Field(description="Whose X-Forwarded-For and X-Forwarded-Proto are believed.")
+        str,
+        Field(
+            description="Whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or "
+            "networks, separated by commas."
+        ),
     ] = "127.0.0.1"
 
     max_file_bytes: Annotated[int, Field(gt=0, description="Of an upload.")] = 10 * 1024 * 1024
@@ -140,6 +145,16 @@ class GatewaySettings(FoxSettings):
         float, Field(gt=0, description="How long a published file stays in the spool.")
     ] = 30
     session_hours: Annotated[float, Field(gt=0, description="Of a browser.")] = 12
+    session_idle_minutes: Annotated[
+        float, Field(gt=0, description="A session in which nobody does anything for so long ends.")
+    ] = 60
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            ip_network(address.strip())
+        return value
 
 
 @cache

@@ -140,6 +140,12 @@ class GatewayAudit(TypedDict):
     address: str | None
 
 
+class GatewaySession(TypedDict):
+    id: str
+    ended_at: datetime
+    expires_at: datetime
+
+
 class GatewayToken(TypedDict):
     id: str
     name: str
@@ -148,6 +154,7 @@ class GatewayToken(TypedDict):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    group: str | None
 
 
 class Submitted(TypedDict):

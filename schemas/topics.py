@@ -106,6 +106,7 @@ CO_PARTITIONED = (*UPSTREAM_ROWS, *map(file_rows, UPSTREAM_ROWS), CATEGORIES)
 STATS = Topic("stats", "stats", "subject", 1, "compact", None)
 
 GATEWAY_TOKENS = Topic("gateway.tokens", "gateway_token", "token id", 1, "compact", None)
+GATEWAY_SESSIONS = Topic("gateway.sessions", "gateway_session", "session id", 1, "compact", None)
 GATEWAY_AUDIT = Topic("gateway.audit", "gateway_audit", "account", 1, retention_ms=90 * DAY_MS)
 
 TOPICS = (
@@ -117,6 +118,7 @@ TOPICS = (
     IMPORT_LOG,
     STATS,
     GATEWAY_TOKENS,
+    GATEWAY_SESSIONS,
     GATEWAY_AUDIT,
     ENRICHMENT,
     ENRICHMENT_RESULTS,

@@ -70,9 +70,9 @@ class Served:
         assert self.process is not None
         self.process.kill()
 
-    def new_token(self, name: str, scope: str) -> str:
-        """A token that the gateway knows already."""
-        words = ["token", "create", "--name", name, "--scope", scope]
+    def new_token(self, name: str, scope: str, *more: str) -> str:
+        """A token that the gateway knows already; `more` are further options."""
+        words = ["token", "create", "--name", name, "--scope", scope, *more]
         made = self.command(*words).stdout.strip()
         eventually(lambda: self.client(made).get("/api/imports/stats/").status_code == 200)
         return made

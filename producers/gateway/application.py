@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from producers.gateway import problems
 from producers.gateway.access.open_requests import HEALTH, OpenRequests
 from producers.gateway.access.request_bodies import RequestBodies
+from producers.gateway.access.sessions import set_session_cookie
 from producers.gateway.api import documents, imports_api
 from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.pages import admin_pages, session_pages
@@ -180,6 +181,14 @@ def _add_headers(scope: Any, headers: MutableHeaders) -> None:
         headers[name] = value
     for name, value in _HEADERS.items():
         headers[name] = value
+    if scope["scheme"] == "https":
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    renewed = scope["state"].get("session_cookie")
+    if renewed and "set-cookie" not in headers:
+        answer = Response()
+        seconds = scope["state"]["session_seconds"]
+        set_session_cookie(answer, Request(scope), renewed, seconds)
+        headers["Set-Cookie"] = answer.headers["set-cookie"]
     if scope["path"].startswith("/static/"):
         headers.setdefault("Cache-Control", "public, max-age=300")
     else:

@@ -4,7 +4,10 @@ What takes time to load is loaded where it is used: child processes load this mo
 """
 
 import gc
+import os
 from datetime import UTC, datetime, timedelta
+from getpass import getuser
+from socket import gethostname
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,6 +110,9 @@ def create(
     days: Annotated[
         int | None, typer.Option(min=1, help="Durée de validité ; sans elle, sans fin.")
     ] = 365,
+    group: Annotated[
+        str | None, typer.Option(help="Les comptes d'un groupe agissent sur les mêmes imports.")
+    ] = None,
 ) -> None:
     """Crée un jeton et l'affiche, cette fois seulement."""
     from producers.gateway.access.accounts import SCOPES, new_token
@@ -117,8 +123,8 @@ def create(
         if not 1 <= len(name.strip()) <= 100:
             fail(USAGE, "usage", "--name : de 1 à 100 caractères.")
         ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
-        text, record = new_token(name.strip(), scope, ends)
-        _publish(record)
+        text, record = new_token(name.strip(), scope, ends, group)
+        _publish(record, "token-created")
         say(text)
 
 
@@ -139,7 +145,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
         record = _tokens().get(token_id)
         if record is None:
             fail(USAGE, "unknown-token", f"Aucun jeton n'a l'identifiant {token_id}.")
-        _publish({**record, "revoked_at": datetime.now(UTC)})
+        _publish({**record, "revoked_at": datetime.now(UTC)}, "token-revoked")
         say(f"Jeton {token_id} révoqué.")
 
 
@@ -157,15 +163,38 @@ def _tokens() -> dict[str, dict[str, Any]]:
         return log.read()
 
 
-def _publish(record: dict[str, Any]) -> None:
+def _operator() -> str:
+    """Who runs this command; a container's user may have no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _publish(record: dict[str, Any], action: str) -> None:
+    """The token, and who did it: the account of this machine."""
     from producers.imports.connections import Connections
     from producers.settings import settings
-    from schemas.topics import GATEWAY_TOKENS
+    from schemas.topics import GATEWAY_AUDIT, GATEWAY_TOKENS
 
+    account = _operator()
+    done = {
+        "at": datetime.now(UTC),
+        "account": account,
+        "token_id": record["id"],
+        "action": action,
+        "import_id": None,
+        "detail": f"{record['scope']} {record['name']}",
+        "address": gethostname(),
+    }
     with Connections(settings()) as connections:
-        connections.partition_counts(GATEWAY_TOKENS)
-        encoder = connections.encoder(GATEWAY_TOKENS, "gateway_token")
-        connections.publisher.publish(GATEWAY_TOKENS.name, [(record["id"], encoder.encode(record))])
+        for topic, key, what in (
+            (GATEWAY_TOKENS, record["id"], record),
+            (GATEWAY_AUDIT, account, done),
+        ):
+            connections.partition_counts(topic)
+            encoder = connections.encoder(topic, str(topic.record))
+            connections.publisher.publish(topic.name, [(key, encoder.encode(what))])
         connections.publisher.flush()
 
 

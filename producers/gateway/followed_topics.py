@@ -18,7 +18,7 @@ from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
 from schemas.records import ImportEvent, ImportState
 from schemas.runtime.registry import Registry, RegistryUnavailableError
-from schemas.topics import GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
+from schemas.topics import GATEWAY_SESSIONS, GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
 
 _LOGGER = structlog.get_logger(__name__)
 
@@ -248,6 +248,12 @@ def follow_tokens(settings: Settings, take: Take, loop: asyncio.AbstractEventLoo
     return Follower(
         "tokens", _following(partial(tokens, settings, follows=True), take, loop), settings
     )
+
+
+def follow_sessions(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
+    """A follower that gives `take` the sessions that were ended, by id."""
+    sessions = partial(Newest, settings, topic=GATEWAY_SESSIONS, field="id", follows=True)
+    return Follower("sessions", _following(sessions, take, loop), settings, needed=False)
 
 
 def follow_stats(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:

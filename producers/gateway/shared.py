@@ -10,8 +10,10 @@ from fastapi import Request
 
 from producers.gateway import followed_topics
 from producers.gateway.access import accounts
-from producers.gateway.access.audit import UNPREPARED, Audit
+from producers.gateway.access.audit import Audit
 from producers.gateway.access.rate_limits import Limits
+from producers.gateway.access.record_sender import UNPREPARED, RecordSender
+from producers.gateway.access.sessions import Sessions
 from producers.gateway.monitoring.health_listener import HealthEndpoints, HealthListener
 from producers.gateway.monitoring.server_checks import Probing
 from producers.gateway.problems import unknown_import
@@ -44,9 +46,11 @@ class Gateway:
         self.states = followed_topics.States()
         self.tokens = accounts.Tokens()
         secret = limits.secret.get_secret_value().encode() if limits.secret else self.spool.secret()
+        self.sender = RecordSender(settings)
+        self.audit = Audit(self.sender)
         self.access = accounts.Access(
             self.tokens,
-            accounts.Sessions(secret, limits.session_hours),
+            Sessions(secret, limits.session_hours, limits.session_idle_minutes),
             Limits(
                 {
                     "import": limits.imports_per_minute,
@@ -55,6 +59,9 @@ class Gateway:
                     "login": limits.logins_per_minute,
                     "piece": limits.requests_per_minute,
                 }
+            ),
+            lambda request, account, action, detail: self.audit.write(
+                request, account, action, detail=detail
             ),
         )
         self.receiving = Receiving(
@@ -67,7 +74,6 @@ class Gateway:
         self.reading = Turns(_READING, _READING // 2)
         self.acting = Turns(_ACTING, _ACTING // 2)
         self.retrying = Turns(_RETRYING, _RETRYING // 2)
-        self.audit = Audit(settings)
         self.probing = Probing(settings, self.spool, limits.max_file_bytes)
         self.stats: dict[str, dict[str, Any]] = {}
         self.followers = Places(limits.followers, limits.account_share)
@@ -95,6 +101,8 @@ class Gateway:
         self.states.take_new(submitted(spooled) for spooled in files if spooled is not None)
         self._threads = followed_topics.follow_states(self.settings, self.states, loop)
         self._threads.append(followed_topics.follow_tokens(self.settings, self.tokens.take, loop))
+        ended = self.access.sessions.take
+        self._threads.append(followed_topics.follow_sessions(self.settings, ended, loop))
         self._threads.append(followed_topics.follow_stats(self.settings, self.stats.update, loop))
         for thread in self._threads:
             thread.start()
@@ -103,7 +111,7 @@ class Gateway:
         self._tasks = [
             self._vital,
             asyncio.create_task(self.probing.run()),
-            asyncio.create_task(self._prepare_audit()),
+            asyncio.create_task(self._prepare_sender()),
             asyncio.create_task(self.children.warm_up()),
             asyncio.create_task(self._be_seen()),
         ]
@@ -136,12 +144,12 @@ class Gateway:
             self.listener.stop()
         for thread in self._threads:
             thread.join()
-        self.audit.close()
+        self.sender.close()
 
-    async def _prepare_audit(self) -> None:
+    async def _prepare_sender(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self.audit.prepare)
+                await asyncio.to_thread(self.sender.prepare)
                 return
             except (*UNPREPARED, OSError) as error:
                 _LOGGER.warning("audit only in the log", error=str(error))

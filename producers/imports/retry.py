@@ -49,8 +49,9 @@ def publish_rest(
     connections: Connections,
     watch: Callable[[Reading], None],
     notify: Notify,
+    uploaded_by: str | None = None,
 ) -> Reading:
-    """Publishes what is left of an import as its child; `notify` takes what cannot be had again.
+    """Publishes what is left of an import as its child, of `uploaded_by`; `notify` takes what cannot be had again.
 
     Raises RefusedError if there is nothing to retry, and as producers.imports.publication.publish_file.
     """
@@ -68,7 +69,11 @@ def publish_rest(
         raise RefusedError("nothing-to-retry", _nothing(parent))
     ids = _ids(parent, rejects, rest)
     reading = begin(
-        earlier(states, ids), states, ids, _submission(parent, row_publisher.partitions), force=True
+        earlier(states, ids),
+        states,
+        ids,
+        _submission(parent, row_publisher.partitions, uploaded_by),
+        force=True,
     )
     watch(reading)
     if not reading.finished:
@@ -138,7 +143,7 @@ def _ids(parent: ImportState, rejects: list[Reject], rest: "Rest") -> list[str]:
     return [str(uuid5(_NAMESPACE, f"{what}{number}")) for number in range(_ATTEMPTS)]
 
 
-def _submission(parent: ImportState, partitions: int) -> ImportState:
+def _submission(parent: ImportState, partitions: int, uploaded_by: str | None) -> ImportState:
     return new_state(
         import_type=parent["import_type"],
         file_name=parent["file_name"],
@@ -151,6 +156,7 @@ def _submission(parent: ImportState, partitions: int) -> ImportState:
             "topic": IMPORT_TYPES[parent["import_type"]].file_topic.name,
         },
         parent=parent["id"],
+        uploaded_by=uploaded_by,
         created_at=datetime.now(UTC),
     )
 

@@ -99,6 +99,14 @@ async def _session(client: httpx.AsyncClient, gateway: Gateway) -> str:
     return next(part for part in cookie.split("; ") if part.startswith("Max-Age"))
 
 
+async def _idle(client: httpx.AsyncClient, gateway: Gateway) -> int:
+    """Minutes after which a session ends in which nothing is done."""
+    cookie = (await _log_in(client, gateway)).cookies["fox_session"]
+    session = gateway.access.sessions.find(cookie)
+    assert session is not None
+    return round((session.idle_end - time.time()) / 60)
+
+
 async def _follow(client: httpx.AsyncClient, gateway: Gateway) -> int:
     """The status of a stream beside another one; of an import that has ended, so that it ends."""
     import_id = str(UUID(int=1))
@@ -354,5 +362,6 @@ CASES: list[Seen | Proven] = [
     _proven("HARD_LIMIT_SECONDS", "_deaths.py::test_the_hard_limit_ends_the_reader"),
     _seen("CHECK_SECONDS", "0.01", _gateway(_preview), 200, 422),
     _seen("FILE_DAYS", "10", _file_of_20_days, True, False),
+    _seen("SESSION_IDLE_MINUTES", "5", _gateway(_idle), 60, 5),
     _seen("SESSION_HOURS", "2", _gateway(_session), "Max-Age=43200", "Max-Age=7200"),
 ]  # fmt: skip

@@ -220,7 +220,11 @@ def connected(
 
 def test_slow_and_vanished_clients(gateway: Callable[..., Served]) -> None:
     """Who sends nothing is let go, who is gone leaves nothing, and streams nobody reads end."""
-    served = gateway(FOX_GATEWAY_IDLE_SECONDS="1", FOX_GATEWAY_UPLOADS_AT_ONCE="2")
+    served = gateway(
+        FOX_GATEWAY_IDLE_SECONDS="1",
+        FOX_GATEWAY_UPLOADS_AT_ONCE="2",
+        FOX_GATEWAY_ACCOUNT_SHARE="1",
+    )
     body = multipart(companies(1, 10))
     head = f"Content-Length: {len(body)}\r\n"
     import_id = served.upload("a.csv", companies(50, 10)).json()["id"]
@@ -348,8 +352,76 @@ def test_sessions_need_their_own_pages(served: Served) -> None:
     stranger.cookies.set("fox_session", forged)
     assert stranger.get(IMPORTS).status_code == 401
 
+    copied = served.browser()
+    copied.cookies.update(browser.cookies)
+    assert copied.get(IMPORTS).status_code == 200
+    left = browser.post("/logout", data={"csrf": csrf})
+    assert (left.status_code, left.headers["location"]) == (303, "/login")
+    assert left.headers["clear-site-data"] == '"cache", "cookies", "storage"'
+    assert copied.get(IMPORTS).status_code == 401
+
+    browser.post("/login", data={"token": token})
+    assert browser.get(IMPORTS).status_code == 200
     served.command("token", "revoke", token.split("_")[1])
     eventually(lambda: browser.get(IMPORTS).status_code == 401)
+
+
+def test_a_session_that_ends_ends_on_every_gateway(gateway: Callable[..., Served]) -> None:
+    """Somebody signs out on one of them; behind TLS cookies are bound to the host."""
+    one, other = gateway(), gateway()
+    tls = {"X-Forwarded-Proto": "https"}
+    done = one.browser().post("/login", data={"token": one.token}, headers=tls)
+    assert done.headers["set-cookie"].startswith("__Host-fox_session=")
+    assert "; secure" in done.headers["set-cookie"].lower()
+    assert "domain" not in done.headers["set-cookie"].lower()
+    assert done.headers["strict-transport-security"] == "max-age=31536000"
+    headers = {**tls, "Cookie": done.headers["set-cookie"].partition(";")[0]}
+    assert other.browser().get("/imports", headers=headers).status_code == 200
+
+    page = one.browser().get("/imports", headers=headers).text
+    csrf = page.split('name="csrf" content="')[1].split('"')[0]
+    assert one.browser().post("/logout", data={"csrf": csrf}, headers=headers).status_code == 303
+
+    eventually(lambda: other.browser().get("/imports", headers=headers).status_code == 303)
+
+
+def test_no_other_site_signs_a_person_in(served: Served) -> None:
+    """A browser without Sec-Fetch headers sends Origin with a form."""
+    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
+        answer = served.browser().post("/login", data={"token": served.token}, headers=headers)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+    own = {"Origin": served.url}
+    assert served.browser().post("/login", data={"token": served.token}, headers=own).is_redirect
+
+
+def test_an_account_acts_on_its_own_imports(served: Served, tmp_path: Path) -> None:
+    """And on those of its group; on an import of the command line only an administrator does."""
+    north = [served.new_token(name, "import", "--group", "nord") for name in ("Anne", "Bruno")]
+    south = served.new_token("Chloé", "import")
+    with served.client(north[0]) as client:
+        file = {"file": ("nord.csv", companies(438_000_000, 1, faulty=1))}
+        form = {"import_type": "ENTREPRISE"}
+        mine = client.post(f"{IMPORTS}upload/", data=form, files=file).json()["id"]
+    path = tmp_path / "console.csv"
+    path.write_bytes(companies(438_000_100, 1, faulty=1))
+    typed = served.site.foxstream("import", path, "--type", "ENTREPRISE", "--json")
+    console = json.loads(typed.stdout)["id"]
+    for import_id in (mine, console):
+        served.ended(import_id)
+
+    def retry(token: str, import_id: str) -> httpx.Response:
+        with served.client(token) as client:
+            return client.post(f"{IMPORTS}{import_id}/retry/")
+
+    problem(retry(south, mine), 403, "not-yours")
+    for token in (*north, south):
+        problem(retry(token, console), 403, "not-yours")
+    child = retry(north[1], mine)
+    assert child.status_code == 202, child.text
+    served.ended(child.json()["id"])
+    assert served.state(child.json()["id"])["uploaded_by"] == "Bruno"
+    assert retry(served.token, console).status_code == 202
 
 
 def test_limits(gateway: Callable[..., Served]) -> None:
@@ -369,8 +441,14 @@ def test_limits(gateway: Callable[..., Served]) -> None:
 
 
 def test_the_audit_says_who_did_what(served: Served) -> None:
-    """Logins, refused ones, imports and downloads stand on their topic."""
+    """Logins, imports, downloads, tokens, and what is refused stand on their topic."""
     httpx.post(f"{served.url}/login", data={"token": "fox_0_0"}, trust_env=False)
+    reader = served.new_token("lectrice", "read")
+    with served.client(reader) as client:
+        client.post(f"{IMPORTS}x/cancel/")
+    with served.client("fox_0_0") as client:
+        client.get(IMPORTS)
+    served.command("token", "revoke", reader.split("_")[1])
     httpx.post(f"{served.url}/login", data={"token": served.token}, trust_env=False)
     import_id = served.upload("a.csv", companies(430_000_000, 1, faulty=1)).json()["id"]
     served.ended(import_id)
@@ -379,7 +457,13 @@ def test_the_audit_says_who_did_what(served: Served) -> None:
 
     def actions() -> bool:
         found = b"".join(message.value() for message in served.site.messages("gateway.audit"))
-        return all(word in found for word in (b"login-refused", b"login", b"import", b"download"))
+        return all(
+            word in found
+            for word in (
+                b"login-refused", b"login", b"import", b"download", b"token-created", b"token-revoked",
+                b"token-refused", b"scope-refused",
+            )
+        )  # fmt: skip
 
     eventually(actions)
 

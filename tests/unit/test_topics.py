@@ -13,6 +13,7 @@ from schemas.topics import (
     DAY_MS,
     DROPPED_VALUES,
     ENRICHMENT_RESULTS,
+    GATEWAY_SESSIONS,
     GATEWAY_TOKENS,
     IMPORT_EVENTS,
     IMPORT_LOG,
@@ -55,7 +56,15 @@ def test_cleanup(topic: Topic) -> None:
     """Only what holds states by key is compacted and kept for ever; all else ends after its time."""
     configuration = dict(topic.configuration())
 
-    if topic in (IMPORT_LOG, CATEGORIES, REFERENCE_NAF, GATEWAY_TOKENS, ENRICHMENT_RESULTS, STATS):
+    if topic in (
+        IMPORT_LOG,
+        CATEGORIES,
+        REFERENCE_NAF,
+        GATEWAY_TOKENS,
+        GATEWAY_SESSIONS,
+        ENRICHMENT_RESULTS,
+        STATS,
+    ):
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration
     else:

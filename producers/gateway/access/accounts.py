@@ -1,25 +1,27 @@
 """Who may do what: bearer tokens, and browser sessions that a login with a token begins.
 
-A session is a signed cookie that names its token, so that a token that is revoked or expires ends
-its sessions at once. What changes something needs, in a session, the CSRF token of the session
-in the header X-CSRF-Token or the form field csrf, and comes from the gateway's own pages.
+What changes something needs, in a session, the CSRF token of the session in the header X-CSRF-Token
+or the form field csrf, and comes from the gateway's own pages. Imports belong to the account that
+uploaded them, and its group acts on them; those of the command line belong to nobody.
 """
 
 import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
 from producers.gateway.access.rate_limits import Limits
+from producers.gateway.access.sessions import Session, Sessions, cookie_name, equal
 from producers.gateway.problems import Problem
 
 SCOPES = ("read", "import", "admin")
-COOKIE = "fox_session"
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -32,13 +34,16 @@ class Account:
     scope: str
     token_id: str
     csrf: str | None = None
+    group: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the account has the scope or a wider one."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
-def new_token(name: str, scope: str, expires_at: datetime | None) -> tuple[str, dict[str, Any]]:
+def new_token(
+    name: str, scope: str, expires_at: datetime | None, group: str | None = None
+) -> tuple[str, dict[str, Any]]:
     """The token's text, and its record of schemas/avro/gateway_token.avsc."""
     token_id = secrets.token_hex(8)
     text = f"fox_{token_id}_{secrets.token_urlsafe(32)}"
@@ -50,6 +55,7 @@ def new_token(name: str, scope: str, expires_at: datetime | None) -> tuple[str, 
         "created_at": datetime.now(UTC),
         "expires_at": expires_at,
         "revoked_at": None,
+        "group": group,
     }
 
 
@@ -62,6 +68,10 @@ class Tokens:
 
     def __init__(self) -> None:
         self._by_id: dict[str, dict[str, Any]] = {}
+
+    def groups(self, name: str) -> set[str | None]:
+        """Of the tokens with this name, the revoked ones too: their imports are still there."""
+        return {token.get("group") for token in self._by_id.values() if token["name"] == name}
 
     def take(self, changed: dict[str, dict[str, Any]]) -> None:
         """Tokens that are new or changed."""
@@ -85,45 +95,18 @@ class Tokens:
         return token
 
 
-class Sessions:
-    """Cookies: token id, end in seconds since 1970, a random part and the signature."""
-
-    def __init__(self, secret: bytes, hours: float) -> None:
-        self._secret = secret
-        self.seconds = int(hours * 3600)
-
-    def begin(self, token_id: str) -> str:
-        """The cookie's value."""
-        content = f"{token_id}.{int(time.time()) + self.seconds}.{secrets.token_hex(16)}"
-        return f"{content}.{self._sign('session', content)}"
-
-    def token_id(self, cookie: str) -> str | None:
-        """Whose session this is; None if the cookie is not ours or has ended."""
-        content, _, signature = cookie.rpartition(".")
-        if not _equal(signature, self._sign("session", content)):
-            return None
-        token_id, end, _ = content.split(".")
-        return token_id if int(end) > time.time() else None
-
-    def csrf(self, cookie: str) -> str:
-        """What only the session's own pages know, not another site."""
-        return self._sign("csrf", cookie)
-
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._secret, f"{purpose}:{text}".encode(), "sha256").hexdigest()
-
-
-def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+Report = Callable[[Request, Account | None, str, str | None], None]
+"""Takes a refusal: its request and account, the action of the audit, and a detail."""
 
 
 class Access:
-    """The checks that a request passes."""
+    """The checks that a request passes. What it refuses it gives to `report`."""
 
-    def __init__(self, tokens: Tokens, sessions: Sessions, limits: Limits) -> None:
+    def __init__(self, tokens: Tokens, sessions: Sessions, limits: Limits, report: Report) -> None:
         self.tokens = tokens
         self.sessions = sessions
         self.limits = limits
+        self._report = report
 
     def account(self, request: Request) -> Account | None:
         """The account of the request, None if it carries no credentials. Raises Problem for a token that is not valid."""
@@ -132,40 +115,93 @@ class Access:
             token = self.tokens.of_text(text.strip()) if kind.lower() == "bearer" else None
             if token is None:
                 self._refuse_guesses(request)
+                self._report(request, None, "token-refused", None)
                 raise _unauthorized("Le jeton n'est pas valable : il est faux, expiré ou révoqué.")
-            return Account(token["name"], token["scope"], token["id"])
-        cookie = request.cookies.get(COOKIE, "")
-        token_id = self.sessions.token_id(cookie) if cookie else None
-        token = self.tokens.of_id(token_id) if token_id else None
-        if token is None:
+            return _account(token, None)
+        session = self.session(request)
+        token = self.tokens.of_id(session.token_id) if session else None
+        if session is None or token is None:
             return None
-        return Account(token["name"], token["scope"], token["id"], self.sessions.csrf(cookie))
+        if self.sessions.old(session) and _by_a_person(request):
+            request.state.session_cookie = self.sessions.renewed(session)
+            request.state.session_seconds = session.end - int(time.time())
+        return _account(token, self.sessions.csrf(session.id))
+
+    def session(self, request: Request) -> Session | None:
+        """The session of the request's cookie, if it has not ended."""
+        cookie = request.cookies.get(cookie_name(request), "")
+        return self.sessions.find(cookie) if cookie else None
 
     def require(self, request: Request, scope: str, kind: str) -> Account:
         """The account of the request, if it has the scope and is within the limit of this `kind`."""
         account = self.account(request)
         if account is None:
             raise _unauthorized("Donnez un jeton : « Authorization: Bearer fox_… ».")
+        self.limits.spend(request, kind, account.token_id)
         if not account.may(scope):
+            self._report(request, account, "scope-refused", scope)
             raise Problem(
                 403, "forbidden", f"Ce jeton n'a pas le droit « {scope} » : demandez-en un autre."
             )
         if account.csrf is not None and request.method not in _SAFE:
             self.check_csrf(request, account, request.headers.get("x-csrf-token", ""))
-        self.limits.spend(request, kind, account.token_id)
         return account
 
     def check_csrf(self, request: Request, account: Account, given: str) -> None:
         """Raises Problem if the request may come from another site's page."""
-        site = request.headers.get("sec-fetch-site", "same-origin")
-        if site not in ("same-origin", "none") or not _equal(given, account.csrf or "-"):
+        if not from_own_page(request) or not equal(given, account.csrf or "-"):
+            self._report(request, account, "csrf-refused", request.url.path)
             raise Problem(
                 403, "csrf", "La page est trop ancienne : rechargez-la, puis recommencez."
+            )
+
+    def acts_on(self, account: Account, uploaded_by: str | None) -> bool:
+        """Whether the account may act on an import, by the name that this has."""
+        if account.may("admin"):
+            return True
+        if uploaded_by is None:
+            return False
+        return uploaded_by == account.name or (
+            account.group is not None and account.group in self.tokens.groups(uploaded_by)
+        )
+
+    def require_owner(
+        self, request: Request, account: Account, import_id: str, by: str | None
+    ) -> None:
+        """Raises Problem 403 if the import, which `by` uploaded, is not for the account to act on."""
+        if not self.acts_on(account, by):
+            self._report(request, account, "owner-refused", import_id)
+            raise Problem(
+                403,
+                "not-yours",
+                "Cet import est d'un autre compte : seuls son auteur, son groupe et un "
+                "administrateur peuvent agir dessus.",
             )
 
     def _refuse_guesses(self, request: Request) -> None:
         client = request.client.host if request.client else "?"
         self.limits.spend(request, "login", client)
+
+
+def from_own_page(request: Request) -> bool:
+    """Whether no page of another site sent it: by Sec-Fetch-Site, else by Origin or Referer.
+
+    Programs send none of them; all browsers send Origin with what changes something.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin") or request.headers.get("referer")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def _account(token: Mapping[str, Any], csrf: str | None) -> Account:
+    return Account(token["name"], token["scope"], token["id"], csrf, token.get("group"))
+
+
+def _by_a_person(request: Request) -> bool:
+    """Not by a page that brings itself up to date."""
+    return "fragment" not in request.query_params and not request.url.path.endswith("/events")
 
 
 def _unauthorized(detail: str) -> Problem:

@@ -88,6 +88,7 @@ async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportSt
                 gateway.settings,
                 gateway.spool.folder,
                 state["id"],
+                account,
                 seconds=gateway.limits.hard_limit_seconds,
                 listen=listen,
             )

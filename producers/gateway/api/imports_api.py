@@ -353,9 +353,14 @@ async def errors_of(request: Request, account: Account, state: ImportState) -> d
     summary="Cancel, pause, resume, retry, generate AI content",
 )
 async def act(request: Request, account: Importer, import_id: str, action: ActionName) -> Response:
-    """Where the state of the import allows it. The answer names the import that goes on."""
+    """Where the state of the import allows it, for its own account, its group and administrators.
+
+    The answer names the import that goes on.
+    """
     gateway = of(request)
-    state = await actions.act(gateway, action, gateway.state(import_id), account.name)
+    state = gateway.state(import_id)
+    gateway.access.require_owner(request, account, import_id, state["uploaded_by"])
+    state = await actions.act(gateway, action, state, account.name)
     gateway.audit.write(request, account, action.replace("_", "-"), import_id)
     answer = {
         "id": state["id"],

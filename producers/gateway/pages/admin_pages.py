@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from producers.gateway import problems
+from producers.gateway.access.accounts import Account
 from producers.gateway.api import actions, imports_api, listing, text_wait
 from producers.gateway.pages.import_view import import_view, related_imports
 from producers.gateway.pages.page_rendering import render
 from producers.gateway.pages.session_pages import User, visitor
 from producers.gateway.problems import Problem
-from producers.gateway.shared import of
+from producers.gateway.shared import Gateway, of
 from producers.kafka.import_state import running
 from schemas.import_types import IMPORT_TYPES
 from schemas.outcomes import AI_COUNTS, OUTCOMES, PARTLY_DISCLOSED
@@ -96,11 +97,15 @@ async def import_page(
     facts: dict[str, Any] = {
         "row": import_view(state),
         "related": related_imports(gateway.states.by_id.values(), state),
-        "actions": actions.allowed(state) if account.may("import") else [],
+        "actions": actions.allowed(state) if _may_act(gateway, account, state) else [],
         "estimate": gateway.settings.ai_estimate(state["import_type"], texts),
         "minutes": text_wait.minutes(gateway.stats, texts),
     }
     return render("_import.html" if fragment else "import.html", account, 200, **facts)
+
+
+def _may_act(gateway: Gateway, account: Account, state: ImportState) -> bool:
+    return account.may("import") and gateway.access.acts_on(account, state["uploaded_by"])
 
 
 @router.get("/imports/{import_id}/erreurs")

@@ -6,10 +6,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from producers.gateway.access.accounts import COOKIE, Account
+from producers.gateway.access.accounts import Account, from_own_page
+from producers.gateway.access.sessions import set_session_cookie
 from producers.gateway.pages.page_rendering import render
 from producers.gateway.problems import Problem
 from producers.gateway.shared import of
+from schemas.topics import GATEWAY_SESSIONS
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -45,7 +47,8 @@ async def sign_in(
     """Begins a session. Only from our own page, so that no other site can sign a person in."""
     gateway = of(request)
     vers = _inside(vers)
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if not from_own_page(request):
+        gateway.audit.write(request, None, "csrf-refused", detail="/login")
         raise Problem(403, "csrf", "Ouvrez la page de connexion de cette application.")
     try:
         gateway.access.limits.spend(request, "login", request.client.host if request.client else "")
@@ -59,14 +62,7 @@ async def sign_in(
     cookie = gateway.access.sessions.begin(known["id"])
     gateway.audit.write(request, Account(known["name"], known["scope"], known["id"]), "login")
     answer = RedirectResponse(vers, 303)
-    answer.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=gateway.access.sessions.seconds,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+    set_session_cookie(answer, request, cookie, gateway.access.sessions.seconds)
     return answer
 
 
@@ -81,12 +77,16 @@ def _inside(address: str) -> str:
 async def sign_out(
     request: Request, account: User, csrf: Annotated[str, Form(max_length=100)] = ""
 ) -> Response:
-    """Ends the session of this browser."""
+    """Ends the session, wherever its cookie is, and has the browser forget what it holds."""
     gateway = of(request)
     gateway.access.check_csrf(request, account, csrf)
+    session = gateway.access.session(request)
+    if session is not None:
+        ended = gateway.access.sessions.end(session)
+        gateway.sender.send(GATEWAY_SESSIONS, ended["id"], ended)
     gateway.audit.write(request, account, "logout")
-    answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    answer = RedirectResponse("/login", 303, {"Clear-Site-Data": '"cache", "cookies", "storage"'})
+    set_session_cookie(answer, request, "", 0)
     return answer
 
 

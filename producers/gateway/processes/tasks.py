@@ -144,7 +144,7 @@ def request_action(
         raise AwayError(str(error)) from error
 
 
-def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> str:
+def retry(notify: Notify, settings: Settings, folder: Path, import_id: str, by: str) -> str:
     """Publishes what is left of an import as its child; passes its id to `notify` as soon as it has one.
 
     The file is that of the spool, if it is still there. Raises AwayError, RefusedError.
@@ -167,6 +167,7 @@ def retry(notify: Notify, settings: Settings, folder: Path, import_id: str) -> s
                 connections,
                 watch,
                 lambda _: None,
+                by,
             ).import_id
     except (ClusterError, RegistryUnavailableError) as error:
         raise AwayError(str(error)) from error

@@ -1,9 +1,15 @@
 """The API against its own description: schemathesis makes calls and judges the answers."""
 
+import json
+import re
+import socket
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
 from tests.fix_gateway import Served
@@ -68,3 +74,85 @@ def test_the_description_is_true(served: Served) -> None:
                 causes = getattr(error, "exceptions", [error])
                 wrong += [f"{operation.label} {mode.name}: {cause}" for cause in causes]
     assert wrong == [], "\n\n".join(wrong)
+
+
+MEDIA = (
+    "application/json",
+    "application/x-www-form-urlencoded; charset=utf-7",
+    "multipart/form-data; boundary=x",
+    "multipart/form-data; boundary=x; charset=unicode_escape",
+    "multipart/form-data; boundary=" + "a" * 300,
+    "multipart/form-data; boundary=",
+    "application/offset+octet-stream",
+    "text/\xff",
+    "",
+)
+PART = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+NAMES = (b"file", b"import_type", b"columns", b"sheet", b"token", b"vers", b"\xff", b"a\0")
+NUMBERS = st.integers(min_value=-(2**70), max_value=2**70).map(str)
+TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
+NESTED = st.recursive(
+    st.none() | st.text(max_size=5),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+DOCUMENTS = st.one_of(
+    NESTED.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from(
+        (b"[" * 20_000, b'{"a":' * 9000, b'{"\\ud800": "\\udfff"}', b"NaN", b"9" * 5000)
+    ),
+    st.binary(max_size=200),
+)
+PARTS = st.builds(
+    PART.__mod__,
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from((b"", b'; filename="a.csv"', b"; filename*=x")),
+        DOCUMENTS,
+    ),
+)
+BODIES = st.one_of(
+    DOCUMENTS,
+    st.binary(max_size=3000),
+    st.lists(PARTS, max_size=6).map(lambda parts: b"".join(parts) + b"--x--\r\n"),
+    st.lists(PARTS, max_size=6).map(b"".join),
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        (
+            "Idempotency-Key", "If-None-Match", "Upload-Offset", "Upload-Length", "Upload-Checksum",
+            "Upload-Metadata", "Tus-Resumable", "Cookie", "Accept", "Host", "X-CSRF-Token",
+            "X-Forwarded-For", "Content-Encoding", "Range",
+        )
+    ),
+    TEXTS | NUMBERS | st.just("1.0.0"),
+)  # fmt: skip
+IDS = st.one_of(
+    st.text(max_size=40), st.sampled_from(("a" * 400, "\0", "..", "00000000-0000-0000-0000-00000000000")),
+    st.uuids().map(str),
+)  # fmt: skip
+
+
+def test_malformed_requests_are_refused(served: Served) -> None:
+    """Bodies, headers, forms and ids that no client should send: no operation answers 5xx."""
+    paths = httpx.get(f"{served.url}/openapi.json", trust_env=False).json()["paths"]
+    calls = [(method, path) for path, methods in paths.items() for method in methods]
+    calls += [("post", "/login"), ("post", "/logout"), ("get", "/imports/{import_id}")]
+
+    @settings(max_examples=20 * EXAMPLES, deadline=None, derandomize=True, database=None)
+    @given(st.sampled_from(calls), IDS, st.sampled_from(MEDIA), HEADERS, BODIES)
+    def judge(
+        call: tuple[str, str], given_id: str, media: str, headers: dict[str, str], body: bytes
+    ) -> None:
+        method, path = call
+        path = re.sub(r"\{\w+\}", quote(given_id, safe=""), path)
+        told = {**headers, "Content-Type": media, "Authorization": f"Bearer {served.token}"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        connection = f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        asked = f"{method.upper()} {path} HTTP/1.1\r\nHost: x\r\n{head}{connection}"
+        with socket.create_connection(("127.0.0.1", served.port), 60) as peer:
+            peer.sendall(asked.encode("latin-1") + body)
+            answer = peer.recv(65536)
+        assert 200 <= int(answer.split()[1]) < 500, answer[:300]
+
+    judge()
+    assert httpx.get(f"{served.url}/livez", trust_env=False).status_code == 200

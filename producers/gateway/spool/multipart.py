@@ -115,8 +115,8 @@ class Receiving:
 
     async def _receive(self, request: Request, boundary: bytes, receiver: Receiver) -> Upload:
         form = _Form()
-        parser = MultipartParser(boundary, form.callbacks())
         try:
+            parser = MultipartParser(boundary, form.callbacks())
             async for block in self.blocks(request):
                 parser.write(block)
                 if receiver.size + form.waiting > self._max_bytes:

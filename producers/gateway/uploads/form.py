@@ -53,6 +53,11 @@ def form_of(fields: Mapping[str, str], *, type_required: bool = True) -> Form:
     return form
 
 
+def _is_text(value: str) -> bool:
+    """Whether it can be stored and sent on: without NUL, and without half a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 class _Reader:
     def __init__(self, fields: Mapping[str, str]) -> None:
         self._fields = fields
@@ -91,6 +96,8 @@ class _Reader:
         value = self._fields.get(name) or None
         if value is not None and len(value) > _LONGEST:
             self._wrong(name, f"{_LONGEST} caractères au plus.")
+        if value is not None and not _is_text(value):
+            self._wrong(name, "Ce champ contient des caractères incorrects.")
         return value
 
     def _columns(self) -> Iterator[tuple[str, str]]:
@@ -99,13 +106,13 @@ class _Reader:
             return
         try:
             columns = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             columns = None
         if not isinstance(columns, dict):
             self._wrong("columns", 'Écrivez un objet JSON : {"colonne": "champ"}.')
             return
         for column, name in columns.items():
-            if isinstance(name, str):
+            if isinstance(name, str) and _is_text(column) and _is_text(name):
                 yield column, name
             else:
                 self._wrong(

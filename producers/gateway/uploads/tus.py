@@ -28,6 +28,7 @@ from producers.gateway.spool.private_files import sync
 from producers.gateway.spool.spool import Spool, alone, write_info
 from producers.gateway.uploads import acceptance, file_type, pieces, quota
 from producers.gateway.uploads.form import form_of
+from schemas.values.stored import is_uuid
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,expiration,checksum,termination"
@@ -228,7 +229,7 @@ class _Upload(NamedTuple):
 
 def _folder(gateway: Gateway, upload_id: str) -> Path:
     folder = gateway.spool.large / upload_id
-    if folder.parent != gateway.spool.large or not folder.is_dir():
+    if not is_uuid(upload_id) or not folder.is_dir():
         raise _unknown()
     return folder
 

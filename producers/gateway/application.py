@@ -70,7 +70,8 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
     _add_errors(app)
     _describe(app)
     app.add_middleware(RequestBodies, limits=limits)
-    app.add_middleware(OpenRequests, most=limits.requests_per_client)
+    total = limits.connections * 3 // 4
+    app.add_middleware(OpenRequests, most=limits.requests_per_client, total=total)
     app.add_middleware(Envelope)
     return app
 

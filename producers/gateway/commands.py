@@ -52,7 +52,11 @@ def run() -> None:
 
     gc.set_threshold(50_000, 20, 50)
     with explained():
+        from producers.gateway.processes.client_connections import most_connections
+
         limits = gateway_settings()
+        connections = most_connections(limits.connections)
+        limits = limits.model_copy(update={"connections": connections})
         _configure_sentry()
         application = create_app(settings(), limits)
         from producers.gateway.processes.server_process import serve
@@ -67,15 +71,10 @@ def run() -> None:
 def _configuration(application: "FastAPI", limits: "GatewaySettings") -> "uvicorn.Config":
     import uvicorn
 
-    from producers.gateway.processes.client_connections import (
-        BACKLOG,
-        ClientConnections,
-        most_connections,
-    )
+    from producers.gateway.processes.client_connections import BACKLOG, ClientConnections
 
-    most = most_connections(limits.connections)
-    # uvicorn calls it as it calls a class.
-    protocol: Any = ClientConnections(most, limits.head_seconds, limits.idle_seconds).protocol
+    connections = ClientConnections(limits.connections, limits.head_seconds, limits.idle_seconds)
+    protocol: Any = connections.protocol  # uvicorn calls it as it calls a class
     return uvicorn.Config(
         application,
         host=limits.host,

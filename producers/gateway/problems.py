@@ -87,7 +87,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": _TITLES[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
     }
-    for status in (400, 401, 403, 404, 422, 429, 503)
+    for status in (400, 401, 403, 404, 422, 429, 503, 507)
 }
 
 
@@ -151,11 +151,16 @@ def from_os(error: OSError) -> Problem:
         detail = "Le disque est plein : recommencez dans quelques minutes."
         return Problem(507, "disk-full", detail, headers={"Retry-After": "60"})
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
-        detail = "Le service est saturé : recommencez dans un instant."
-        return Problem(503, "busy", detail, headers={"Retry-After": "5"})
+        return SATURATED
     return INTERNAL
 
 
+SATURATED = Problem(
+    503,
+    "busy",
+    "Le service est saturé : recommencez dans un instant.",
+    headers={"Retry-After": "5"},
+)
 INTERNAL = Problem(500, "internal", "Une erreur interne est survenue : prévenez l'exploitation.")
 MALFORMED = Problem(400, "malformed", "La demande est mal formée.")
 

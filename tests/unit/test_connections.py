@@ -100,6 +100,21 @@ async def test_requests_of_a_client_are_bounded(tmp_path: Path) -> None:
         assert (await server.health()).startswith(b"HTTP/1.1 ")
 
 
+async def test_connections_are_left_for_health(tmp_path: Path) -> None:
+    """However many addresses send requests that do not end, some connections are not theirs."""
+    async with serving(tmp_path, connections=40, idle_seconds=30.0) as server:
+        for number in range(60):
+            peer = await server.connect()
+            address = b"X-Forwarded-For: 10.0.0.%d\r\n" % number
+            await peer.send(BEGIN + address + b"Content-Length: 9\r\n\r\na")
+        while len(server.uvicorn.server_state.tasks) < 30:
+            await asyncio.sleep(0.01)
+        assert (await server.health()).startswith(b"HTTP/1.1 200")
+        refused = await server.ask(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 5" in refused.lower()
+
+
 LARGE = [
     (b"POST", b"/login", b"application/x-www-form-urlencoded", b"token=", b"a" * 8192),
     (b"POST", b"/login", b"application/x-www-form-urlencoded", b"", b"a=b&" * 2048),

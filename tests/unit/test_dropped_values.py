@@ -81,6 +81,8 @@ def test_of_a_rejected_line_nothing_is_stored_anyway(tmp_path: Path) -> None:
     found = preview(tmp_path, "siren;nom;email\n;ACME;x@\n")
 
     assert (found["rejected_rows"], found["dropped_rows"], found["dropped"]) == (1, 0, [])
+    [row] = sent_back(tmp_path / "file.csv")
+    assert (len(row.faults), row.dropped) == (1, ())
 
 
 def test_what_the_source_does_not_disclose_is_not_a_value(tmp_path: Path) -> None:

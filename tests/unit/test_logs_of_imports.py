@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from producers.kafka.import_log import ImportLog
 from producers.kafka.import_state import new_state
 from producers.kafka.progress_log import ProgressLog
-from producers.kafka.reject_log import Reject, RejectLog
+from producers.kafka.reject_log import DroppedLog, Reject, RejectLog
 from schemas.codec.framing import NAMESPACE, Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.records import ImportState
@@ -90,6 +90,10 @@ class Rejects(Topic, RejectLog):
         self.records = self._held if young else [*self._before, *self._held]
         self._held = list(self.records)
         return young and bool(self._before)
+
+
+class Dropped(Rejects, DroppedLog):
+    """The same of rows that lack values."""
 
 
 def state(version: int, **more: Any) -> ImportState:
@@ -221,3 +225,25 @@ def test_rejects_that_are_older_than_their_import(
     log = Rejects(rejected("1"), before=(rejected("2"),))
 
     assert lines(log, rejects, cancelled) == open_
+
+
+def test_rows_that_lack_values() -> None:
+    """As rejects, under names of their own; a state counts them apart."""
+    value: dict[str, str | None] = {
+        "column": "email",
+        "code": "malformed",
+        "message": "x",
+        "value": "x@",
+    }
+
+    def lacking(line: str) -> Record:
+        headers = {"ingest.dropped_id": line, "ingest.line": line, "ingest.dropped": json.dumps([value])}  # fmt: skip
+        return Record(IMPORT.encode(), b"row", [(n, v.encode()) for n, v in headers.items()])
+
+    records = lacking("1"), lacking("2"), lacking("2"), lacking("3"), settled("1")
+    log = Dropped(*records, before=(lacking("4"),))
+
+    assert list(log.read(state(8, dropped_rows=2, rejected=9), 0.0)) == [
+        Reject(line, None, [value], b"row") for line in (2, 3)
+    ]
+    assert [row.line for row in log.read(state(8, dropped_rows=3), 0.0)] == [4, 2, 3]

@@ -61,8 +61,6 @@ def dropped_value(
         case "formula-error":
             what, gender, where = "La cellule", "elle", f" de la colonne {name}"
             why = "est une formule en erreur ou jamais calculée"
-        case "other-nomenclature":
-            why = "est d'une ancienne nomenclature d'activités"
         case _ if is_rounded(text):
             why = "est un nombre qu'Excel a arrondi"
         case _:

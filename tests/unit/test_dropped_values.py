@@ -62,18 +62,17 @@ def test_a_city_with_a_latitude_beyond_the_pole(tmp_path: Path) -> None:
     assert value["message"].startswith("La latitude « 148.1 » n'est pas valide : elle ne sera")
 
 
-def test_an_activity_of_an_old_nomenclature(tmp_path: Path) -> None:
-    """SIRENE holds such codes of companies that closed long ago."""
+def test_an_activity_of_an_old_nomenclature_is_only_counted(tmp_path: Path) -> None:
+    """The line says so itself, and SIRENE has millions of them, of companies that closed long ago."""
     text = (
         "siren,denominationUniteLegale,activitePrincipaleUniteLegale,"
         "nomenclatureActivitePrincipaleUniteLegale\n732829320,ACME,74.1G,NAFRev1\n"
         "552013500,Été,62.01Z,NAFRev2\n"
     )
 
-    [value] = preview(tmp_path, text)["dropped"]
+    found = preview(tmp_path, text)
 
-    assert (value["line"], value["code"], value["value"]) == (2, "other-nomenclature", "74.1G")
-    assert value["message"].startswith("Le code NAF « 74.1G » est d'une ancienne nomenclature")
+    assert (found["dropped"], found["warnings_by_code"]) == ([], {"other-nomenclature": 1})
 
 
 def test_of_a_rejected_line_nothing_is_stored_anyway(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from producers.reading.row.normalisation import (
 )
 from producers.reading.row.rival_columns import choose
 from producers.reading.table import Block
-from schemas.dropped_value import DroppedValue, dropped_value
+from schemas.dropped_value import DroppedValue
 from schemas.faults import Fault
 from schemas.import_types import ImportType
 from schemas.rejected_line import RejectedLine
@@ -85,11 +85,10 @@ def rows_of(
     broken = _broken(import_type, header, block, at)
     sound = [i for i in at if i not in broken] if broken else at
     columns = _columns(import_type, header, block, sound)
-    foreign = _other_nomenclatures(import_type, header, block, sound, columns)
+    foreign = _other_nomenclatures(header, block, sound, columns)
     batch = normalise(import_type, columns, len(sound), luhn)
-    for row, value in foreign.items():
+    for row in foreign:
         batch.warnings.setdefault(row, []).append(OTHER_NOMENCLATURE)
-        batch.dropped.setdefault(row, []).append(value)
     rows = [
         FileRow(lines[i], sheet, cells[i], record, key, [], [])
         for i, record, key in zip(sound, batch.records, batch.keys, strict=True)
@@ -214,28 +213,23 @@ _NOMENCLATURES = frozenset({"", "NAFREV2", "NAF2025", "NAF25"})
 
 
 def _other_nomenclatures(
-    import_type: ImportType,
-    header: Header,
-    block: Block,
-    at: Sequence[int],
-    columns: dict[str, Column],
-) -> dict[int, DroppedValue]:
-    """Clears activities of nomenclatures that are out of use (NAP, NAF1993, NAFRev1); by row."""
+    header: Header, block: Block, at: Sequence[int], columns: dict[str, Column]
+) -> list[int]:
+    """Clears activities of nomenclatures that are out of use (NAP, NAF1993, NAFRev1); their rows."""
     if not header.nomenclatures or not at:
-        return {}
+        return []
     named = [
         next(filter(None, (block.rows[i][at_].strip() for at_ in header.nomenclatures)), "").upper()
         for i in at
     ]
     if _NOMENCLATURES.issuperset(named):
-        return {}
+        return []
     column = columns["naf_code"]
-    field = import_type.field["naf_code"]
-    rows = {
-        row: dropped_value(field, OTHER_NOMENCLATURE, code, column.header)
+    rows = [
+        row
         for row, (name, code) in enumerate(zip(named, column.cells, strict=True))
         if name not in _NOMENCLATURES and code.strip()
-    }
+    ]
     cells = list(column.cells)
     for row in rows:
         cells[row] = ""

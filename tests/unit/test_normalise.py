@@ -287,7 +287,6 @@ def test_formula_errors(error: str, field: str) -> None:
         ({"logo": "exemple.fr/l.png"}, {"logo": "https://exemple.fr/l.png"}),
         ({"google_place_id": "ChIJN1t_tDeuEmsR-UsoyG83frY4"}, {"google_place_id": "ChIJN1t_tDeuEmsR-UsoyG83frY4"}),
         ({"enrichi_insee": "oui", "siren_temporaire": "0"}, {"enrichi_insee": True, "siren_temporaire": False}),
-        ({"nom_proprietaire": "Alix  Roux"}, {"nom_proprietaire": "Alix Roux"}),
     ],
 )  # fmt: skip
 def test_details_of_a_company(cells: dict[str, str], values: dict[str, object]) -> None:
@@ -302,7 +301,7 @@ def test_details_of_a_company(cells: dict[str, str], values: dict[str, object]) 
     "cells",
     [
         {"latitude": "91"}, {"longitude": "nulle part"}, {"domain": "chez moi"}, {"domain": "a@b.fr"},
-        {"google_place_id": "https://maps.google.com/?cid=1"}, {"logo": "l.png d'Alix"},
+        {"google_place_id": "https://maps.google.com/?cid=1"}, {"logo": "voir le site"},
     ],
 )  # fmt: skip
 def test_details_of_another_form(cells: dict[str, str]) -> None:

@@ -19,11 +19,10 @@ import pytest
 
 import processors.operator
 import processors.texts
-import producers.reading
-import producers.reports
+import producers
 import schemas
 
-PACKAGES = (schemas, producers.reading, producers.reports, processors.texts, processors.operator)
+PACKAGES = (schemas, producers, processors.texts, processors.operator)
 METHODS = ("search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer")
 LENGTH = 3_000
 SHORT_SECONDS = 0.015

@@ -22,6 +22,7 @@ LONGEST = 2 << 20
 """Characters of one object."""
 
 _BLOCK = 1 << 18
+_SPARSE = 100  # of so many cells of an object that holds columns one has a value at least
 _BEFORE = 1 << 12  # characters of an answer before its objects, at most
 _BLANK = re.compile(r"\s*")
 _ANSWER = re.compile(
@@ -64,7 +65,10 @@ def _rows(found: Found) -> Iterator[Found]:
     elif _are_numbers(value):
         yield from (found._replace(value=row) for row in inner)
     elif all(map(_are_numbers, inner)):
-        for number in dict.fromkeys(number for column in inner for number in column):
+        numbers = dict.fromkeys(number for column in inner for number in column)
+        if len(numbers) * len(inner) > _SPARSE * sum(map(len, inner)):
+            raise refusal("too-large", found=f"{len(numbers)} lignes de {len(inner)} colonnes")
+        for number in numbers:
             row = {name: column.get(number) for name, column in value.items()}
             yield found._replace(value=row)
     else:

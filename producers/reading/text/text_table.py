@@ -15,6 +15,7 @@ from producers.reading.text.lines import Lines, sample
 from producers.reading.text.swallowed import table_of
 from schemas.import_types import ImportType
 
+_COLUMNS = 16_384  # as many as a spreadsheet has
 _NO_TEXT = " \r\n\ufeff\0\x1a" + "".join(dialect.DELIMITERS)
 
 
@@ -30,6 +31,8 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
     records = list(delimited_lines.records(first, spoken))
     if not records:
         raise refusal("empty-file")
+    if max(len(record.cells) for record in records) > _COLUMNS:
+        raise refusal("too-large", found=f"plus de {_COLUMNS} colonnes")
     at, header = header_line.locate(
         [record.cells for record in records], import_type, options.columns
     )

@@ -18,5 +18,8 @@ HELD_BYTES = 256 << 20
 TEXT_BYTES = 1 << 30
 """Of all cells together, a text that cells share counted for each."""
 
+WHOLE_BYTES = 32 << 20
+"""Of each part besides sheets and texts that calamine may hold, such as styles and defined names."""
+
 TEXTS = 3_000_000
 """That cells share."""

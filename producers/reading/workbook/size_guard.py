@@ -21,6 +21,7 @@ from producers.reading.workbook.memory_limit import (
     INFLATED_BYTES,
     TEXT_BYTES,
     TEXTS,
+    WHOLE_BYTES,
 )
 from producers.reading.workbook.open_document import ods_notes
 from producers.reading.workbook.open_xml.number_display import Display
@@ -162,12 +163,14 @@ class _OpenXml:
                 self._read(name)
             else:
                 self._hold(self._sheets[name], look.cells)
-        elif name == self._package.strings:
-            if look.texts > TEXTS:
-                raise refusal("too-large", found=f"plus de {TEXTS} textes")
-            if not look.plain:
-                self._scattered.update(self._sheets.values())
-        elif not look.usual and name.lower().endswith(".xml"):
+            return
+        if look.texts > TEXTS:
+            raise refusal("too-large", found=f"plus de {TEXTS} textes")
+        is_texts = name == self._package.strings
+        whole = not is_texts and name.lower().endswith((".xml", ".rels"))
+        if (is_texts and not look.plain) or (whole and size > WHOLE_BYTES):
+            self._scattered.update(self._sheets.values())
+        if whole and not look.usual:
             self._reach(cells_of(self._package, name))  # calamine may take it for a sheet
 
     def _read(self, part: str) -> None:

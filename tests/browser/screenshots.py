@@ -113,7 +113,7 @@ def _corrected(served: Served) -> str:
     served.ended(parent)
     with served.client() as client:
         report = client.get(f"/api/imports/{parent}/errors.csv").content
-    report = report.replace(b"12345;", b"311000000;", 1)
+    report = report.replace(b'"12345"', b'"311000000"', 1)
     served.ended(served.upload("boulangeries-erreurs.csv", report).json()["id"])
     return parent
 

@@ -154,7 +154,7 @@ def test_values_that_are_not_stored(user: Page, tmp_path: Path) -> None:
     report = download.value.path().read_text(encoding="utf-8-sig")
     address = user.url
     user.goto("/envoyer")
-    corrected = written(tmp_path, "corrigé.csv", report.replace("x@;", "x@y.fr;", 1).encode())
+    corrected = written(tmp_path, "corrigé.csv", report.replace('"x@"', '"x@y.fr"', 1).encode())
     user.get_by_label("Choisissez un fichier").set_input_files(corrected)
     expect(user.locator("#verdict")).to_contain_text("1 ligne à importer, aucune erreur")
     user.get_by_role("button", name="Importer").click()
@@ -275,7 +275,7 @@ def test_a_correction_and_its_origin_show_each_other(
     with served.client() as client:
         report = client.get(f"/api/imports/{parent}/errors.csv").content.decode("utf-8-sig")
     for number in (1, 2):
-        report = report.replace("12345;", f"66100000{number};", 1)
+        report = report.replace('"12345"', f'"66100000{number}"', 1)
     path = written(tmp_path, "corrigé.csv", report.encode())
     user.goto("/envoyer")
     user.get_by_label("Choisissez un fichier").set_input_files(path)

@@ -81,7 +81,7 @@ def test_a_file_from_upload_to_its_errors(gateway: Callable[..., Served]) -> Non
 def check_errors(client: httpx.Client, location: str) -> None:
     lines = [1002, 1003, 1004]
     table = client.get(f"{location}errors.csv")
-    assert table.content.startswith("\ufeffsiren;nom;code_postal;_line".encode())
+    assert table.content.startswith('\ufeff"siren";"nom";"code_postal";"_line"'.encode())
     assert table.headers["content-disposition"].startswith("attachment")
     assert [int(line.split(";")[3]) for line in table.text.splitlines()[1:]] == lines
     book = load_workbook(BytesIO(client.get(f"{location}errors.xlsx").content))

@@ -65,8 +65,8 @@ def test_a_sheet_that_cannot_be_read(site: Site, tmp_path: Path) -> None:
         ("Janvier", "3", "1"),
     ]
     text = report.read_text("utf-8-sig")
-    assert "\n2,," in text
-    report.write_text(text.replace("\n2,,", "\n552100554,Cinq,"), encoding="utf-8")
+    assert '\n"2","",' in text
+    report.write_text(text.replace('\n"2","",', '\n"552100554","Cinq",'), encoding="utf-8")
     back = site.foxstream("import", report, "--type", "entreprise", "--json")
     assert (back.json()["settles"], back.json()["rejected"]) == (1, 1), back.stderr
     parent = site.foxstream("status", state["id"], "--json").json()

@@ -307,9 +307,10 @@ def test_lines_that_cannot_be_split_are_not_guessed(site: Site, tmp_path: Path) 
     assert [row["_code"] for row in again] == ["missing-cell", "extra-cell", "unbalanced-quote"]
 
     text = report.read_text(encoding="utf-8-sig")
-    fixed = text.replace("600000002,Deux,75001,x", "600000002,Deux,75001,").replace(
-        "600000001,,", "600000001,Un,75002"
+    fixed = text.replace('"75001","x"', '"75001",""').replace(
+        '"600000001","",""', '"600000001","Un","75002"'
     )
+    assert fixed != text
     report.write_text(fixed, encoding="utf-8")
     state = imported(site, report).json()
     assert (counts(state), state["settles"]) == ({"inserted": 2, "rejected": 1}, 2)

@@ -33,6 +33,9 @@ _READING = _ACTING = _RETRYING = 4
 """Child processes at once: for previews and reports, for what is done with imports, for retries."""
 
 
+_HASHING = 4
+"""Large files at once whose content is hashed, in threads that all uploads share."""
+
 _SEEN_SECONDS = 0.5
 
 
@@ -74,6 +77,7 @@ class Gateway:
         self.reading = Turns(_READING, _READING // 2)
         self.acting = Turns(_ACTING, _ACTING // 2)
         self.retrying = Turns(_RETRYING, _RETRYING // 2)
+        self.hashing = Turns(_HASHING, _HASHING // 2)
         self.probing = Probing(settings, self.spool, limits.max_file_bytes)
         self.stats: dict[str, dict[str, Any]] = {}
         self.followers = Places(limits.followers, limits.account_share)

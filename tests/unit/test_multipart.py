@@ -162,6 +162,18 @@ async def test_a_power_loss_at_every_point(application: Make, threads: Threads, 
     assert number > 10
 
 
+async def test_parts_are_bounded(application: Make) -> None:
+    """Also those that are empty, or have one name."""
+    made = application()
+    fields: dict[str, Any] = {f"field{number}": "" for number in range(40)}
+    assert (await made.upload(CONTENT, **fields)).status == 413
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+    media = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = await made.ask("POST", "/api/imports/upload/", media, [part * 40 + b"--x--\r\n"])
+    assert answer.status == 413
+    assert list((made.spool.folder / "incoming").iterdir()) == []
+
+
 def test_an_upload_goes_to_the_disk_as_it_comes(
     application: Make, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

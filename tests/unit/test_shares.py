@@ -196,6 +196,18 @@ async def test_resumable_uploads_are_bounded(tmp_path: Path) -> None:
     assert (await made.ask("POST", UPLOADS, headers)).status == 422
 
 
+async def test_large_files_are_hashed_in_turns(tmp_path: Path) -> None:
+    """An account that completes many at once leaves threads to what others send."""
+    made, content = Application(tmp_path), b"siren;nom\n480000000;A\n"
+    where = await made.begin(len(content))
+    async with made.gateway.hashing.turn("tests"), made.gateway.hashing.turn("tests"):
+        sending = asyncio.create_task(made.send(where, 0, [content]))
+        assert not (await asyncio.wait({sending}, timeout=0.2))[0]
+        async with made.gateway.hashing.turn("another"):
+            pass
+    assert (await sending).status == 204
+
+
 async def test_files_that_wait_are_bounded(tmp_path: Path) -> None:
     """An account whose files fill its share of the disk sends no more, until they are published."""
     made = Application(tmp_path)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _BLOCK = 256 << 10
 _HEAD = 1024
 _FIELD_BYTES = 64 << 10
-_FIELDS = 32
+_PARTS = 32
 _ENVELOPE_BYTES = 1 << 20
 
 
@@ -171,6 +171,7 @@ class _Form:
         self._headers: dict[str, str] = {}
         self._header = [b"", b""]
         self._name = ""
+        self._parts = 0
         self._is_file = False
         self._value = bytearray()
 
@@ -203,6 +204,9 @@ class _Form:
         self._header = [b"", b""]
 
     def _part_begins(self) -> None:
+        self._parts += 1
+        if self._parts > _PARTS:
+            raise Problem(413, "too-large", "Le formulaire est trop grand.")
         disposition = self._headers.get("content-disposition", "").encode()
         _, options = parse_options_header(disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
@@ -223,7 +227,7 @@ class _Form:
             self.waiting += len(block)
             return
         self._value += data[start:end]
-        if len(self._value) > _FIELD_BYTES or len(self.upload.fields) > _FIELDS:
+        if len(self._value) > _FIELD_BYTES:
             raise Problem(413, "too-large", "Le formulaire est trop grand.")
 
     def _part_ended(self) -> None:

@@ -185,7 +185,8 @@ async def _complete(
     with path.open("rb") as file:
         head = file.read(1024)
     file_type.check(info["name"], "", head)
-    sha256 = await gateway.receiving.in_thread(_hash, path)
+    async with gateway.hashing.turn(account.name):
+        sha256 = await gateway.receiving.in_thread(_hash, path)
     received = acceptance.Received(path, info["name"], sha256, info["length"])
     form = form_of(info["fields"])
     spooled = acceptance.spooled_file(gateway, received, form, info["account"], None)

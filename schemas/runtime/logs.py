@@ -71,9 +71,9 @@ class Reminders(logging.Filter):
 def _identity(record: logging.LogRecord) -> object:
     """Of a message of the standard library: the text before its arguments are filled in."""
     if isinstance(record.msg, dict):
-        return record.name, frozenset(
-            (name, str(value)) for name, value in record.msg.items() if name not in _VARYING
-        )
+        raised = sys.exc_info()[0] if record.msg.get("exc_info") else None
+        fields = {name: str(value) for name, value in record.msg.items() if name not in _VARYING}
+        return record.name, raised, frozenset(fields.items())
     return record.name, str(record.msg)
 
 

@@ -80,6 +80,17 @@ def test_another_event_is_no_repetition(log: Log, clock: Clock) -> None:
     assert len(log.passed) == 4
 
 
+def test_another_exception_is_no_repetition(log: Log, clock: Clock) -> None:
+    """Nor is a failure of ours hidden by those of a server that is away."""
+    for kind in (OSError, OSError, ValueError):
+        try:
+            raise kind("failed")
+        except (OSError, ValueError):
+            warn("lag_unknown", exc_info=True)
+
+    assert len(log.passed) == 2
+
+
 def test_what_is_not_a_failure_is_always_logged(log: Log, clock: Clock) -> None:
     for _ in range(3):
         warn("rows_written", logging.INFO)

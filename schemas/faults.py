@@ -48,6 +48,30 @@ FORMS = {
 """What the value of a field of each kind must be, in French."""
 
 
+_FIXED = {
+    "nul-byte": (
+        "La valeur de la colonne {name} contient un caractère nul (NUL) que la base n'accepte pas : "
+        "retapez-la."
+    ),
+    "unreadable-character": (
+        "La valeur{shown} de la colonne {name} a perdu une lettre avant d'arriver ici : retapez-la, "
+        "ou exportez à nouveau le fichier d'origine."
+    ),
+    "mismatch": (
+        "Le SIRET{shown} n'appartient pas au SIREN de la ligne : ses neuf premiers chiffres doivent "
+        "être ce SIREN."
+    ),
+    "checksum": (
+        "Le numéro{shown} de la colonne {name} n'existe pas : sa clé de contrôle est fausse, sans "
+        "doute une faute de frappe."
+    ),
+    "formula-error": (
+        "La cellule{shown} de la colonne {name} est une formule en erreur ou jamais calculée : "
+        "corrigez-la dans le classeur, puis enregistrez-le."
+    ),
+}
+
+
 def fault(field: Field, code: str, column: str | None = None, value: object = None) -> Fault:
     """The fault `code` of a field, with the column as the header of the file spells it."""
     name = column if column is not None else field.name
@@ -60,30 +84,10 @@ def fault(field: Field, code: str, column: str | None = None, value: object = No
                 f"La valeur{quoted} de la colonne {name} dépasse {field.max_length} caractères : "
                 "raccourcissez-la."
             )
-        case "nul-byte":
-            message = (
-                f"La valeur de la colonne {name} contient un caractère nul (NUL) que la base "
-                "n'accepte pas : retapez-la."
-            )
-        case "mismatch":
-            message = (
-                f"Le SIRET{quoted} n'appartient pas au SIREN de la ligne : ses neuf premiers "
-                "chiffres doivent être ce SIREN."
-            )
-        case "checksum":
-            message = (
-                f"Le numéro{quoted} de la colonne {name} n'existe pas : sa clé de contrôle est "
-                "fausse, sans doute une faute de frappe."
-            )
-        case "formula-error":
-            message = (
-                f"La cellule{quoted} de la colonne {name} est une formule en erreur ou jamais "
-                "calculée : corrigez-la dans le classeur, puis enregistrez-le."
-            )
         case "malformed":
             message = _malformed(field, name, quoted, rounded=is_rounded(value))
         case _:
-            raise AssertionError(code)
+            message = _FIXED[code].format(name=name, shown=quoted)
     return Fault(column if column is not None else field.name, code, message)
 
 

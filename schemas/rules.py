@@ -105,9 +105,10 @@ _NAMES: dict[Kind, Callable[[str], object]] = {"name": _MEANT.search, "slugged":
 _USUAL: dict[Kind, re.Pattern[str]] = {
     "name": re.compile(r"(?:[^\s\-–—_.][^\n]*+\n)*+"),
     "phone": re.compile(r"(?:0[1-9](?:[ .-]?[0-9]{2}){4}\n)*+"),
-    "email": re.compile(r"(?:[\w.+-]++@(?:[\w-]++\.)++[\w-]++\n)*+"),
+    "email": re.compile(r"(?:[a-zA-Z0-9_.+-]++@(?:[a-zA-Z0-9_-]++\.)++[a-zA-Z0-9_-]++\n)*+"),
     "url": re.compile(
-        r"(?:https?://(?!www\.[^./?#\n]*+[/?#\n])(?:[\w-]++\.)++[\w-]{2,}+(?:[/?#]\S*+)?\n)*+"
+        r"(?:https?://(?!www\.[^./?#\n]*+[/?#\n])"
+        r"(?:[a-zA-Z0-9_-]++\.)++[a-zA-Z0-9_-]{2,}+(?:[/?#][!-~]*+)?\n)*+"
     ),
 }
 

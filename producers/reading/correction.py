@@ -23,6 +23,7 @@ from producers.reading.header.columns import Header
 from producers.reading.header.labels import OURS
 from producers.reading.options import Options
 from producers.reading.refusals import RefusedError
+from producers.reading.row.passed_over import PassedOver
 from producers.reading.row.row import FileRow, filled, rows_of
 from producers.reading.source import Source
 from producers.reading.table import Block, Part, chunked
@@ -60,10 +61,14 @@ class Correction(Source):
         """
         self.blank_lines = self.untouched_rows = 0
         are_all_untouched = True
+        passed_over = PassedOver(self.import_type, self.columns)
         for block in _blocks(self):
-            at = filled(block.rows)
+            given = filled(block.rows)
+            stripped, corrected = self._stripped(block, given)
+            added = [i for i in given if block.lines[i] not in corrected]
+            at = self._rows_among(passed_over, stripped, given, added)
             self.blank_lines += len(block.rows) - len(at)
-            rows = self._rows(block, at) if at else []
+            rows = self._rows(block, stripped, corrected, at) if at else []
             if rows:
                 are_all_untouched = False
                 yield rows
@@ -74,8 +79,13 @@ class Correction(Source):
                 "valeurs que la colonne _message indique. Corrigez ces valeurs, puis renvoyez le fichier.",
             )
 
-    def _rows(self, block: Block, at: Sequence[int]) -> list[FileRow]:
-        stripped, corrected = self._stripped(block, at)
+    def _rows(
+        self,
+        block: Block,
+        stripped: Block,
+        corrected: Mapping[int, RejectedLine],
+        at: Sequence[int],
+    ) -> list[FileRow]:
         rows = rows_of(self.import_type, self.columns, stripped, at, self.luhn)
         for row in rows:
             row.resolves = corrected.get(row.line)
@@ -92,6 +102,15 @@ class Correction(Source):
         values = [value.value for value in row.dropped]
         cells, content = fingerprint(self.import_type, row.cells, row.record, values).split("-")
         return cells in mark.split("-") or (not row.faults and content in mark.split("-"))
+
+    def _rows_among(
+        self, passed_over: PassedOver, block: Block, given: Sequence[int], added: Sequence[int]
+    ) -> Sequence[int]:
+        """The filled lines without those, of the ones that were added, that are not rows."""
+        kept, header = passed_over.rows(block.rows, added)
+        end = len(block.rows) if header is None else header
+        none = {i for i in added if i < end}.difference(kept)
+        return [i for i in given if i not in none]
 
     def _stripped(self, block: Block, at: Sequence[int]) -> tuple[Block, dict[int, RejectedLine]]:
         """The block with the original columns alone, and which rejected line each line corrects."""
@@ -110,7 +129,9 @@ class Correction(Source):
             rows[i] = [self.undo(cells[column]) for column in self.kept] + self._beyond(cells)
         place = {column: number for number, column in enumerate(self.kept)}
         numeric = {place[c]: found for c, found in block.numeric.items() if c in place}
-        return replace(block, rows=rows, broken=broken, numeric=numeric), corrected
+        displayed = {place[c]: found for c, found in block.displayed.items() if c in place}
+        stripped = replace(block, rows=rows, broken=broken, numeric=numeric, displayed=displayed)
+        return stripped, corrected
 
     def _trace(
         self, cells: list[str], line: int, corrected: dict[int, RejectedLine]

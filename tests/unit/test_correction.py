@@ -229,3 +229,14 @@ def test_fields_that_the_import_was_told(tmp_path: Path, suffix: str) -> None:
 
     again = open_source(path, ENTREPRISE, Options(columns={"Matricule": "siret"}))
     assert again.mapping == {"Matricule": "siret", "Intitulé": "nom"}
+
+
+@pytest.mark.parametrize("line", ["Total : 2", "# corrigé le 3 mars", "siren;nom"])
+def test_lines_that_are_not_rows(tmp_path: Path, line: str) -> None:
+    """What somebody wrote below a report is no row of the correction."""
+    path = saved(tmp_path / "e.csv", [["123456782", "Un"]] * 2, ["siren", "nom"])
+    with path.open("a", encoding="utf-8") as file:
+        header = path.read_text(encoding="utf-8-sig").splitlines()[0]
+        file.write(f"{line}{';' * (header.count(';') - line.count(';'))}\n")
+
+    assert [row.cells for row in rows_of(path)] == [["123456782", "Un"]] * 2

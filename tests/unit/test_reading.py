@@ -225,13 +225,13 @@ class TestText:
         assert (len(rows), faulty) == (len(text) - 1, [3, *unclosed])
 
     def test_quote_in_the_middle(self, write: Files) -> None:
-        """A quote inside an unquoted cell is text, one inside a quoted cell is a fault."""
+        """A quote inside an unquoted cell is text, one inside a quoted cell with a warning."""
         path = write(f'siren,nom\n{SIREN},Tuyau 12" inox\n{SIREN},"Le "Zinc" bar"\n{SIREN},C\n')
 
-        plain, broken, after = rows_of(path)
+        plain, quoted, after = rows_of(path)
 
         assert plain.record["nom"] == 'Tuyau 12" inox'
-        assert codes(broken) == ["unbalanced-quote"]
+        assert (quoted.record["nom"], quoted.warnings) == ('Le "Zinc" bar', ["corrected"])
         assert after.record["nom"] == "C"
 
     def test_quoted_line_ends_everywhere(self, write: Files) -> None:

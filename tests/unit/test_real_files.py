@@ -22,7 +22,7 @@ from producers.reading.text.encoding.decision import Text
 from producers.reading.text.lines import Lines
 from producers.reading.text.quoting import Dialect
 from producers.reading.text.swallowed import Table
-from producers.reading.text.text_table import _decoded
+from producers.reading.text.text_table import decoded
 from schemas.import_types import (
     CATEGORIE,
     DEPARTEMENT,
@@ -264,10 +264,10 @@ def cells_of(path: Path) -> list[list[str]]:
 
 def blocks_of(content: Content) -> list[Block]:
     """Its blocks, as of a table of which nothing is known but the delimiter."""
-    with _decoded(content, Text("utf-8")) as text:
+    with decoded(content, Text("utf-8")) as text:
         first = Lines(text, repair=False).line()
     table = Table(Dialect(","), len(next(csv.reader([first]), [])), {}, frozenset())
-    with _decoded(content, Text("utf-8")) as text:
+    with decoded(content, Text("utf-8")) as text:
         return list(delimited_lines.blocks(Lines(text, repair=False), table, 1, None))
 
 
@@ -292,6 +292,8 @@ def test_corpora(path: Path) -> None:
 def _check_bad(path: Path) -> None:
     if path.stem == "bad-unescaped-quote":
         return  # a quote inside an unquoted cell is text: company names have inches in them
+    if path.stem == "bad-quotes-with-unescaped-quote":
+        return  # one inside a quoted cell too, with a warning
     content = Content(None, lambda: path.open("rb"))
     blocks = blocks_of(content)
     widths = {len(row) for block in blocks for row in block.rows}

@@ -268,7 +268,7 @@ _UNBALANCED = ["unbalanced-quote"]
         ),
         (
             _FIELDS + f'{A};"Le "Zinc" bar";x\n{B};"L\'Été \\ x";y\n',
-            [(2, None, _UNBALANCED), (3, "L'Été \\ x", [])],
+            [(2, 'Le "Zinc" bar', ["corrected"]), (3, "L'Été \\ x", [])],
         ),
         (_FIELDS + f'{A};"A";"a;\nb;c"\n{B};"B";x\n', [(2, "A", []), (4, "B", [])]),
     ],

@@ -255,7 +255,7 @@ _TABLE = HEADER + line(2, A, "UN") + line(3, B, "DEUX")
     [
         '<row r="1048576"><c r="A1048576" s="0"/><c r="Z1048576" s="0"/></row>',
         "".join(f'<row r="{at}"><c r="XFD{at}" s="0"/></row>' for at in range(4, 1100)),
-        f'{line(1050, "")}<row r="1050">{cell("XFD1050", "x")}</row>',
+        f'<row r="1050">{cell("XFD1050", "x")}</row>',
     ],
     ids=["last-row", "last-column", "value"],
 )
@@ -510,7 +510,7 @@ PREPARED: Mapping[str, tuple[Sequence[object], int]] = {
     "a formula without a result": ((None, None, None, "#N/A", None), 1),
     "an error of a field": ((None, "#N/A", None, None, None), 2),
     "an error in front": (("#N/A", None, "Deux", None, None), 2),
-    "a total": ((None, None, None, "Total : 2", None), 2),
+    "a total": ((None, None, None, "Total : 2", None), 1),
     "something of a company": ((3, None, None, None, True), 2),
 }
 
@@ -527,3 +527,26 @@ def test_lines_for_rows_to_come(read: Read, case: str) -> None:
     rows = read(target.getvalue())
 
     assert [bool(row.faults) for row in rows] == [False, True][:count]
+
+
+def test_what_separates_words_in_open_documents(read: Read) -> None:
+    """Line breaks, tabs and blanks that are tags of their own are not glued."""
+    words = ["<text:line-break/>", "<text:tab/>", '<text:s text:c="2"/>', "</text:p><text:p>"]
+    rows = [["siren", "nom"], *([A, f"A{word}B"] for word in words)]
+    cell = '<table:table-cell office:value-type="string"><text:p>%s</text:p></table:table-cell>'
+    lines = ("".join(cell % text for text in cells) for cells in rows)
+    table = "".join(f"<table:table-row>{cells}</table:table-row>" for cells in lines)
+
+    assert names(read(ods({"a": table}))) == ["A B"] * 4
+
+
+@pytest.mark.parametrize("repeated", ["2", "3"])
+def test_two_rows_of_one_number(read: Read, repeated: str) -> None:
+    """Readers make one row of the cells of both, which no person sees: the workbook is refused."""
+    third = line(3, B, "DEUX").replace('<row r="3"', f'<row r="{repeated}"', 1)
+    rows = HEADER + line(2, A, "UN") + third + line(3, A, "TROIS")
+
+    with pytest.raises(RefusedError) as refused:
+        read(package(rows))
+
+    assert refused.value.code == "broken-workbook"

@@ -1,5 +1,6 @@
 """What a file may be read as: a text, the sheets of a workbook, or those of the files of an archive."""
 
+import codecs
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -126,7 +127,8 @@ def _text_table(head: bytes, member: str | None, file_name: str) -> ModuleType:
     if nested is not None:
         raise refusal("nested-archive", found=member or nested)
     check_format(head)
-    text = head.decode("utf-8-sig", "replace")
+    is_wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if is_wide else "utf-8-sig", "replace")
     if not json_objects.begins(text):
         return text_table
     suffix = _suffix(file_name)

@@ -13,6 +13,7 @@ from producers.reading.row.column_values import Texts
 from schemas.values.empty_words import empty_words
 from schemas.values.public_headers import UNDISCLOSED
 
+_LOST = "\ufffd"
 _JOINERS = "\u200c\u200d"
 # Soft hyphen, zero width, direction: nobody sees them. Joiners count within a word.
 _INVISIBLE = (
@@ -43,19 +44,29 @@ class EmptyCells(NamedTuple):
 
 
 class CellTexts(NamedTuple):
-    """The texts of a column, None if a cell holds none; the rows of ="0123", which are corrected."""
+    """The texts of a column, None if a cell holds none.
+
+    `corrected`: the rows of ="0123"; `damaged`: rows with a letter that an earlier program lost.
+    """
 
     texts: Texts
     corrected: Sequence[int]
     empty: EmptyCells = EmptyCells()
+    damaged: Sequence[int] = ()
 
 
 def texts_of(cells: Sequence[str]) -> CellTexts:
     """The cells as people see them, without the blanks around them."""
-    trimmed = list(map(str.strip, cells))
-    joined = "".join(trimmed)
+    trimmed = [*cells]
+    joined = "".join(cells)
+    if len(joined) > max(map(len, joined.split(None, 1)), default=0):
+        trimmed = list(map(str.strip, cells))
+        joined = "".join(trimmed)
+    damaged: Sequence[int] = ()
     if not joined.isascii():
         trimmed = _visible(trimmed, joined)
+        if _LOST in joined:
+            damaged = [row for row, cell in enumerate(trimmed) if _LOST in cell]
     corrected: list[int] = []
     if "=" in joined and any(map(joined.__contains__, _FORMULAS)):
         for row, cell in enumerate(trimmed):
@@ -64,9 +75,9 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
                 trimmed[row] = text
                 corrected.append(row)
     if _WORDS.isdisjoint(trimmed):
-        return CellTexts([*trimmed], corrected)
+        return CellTexts([*trimmed], corrected, damaged=damaged)
     texts: Texts = list(map(_given, trimmed, trimmed))
-    return CellTexts(texts, corrected, _without_words(texts))
+    return CellTexts(texts, corrected, _without_words(texts), damaged)
 
 
 def _visible(cells: list[str], joined: str) -> list[str]:

@@ -19,6 +19,7 @@ from schemas.values.field import Field
 from schemas.values.naf import codes
 
 MALFORMED = "malformed"
+UNREADABLE = "unreadable-character"
 MISSING = "missing-value"
 CHECKSUM = "checksum"
 FORMULA_ERROR = "formula-error"
@@ -143,7 +144,8 @@ def _converted(
         if column is None:
             columns[field.name] = nothing
             continue
-        texts, unwrapped, empty = texts_of(column.cells)
+        texts, unwrapped, empty, damaged = texts_of(column.cells)
+        found += [Violation(row, field.name, UNREADABLE, fatal=True) for row in damaged]
         if any(empty):
             found += _empty_words(field, empty, column.calculated)
         done = CONVERSIONS[field.kind](texts, column.numeric)

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from producers.reading.header.columns import Header
 from producers.reading.header.labels import fields_by_label, fold, known, label
+from producers.reading.row import remarks
 from producers.reading.row.cell_texts import says_nothing
 from producers.reading.row.numbers import is_digits
 from schemas.import_types import ImportType
 
 _DIGITS = frozenset("0123456789")
 _LONGEST_LABEL = 60
+_FEW_DIGITS = 4
 _PADDING = " \t\r\n\0\x1a\ufeff"
 _RULE = frozenset("-=+:|* ")
 _SHORTEST_RULE = 3
@@ -75,7 +77,16 @@ class PassedOver:
         return Rows(kept)
 
     def _may_be_none(self, text: str) -> bool:
-        return text[:1] in _BEGINNINGS or text.strip(_PADDING).casefold() == self._name
+        """Whether the decisive cell of a line lets it be none."""
+        if self._is_number:
+            some = text[:_LONGEST_LABEL]
+            digits = sum(map(str.isdigit, some))
+            return digits < _FEW_DIGITS or digits < sum(map(str.isalpha, some))
+        return (
+            text[:1] in _BEGINNINGS
+            or text.strip(_PADDING).casefold() == self._name
+            or "tota" in text.casefold()
+        )
 
     def _may_be_header(self, text: str, cells: Sequence[str]) -> bool:
         """Whether a line has a word where a number should be or, without numbers, a label."""
@@ -103,9 +114,15 @@ class PassedOver:
 
     def _is_none(self, cells: Sequence[str]) -> bool:
         given = [text for cell in cells if (text := cell.strip(_PADDING))]
-        is_comment = len(given) == 1 and given[0].startswith("#") and len(self._header) > 1
-        if is_comment and not says_nothing(given[0]):
-            return True
+        if given and len(self._header) > 1 and not says_nothing(given[0]):
+            # Where no column is of numbers a name may begin with any sign, and be called anything.
+            alone = self._is_number or len(given) == 1
+            if alone and remarks.is_comment(given):
+                return True
+            if remarks.is_total(given) and (self._is_number or len(given) > 1):
+                return True
+            if self._is_number and remarks.is_footer(given):
+                return True
         return all(map(_is_rule, given)) or self._is_header(cells) or self._is_prepared(cells)
 
     def _is_prepared(self, cells: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ CELL_CHARACTERS = 131_072
 RECORD_CHARACTERS = 1 << 20
 
 _SAMPLE_RECORDS = 200
+CORRECTED = "corrected"
 
 
 class CsvRecord(NamedTuple):
@@ -42,7 +43,7 @@ def records(sample: Sequence[str], dialect: Dialect) -> Iterator[CsvRecord]:
     line = 1
     found = 0
     while line <= len(sample) and found < _SAMPLE_RECORDS:
-        cells, count = _first(sample, line - 1, dialect)
+        cells, count, _ = _first(sample, line - 1, dialect)
         if any(map(str.strip, cells)):
             yield CsvRecord(line, line + count, cells)
             found += 1
@@ -139,6 +140,7 @@ def _careful(texts: list[str], lines: Lines, table: Table, line: int) -> tuple[B
     rows: list[list[str]] = []
     starts: list[int] = []
     broken: dict[int, Fault] = {}
+    warned: dict[int, str] = {}
     at, end = 0, len(texts)
     while at < end:
         starts.append(line + at)
@@ -146,9 +148,11 @@ def _careful(texts: list[str], lines: Lines, table: Table, line: int) -> tuple[B
         if record is None:
             broken[len(rows)] = _UNBALANCED
             record = Record(texts[at].rstrip("\r\n").split(table.dialect.delimiter), 1)
+        elif record.is_corrected:
+            warned[len(rows)] = CORRECTED
         rows.append(record.cells)
         at += record.lines
-    return Block(starts, rows, broken=broken), texts[at:]
+    return Block(starts, rows, broken=broken, warned=warned), texts[at:]
 
 
 def _read(texts: list[str], at: int, lines: Lines, table: Table) -> Record | None:
@@ -163,8 +167,8 @@ def _read(texts: list[str], at: int, lines: Lines, table: Table) -> Record | Non
         others.append(quoting.escaped)
     if table.width > 1 and texts[at].startswith(table.dialect.quote):
         others.append(quoting.unwrapped)
-    if plain is None and table.dialect.delimiter == "\t":
-        others.append(quoting.literal)
+    if plain is None:
+        others += [quoting.literal] if table.dialect.delimiter == "\t" else [quoting.inner]
     for reading in others:
         record = attempt(reading)
         if record is not None and len(record.cells) == table.width:

@@ -49,6 +49,20 @@ def recognise(sample: Sequence[str], import_type: ImportType, options: Options) 
     return Recognised(best, round(merits[best].regular * (1 if usual else 0.9), 2))
 
 
+def of_rows(lines: Sequence[str], header: Dialect, width: int) -> Dialect:
+    """The dialect of the lines below a header of `width` columns, which may have another delimiter."""
+    if width < 2 or _fitting(lines, header, width) > 0:
+        return header
+    others = (
+        _quoted(lines, delimiter) for delimiter in DELIMITERS if delimiter != header.delimiter
+    )
+    return max((header, *others), key=lambda dialect: _fitting(lines, dialect, width))
+
+
+def _fitting(lines: Sequence[str], dialect: Dialect, width: int) -> int:
+    return sum(len(record.cells) == width for record in delimited_lines.records(lines, dialect))
+
+
 def _stated(sample: Sequence[str]) -> Iterator[str]:
     """The delimiter that a first line states for Excel, as in "sep=;"."""
     found = _STATED.match(sample[0])

@@ -26,10 +26,11 @@ class Dialect(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The cells of one record, and how many lines it has."""
+    """The cells of one record, how many lines it has, and whether its quotes were not well-formed."""
 
     cells: list[str]
     lines: int
+    is_corrected: bool = False
 
 
 Reading = Callable[[Iterator[str], Dialect], Record]
@@ -69,6 +70,32 @@ def literal(lines: Iterator[str], dialect: Dialect) -> Record:
     """Quotes are text, but for those around a cell."""
     cells = next(lines).rstrip("\r\n").split(dialect.delimiter)
     return Record([_without_quotes(cell, dialect.quote) for cell in cells], 1)
+
+
+def inner(lines: Iterator[str], dialect: Dialect) -> Record:
+    """Quotes within a quoted cell are text: it ends where a delimiter or the line end follows its quote."""
+    delimiter, quote = dialect.delimiter, dialect.quote
+    text = next(lines).rstrip("\r\n")
+    cells: list[str] = []
+    at = 0
+    while at <= len(text):
+        if text.startswith(quote, at):
+            end = text.find(quote + delimiter, at + 1)
+            end = max(len(text) - 1, at + 1) if end < 0 else end
+            cell, at = text[at + 1 : end], end + 2
+            if (
+                text[end : end + 1] != quote
+                or cell.startswith(delimiter)
+                or delimiter + quote in cell
+            ):
+                raise csv.Error("a quote that is not closed")
+            cells.append(cell.replace(2 * quote, quote))
+        else:
+            end = text.find(delimiter, at)
+            end = len(text) if end < 0 else end
+            cells.append(text[at:end])
+            at = end + 1
+    return Record(cells, 1, is_corrected=True)
 
 
 def _without_quotes(cell: str, quote: str) -> str:

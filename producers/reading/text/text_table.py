@@ -23,7 +23,7 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
     """The table that `content` is. Raises RefusedError."""
     with content.open() as file:
         found = text_of(file, options.encoding)
-    with _decoded(content, found) as text:
+    with decoded(content, found) as text:
         first = sample(text, repair=found.repair)
     if not "".join(first).strip(_NO_TEXT):
         raise refusal("empty-file")
@@ -36,10 +36,15 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
     at, header = header_line.locate(
         [record.cells for record in records], import_type, options.columns
     )
-    table = table_of(spoken, header, import_type)
+    below = first[records[at].after - 1 :]
+    of_rows = dialect.of_rows(below, spoken, len(header.names))
+    if of_rows != spoken:
+        cells = [record.cells for record in delimited_lines.records(below, of_rows)]
+        header = header_line.header_of(header.names, cells, import_type, options.columns)
+    table = table_of(of_rows, header, import_type)
 
     def blocks() -> Iterator[Block]:
-        with _decoded(content, found) as text:
+        with decoded(content, found) as text:
             lines = Lines(text, repair=found.repair)
             yield from delimited_lines.blocks(lines, table, records[at].after, content.name)
 
@@ -51,12 +56,13 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
         blocks=blocks,
         encoding=found.encoding,
         encoding_hint=found.hint,
-        delimiter=spoken.delimiter,
+        delimiter=of_rows.delimiter,
         delimiter_confidence=confidence,
     )
 
 
-def _decoded(content: Content, text: Text) -> TextIOWrapper:
+def decoded(content: Content, text: Text) -> TextIOWrapper:
+    """The file as a text, of which damaged bytes are kept aside."""
     file = content.open()
     file.read(text.start)
     errors = ASIDE if text.repair else "strict"

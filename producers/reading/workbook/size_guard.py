@@ -139,7 +139,11 @@ class _OpenXml:
     def _examine(self, part: zipfile.ZipInfo, left: int) -> int:
         """How many bytes a part inflates to. Raises RefusedError beyond `left`."""
         name = part.filename
-        look = Look(is_sheet=name in self._sheets, recalculated=self._package.recalculated)
+        look = Look(
+            is_sheet=name in self._sheets,
+            recalculated=self._package.recalculated,
+            shares=self._package.strings is not None,
+        )
         styled = StyledCells(self._displays if name in self._sheets else {})
         size = 0
         for xml in inflated(self._package.archive, part):

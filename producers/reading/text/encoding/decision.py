@@ -19,6 +19,7 @@ from producers.reading.text.encoding.repairs import ASIDE, UNREADABLE_SIGN, is_c
 _BLOCK = 1 << 20
 # No block without a line end: a line is never longer than two blocks, and memory stays flat.
 LONGEST_LINE = 2 * _BLOCK
+_LONGEST_REST = 4 * LONGEST_LINE  # of a text without ends; letters beyond ASCII are bytes more
 
 _LOOKED_AT = 512
 _DAMAGED_LINES = 100
@@ -56,20 +57,24 @@ class Text(NamedTuple):
     start: int = 0
 
 
-def text_of(file: BinaryIO, requested: str | None) -> Text:
+_LINE_ENDS = b"\n\r"
+
+
+def text_of(file: BinaryIO, requested: str | None, ends: bytes = _LINE_ENDS) -> Text:
     """Reads the file as `requested`, by default as the evidence says.
 
+    `ends` are the signs of ASCII behind which the text may be divided.
     Raises RefusedError if it does not decode, has no text, has a line without end or if two
     encodings are as likely; OSError.
     """
     head = file.read(_BLOCK)
     bom = next((bom for bom in _BOMS if head.startswith(bom)), b"")
     name = _python_name(requested) if requested else _BOMS.get(bom) or _by_zeros(head)
-    blocks = _not_blank(chain([head], iter(lambda: file.read(_BLOCK), b"")))
+    blocks = _not_blank(chain([head], iter(lambda: file.read(_BLOCK), b"")), ends)
     if name is not None and name not in (*_UTF8, "cp1252"):
         return _decoded(blocks, name)
     evidence = Evidence()
-    for lines in _whole_lines(blocks):
+    for lines in _divided(blocks, ends):
         evidence.add(lines)
     if requested is not None:
         text = _as_requested(evidence, requested, name)
@@ -110,25 +115,27 @@ def _by_zeros(head: bytes) -> str | None:
     return None
 
 
-def _not_blank(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _not_blank(blocks: Iterator[bytes], ends: bytes) -> Iterator[bytes]:
     blank = True
     for block in blocks:
         blank = blank and not block.strip(b" \t\r\n\0\x1a\xef\xbb\xbf\xff\xfe")
-        if len(block) == _BLOCK and b"\n" not in block and b"\r" not in block:
+        if ends == _LINE_ENDS and len(block) == _BLOCK and not any(map(block.__contains__, ends)):
             raise refusal("line-too-long", limit=LONGEST_LINE)
         yield block
     if blank:
         raise refusal("empty-file")
 
 
-def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _divided(blocks: Iterator[bytes], ends: bytes) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
-        end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
+        end = max(map(block.rfind, ends)) + 1
         if end:
             yield rest + block[:end]
             rest = b""
         rest += block[end:]
+        if len(rest) > _LONGEST_REST:
+            raise refusal("line-too-long", limit=LONGEST_LINE)
     if rest:
         yield rest
 

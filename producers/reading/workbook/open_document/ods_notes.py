@@ -22,6 +22,7 @@ from producers.reading.workbook.open_document.odf_names import (
     COLUMNS_SPANNED,
     DISPLAY,
     FORMULA,
+    LINE_BREAK,
     NAME,
     PROPERTIES,
     ROW,
@@ -30,6 +31,7 @@ from producers.reading.workbook.open_document.odf_names import (
     SPACES,
     STYLE,
     STYLE_NAME,
+    TAB,
     TABLE,
     TABLE_STYLE,
     VALUE_TYPE,
@@ -80,6 +82,7 @@ class Tables:
             ROW: self._row,
             COLUMN: self._column,
             SPACES: self._spaces,
+            **dict.fromkeys((TAB, LINE_BREAK), self._unseen),
             STYLE: self._a_style,
             PROPERTIES: self._properties,
             **dict.fromkeys(CELL_TAGS, self._begin_cell),
@@ -123,6 +126,10 @@ class Tables:
 
     def _spaces(self, attributes: Attributes) -> None:
         self._size += count(attributes, BLANKS, TEXT_BYTES + 1)
+
+    def _unseen(self, attributes: Attributes) -> None:
+        """calamine does not see what separates these words."""
+        self.scattered = True
 
     def _a_style(self, attributes: Attributes) -> None:
         self._style = attributes.get(STYLE_NAME, "")

@@ -19,12 +19,16 @@ UNCALCULATED = "#CALC!"
 
 _MOST_ODD = 200_000
 _LONGEST = 40_000
+_BEGINNING = 64  # in UTF-16 it has a NUL
 _COLUMNS, _ROWS = 16_384, 1_048_576
 _TRUE = ("1", "true", "on")
 
-# A cell that has another form than those whose reference is usual.
+_ROW = re.compile(rb'<row r="([0-9]{1,7})"')
+# A cell that is an error or has another form than those whose reference is usual.
 _NEAR = tuple(
-    re.compile(rb'<c(?! r="' + reference + rb'"(?: [sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]')
+    re.compile(
+        rb'<c(?! r="' + reference + rb'"(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]'
+    )
     for reference in (
         rb"[A-Z](?:[0-9]{1,5}|[1-4][0-9]{5})",
         rb"[A-D]?[A-Z][0-9]{1,5}",
@@ -47,10 +51,12 @@ class Look:
     A sheet holds no texts that are shared.
     """
 
-    def __init__(self, *, is_sheet: bool, recalculated: bool) -> None:
+    def __init__(self, *, is_sheet: bool, recalculated: bool, shares: bool = True) -> None:
         self.texts = 0
         self._rows, self._columns = 0, set[bytes]()
         self._may_hold_texts = not is_sheet
+        self._shares = shares
+        self._row = 0
         self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
         self._near = _NEAR
         self.noteworthy = False
@@ -74,25 +80,33 @@ class Look:
         """One block of the part, ending where a tag begins."""
         # The first form that fits is that of all: a second one is not tried for each block.
         if self.usual:
-            self.plain = not (b":c" in xml or b"<!" in xml or b"\0" in xml)
+            self.plain = not (
+                b":c" in xml or (b"!" in xml and b"<!" in xml) or b"\0" in xml[:_BEGINNING]
+            )
             self._near = next(((form,) for form in self._near if not form.search(xml)), ())
-        self.shared += xml.count(b't="s"')
+        if self._shares:
+            self.shared += xml.count(b't="s"')
         if self._may_hold_texts:
             self.texts += xml.count(b"<si")
             self._measure(xml)
             return
         if self.usual:
             self._reach(xml)
+        self._number(list(map(int, _ROW.findall(xml))))
         if not self.noteworthy:
-            self.noteworthy = (
-                b't="e"' in xml
-                or (b"hidden" in xml and _HIDDEN.search(xml) is not None)
-                or (b"<f" in xml and self._formula.search(xml) is not None)
+            self.noteworthy = (b"hidden" in xml and _HIDDEN.search(xml) is not None) or (
+                b"<f" in xml and self._formula.search(xml) is not None
             )
 
     def _reach(self, xml: bytes) -> None:
         self._columns.update(_COLUMN_OF.findall(xml))
         self._rows = max(self._rows, *map(int, {*_ROW_OF.findall(xml), b"0"}))
+
+    def _number(self, rows: Sequence[int]) -> None:
+        """Raises RefusedError if two rows have one number: each reader would mix other cells of both."""
+        if len(set(rows)) < len(rows) or (rows and rows[0] == self._row):
+            raise refusal("broken-workbook")
+        self._row = rows[-1] if rows else self._row
 
     def _measure(self, xml: bytes) -> None:
         if b"</si>" in xml:
@@ -175,7 +189,10 @@ class Cells:
     def new_row(self, attributes: Attributes) -> None:
         """A row begins."""
         number = attributes.get("r", "")
-        self._row = int(number) - 1 if number.isdecimal() and len(number) < 8 else self._row + 1
+        row = int(number) - 1 if number.isdecimal() and len(number) < 8 else self._row + 1
+        if row == self._row:
+            raise refusal("broken-workbook")  # as of Look
+        self._row = row
         self._column = -1
         if self._row >= _ROWS:
             raise refusal("broken-workbook")

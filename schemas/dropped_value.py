@@ -32,7 +32,9 @@ _NAMES: dict[Kind, tuple[str, _Gender]] = {
     "source_date": ("La date de mise à jour", "elle"),
     "phone": ("Le numéro de téléphone", "il"),
     "email": ("L'adresse e-mail", "elle"),
-    "url": ("L'adresse du site web", "elle"),
+    "url": ("L'adresse web", "elle"),
+    "domain": ("Le nom de domaine", "il"),
+    "place_id": ("L'identifiant de lieu de Google", "il"),
     "latitude": ("La latitude", "elle"),
     "longitude": ("La longitude", "elle"),
 }

@@ -33,7 +33,7 @@ def preview(folder: Path, text: str, import_type: ImportType = ENTREPRISE) -> di
         ("cp", "2A300", "malformed", "Le code postal « 2A300 » n'est pas valide : il ne sera pas enregistré ; le reste de la ligne le sera."),
         ("tel", "demander", "malformed", "Le numéro de téléphone « demander » n'est pas valide : il ne sera"),
         ("tel", "3,36E+10", "malformed", "Le numéro de téléphone « 3,36E+10 » est un nombre qu'Excel a arrondi : il ne sera"),
-        ("site", "http://", "malformed", "L'adresse du site web « http:// » n'est pas valide : elle ne sera"),
+        ("site", "http://", "malformed", "L'adresse web « http:// » n'est pas valide : elle ne sera"),
         ("naf", "commerce", "malformed", "Le code NAF « commerce » n'est pas valide : il ne sera"),
         ("actif", "peut-être", "malformed", "La valeur « peut-être » de la colonne actif n'est pas valide : elle ne sera"),
         ("adresse", "#REF!", "formula-error", "La cellule « #REF! » de la colonne adresse est une formule en erreur"),

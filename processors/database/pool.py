@@ -162,6 +162,7 @@ async def _check_primary(connection: Connection) -> None:
     """
     for name in ("in_hot_standby", "default_transaction_read_only"):
         if connection.info.parameter_status(name) == "on":
+            await connection.close()  # else the pool would offer it again
             raise OperationalError(f"the server takes no writes any more: {name} is on")
 
 
@@ -205,6 +206,8 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         raise SerializationFailure(f"the site has added the column {table}.{column}") from error
     except (ProgrammingError, UnfilledColumnError):
         pool.site.is_current = False  # the site may have changed a table, or will
+        raise
+    except PoolTimeout:
         raise
     except OperationalError as error:
         if error.sqlstate is None and monotonic() - started >= pool.transaction_seconds:

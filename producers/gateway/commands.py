@@ -186,14 +186,12 @@ def _publish(record: dict[str, Any], action: str) -> None:
         "detail": f"{record['scope']} {record['name']}",
         "address": gethostname(),
     }
+    records = ((GATEWAY_TOKENS, record["id"], record), (GATEWAY_AUDIT, account, done))
     with Connections(settings()) as connections:
-        for topic, key, what in (
-            (GATEWAY_TOKENS, record["id"], record),
-            (GATEWAY_AUDIT, account, done),
-        ):
-            connections.partition_counts(topic)
-            encoder = connections.encoder(topic, str(topic.record))
-            connections.publisher.publish(topic.name, [(key, encoder.encode(what))])
+        connections.partition_counts(GATEWAY_TOKENS, GATEWAY_AUDIT)
+        encoders = {topic: connections.encoder(topic, str(topic.record)) for topic, *_ in records}
+        for topic, key, value in records:
+            connections.publisher.publish(topic.name, [(key, encoders[topic].encode(value))])
         connections.publisher.flush()
 
 

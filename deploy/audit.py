@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas.runtime.terminal import say
+
 LOCK = Path(__file__).parent / "docker" / "requirements.lock"
 VULNERABLE, SKIPPED = 1, 2
 
@@ -54,10 +56,10 @@ def main() -> int:
         check=False,
     )
     if not done.stdout:
-        sys.stderr.write(done.stderr)
+        say(*done.stderr.splitlines(), err=True)
         return SKIPPED
     code, lines = judged(json.loads(done.stdout))
-    sys.stderr.writelines(f"{line}\n" for line in lines)
+    say(*lines, err=True)
     return code
 
 

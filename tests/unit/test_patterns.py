@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product, starmap
 from pathlib import Path
 from re import _constants as sre
@@ -21,6 +22,8 @@ import processors.operator
 import processors.texts
 import producers
 import schemas
+from producers.reading import RefusedError, open_source
+from schemas.import_types import IMPORT_TYPES, ImportType
 
 PACKAGES = (schemas, producers, processors.texts, processors.operator)
 METHODS = ("search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer")
@@ -201,3 +204,36 @@ def test_patterns_are_linear() -> None:
 @pytest.mark.parametrize("text", [r"https?://[^\s/]+\.[^\s]+", r"\s*(.*\S)\s*\("])
 def test_a_quadratic_pattern_is_found(text: str) -> None:
     assert growing(re.compile(text), "fullmatch" if "http" in text else "match")
+
+
+PUMPS = ("1", "0 ", "a", ".", "(1", "1,", "&#1", "a@")
+
+
+def reading_seconds(path: Path, import_type: ImportType, pump: str, length: int) -> float:
+    """Of a file in which each column in turn has a value of that length, which ends wrongly."""
+    names = [field.name for field in import_type.fields]
+    value = pump * (length // len(pump)) + "!"
+    lines = [
+        [value if at == column else "1" for at in range(len(names))] for column in range(len(names))
+    ]
+    path.write_text("\n".join(map(";".join, [names, *lines])), encoding="utf-8")
+    began = process_time()
+    with suppress(RefusedError):
+        for _ in open_source(path, import_type).chunks():
+            pass
+    return process_time() - began
+
+
+@pytest.mark.parametrize("name", ["ENTREPRISE", "VILLE"])
+def test_long_cells_are_read_in_linear_time(tmp_path: Path, name: str) -> None:
+    """Whatever code a value of a column meets, patterns or not: four times as long takes far less than 16 times."""
+    path, import_type = tmp_path / "long.csv", IMPORT_TYPES[name]
+    found = {}
+    for pump in PUMPS:
+        short, long = (
+            reading_seconds(path, import_type, pump, length) for length in (8_000, 32_000)
+        )
+        if long > 1.0 and long > 8 * short:
+            found[pump] = (short, long)
+
+    assert found == {}

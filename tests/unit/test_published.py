@@ -76,12 +76,12 @@ def images() -> Iterator[str]:
     files = [*(ROOT / "deploy").rglob("*.yaml"), ROOT / "docker-compose.yml"]
     for path in [*files, ROOT / "deploy" / "docker" / "Dockerfile"]:
         text = path.read_text(encoding="utf-8")
-        yield from re.findall(r"^\s*(?:- )?(?:image|imageName):\s*(\S+)|^FROM (\S+)", text, re.M)
+        yield from re.findall(r"^(?:\s*(?:- )?(?:image|imageName):\s*|FROM )(\S+)", text, re.M)
 
 
 def test_images_have_exact_versions() -> None:
     """The same image tomorrow, as far as a tag can say so: docs/security.md shows how to pin digests."""
-    found = {one or other for one, other in images()} - {"foxstream"}
+    found = set(images()) - {"foxstream"}
 
     assert len(found) >= 7
     for image in found:
@@ -92,9 +92,7 @@ def test_images_have_exact_versions() -> None:
 def test_kafka_has_the_fix() -> None:
     """Of the embedded servers and of the images."""
     versions = [pin.parts[2] for pin in read_lock() if pin.parts[0] == "org.apache.kafka"]
-    versions += [
-        image.rpartition(":")[2] for pair in images() for image in pair if "/kafka:" in image
-    ]
+    versions += [image.rpartition(":")[2] for image in images() if "/kafka:" in image]
 
     assert len(versions) > 10
     for version in versions:

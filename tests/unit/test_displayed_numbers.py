@@ -1,6 +1,7 @@
 """Numbers of a workbook with a format that shows more than the number are read as people see them."""
 
 import io
+import zipfile
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -43,8 +44,6 @@ def xlsx(row: Row) -> bytes:
 
 def without_cell_names(row: Row) -> bytes:
     """As a writer whose cells have another form than the usual one."""
-    import zipfile
-
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(xlsx(row))) as book, zipfile.ZipFile(target, "w") as other:
         for part in book.infolist():
@@ -96,7 +95,7 @@ WRITERS: dict[str, Writer] = {
 }
 
 
-@pytest.fixture(params=WRITERS.values(), ids=WRITERS)
+@pytest.fixture(params=list(WRITERS.values()), ids=list(WRITERS))
 def read(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Row], FileRow]:
     def read(row: Row) -> FileRow:
         path = tmp_path / "classeur"

@@ -22,8 +22,8 @@ from producers.reading.header import header_line
 from producers.reading.header.columns import Header
 from producers.reading.header.labels import OURS
 from producers.reading.options import Options
+from producers.reading.parts.passed_over import PassedOver
 from producers.reading.refusals import RefusedError
-from producers.reading.row.passed_over import PassedOver
 from producers.reading.row.row import FileRow, filled, rows_of
 from producers.reading.source import Source
 from producers.reading.table import Block, Part, chunked

@@ -12,8 +12,8 @@ from producers.reading.header import header_line
 from producers.reading.header.columns import Header
 from producers.reading.header.labels import known
 from producers.reading.parts.joined_parts import places_in, strange_to
+from producers.reading.parts.passed_over import PassedOver
 from producers.reading.refusals import RefusedError
-from producers.reading.row.passed_over import PassedOver
 from producers.reading.row.row import filled
 from producers.reading.table import Block, Part
 from schemas.faults import Fault
@@ -32,7 +32,7 @@ class Section(NamedTuple):
     at: Sequence[int]
 
 
-class _Table(NamedTuple):
+class _TableBelow(NamedTuple):
     columns: Header
     places: Sequence[int] | None
     passed_over: PassedOver
@@ -80,7 +80,7 @@ class StackedTables:
             block = replace(block, broken=dict(broken))
         return Section(self._table.columns, self._table.places, block, at)
 
-    def _next(self, block: Block, header: int, rest: Sequence[int]) -> _Table:
+    def _next(self, block: Block, header: int, rest: Sequence[int]) -> _TableBelow:
         names = [*block.rows[header], *block.beyond.get(header, ())]
         while not names[-1].strip():
             names.pop()
@@ -103,7 +103,7 @@ class StackedTables:
         places = [next(new) if place is None else place for place in found]
         return self._table_of(columns, places)
 
-    def _unread(self, line: int, why: str) -> _Table:
+    def _unread(self, line: int, why: str) -> _TableBelow:
         fault = Fault(
             None,
             "other-table",
@@ -112,5 +112,5 @@ class StackedTables:
         )
         return self._table_of(self._own, None)._replace(fault=fault)
 
-    def _table_of(self, columns: Header, places: Sequence[int] | None) -> _Table:
-        return _Table(columns, places, PassedOver(self._import_type, columns))
+    def _table_of(self, columns: Header, places: Sequence[int] | None) -> _TableBelow:
+        return _TableBelow(columns, places, PassedOver(self._import_type, columns))

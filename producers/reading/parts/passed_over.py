@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from producers.reading.header.columns import Header
 from producers.reading.header.labels import fields_by_label, fold, known, label
-from producers.reading.row import remarks
+from producers.reading.parts import remarks
 from producers.reading.row.cell_texts import says_nothing
 from producers.reading.row.numbers import is_digits
 from schemas.import_types import ImportType

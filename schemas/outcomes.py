@@ -75,6 +75,8 @@ with them, so that an import shows them apart."""
 OTHER_SHEETS = "other-sheets"
 DOUBTFUL_ENCODING = "doubtful-encoding"
 TRAILING_BYTES = "trailing-bytes"
+BY_CONTENT = "columns-by-content"
+PASSED_COLUMNS = "passed-columns"
 """Among warnings_by_code: what is to be known of the file as a whole."""
 
 WARNINGS: dict[str, Words] = {
@@ -119,6 +121,14 @@ WARNINGS: dict[str, Words] = {
     TRAILING_BYTES: Words(
         "suite illisible après la fin des données compressées, ignorée",
         "suites illisibles après la fin des données compressées, ignorées",
+    ),
+    BY_CONTENT: Words(
+        "colonne reconnue à son contenu : vérifiez-la",
+        "colonnes reconnues à leur contenu : vérifiez-les",
+    ),
+    PASSED_COLUMNS: Words(
+        "colonne écartée pour une meilleure du même champ",
+        "colonnes écartées pour une meilleure du même champ",
     ),
     "other-spelling": Words(
         "autre orthographe d'un nom déjà lu", "autres orthographes d'un nom déjà lu"

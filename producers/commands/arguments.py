@@ -43,7 +43,10 @@ Delimiter = Annotated[str | None, typer.Option(help="Séparateur de colonnes (\\
 Sheet = Annotated[str | None, typer.Option(help="Feuille du classeur.")]
 Column = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLONNE=CHAMP", help="Champ d'une colonne ; peut être répété."),
+    typer.Option(
+        metavar="COLONNE=CHAMP",
+        help="Champ d'une colonne, rien pour ne pas l'importer ; peut être répété.",
+    ),
 ]
 
 
@@ -65,17 +68,18 @@ def reading_options(
 ) -> "Options":
     """How to read a file; each of `columns` is COLUMN=FIELD. Ends the command if one is not."""
     from producers.reading import Options
+    from producers.reading.header.columns import LEFT_OUT
     from producers.settings import settings
 
     chosen = {}
     for column in columns or ():
         source, _, name = column.rpartition("=")
-        if not source or name not in import_type.field:
+        if not source or name not in {LEFT_OUT, *import_type.field}:
             fail(
                 USAGE,
                 "usage",
                 f"--column {column} : écrivez COLONNE=CHAMP, le champ étant l'un de "
-                f"{', '.join(import_type.field)}.",
+                f"{', '.join(import_type.field)}, ou COLONNE= pour ne pas l'importer.",
             )
         chosen[source] = name
     if delimiter in ("\\t", "tab"):

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from producers.reading import Options
 
 
+_CERTAIN = 0.9
+
+
 def check(
     file: File,
     type_: Type = "",
@@ -108,8 +111,7 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
         words = WARNINGS[code]
         yield f"  {count} {words.label if count == 1 else words.phrase}"
     yield from _reading_lines(found)
-    if found["unknown_columns"]:
-        yield f"  colonnes ignorées : {', '.join(found['unknown_columns'])}"
+    yield from _loss_lines(found)
     for example in found["examples"]:
         yield f"  ligne {example['line']} : {example['message']}"
     yield from _dropped_lines(found)
@@ -133,6 +135,26 @@ def _dropped_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {place}ligne {value['line']}, colonne {value['column']} : {value['message']}"
 
 
+def _told(found: dict[str, Any], column: str) -> str:
+    """The field of a column; how certain that is, if its header does not say it."""
+    confidence = found["confidence"].get(column, 1.0)
+    doubt = f" (sûr à {confidence:.0%})".replace("%", " %") if confidence < _CERTAIN else ""
+    return f"{found['mapping'][column]}{doubt}"
+
+
+def _loss_lines(found: dict[str, Any]) -> Iterator[str]:
+    """What of the file, or of the database, would be lost."""
+    if lost := found["unknown_columns"]:
+        counts = f"{len(lost)} sur {len(lost) + len(found['mapping'])}"
+        yield f"  colonnes ignorées, {counts} : {', '.join(lost)}"
+    if blank := found["blank_cells"]:
+        fields = ", ".join(f"{name} {count}" for name, count in blank.items())
+        yield (
+            f"  cellules sans valeur : {sum(blank.values())} ({fields}) ; --policy overwrite "
+            "effacerait ce que la base contient à leur place"
+        )
+
+
 def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
     from producers.terminal.screen import beside_lines
 
@@ -141,7 +163,7 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
     if found["delimiter"]:
         sure = f"{found['delimiter_confidence']:.0%}".replace("%", " %")
         yield f"  séparateur : {found['delimiter']!r} (sûr à {sure} ; --delimiter en impose un autre)"
-    columns = ", ".join(f"{name} → {field}" for name, field in found["mapping"].items())
+    columns = ", ".join(f"{name} → {_told(found, name)}" for name in found["mapping"])
     yield f"  en-tête, ligne {found['header_line']} : {columns}"
     yield from (f"  {line}" for line in beside_lines(found))
     if found["skipped_sheets"]:

@@ -113,6 +113,7 @@ def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
         **reading_options(source),
         "policy": order.policy,
         "topic": order.import_type.file_topic.name,
+        "assigned": json.dumps(dict(source.columns.assigned), ensure_ascii=False),
         "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
         # The options as the operator gave them: a retry reads the file in the same way.
         "told": json.dumps(

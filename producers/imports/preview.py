@@ -20,7 +20,8 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
 
     `preview` holds the records of the first rows that are valid, `dropped` the first values that would not
     be stored although their rows would; `dropped_rows` counts all such rows. `already_imported` is None:
-    it is not in the file. `ai_estimate` is what the texts of its rows would cost. Raises OSError
+    it is not in the file. `blank_cells`, by field, are those that the policy `overwrite` would clear.
+    `ai_estimate` is what the texts of its rows would cost. Raises OSError
     if the file cannot be read.
     """
     found: dict[str, Any] = {
@@ -47,6 +48,8 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
         "dropped_rows": 0,
         "dropped": [],
         "untouched_rows": 0,
+        "confidence": {},
+        "blank_cells": {},
     }
     try:
         source = open_source(path, import_type, options)
@@ -75,6 +78,9 @@ def _recognised(source: Source) -> dict[str, Any]:
         "header_line": source.header_line,
         "mapping": source.mapping,
         "unknown_columns": source.unknown_columns,
+        "confidence": {
+            source.header[at]: confidence for at, confidence in source.columns.confidence.items()
+        },
         "compression": source.compression,
         "delimiter_confidence": source.parts[0].delimiter_confidence,
         "skipped_sheets": list(source.skipped_sheets),
@@ -92,6 +98,10 @@ def _counted(source: Source) -> dict[str, Any]:
     preview: list[dict[str, Any]] = []
     dropped_rows = 0
     dropped: list[dict[str, Any]] = []
+    blank: Counter[str] = Counter()
+    clearable = [
+        name for name in source.columns.fields if not source.import_type.field[name].required
+    ]
     for rows in source.chunks():
         valid = [row for row in rows if not row.faults]
         total += len(rows)
@@ -108,6 +118,8 @@ def _counted(source: Source) -> dict[str, Any]:
             elif row.dropped:
                 dropped_rows += 1
                 dropped += _dropped(row)[: _EXAMPLES - len(dropped)]
+        for name in clearable:
+            blank[name] += sum(row.record[name] is None for row in valid)
         preview += [row.record for row in valid[: _PREVIEW - len(preview)]]
     return {
         "total_rows": total,
@@ -123,6 +135,7 @@ def _counted(source: Source) -> dict[str, Any]:
         "dropped_rows": dropped_rows,
         "dropped": dropped,
         "untouched_rows": source.untouched_rows,
+        "blank_cells": {name: count for name, count in blank.items() if count},
     }
 
 

@@ -8,7 +8,7 @@ published; if the reader died, per partition all beyond the last row that came.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -215,16 +215,18 @@ def header_of(state: ImportState, import_type: ImportType) -> Header:
     options = state["options"]
     mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
     requested = json.loads(options.get("told") or "{}").get("columns") or {}
-    # A column may have been taken for what it holds, whatever its name.
-    requested |= {
-        name: field
-        for name, field in mapping.items()
-        if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
-    }
+    assigned = json.loads(options.get("assigned") or "{}")
+    if "assigned" not in options:  # the previous release
+        assigned = {
+            name: field
+            for name, field in mapping.items()
+            if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
+        }
     listed = None
     if import_type is VILLE and "code_postal_principal" not in mapping.values():
         listed = next((at for at, name in enumerate(state["header"]) if name in mapping), None)
-    return recognise(import_type, state["header"], requested, city_list=listed)
+    header = recognise(import_type, state["header"], assigned | requested, city_list=listed)
+    return replace(header, assigned=assigned)
 
 
 def _restored(header: Header, records: list[Record]) -> Mapping[int, list[int]]:

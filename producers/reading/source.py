@@ -21,7 +21,13 @@ from producers.reading.row.row import FileRow, filled, head_offices, rows_of
 from producers.reading.row.spellings import Spellings
 from producers.reading.table import Format, Part
 from schemas.import_types import ImportType
-from schemas.outcomes import DOUBTFUL_ENCODING, OTHER_SHEETS, TRAILING_BYTES
+from schemas.outcomes import (
+    BY_CONTENT,
+    DOUBTFUL_ENCODING,
+    OTHER_SHEETS,
+    PASSED_COLUMNS,
+    TRAILING_BYTES,
+)
 from schemas.rules import Luhn
 
 READER_VERSION = "7"
@@ -103,6 +109,8 @@ class Source:
             OTHER_SHEETS: len(self.other_sheets),
             DOUBTFUL_ENCODING: int(self.encoding_hint is not None),
             TRAILING_BYTES: int(self.surplus.found),
+            BY_CONTENT: len(self.columns.by_cells),
+            PASSED_COLUMNS: len(self.columns.passed),
         }
         return {code: count for code, count in counts.items() if count}
 

@@ -60,7 +60,9 @@ def report(
     # A line may have more cells than the header has names.
     width = max(map(len, chain([header], originals, (row.cells for row in unread()))))
     header = [*header, *(f"_cell_{number + 1}" for number in range(len(header), width))]
-    requested = json.loads(state["options"].get("told") or "{}").get("columns")
+    options = state["options"]
+    requested = json.loads(options.get("told") or "{}").get("columns") or {}
+    requested = json.loads(options.get("assigned") or "{}") | requested
     columns = [json.dumps(requested, ensure_ascii=False)] if requested else []
     with_sheets = any(reject.sheet for reject in ordered) or any(row.sheet for row in unread())
 

@@ -40,7 +40,8 @@ class Field:
     then c and d joined by a space; b, c and d beside a are not a second column for the field. In
     "a + b > c", b must be there and a may.
     A malformed value of a field that is not `strict` is a warning and stored as nothing. A value
-    that is not given is the beginning of the field `taken_from`, if that is given. Fields of the
+    that is not given is taken from the field `taken_from`, if that is given: the SIREN is the beginning
+    of the SIRET, the principal postal code the first of several. Fields of the
     `register` only files of INSEE and La Poste have: foxstream keeps them beside the site's tables, and
     the template for operators leaves them out. A `detail` is a column of the site that few files have:
     the template leaves it out too, and statements name it only for batches in which a row has one.

@@ -15,6 +15,7 @@ KEYS = [
     "already_imported", "ai_estimate", "compression", "encoding_hint", "delimiter_confidence",
     "skipped_sheets", "left_out_rows", "left_out", "other_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
     "dropped_rows", "dropped", "untouched_rows",
+    "confidence", "blank_cells",
 ]  # fmt: skip
 
 COMPANIES = """siren;nom;cp;slogan
@@ -77,6 +78,8 @@ def test_verdict(companies: Path) -> None:
         "skipped_rows": 0,
         "hidden_rows": 0,
         "hidden_columns": 0,
+        "confidence": {"siren": 1.0, "nom": 1.0, "cp": 0.95},
+        "blank_cells": {"code_postal": 1},
         "merged_cells": 0,
         "dropped_rows": 1,
         "untouched_rows": 0,

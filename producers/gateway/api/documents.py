@@ -114,6 +114,8 @@ class Preview(BaseModel):
     header_line: int | None
     mapping: dict[str, str]
     unknown_columns: list[str]
+    confidence: dict[str, float]
+    blank_cells: dict[str, int]
     total_rows: int
     valid_rows: int
     rejected_rows: int
@@ -161,7 +163,7 @@ UPLOAD_BODY = {
                         "sheet": {"type": "string"},
                         "columns": {
                             "type": "string",
-                            "description": "A JSON object: field by column.",
+                            "description": 'A JSON object: field by column, "" to leave it out.',
                         },
                     },
                 }

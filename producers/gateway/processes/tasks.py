@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from producers.gateway.spool.spool import Spool, SpooledFile
+from producers.gateway.uploads.type_choice import Choice, choice_of
 from producers.imports import control
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
@@ -243,27 +244,21 @@ class _ReadingProgress:
 def check(
     notify: Notify, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
 ) -> dict[str, Any]:
-    """The preview of a file, for the first of `types` that fits the file.
+    """The preview of a file as the only one of `types`, or as the one that it is found to be of.
 
-    Raises RefusedError if it has too many rows.
+    If that is doubtful, the preview says so in a refusal. Raises RefusedError if it has too many rows.
     """
-    found = [preview_of(path, IMPORT_TYPES[name], Options(**options)) for name in types[:1]]
-    for name in types[1:]:
-        if found[-1]["refusal"] is None:
-            break
-        found.append(preview_of(path, IMPORT_TYPES[name], Options(**options)))
-    best = found[-1] if found[-1]["refusal"] is None else min(found, key=_unlike)
-    if best["total_rows"] > max_rows:
-        raise TooManyRowsError(best["total_rows"], max_rows)
-    best["header"] = [*best["mapping"], *best["unknown_columns"]]
-    return best
-
-
-def _unlike(found: Mapping[str, Any]) -> int:
-    """A refusal that names what is missing is more useful than one that knows none of the columns."""
-    codes = ("missing-label", "duplicate-label")
-    code = found["refusal"]["code"]
-    return codes.index(code) if code in codes else len(codes)
+    read = Options(**options)
+    choice = Choice(IMPORT_TYPES[types[0]])
+    if len(types) > 1:
+        choice = choice_of(path, map(IMPORT_TYPES.__getitem__, types), read)
+    found = preview_of(path, choice.import_type, read)
+    if choice.doubt is not None:
+        found["refusal"] = {"code": choice.doubt.code, "message": choice.doubt.message}
+    if found["total_rows"] > max_rows:
+        raise TooManyRowsError(found["total_rows"], max_rows)
+    found["header"] = [*found["mapping"], *found["unknown_columns"]]
+    return found
 
 
 def errors_file(

@@ -1,18 +1,16 @@
 """Which column of a file is which field."""
 
-import difflib
 import unicodedata
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 
-from producers.reading.header.labels import fields_by_label, fold, known, label, named
+from producers.reading.header.labels import fields_by_label, fold, known, named
+from producers.reading.header.matching import CONFIRMED, WORDS, HeadedLines, alike
+from producers.reading.header.sources import Selection, chosen
 from producers.reading.refusals import RefusedError, quoted, refusal
-from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
-from schemas.values.field import Field
-from schemas.values.public_headers import NAMES_OF_ESTABLISHMENTS, NOMENCLATURES
+from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.values.public_headers import NOMENCLATURES
 
-_LIKENESS = 0.75
 HEADER_WITHIN = 200
 """Lines among which the header is looked for: the samples of texts and sheets have as many."""
 
@@ -29,6 +27,10 @@ class Header:
     columns of a taxonomy that a term without a parent leaves blank, `activity` is the column of
     codes of a nomenclature, `nomenclatures` are columns of which the first that is not blank names
     the one of a company's activity.
+
+    `confidence`, by column, is 0 to 1. `assigned`, by header, are the fields of columns whose header
+    does not say them, or LEFT_OUT: with these the header is understood in the same way without the
+    lines below it. `passed` are columns for a field that has a likelier one.
     """
 
     names: list[str]
@@ -40,23 +42,37 @@ class Header:
     nomenclatures: tuple[int, ...] = ()
     rivals: frozenset[str] = frozenset()
     position: tuple[str, ...] = ()
+    confidence: Mapping[int, float] = field(default_factory=dict, compare=False)
+    assigned: Mapping[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def by_cells(self) -> list[str]:
+        """The columns that only their cells tell."""
+        return [self.names[at] for at, found in self.confidence.items() if found < WORDS]
 
     @property
     def mapping(self) -> dict[str, str]:
         """Field by header, for each column that is used, in the order of the file."""
         mapping: dict[str, str] = {}
-        for field, sources in self.sources.items():
+        for name, sources in self.sources.items():
             for column in sources[0]:
-                mapping[self.names[column]] = field
+                mapping[self.names[column]] = name
         if self.coordinates is not None:
             mapping[self.names[self.coordinates]] = self.position[0]
         if self.activity is not None:
             mapping[self.names[self.activity]] = "categorie"
-        for field, sources in self.sources.items():
+        for field_name, sources in self.sources.items():
             for source in sources[1:]:
                 for column in source:
-                    mapping.setdefault(self.names[column], field)
+                    mapping.setdefault(self.names[column], field_name)
         return {name: mapping[name] for name in self.names if name in mapping}
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a column gives."""
+        special = self.position if self.coordinates is not None else ()
+        return [*self.sources, *special]
 
     @property
     def unknown(self) -> list[str]:
@@ -85,7 +101,7 @@ def index_of_header(
     `requested` maps headers to fields.
     """
     by_label = fields_by_label(import_type)
-    spelled = {fold(name): field for name, field in requested.items()}
+    spelled = {fold(name): field for name, field in requested.items() if field != LEFT_OUT}
     best, most = 0, 1  # a word of a title may be called as a field
     for at, cells in enumerate(rows[:HEADER_WITHIN]):
         fields = named(by_label, cells)
@@ -126,150 +142,110 @@ def _clean(cell: str) -> str:
     return " ".join(unicodedata.normalize("NFC", seen).split())
 
 
+LEFT_OUT = ""
+"""The field of a column that the operator does not want to be imported."""
+
+
 def recognise(
     import_type: ImportType,
     cells: Sequence[str],
     requested: Mapping[str, str],
     *,
+    below: Sequence[Sequence[str]] = (),
     city_list: int | None = None,
 ) -> Header:
     """The header that `cells` are, `requested` being the fields by header that the operator fixed.
 
-    `city_list`: the column whose values look like those of a city list. Raises RefusedError.
+    `below` are lines of the table, by which columns are recognised that no header names. `city_list`:
+    the column whose values look like those of a city list. Raises RefusedError.
     """
     names = clean(cells)
-    fixed = _fixed(import_type, names, requested)
-    if not fixed:
+    fixed, left_out = _fixed(import_type, names, requested)
+    table = HeadedLines(import_type, names, below)
+    found = chosen(table, fixed, left_out)
+    is_complete = not found.unclear and not _missing(import_type, found.sources)
+    if not fixed and not (is_complete and _missing(import_type, known(import_type, names))):
         _check_type(import_type, names, city_list)
-    sources, rivals = _all_sources(import_type, names, fixed)
-    if not _lists_cities(import_type, sources, city_list):
+    if not _lists_cities(import_type, found.sources, city_list):
         city_list = None
     header = Header(
         names,
-        sources,
+        found.sources,
         city_list,
-        _coordinates(import_type, names, sources),
-        nomenclatures=_nomenclatures(names) if "naf_code" in sources else (),
-        rivals=rivals,
+        _coordinates(import_type, names, found.sources),
+        nomenclatures=_nomenclatures(names) if "naf_code" in found.sources else (),
+        rivals=frozenset(found.rivals),
+        confidence=found.confidence,
+        assigned={names[at]: name for at, name in found.assigned.items()},
+        passed=tuple(names[at] for at in found.passed),
         position=import_type.position,
     )
-    lacking = _lacking(import_type, header)
-    if lacking is not None:
-        lacking.mapping, lacking.unknown_columns = header.mapping, header.unknown
-        raise lacking
+    reason = None if fixed else _lists_companies(table, header)
+    reason = reason or _unclear(names, found) or _lacking(table, header)
+    if reason is not None:
+        reason.mapping, reason.unknown_columns = header.mapping, header.unknown
+        raise reason
     return header
 
 
 def _fixed(
     import_type: ImportType, names: list[str], requested: Mapping[str, str]
-) -> dict[str, int]:
+) -> tuple[dict[str, int], set[int]]:
+    """The columns of fields that are fixed, and those that are left out."""
     fixed: dict[str, int] = {}
-    for name, field in requested.items():
-        if field not in import_type.field:
+    left_out: set[int] = set()
+    folded = list(map(fold, names))
+    for name, field_name in requested.items():
+        if field_name != LEFT_OUT and field_name not in import_type.field:
             raise refusal(
                 "unknown-field",
-                field=field,
+                field=field_name,
                 type=import_type.name,
                 fields=quoted(list(import_type.field)),
             )
-        folded = list(map(fold, names))
         if name in names:
             column = names.index(name)
         elif fold(name) in folded:
             column = folded.index(fold(name))
         else:
             raise refusal("unknown-column", column=name, found=_found(names))
-        if field in fixed:
-            raise _duplicate(field, [names[fixed[field]], name])
-        fixed[field] = column
-    return fixed
+        if field_name == LEFT_OUT:
+            left_out.add(column)
+            continue
+        if field_name in fixed:
+            raise _duplicate(field_name, [names[fixed[field_name]], name])
+        fixed[field_name] = column
+    return fixed, left_out
 
 
-Sources = tuple[tuple[int, ...], ...]
+_OF_COMPANIES = frozenset(
+    {"siret", "nom_commercial", "adresse", "naf_code", "naf_libelle", "telephone", "email_contact"}
+    | {"site_web"}
+)
+_COMPANIES = (
+    "Ces colonnes sont celles d'une liste d'entreprises ou de contacts sans SIREN, pas d'un import "
+    "{type} : ajoutez-y une colonne « siren » ou « siret » et choisissez le type ENTREPRISE."
+)
 
 
-def _all_sources(
-    import_type: ImportType, names: list[str], fixed: Mapping[str, int]
-) -> tuple[dict[str, Sources], frozenset[str]]:
-    """The columns of each field, and the fields that several columns name."""
-    columns: dict[str, list[int]] = {}
-    fields = fields_by_label(import_type)
-    labels = [label(fields, name) for name in names]
-    for at, folded in enumerate(labels):
-        field = fields.get(folded)
-        if field is not None and field not in fixed and at not in fixed.values():
-            columns.setdefault(field, []).append(at)
-    if "etablissement_siege" in columns:
-        _drop_trade_names(columns, names)
-    sources: dict[str, Sources] = {field: ((column,),) for field, column in fixed.items()}
-    rivals = set()
-    for field, candidates in columns.items():
-        sources[field], are_rivals = _sources(import_type.field[field], names, labels, candidates)
-        if are_rivals:
-            rivals.add(field)
-    return sources, frozenset(rivals)
-
-
-# Beside a first name, these are of a person.
-_FIRST_NAMES = frozenset({"prenom", "prenoms", "firstname", "givenname"})
-_LAST_NAMES = frozenset({"nom", "name", "nomdefamille", "lastname"})
-
-
-def _sources(
-    field: Field, names: list[str], labels: list[str], candidates: list[int]
-) -> tuple[Sources, bool]:
-    """The columns that give a field, and whether they are rivals, not links of a chain."""
-    if field.required:
-        candidates = _likelier(field, labels, candidates)
-    found = _linked(field, labels, candidates)
-    if found is not None:
-        return found, False
-    if field.required:
-        raise _duplicate(field.name, [names[column] for column in candidates])
-    spellings = list(map(fold, (field.name, *field.aliases, *field.usual)))
-    ranked = sorted(candidates, key=lambda column: spellings.index(labels[column]))
-    return tuple((column,) for column in ranked), True
-
-
-def _likelier(field: Field, labels: list[str], candidates: list[int]) -> list[int]:
-    """The candidates for a company's own name or number, if usual headers are among them."""
-    usual = set(map(fold, field.usual))
-    some = [column for column in candidates if labels[column] in usual]
-    if not _FIRST_NAMES.isdisjoint(labels) and some:
-        candidates = [column for column in candidates if labels[column] not in _LAST_NAMES]
-    return [column for column in candidates if column not in some] or some
-
-
-def _linked(field: Field, labels: list[str], candidates: list[int]) -> Sources | None:
-    """The chain that the candidates are links of; None if they are several columns for one field."""
-    spelled = {labels[column] for column in candidates}
-    if len(spelled) < len(candidates):
+def _lists_companies(table: HeadedLines, header: Header) -> RefusedError | None:
+    """The refusal of a list of companies as anything else: any such list has a column of names."""
+    if table.import_type is ENTREPRISE:
         return None
-    for column in candidates:
-        first, *chain = _chain(field, labels[column])
-        if spelled <= {name for link in (first, *chain) for name in link}:
-            links = [link for link in chain if set(link) <= set(labels)]
-            parts = [name for name in first if name in labels]
-            return tuple(tuple(map(labels.index, link)) for link in (parts, *links))
+    found = chosen(table._replace(import_type=ENTREPRISE), {}, set())
+    fields = found.sources.keys() | found.unclear.keys()
+    if "nom" not in fields or fields.isdisjoint(_OF_COMPANIES):
+        return None
+    if len(fields) <= len(header.sources):
+        return None
+    return RefusedError("wrong-type", _COMPANIES.format(type=table.import_type.name))
+
+
+def _unclear(names: list[str], found: Selection) -> RefusedError | None:
+    """The refusal of a table in which several columns are as likely for a field that is required."""
+    for name, columns in found.unclear.items():
+        return _duplicate(name, [names[column] for column in columns])
     return None
-
-
-@cache
-def _chain(field: Field, folded: str) -> tuple[tuple[str, ...], ...]:
-    """The links of the chain that begins with the header, which may stand last in the first one."""
-    for chain in field.chains:
-        links = tuple(tuple(map(fold, link.split("+"))) for link in chain.split(">"))
-        if links[0][-1] == folded:
-            return links
-    return ((folded,),)
-
-
-def _drop_trade_names(columns: dict[str, list[int]], names: list[str]) -> None:
-    """In a file of establishments what looks like a name of the company is one of the establishment."""
-    trade_names = set(map(fold, NAMES_OF_ESTABLISHMENTS))
-    columns["nom"] = [at for at in columns.get("nom", ()) if fold(names[at]) not in trade_names]
-    if not columns["nom"]:
-        del columns["nom"]
 
 
 def _nomenclatures(names: list[str]) -> tuple[int, ...]:
@@ -298,14 +274,20 @@ def _lists_cities(
 
 
 def _check_type(import_type: ImportType, names: list[str], city_list: int | None) -> None:
+    companies = known(ENTREPRISE, names)
+
     def fits(other: ImportType) -> bool:
         fields = known(other, names)
+        if not companies.isdisjoint(_OF_COMPANIES) and len(companies) > len(fields):
+            return False
         if other is VILLE and city_list is not None:
             fields |= {"code_postal_principal"}
         return not _missing(other, fields)
 
     fields = known(import_type, names)
-    required = {field.name for field in import_type.fields if field.required}
+    required = {
+        name for one in import_type.fields if one.required for name in (one.name, one.taken_from)
+    }
     for other in IMPORT_TYPES.values():
         better = len(known(other, names)) > len(fields) or not fields & required
         if other is not import_type and fits(other) and better:
@@ -315,12 +297,13 @@ def _check_type(import_type: ImportType, names: list[str], city_list: int | None
 _FIXED_WIDTH = "un texte dont rien ne sépare les colonnes, de largeur fixe peut-être"
 
 
-def _lacking(import_type: ImportType, header: Header) -> RefusedError | None:
+def _lacking(table: HeadedLines, header: Header) -> RefusedError | None:
+    import_type = table.import_type
     missing = _missing(import_type, header.sources)
     words = known(import_type, header.names[0].split()) if len(header.names) == 1 else set()
     if len(words) > 1 and not _missing(import_type, words):
         return refusal("unsupported-format", found=_FIXED_WIDTH)
-    if not header.sources:
+    if not header.sources or (missing and not _is_headed(header)):
         return refusal(
             "unknown-columns",
             type=import_type.name,
@@ -337,28 +320,39 @@ def _lacking(import_type: ImportType, header: Header) -> RefusedError | None:
             + quoted(missing)
             + (" manque" if len(missing) == 1 else " manquent"),
             found=_found(header.names),
-            advice=_advice(import_type, header.names, missing),
+            advice=_advice(table, header, missing),
         )
     return None
 
 
-def _advice(import_type: ImportType, names: list[str], missing: list[str]) -> str:
-    fields = fields_by_label(import_type)
-    unused = [name for name in names if fold(name) and fold(name) not in fields]
-    for field in missing:
-        spellings = [folded for folded, name in fields.items() if name == field]
-        for name in unused:
-            if difflib.get_close_matches(fold(name), spellings, 1, _LIKENESS):
-                return (
-                    f"La colonne « {name} » y ressemble : si c'est elle, renommez-la « {field} »."
-                )
+_NO_NUMBER = (
+    "C'est une liste d'entreprises sans SIREN ni SIRET : ajoutez-en la colonne. "
+    "L'annuaire des entreprises (annuaire-entreprises.data.gouv.fr) donne le SIREN de chacune."
+)
+
+
+def _is_headed(header: Header) -> bool:
+    """Whether a header names a field: what cells alone say is not enough if fields are missing."""
+    return any(confidence >= CONFIRMED for confidence in header.confidence.values())
+
+
+def _advice(table: HeadedLines, header: Header, missing: list[str]) -> str:
+    unused = [at for at, name in enumerate(header.names) if fold(name) and name in header.unknown]
+    for name in missing:
+        for column in alike(table, table.import_type.field[name], unused)[:1]:
+            return (
+                f"La colonne « {header.names[column]} » y ressemble : si c'est elle, renommez-la "
+                f"« {name} »."
+            )
+    if missing == ["siren"]:
+        return _NO_NUMBER
     if len(missing) > 1:
         return "Ajoutez-les, ou renommez celles qui les contiennent."
     return "Ajoutez-la, ou renommez celle qui la contient."
 
 
-def _duplicate(field: str, columns: list[str]) -> Exception:
-    return refusal("duplicate-label", columns=quoted(columns), field=f"« {field} »")
+def _duplicate(field_name: str, columns: list[str]) -> RefusedError:
+    return refusal("duplicate-label", columns=quoted(columns), field=f"« {field_name} »")
 
 
 def _found(names: list[str]) -> str:

@@ -8,9 +8,10 @@ category of their division, and the divisions and groups between them are passed
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from producers.reading.header import city_list
-from producers.reading.header.columns import Header, clean, index_of_header, recognise
+from producers.reading.header.columns import LEFT_OUT, Header, clean, index_of_header, recognise
 from producers.reading.header.labels import fold, known
 from producers.reading.refusals import refusal
 from schemas.faults import Fault
@@ -37,15 +38,25 @@ def header_of(
     requested: Mapping[str, str],
 ) -> Header:
     """The header that `names` are, above lines of which some are `below`. Raises RefusedError."""
-    requested = {
-        **_of_report(names, below, import_type),
-        **_codes(import_type, names, below),
-        **requested,
-    }
-    shaped = None
-    if not requested:
+    assigned = {**_of_report(names, below, import_type), **_codes(import_type, names, below)}
+    requested = {**assigned, **requested}
+    if not any(requested.values()):
         shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
-    return shaped or recognise(import_type, names, requested, city_list=city_list.column(below))
+        if shaped is not None:
+            return shaped
+    header = recognise(
+        import_type,
+        names,
+        requested,
+        below=() if _is_report(names) else below,
+        city_list=city_list.column(below),
+    )
+    return replace(header, assigned={**assigned, **header.assigned})
+
+
+def _is_report(names: Sequence[str]) -> bool:
+    """Whether a table is a report of ours, which says itself what its columns are."""
+    return {"_import", "_line"} <= set(names)
 
 
 def _of_report(
@@ -60,7 +71,7 @@ def _of_report(
         return {
             name: field
             for name, field in found.items()
-            if field in import_type.field and name in names
+            if field in {LEFT_OUT, *import_type.field} and name in names
         }
     except (ValueError, AttributeError, TypeError, RecursionError):
         return {}

@@ -139,14 +139,10 @@ def _wider(
     if not new:
         return (whole, at) if _covers(whole, part, at) else None
     own = {name: field for name, field in requested.items() if name in names}
-    codes = {
-        name: "naf_code"
-        for header in (whole, part)
-        for name, field in header.mapping.items()
-        if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
-    }
+    assigned = {**whole.assigned, **part.assigned}
+    assigned = {name: field for name, field in assigned.items() if name in names}
     try:
-        wider = recognise(import_type, names, {**codes, **own})
+        wider = recognise(import_type, names, {**assigned, **own})
     except RefusedError:
         return None
     here = range(len(whole.names))

@@ -31,6 +31,7 @@ UNKNOWN_NAF = "unknown-naf"
 KNOWN_ONLY = "known-company-only"
 OTHER_NOMENCLATURE = "other-nomenclature"
 
+_SIREN = re.compile(r"[0-9]{9}")
 _SIRET = re.compile(r"[0-9]{14}")
 _SIREN_DIGITS, _SIRET_DIGITS = 9, 14
 _ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
@@ -79,12 +80,36 @@ def normalise(
     columns, found = _converted(import_type, given, count, warnings)
     _main_first(columns)
     _divide_sirets(columns, warnings)
+    if "siren" not in given:
+        _move_sirens(columns, warnings)
     taken = _take(import_type, columns, warnings)
     found = _independent(
         import_type, [*found, *violations(import_type, columns, luhn)], taken, given
     )
     _warn_of_companies(columns, warnings)
 
+    faults, dropped = _judged(import_type, given, columns, found, warnings)
+    for row, status in enumerate(columns.get("statut_diffusion", ())):
+        if status == "P" and row not in faults:
+            warnings.setdefault(row, []).append(PARTLY_DISCLOSED)
+
+    names = tuple(columns)
+    rows = zip(*columns.values(), strict=True)
+    records: list[dict[str, Any]] = list(map(dict, map(zip, repeat(names), rows)))
+    keys = import_type.keys(columns)
+    for row, fields in _fields_at_fault(found):
+        keys[row] = import_type.key_of(records[row] | dict.fromkeys(fields))
+    return NormalisedRows(records, keys, faults, warnings, dropped)
+
+
+def _judged(
+    import_type: ImportType,
+    given: Mapping[str, Column],
+    columns: Mapping[str, list[Any]],
+    found: Sequence[Violation],
+    warnings: dict[int, list[str]],
+) -> tuple[dict[int, list[Fault]], dict[int, list[DroppedValue]]]:
+    """The faults and the dropped values of rows; the latter are removed from their columns."""
     faults: dict[int, list[Fault]] = {}
     dropped: dict[int, list[DroppedValue]] = {}
     for violation in found:
@@ -101,18 +126,7 @@ def normalise(
                 dropped.setdefault(violation.row, []).append(
                     _dropped(import_type, given, violation)
                 )
-
-    for row, status in enumerate(columns.get("statut_diffusion", ())):
-        if status == "P" and row not in faults:
-            warnings.setdefault(row, []).append(PARTLY_DISCLOSED)
-
-    names = tuple(columns)
-    rows = zip(*columns.values(), strict=True)
-    records: list[dict[str, Any]] = list(map(dict, map(zip, repeat(names), rows)))
-    keys = import_type.keys(columns)
-    for row, fields in _fields_at_fault(found):
-        keys[row] = import_type.key_of(records[row] | dict.fromkeys(fields))
-    return NormalisedRows(records, keys, faults, warnings, dropped)
+    return faults, dropped
 
 
 def _is_no_value(column: Column, violation: Violation) -> bool:
@@ -220,7 +234,7 @@ def _divide_sirets(columns: dict[str, list[Any]], warnings: dict[int, list[str]]
 def _take(
     import_type: ImportType, columns: dict[str, list[Any]], warnings: dict[int, list[str]]
 ) -> set[tuple[int, str]]:
-    """Fills in fields that another field begins with; returns the rows and fields that it filled in."""
+    """Fills in fields that are taken from another one; returns the rows and fields that it filled in."""
     taken = set()
     for field in import_type.fields:
         sources = columns[field.taken_from] if field.taken_from else ()
@@ -229,11 +243,27 @@ def _take(
             continue
         columns[field.name] = values = values.copy()  # several fields may have nothing in common
         for row, source in enumerate(sources):
-            if values[row] is None and source is not None and _SIRET.fullmatch(source):
+            if values[row] is not None or source is None:
+                continue
+            if field.kind == "postal_code":
+                values[row] = source[0]
+            elif _SIRET.fullmatch(source):
                 values[row] = source[:_SIREN_DIGITS]
                 taken.add((row, field.name))
                 warnings.setdefault(row, []).append(DERIVED)
     return taken
+
+
+def _move_sirens(columns: dict[str, list[Any]], warnings: dict[int, list[str]]) -> None:
+    """A SIREN in the column of SIRETs is one, if the file has no column of SIRENs."""
+    sirets = columns.get("siret", ())
+    rows = [row for row, value in enumerate(sirets) if value and _SIREN.fullmatch(value)]
+    if not rows:
+        return
+    columns["siren"], columns["siret"] = columns["siren"].copy(), list(sirets)
+    for row in rows:
+        columns["siren"][row], columns["siret"][row] = sirets[row], None
+        warnings.setdefault(row, []).append(DERIVED)
 
 
 def _independent(

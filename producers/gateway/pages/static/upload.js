@@ -84,7 +84,7 @@ if (form !== null) {
     step(2);
     const first = at("checked").hidden;
     at("checked").hidden = false;
-    at("import_type").value = preview.import_type;
+    at("import_type").value = preview.refusal?.code === "unknown-type" ? "" : preview.import_type;
     form.querySelector('[data-for="csv"]').hidden = preview.format === "xlsx";
     showSummary();
     showReadAs();
@@ -101,8 +101,9 @@ if (form !== null) {
     const say = (kind, text) => place.append(make("p", text, { class: `notice ${kind}` }));
     const can = preview.refusal === null && preview.valid_rows > 0;
     if (preview.refusal !== null) say("bad", preview.refusal.message);
-    else if (preview.rejected_rows === 0) say("good", `${rows(preview.valid_rows)} à importer, aucune erreur.`);
+    else if (preview.rejected_rows === 0) say("good", `${rows(preview.valid_rows)} à importer${preview.unknown_columns.length ? "" : ", aucune erreur"}.`);
     else say(can ? "fair" : "bad", `${rows(preview.valid_rows)} à importer, ${number(preview.rejected_rows)} en erreur qui ne le seront pas. Vous pourrez les télécharger, les corriger et les envoyer ensuite.`);
+    if (preview.refusal === null) showLosses(say);
     for (const part of preview.left_out ?? []) say("fair", `« ${part.name} » : ${rows(part.rows)} non lue${part.rows > 1 ? "s" : ""}. ${part.message}`);
     if (preview.other_sheets?.length) say("fair", `Feuilles ou fichiers d'un autre contenu, non lus : ${preview.other_sheets.join(", ")}.`);
     if (preview.encoding_hint) say("fair", `L'encodage ressemble à ${preview.encoding_hint} : si les accents sont faux, choisissez cet encodage.`);
@@ -116,6 +117,16 @@ if (form !== null) {
       place.append(notice);
     }
     ready(can);
+  }
+
+  function showLosses(say) {
+    const lost = preview.unknown_columns.length;
+    const all = lost + Object.keys(preview.mapping).length;
+    if (lost) say("fair", `${lost} colonne${lost > 1 ? "s" : ""} sur ${all} ne ser${lost > 1 ? "ont" : "a"} pas importée${lost > 1 ? "s" : ""} : ${preview.unknown_columns.join(", ")}.`);
+    const blank = Object.entries(preview.blank_cells);
+    if (at("policy").value !== "overwrite" || !blank.length) return;
+    const cells = blank.reduce((sum, [, count]) => sum + count, 0);
+    say("fair", `${number(cells)} cellule${cells > 1 ? "s" : ""} sans valeur : ce que la base contient à leur place sera effacé (${blank.map(([name, count]) => `${name} : ${number(count)}`).join(", ")}).`);
   }
 
   function ready(can) {
@@ -178,11 +189,11 @@ if (form !== null) {
         select.append(option);
       }
       select.addEventListener("change", () => {
-        if (select.value) changed[column] = select.value;
-        else delete changed[column];
+        changed[column] = select.value; // "": the column is left out
         check(true);
       });
-      line.append(make("label", column || "(sans nom)", { for: select.id }), select);
+      const told = preview.confidence[column] < 0.8 ? `${column} (reconnue à son contenu)` : column;
+      line.append(make("label", told || "(sans nom)", { for: select.id }), select);
       place.append(line);
     });
   }
@@ -253,6 +264,7 @@ if (form !== null) {
     check(true);
   });
   for (const name of ["encoding", "delimiter"]) at(name).addEventListener("change", () => check(true));
+  at("policy").addEventListener("change", () => { if (preview !== null) showSummary(); });
   at("force").addEventListener("change", () => ready(preview !== null && preview.refusal === null && preview.valid_rows > 0));
 
   let key = null;

@@ -1,0 +1,167 @@
+"""Words within a header: which field it names, whatever else it says."""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from producers.reading.header.labels import OURS, fields_by_label, label
+from schemas.import_types import ImportType
+from schemas.values.field import Field
+
+CHECKABLE = frozenset(
+    {"siren", "siret", "postal_code", "naf", "departement", "phone", "email", "url"}
+)
+"""Kinds of which the cells show whether they are of it."""
+
+_CONTACTS = ("phone", "email", "url")
+_PART = re.compile(r"[a-z]+|[0-9]+")
+_CASES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_BRACKETS = re.compile(r"[(\[]([^)\]]{0,100})[)\]]")
+_SILENT = frozenset(
+    [
+        "d",
+        "l",
+        "de",
+        "du",
+        "des",
+        "la",
+        "le",
+        "les",
+        "un",
+        "une",
+        "et",
+        "ou",
+        "of",
+        "the",
+        "a",
+        "au",
+        "aux",
+        "en",
+        "sur",
+        "par",
+        "pour",
+        "n",
+        "no",
+        "num",
+        "numero",
+        "number",
+    ]
+)
+_LONGEST = 200
+
+
+class Named(NamedTuple):
+    """`certain`: the other words of the header say nothing else. If it is not, its cells must be of
+    the field's kind."""
+
+    field: str
+    certain: bool
+
+
+def words(name: str) -> frozenset[str]:
+    """The words of a header, without accents, plurals and those that say nothing.
+
+    "raisonSociale" and "Raison_Sociale" are two.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
+    parts = _PART.findall(_CASES.sub(" ", plain).lower())
+    return frozenset(map(_singular, parts)) - _SILENT
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and word[-2] != "s" else word
+
+
+def is_of_something_else(name: str) -> bool:
+    """Whether a header names a person, another party, another address or a thing of another kind."""
+    return not words(name).isdisjoint(_said_of("other"))
+
+
+def is_of_any_number(name: str) -> bool:
+    """Whether a header says no more than that its cells are numbers of companies."""
+    return words(name) <= _said_of("number") | _said_of("company") | _said_of("any")
+
+
+@cache
+def _said_of(subject: str) -> frozenset[str]:
+    """Words of schemas/reference/header_words.csv."""
+    text = resources.files("schemas").joinpath("reference", "header_words.csv")
+    rows = csv.DictReader(text.read_text(encoding="utf-8").splitlines())
+    return frozenset(_singular(row["word"]) for row in rows if row["said_of"] == subject)
+
+
+def named(import_type: ImportType, name: str) -> Named | None:
+    """The field that a header names which is none of its labels; None if it names none, or several."""
+    if name in OURS or not 0 < len(name) <= _LONGEST:
+        return None
+    if field := _beside_brackets(import_type, name):
+        return Named(field, certain=True)
+    given = words(name)
+    found = sorted(_found(import_type, given), reverse=True)
+    if not found or len({field for *rank, field in found if rank == list(found[0][:-1])}) > 1:
+        return None
+    certain, *_, field = found[0]
+    return Named(field, certain=bool(certain))
+
+
+def _beside_brackets(import_type: ImportType, name: str) -> str | None:
+    """The field whose label stands beside brackets that do not speak of something else."""
+    bare = _BRACKETS.sub(" ", name)
+    if bare == name or any(map(is_of_something_else, _BRACKETS.findall(name))):
+        return None
+    fields = fields_by_label(import_type)
+    return fields.get(label(fields, bare.strip()))
+
+
+def _found(import_type: ImportType, given: frozenset[str]) -> Iterator[tuple[bool, int, str]]:
+    """Whether the rest of the words says nothing else, how many words are of the field, and the field."""
+    other = _said_of("other")
+    for field in import_type.fields:
+        if field.register:
+            continue
+        silent = _silent_beside(import_type, field)
+        for spelled in _spellings(field):
+            if not spelled <= given:
+                continue
+            rest = given - spelled
+            if rest <= silent:
+                yield True, len(spelled), field.name
+            elif field.kind in CHECKABLE and rest.isdisjoint(other):
+                yield False, len(spelled), field.name
+
+
+@cache
+def _spellings(field: Field) -> frozenset[frozenset[str]]:
+    """The words of each label; usual labels of one word say too little beside others."""
+    own = {words(spelled) for spelled in (field.name, *field.aliases)}
+    usual = {found for spelled in field.usual if len(found := words(spelled)) > 1}
+    return frozenset(found for found in own | usual if found)
+
+
+@cache
+def _silent_beside(import_type: ImportType, field: Field) -> frozenset[str]:
+    """Words that say nothing else beside the label of a field."""
+    kinds = {one.kind for one in import_type.fields}
+    silent = set(_said_of("any"))
+    if field.kind == "boolean":
+        return frozenset(silent)  # an establishment that is closed is not a company that is
+    if "siren" in kinds:
+        silent |= _said_of("company")
+    elif "latitude" in kinds:
+        silent |= _said_of("place")
+    if field.kind in _CONTACTS:
+        silent |= _said_of("contact")
+    if field.kind == "postal_code" or names_towns(field):
+        silent |= _said_of("address")
+    if field.kind == "text":
+        silent |= _said_of("name")
+    return frozenset(silent)
+
+
+def names_towns(field: Field) -> bool:
+    """Whether a field is the name of a town."""
+    return field.kind in ("text", "name") and {"commune", "ville"} <= {*field.aliases}

@@ -1,0 +1,389 @@
+"""Columns are found by labels, by words within headers and by what cells are; a file's type by all of them."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from producers.gateway.processes.tasks import check
+from producers.imports.preview import preview_of
+from producers.imports.retry import header_of
+from producers.kafka.import_state import new_state
+from producers.reading import FileRow, Options, RefusedError, open_source
+from producers.reading.header import header_line
+from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+
+HEADERS = Path(__file__).parents[1] / "headers"
+SIREN, SIRET = "732829320", "73282932000074"
+OTHER, OTHER_SIRET = "552100554", "55210055400013"
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(text: str) -> Path:
+        path = tmp_path / "fichier.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def rows_of(path: Path, import_type: ImportType = ENTREPRISE) -> list[FileRow]:
+    return list(chain.from_iterable(open_source(path, import_type).chunks()))
+
+
+def refused(path: Path, import_type: ImportType = ENTREPRISE, **options: Any) -> RefusedError:
+    with pytest.raises(RefusedError) as refusal:
+        open_source(path, import_type, Options(**options))
+    return refusal.value
+
+
+# --- headers of real files
+
+
+class Real(NamedTuple):
+    """The header of a file, and the field of each column: "" for none, "?" before one that may be."""
+
+    source: str
+    import_type: ImportType
+    fields: Mapping[str, str]
+
+
+def real_headers(name: str) -> Iterator[Real]:
+    with (HEADERS / name).open(encoding="utf-8", newline="") as file:
+        for (source, kind), rows in groupby(
+            csv.DictReader(file), lambda row: (row["source"], row["type"])
+        ):
+            fields = {" ".join(row["header"].split()): row["field"] for row in rows}
+            yield Real(source, IMPORT_TYPES[kind], fields)
+
+
+def mapping_of(header: Real) -> Mapping[str, str]:
+    """What the names alone say: the cells of most files say more."""
+    try:
+        return header_line.header_of(list(header.fields), (), header.import_type, {}).mapping
+    except RefusedError as reason:
+        return reason.mapping
+
+
+def counted(name: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """By field: columns that are right, wrong and missed."""
+    right, wrong, missed = Counter[str](), Counter[str](), Counter[str]()
+    for header in real_headers(name):
+        found = mapping_of(header)
+        for column, wanted in header.fields.items():
+            got = found.get(column, "")
+            if wanted.startswith("?") and got in ("", wanted[1:]):
+                continue
+            right[got] += bool(got) and got == wanted
+            wrong[got] += bool(got) and got != wanted
+            missed[wanted] += bool(wanted) and got != wanted
+    return right, wrong, missed
+
+
+def test_headers_of_programs() -> None:
+    """Of 594 columns of exports of CRMs, of accounting programs and of data.gouv.fr.
+
+    By labels alone, 189 were right, 3 wrong and 62 missed.
+    """
+    right, wrong, missed = counted("public.csv")
+
+    assert right.total() >= 246
+    assert wrong.total() <= 2
+    assert missed.total() <= 5
+
+
+def test_headers_of_files() -> None:
+    """Of the real files of shared/data no column is wrong; what is missed takes cells, not names."""
+    right, wrong, missed = counted("shared.csv")
+
+    assert wrong.total() == 0
+    assert right.total() >= 240
+    assert {field for field, count in missed.items() if count} <= {"nom", "categorie", "naf_code"}
+
+
+# --- words within a header
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("raison_sociale_sirene", "nom"),
+        ("raisonSocialeSirene", "nom"),
+        ("Raison sociale (officielle)", "nom"),
+        ("Adresse e-mail (professionnelle)", "email_contact"),
+        ("Téléphone [standard]", "telephone"),
+        ("Organization - Website", "site_web"),
+        ("BusinessZip", "code_postal"),
+        ("ape_sirene", "naf_code"),
+        ("Téléphone du dirigeant", None),
+        ("Téléphone (domicile)", None),
+        ("Nom du gérant", None),
+        ("Adresse de livraison", None),
+        ("Adresse 2", None),
+        ("Fax société", None),
+        ("Date SIREN", None),
+    ],
+)
+def test_words_within_a_header(write: Write, header: str, field: str | None) -> None:
+    """What a header says beside a label may say nothing else; a person or another address is one."""
+    name = "" if field == "nom" else ";nom"
+    value = "" if field == "nom" else ";A"
+    path = write(f"siren{name};{header}\n{SIREN}{value};\n")
+
+    assert open_source(path, ENTREPRISE).mapping.get(header) == field
+
+
+def test_words_that_the_cells_contradict(write: Write) -> None:
+    """A header that names a field is not believed if no cell is of its kind; the check says so."""
+    path = write(f"siren;nom;Téléphone client\n{SIREN};A;bleu\n{OTHER};B;vert\n443061841;C;gris\n")
+
+    assert open_source(path, ENTREPRISE).unknown_columns == ["Téléphone client"]
+
+
+# --- cells
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "field"),
+    [
+        ("Identifiant", (SIRET, OTHER_SIRET), "siret"),
+        ("Code", (SIREN, OTHER), "siren"),
+        ("Joindre à", ("a@exemple.fr", "b@exemple.fr"), "email_contact"),
+        ("Appeler le", ("02 99 00 00 01", "+33 6 12 34 56 78"), "telephone"),
+        ("Lien", ("https://www.un.fr", "deux.com"), "site_web"),
+        ("Lien", ("https://x.fr/1", "https://x.fr/2"), None),
+        ("Lien", ("https://facebook.com/un", "https://facebook.com/deux"), None),
+        ("Image", ("https://a.fr/1.png", "https://b.fr/2.png"), None),
+        ("Secteur", ("62.01Z", "47.11F"), "naf_code"),
+        ("Secteur", ("62.10Y", "47.11J"), "naf_code"),
+        ("Zone", ("35000", "69001"), "code_postal"),
+        ("Zone", ("35238", "69381"), None),
+        ("Zone", ("10000", "50000"), None),
+        ("Où", ("Rennes", "Saint-Étienne"), "ville_nom"),
+        ("Où", ("Bretagne", "Le Bourg-Neuf du Haut"), None),
+        ("FINESS", ("010000024", "010000032"), None),
+        ("SIRET acheteur", (SIRET, OTHER_SIRET), None),
+        ("Fax", ("02 99 00 00 01", "02 99 00 00 02"), None),
+    ],
+)
+def test_what_cells_are(
+    write: Write, header: str, values: tuple[str, str], field: str | None
+) -> None:
+    """A column that no header names is known by its cells, unless its header says something else."""
+    known = "" if field in ("siren", "siret") else "siren;"
+    numbers = ("", "") if not known else (f"{SIREN};", f"{OTHER};")
+    path = write(f"{known}nom;{header}\n{numbers[0]}A;{values[0]}\n{numbers[1]}B;{values[1]}\n")
+
+    found = preview_of(path, ENTREPRISE)
+
+    assert found["mapping"].get(header) == field
+    assert found["confidence"].get(header) == (None if field is None else 0.6)
+    assert found["warnings_by_code"].get("columns-by-content", 0) == (field is not None)
+
+
+def test_equal_columns_for_a_required_field(write: Write) -> None:
+    """Of two that are as likely none is taken: both are shown, and the person says which."""
+    path = write(f"A;B;nom\n{SIRET};{OTHER_SIRET};X\n{OTHER_SIRET};{SIRET};Y\n")
+
+    reason = refused(path)
+
+    assert reason.code == "duplicate-label"
+    assert "« A », « B »" in reason.message
+    assert reason.mapping == {"nom": "nom"}
+    chosen = open_source(path, ENTREPRISE, Options(columns={"B": "siret"}))
+    assert chosen.mapping == {"B": "siret", "nom": "nom"}
+
+
+def test_equal_columns_for_an_optional_field(write: Write) -> None:
+    """The one of which more cells are addresses is taken, with a warning."""
+    path = write(
+        f"siren;nom;Un;Deux\n{SIREN};A;a@x.fr;c@x.fr\n{OTHER};B;b@x.fr;d@x.fr\n"
+        f"443061841;C;e@x.fr;f@x.fr\n542107651;D;g@x.fr;h@x.fr\n542065479;E;i@x.fr;rien\n"
+    )
+
+    found = preview_of(path, ENTREPRISE)
+
+    assert found["mapping"]["Un"] == "email_contact"
+    assert found["unknown_columns"] == ["Deux"]
+    assert found["warnings_by_code"]["passed-columns"] == 1
+
+
+def test_a_person_beside_the_company(write: Write) -> None:
+    """Beside a first name, "Nom" is a person's if another column names the company."""
+    for company in ("Raison sociale", "Société", "Organization 1 - Name"):
+        path = write(f"siren;Nom;Prénom;{company}\n{SIREN};Dupont;Jeanne;ACME\n")
+
+        assert rows_of(path)[0].record["nom"] == "ACME"
+
+
+def test_a_table_without_a_header(write: Write) -> None:
+    """A first line that holds values itself names nothing."""
+    path = write(f"{SIRET};ACME;35000\n{OTHER_SIRET};BETA;69001\n")
+
+    assert refused(path).code == "unknown-columns"
+
+
+def test_suggestions_are_ranked(write: Write) -> None:
+    """A refusal suggests the column whose cells are of the kind, before one that is called alike."""
+    path = write(f"sirene;Numéro BCE;nom\nx;{SIREN};A\ny;{OTHER};B\n")
+
+    assert "La colonne « Numéro BCE » y ressemble" in refused(path).message
+
+
+# --- numbers and codes in a neighbouring column
+
+
+def test_nine_digits_in_a_column_of_sirets(write: Write) -> None:
+    """Without a column of SIRENs they are one, with a warning; beside one they are a fault."""
+    taken, whole = rows_of(write(f"siret;nom\n{SIREN};A\n{OTHER_SIRET};B\n"))
+
+    assert (taken.key, taken.record["siret"], taken.faults) == (SIREN, None, [])
+    assert taken.warnings == ["siren-from-siret"]
+    assert (whole.key, whole.record["siret"]) == (OTHER, OTHER_SIRET)
+    [beside] = rows_of(write(f"siren;siret;nom\n{SIREN};{SIREN};A\n"))
+    assert [fault.code for fault in beside.faults] == ["malformed"]
+
+
+def test_the_first_of_several_postal_codes(write: Write) -> None:
+    """A file with the postal codes of a city and no principal one has the first as principal."""
+    path = write("nom_commune;codes_postaux\nLyon;69001 69002\nRennes;35000\nNulle part;\n")
+
+    lyon, rennes, nowhere = rows_of(path, VILLE)
+
+    assert lyon.record["code_postal_principal"] == "69001"
+    assert lyon.record["codes_postaux"] == ["69001", "69002"]
+    assert (rennes.key, rennes.warnings) == ("rennes-35000", [])
+    assert [(fault.column, fault.code) for fault in nowhere.faults] == [
+        ("codes_postaux", "missing-value")
+    ]
+
+
+# --- columns that are left out
+
+
+def test_a_column_that_is_left_out(write: Write) -> None:
+    """The operator leaves a column out: nothing of it is imported, and its field may be missing."""
+    path = write(f"siren;nom;telephone;Tel\n{SIREN};A;0299000001;0299000002\n")
+
+    one = open_source(path, ENTREPRISE, Options(columns={"telephone": ""}))
+    assert one.mapping == {"siren": "siren", "nom": "nom", "Tel": "telephone"}
+    assert one.unknown_columns == ["telephone"]
+    both = open_source(path, ENTREPRISE, Options(columns={"telephone": "", "Tel": ""}))
+    assert next(both.chunks())[0].record["telephone"] is None
+    assert refused(path, columns={"nom": ""}).code == "missing-label"
+    assert refused(path, columns={"absente": ""}).code == "unknown-column"
+
+
+# --- what the state of an import holds
+
+
+def test_a_state_holds_how_columns_were_understood(write: Write) -> None:
+    """Without the lines of the file, a retry understands each column as the import did."""
+    path = write(
+        "Code;nom;Joindre à;Téléphone client;Secteur\n"
+        f"{SIREN};A;a@x.fr;bleu;62.01Z\n{OTHER};B;b@x.fr;vert;47.11F\n443061841;C;c@x.fr;gris;47.11F\n"
+    )
+    source = open_source(path, ENTREPRISE)
+    assert source.mapping == {
+        "Code": "siren", "nom": "nom", "Joindre à": "email_contact", "Secteur": "naf_code",
+    }  # fmt: skip
+    options = {
+        "columns": json.dumps(source.mapping),
+        "assigned": json.dumps(dict(source.columns.assigned)),
+    }
+    state = new_state(id="i", import_type="ENTREPRISE", header=source.header, options=options)
+
+    assert header_of(state, ENTREPRISE) == source.columns
+
+
+# --- types
+
+
+def types_of(path: Path, *types: str, **options: Any) -> dict[str, Any]:
+    """As the gateway answers for any type, or for those."""
+    return check(lambda _: None, path, list(types or IMPORT_TYPES), options, 50_000)
+
+
+CONTACTS = "Prénom;Nom;Email;Téléphone\nJeanne;Dupont;j@x.fr;0299000001\n"
+NAMES_ONLY = "Nom\nDupont SARL\nMartin SAS\n"
+PRODUCTS = "Nom;Référence;Prix;Stock\nVis;V1;3;10\n"
+ARTICLES = "Nom;Description;Catégorie\nVis;Acier;Quincaillerie\n"
+NO_SIREN = (
+    "Nom;Adresse;Code postal;Ville;Téléphone;Site web;Effectif;Secteur;Note;Avis\n"
+    "ACME;1 rue A;35000;Rennes;0299000001;acme.fr;3;Bois;4,5;12\n"
+)
+
+
+@pytest.mark.parametrize("text", [CONTACTS, NAMES_ONLY, PRODUCTS, ARTICLES, NO_SIREN])
+def test_a_list_with_names_is_never_offered_as_categories(write: Write, text: str) -> None:
+    """Whatever has a column "Nom" is not a type by that alone."""
+    found = types_of(write(text))
+
+    assert found["refusal"] is not None
+
+
+def test_companies_without_a_number(write: Write) -> None:
+    """They are recognised as companies, and the refusal says what is missing."""
+    found = types_of(write(NO_SIREN))
+
+    assert (found["import_type"], found["refusal"]["code"]) == ("ENTREPRISE", "missing-label")
+    assert "liste d'entreprises sans SIREN" in found["refusal"]["message"]
+    as_categories = preview_of(write(NO_SIREN), CATEGORIE)["refusal"]
+    assert as_categories["code"] == "wrong-type"
+    assert "sans SIREN" in as_categories["message"]
+
+
+def test_what_a_doubtful_type_would_lose(write: Write) -> None:
+    """The person chooses among the types that are possible, and sees what each would lose."""
+    found = types_of(write(PRODUCTS))
+
+    assert found["refusal"]["code"] == "unknown-type"
+    assert "Catégories : 3 colonnes sur 4 ne seront pas importées" in found["refusal"]["message"]
+    assert types_of(write(PRODUCTS), "CATEGORIE")["refusal"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f"siren;nom;logo\n{SIREN};A;x\n", "ENTREPRISE"),
+        ("Commune;Code postal\nLyon;69001\nNice;06000\n", "VILLE"),
+        ("nom;code_postal\nLyon;69001\nNice;06000\n", "VILLE"),
+        ("Villes\nRennes (35000)\nLyon (69001)\n", "VILLE"),
+        ("Catégorie;Description\nBois;Tout\n", "CATEGORIE"),
+        ("nom;description;meta_description;ordre\nBois;Tout;t;1\n", "CATEGORIE"),
+        ("categorie;sous_categorie\nBois;Menuisier\n", "SOUS_CATEGORIE"),
+        ("code;nom\n35;Ille-et-Vilaine\n", "DEPARTEMENT"),
+    ],
+)
+def test_a_type_that_fits(write: Write, text: str, kind: str) -> None:
+    """A type that most of the columns fit, and no other as well, is proposed."""
+    found = types_of(write(text))
+
+    assert (found["import_type"], found["refusal"]) == (kind, None)
+
+
+def test_names_and_codes_that_are_not_of_cities(write: Write) -> None:
+    """By their content: names of companies beside postal codes are no cities."""
+    found = types_of(write("nom;code_postal\nACME Bois;35000\nDupont SARL;69001\n"))
+
+    assert found["refusal"] is not None
+
+
+# --- overwrite
+
+
+def test_cells_that_overwrite_would_clear(write: Write) -> None:
+    """A check counts the blank cells of the columns that there are, and not the columns that are absent."""
+    found = preview_of(
+        write(f"siren;nom;telephone;email\n{SIREN};A;;a@x.fr\n{OTHER};B;;\n"), ENTREPRISE
+    )
+
+    assert found["blank_cells"] == {"telephone": 2, "email_contact": 1}

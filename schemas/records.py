@@ -39,6 +39,7 @@ class ImportLine(TypedDict):
     faults: list[Fault]
     settles: RejectedLine | None
     dropped: list[DroppedValue] | None
+    absent: list[str] | None
 
 
 CategorieRow = TypedDict(

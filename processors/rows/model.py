@@ -27,6 +27,7 @@ class Row(NamedTuple):
     observed_ms: int
     values: tuple[Any, ...]  # in the order of the import type's fields
     resolves: RejectedLine | None = None
+    absent: Sequence[str] | None = None  # fields that its file has no column for
 
 
 _row: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, Row)  # without a call in Python
@@ -49,6 +50,7 @@ class Rows:
     observed_ms: Sequence[int]
     values: Mapping[str, Sequence[Any]]
     resolves: Sequence[RejectedLine | None]
+    absent: Sequence[Sequence[str] | None]
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -85,7 +87,7 @@ def _take(column: Sequence[Any], places: Iterable[int]) -> list[Any]:
     return [column[place] for place in places]
 
 
-NO_ROWS = Rows((), (), (), (), (), (), (), (), (), {}, ())
+NO_ROWS = Rows((), (), (), (), (), (), (), (), (), {}, (), ())
 
 
 class Reject(NamedTuple):

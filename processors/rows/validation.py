@@ -42,7 +42,7 @@ Lineage = tuple[Any, ...]
 """What links a row to a line of a file, in the order of schemas/avro/import_line.avsc."""
 
 _FAULTS, _DROPPED = 7, 9
-_UPSTREAM: Lineage = (None, 0, None, None, 1, "merge", None, (), None, None)
+_UPSTREAM: Lineage = (None, 0, None, None, 1, "merge", None, (), None, None, None)
 
 
 def validate(
@@ -74,7 +74,7 @@ def validate(
     )
     lineages = [lineage or _UPSTREAM for lineage in columns.pop("import")]
     observed = columns.pop("observed_at")
-    foreign = _foreign_imports(lineages)
+    foreign = _foreign_imports(import_type, lineages)
     for i in foreign:
         lineages[i] = _UPSTREAM
     broken, dropped = _violations(import_type, columns, lineages, luhn)
@@ -112,9 +112,9 @@ _UNREADABLE = {
 }
 
 
-def _foreign_imports(lineages: Sequence[Lineage]) -> list[int]:
+def _foreign_imports(import_type: ImportType, lineages: Sequence[Lineage]) -> list[int]:
     """Rows whose `import` no producer of ours wrote: a sender may write anything into that field."""
-    ids, numbers, lines, sheets, _, _, _, _, resolves, _ = zip(*lineages, strict=True)
+    ids, numbers, lines, sheets, _, _, _, _, resolves, _, absent = zip(*lineages, strict=True)
     known = {text for text in set(ids) if text is not None and is_uuid(text)}
     if (
         known.issuperset(ids)
@@ -122,17 +122,19 @@ def _foreign_imports(lineages: Sequence[Lineage]) -> list[int]:
         and _are_counts(lines)
         and not any(sheets)
         and not any(resolves)
+        and not any(absent)
     ):
         return []
     return [
         i
-        for i, (id_, number, line, sheet, _, _, _, _, rejected_line, _) in enumerate(lineages)
+        for i, (id_, number, line, sheet, *_, rejected_line, _, lacking) in enumerate(lineages)
         if id_ is not None
         and (
             id_ not in known
             or not _are_counts([number, line])
             or (sheet is not None and "\0" in sheet)
             or (rejected_line is not None and not _names_a_line(*rejected_line))
+            or not import_type.field.keys() >= {*(lacking or ())}
         )
     ]
 
@@ -316,7 +318,7 @@ def _rows(
     times: Sequence[int],
     columns: Mapping[str, Sequence[Any]],
 ) -> Rows:
-    ids, row_numbers, lines, sheets, occurrences, policies, _, _, resolves, _ = zip(
+    ids, row_numbers, lines, sheets, occurrences, policies, _, _, resolves, _, absent = zip(
         *lineages, strict=True
     )
     return Rows(
@@ -331,6 +333,7 @@ def _rows(
         observed_ms=times,
         values=columns,
         resolves=[each and RejectedLine(*each) for each in resolves],
+        absent=absent,
     )
 
 
@@ -345,7 +348,7 @@ def _times(observed: Sequence[datetime | None], records: "Sequence[ConsumerRecor
 
 
 def _reject(record: "ConsumerRecord", lineage: Lineage, faults: Sequence[Fault]) -> Reject:
-    import_id, row_number, line, sheet, _, _, _, found, resolves, _ = lineage
+    import_id, row_number, line, sheet, _, _, _, found, resolves, *_ = lineage
     return Reject(
         record,
         import_id,

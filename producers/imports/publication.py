@@ -12,7 +12,8 @@ rows that already have an outcome. A cancel ends step 4 early.
 An error report that is sent back is imported as a child of the import that it reports on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from producers.reading import FileRow, RefusedError, Source
 from schemas.codec.avro_writer import Columns
 from schemas.codec.framing import Decoder, Encoder
 from schemas.faults import Fault
-from schemas.import_types import ImportType
+from schemas.import_types import IMPORT_TYPES, ImportType
+from schemas.records import ImportState
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 
 
@@ -186,6 +188,22 @@ class RowPublisher:
         reading.waiting = reading.paused = False
 
 
+def absent_fields(state: ImportState) -> list[str] | None:
+    """The fields for which the file of an import has no column; None if that is not known."""
+    columns = state["options"].get("columns")
+    if columns is None:
+        return None
+    given = set(json.loads(columns).values())
+    import_type = IMPORT_TYPES[state["import_type"]]
+    if given.intersection(import_type.position[:1]):
+        given.update(import_type.position)  # one column may hold both
+    return [
+        one.name
+        for one in import_type.fields
+        if one.name not in given and one.taken_from not in given
+    ]
+
+
 class _RowEncoder:
     """Rows to (key, value), with consecutive row numbers."""
 
@@ -197,6 +215,7 @@ class _RowEncoder:
         self._routing = routing
         self._occurrences = Occurrences()
         self._policy = policy
+        self._absent = absent_fields(reading.state) if policy == "overwrite" else None
 
     def __call__(self, rows: Sequence[FileRow]) -> Iterator[tuple[str, bytes]]:
         reading = self._reading
@@ -237,6 +256,7 @@ class _RowEncoder:
             dropped=[
                 [value._asdict() for value in row.dropped] if row.dropped else None for row in rows
             ],
+            absent=[self._absent] * len(rows),
         )
 
     def _oversized(self, row: FileRow, key: str, line: dict[str, Any]) -> tuple[str, bytes]:

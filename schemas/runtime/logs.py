@@ -75,6 +75,8 @@ def _identity(record: logging.LogRecord) -> object:
         fields = {name: str(value) for name, value in record.msg.items() if name not in _VARYING}
         return record.name, raised, frozenset(fields.items())
     return record.name, str(record.msg)
+
+
 def _without_controls(_logger: Any, _method: str, rendered: Any) -> str:
     return "\n".join(map(shown, str(rendered).split("\n")))
 

@@ -50,6 +50,7 @@ ties = st.none() | st.fixed_dictionaries(
             ),
             max_size=3,
         ),
+        "absent": st.none() | st.lists(st.text(max_size=20), max_size=3),
     }
 )
 values: dict[str, st.SearchStrategy[Any]] = {
@@ -62,7 +63,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
 
 TIE = {
     "id": "a", "number": 1, "line": 2, "sheet": None, "occurrence": 1, "policy": "merge",
-    "cells": None, "faults": [], "settles": None, "dropped": None,
+    "cells": None, "faults": [], "settles": None, "dropped": None, "absent": None,
 }  # fmt: skip
 EXAMPLES: dict[str, Any] = {
     "string": "é",

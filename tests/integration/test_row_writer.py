@@ -580,7 +580,12 @@ async def test_details_of_companies(log: Partition) -> None:
     await log.write(log.batch(4))
 
     assert await log.stored(", ".join(DETAILS)) == [STORED_DETAILS] * 3
-    assert await log.progress() == Counter(inserted=1, updated=2, unchanged=1)
+    log.append(company(1, "B") | line(5, policy="overwrite", absent=[*DETAILS]))
+    log.append(company(3) | line(6, policy="overwrite", absent=[]))
+    await log.write(log.batch(6))
+
+    assert await log.stored(", ".join(DETAILS)) == [STORED_DETAILS] * 2 + [no_details]
+    assert await log.progress() == Counter(inserted=1, updated=3, unchanged=2)
 
 
 async def test_identifiers(log: Partition) -> None:
@@ -935,6 +940,53 @@ async def test_many_rows_of_one_key(log: Partition) -> None:
     await log.write_all()
 
     assert await log.stored() == [(siren(1), f"A{rows - 1}")]
+
+
+ABSENT: Mapping[str, tuple[Columns, Columns]] = {
+    "ENTREPRISE": (
+        {
+            "siren": siren(1), "nom": "A", "siret": f"{siren(1)}00017", "adresse": "1 rue A",
+            "telephone": "0299000001", "naf_code": "62.01Z", "naf_libelle": "À moi",
+            "is_active": False,
+        },
+        {"siren": siren(1), "nom": "B"},
+    ),
+    "VILLE": (
+        {
+            "nom": "A", "code_postal_principal": "35000", "codes_postaux": ["35000", "35200"],
+            "departement": "44", "region": "Ici", "lat": 48.0, "lng": -1.5, "population": 3,
+            "code_insee": "35238",
+        },
+        {"nom": "A", "code_postal_principal": "35000"},
+    ),
+    "CATEGORIE": (
+        {"nom": "A", "description": "d", "meta_description": "m", "ordre": 3}, {"nom": "A"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ABSENT)
+@pytest.mark.parametrize("cleared", [False, True])
+async def test_overwriting_leaves_absent_columns(
+    log: Partition, kind: str, *, cleared: bool
+) -> None:
+    """Of a file that lacks columns the others are overwritten; a blank cell of a column clears it."""
+    log.target = TARGETS[kind]
+    stored, row = ABSENT[kind]
+    absent = None if cleared else [name for name in log.import_type.field if name not in row]
+    log.append(stored)
+    await log.write_all()
+    table = log.import_type.table
+    columns = ", ".join(name for name in stored if name not in {*row, "code_insee"})
+    before = await log.query(f"SELECT {columns} FROM {table}")
+
+    log.append({**row, **line(1, policy="overwrite", absent=absent)})
+    await log.write_all(from_=1)
+
+    after = await log.query(f"SELECT {columns} FROM {table}")
+    assert (after == before) is not cleared
+    if kind == "ENTREPRISE":
+        assert await log.query("SELECT nom FROM enterprise_entreprise") == [("B",)]
 
 
 BOUNDARIES: Mapping[str, tuple[str, Columns, Sequence[Columns]]] = {

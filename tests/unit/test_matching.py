@@ -12,6 +12,7 @@ import pytest
 
 from producers.gateway.processes.tasks import check
 from producers.imports.preview import preview_of
+from producers.imports.publication import absent_fields
 from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import FileRow, Options, RefusedError, open_source
@@ -387,3 +388,28 @@ def test_cells_that_overwrite_would_clear(write: Write) -> None:
     )
 
     assert found["blank_cells"] == {"telephone": 2, "email_contact": 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "given"),
+    [
+        ({"s": "siren", "n": "nom"}, {"siren", "nom"}),
+        ({"s": "siret", "n": "nom"}, {"siren", "siret", "nom"}),
+    ],
+)
+def test_fields_without_a_column(columns: Mapping[str, str], given: set[str]) -> None:
+    """Rows of an import that overwrites carry the fields that its file has no column for."""
+    state = new_state(id="i", import_type="ENTREPRISE", options={"columns": json.dumps(columns)})
+
+    absent = absent_fields(state)
+
+    assert absent is not None
+    assert {*ENTREPRISE.field} - {*absent} == given
+
+
+def test_fields_of_a_pair_of_coordinates() -> None:
+    """One column that holds both is a column of each; a state of an old release knows no columns."""
+    state = new_state(id="i", import_type="VILLE", options={"columns": '{"gps": "lat"}'})
+
+    assert {"lat", "lng"}.isdisjoint(absent_fields(state) or ())
+    assert absent_fields(new_state(id="i", import_type="VILLE", options={})) is None

@@ -54,8 +54,10 @@ WITH found AS (
                 WHEN 'overwrite' THEN coalesce(s.is_active, true)
                 ELSE t.is_active
             END AS is_active
-            /* each detail: , ingest.pick(replace(s.policy, 'overwrite', 'merge'), s.{name}, t.{name}, {blank})
-                AS {name} */
+            -- Producers that do not say which columns a file lacks have none of these.
+            /* each detail: , ingest.pick(CASE WHEN s.absent IS NULL
+                THEN replace(s.policy, 'overwrite', 'merge') ELSE s.policy END,
+                s.{name}, t.{name}, {blank}) AS {name} */
     ) given
     WHERE s.round = %(round)s
     ORDER BY t.siren

@@ -152,8 +152,9 @@ WITH given AS (
                 ELSE t.is_active
             END AS is_active
             /* each detail: , CASE WHEN {hidden} THEN {blank}
-                ELSE ingest.pick(replace(g.policy, 'overwrite', 'merge'), g.{name}, t.{name}, {blank})
-                END AS {name} */
+                ELSE ingest.pick(CASE WHEN g.absent IS NULL
+                    THEN replace(g.policy, 'overwrite', 'merge') ELSE g.policy END,
+                    g.{name}, t.{name}, {blank}) END AS {name} */
     ) merged
     ORDER BY t.siren
     FOR NO KEY UPDATE OF t

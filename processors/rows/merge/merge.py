@@ -14,7 +14,7 @@ from processors.database.pool import Connection
 from processors.database.queries import load
 from processors.errors import BatchTooLargeError
 from processors.rows.accounting.row_counts import Outcomes
-from processors.rows.merge import register
+from processors.rows.merge import absent_columns, register
 from processors.rows.merge.targets import NULL, Target, detailed, escaped
 from processors.rows.model import Row, Rows
 from schemas.codec.avro_reader import EPOCH
@@ -35,7 +35,7 @@ _STAGED = sql.SQL("""
 SELECT columns.*, NULL::uuid AS id, NULL::text AS key, NULL::integer AS round,
     NULL::text AS policy, NULL::timestamptz AS observed_at, NULL::uuid AS import_id,
     NULL::integer AS line, NULL::bigint AS offset_, NULL::integer AS counted,
-    NULL::integer AS repeated, NULL::bigint AS resolving
+    NULL::integer AS repeated, NULL::bigint AS resolving, NULL::text[] AS absent
 FROM ({columns}) columns
 """)
 MOST_ROUNDS = 100
@@ -119,7 +119,9 @@ def stage(rows: Rows) -> Staged:
     rounds: dict[int, int] = {}
     repeats: dict[int, list[int]] = {}
     latest: dict[str, int] = {}
-    columns = (rows.import_ids, rows.policies, rows.observed_ms, *rows.values.values())
+    columns = (
+        rows.import_ids, rows.policies, rows.absent, rows.observed_ms, *rows.values.values()
+    )  # fmt: skip
     content = list(zip(*columns, strict=True))
     for place, key in enumerate(rows.keys):
         before = latest.get(key)
@@ -160,8 +162,10 @@ async def merge(connection: Connection, target: Target, origin: Origin, staged: 
     statement = queries["merge"]
     if target.register_sql and await register.is_needed(connection, target, names, staged.rows):
         statement = load("processors.rows.merge", target.register_sql)["merge"]
-    if not target.details.keys().isdisjoint(names):
+    if "absent" in names or not target.details.keys().isdisjoint(names):
         statement = detailed(statement, target)
+    if "absent" in names:
+        statement = absent_columns.keeping(statement)
     merged = Merged()
     async with connection.cursor() as cursor:
         async with cursor.copy(into) as copy:
@@ -242,6 +246,10 @@ def _columns(target: Target, origin: Origin, staged: Staged) -> dict[str, Sequen
         # The outcome of a row that resolves a reject of another import is returned by itself.
         columns["resolving"] = [
             offset if resolving else NULL for offset, resolving in zip(at, resolves, strict=True)
+        ]
+    if rows.absent.count(None) < len(rows):
+        columns["absent"] = [
+            NULL if fields is None else f"{{{','.join(fields)}}}" for fields in rows.absent
         ]
     if target.import_type.parent:
         routing = target.import_type.routing

@@ -78,6 +78,8 @@ COMPANIES: dict[str, tuple[str, ...]] = {
         "etablissement",
         "nom etablissement",
         "nom de l etablissement",
+        "raison soc",
+        "rs",
         "title",
         "place name",
     ),
@@ -158,6 +160,9 @@ COMPANIES: dict[str, tuple[str, ...]] = {
         "billing street",
         "business address",
         "business street",
+        "company street",
+        "adr",
+        "adr 1",
     ),
     "code_postal": (
         "c p",

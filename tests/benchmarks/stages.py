@@ -100,6 +100,7 @@ def batch_of(rows: int) -> Batch:
                     "faults": (),
                     "settles": None,
                     "dropped": None,
+                    "absent": None,
                 }
                 [value] = encoder.encode_all([{**row.record, "observed_at": None, "import": tie}])
                 records.append(record_of(len(records), row.key.encode(), value))

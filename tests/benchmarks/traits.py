@@ -60,6 +60,7 @@ class Log:
                 "faults": (),
                 "settles": None,
                 "dropped": None,
+                "absent": None,
             }
             nothing = dict.fromkeys(ENTREPRISE.field)
             self.records.append({**nothing, **company, "observed_at": None, "import": tie})

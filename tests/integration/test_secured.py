@@ -291,7 +291,7 @@ def test_an_upstream_system_takes_no_part_in_imports(
     import_id = import_ids(open_source(path, ENTREPRISE), "merge")[0]
     tie = {
         "id": import_id, "line": 3, "sheet": None, "occurrence": 1, "policy": "overwrite",
-        "cells": None, "faults": [], "settles": None,
+        "cells": None, "faults": [], "settles": None, "absent": None,
     }  # fmt: skip
 
     # Numbers beyond those of its rows: without their own topic, all of them would be replays.

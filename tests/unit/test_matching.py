@@ -149,6 +149,26 @@ def test_words_that_the_cells_contradict(write: Write) -> None:
     assert open_source(path, ENTREPRISE).unknown_columns == ["Téléphone client"]
 
 
+def test_a_usual_header_that_the_cells_contradict(write: Write) -> None:
+    """ "Domaine" is a website in some exports; where it is a trade, it is left alone."""
+    path = write(
+        f"siren;nom;domaine;site_internet\n{SIREN};A;Isolation;a.fr\n{OTHER};B;Bois;b.fr\n"
+        "443061841;C;Fenêtres;c.fr\n"
+    )
+
+    source = open_source(path, ENTREPRISE)
+
+    assert source.mapping["site_internet"] == "site_web"
+    assert source.unknown_columns == ["domaine"]
+
+
+def test_a_town_and_its_code_are_no_cities(write: Write) -> None:
+    """A table with a town and a postal code among much else is not called a list of cities."""
+    path = write("id;tribunal;commercant;ville;cp;avis\n1;T;ACME;Rennes;35000;x\n")
+
+    assert refused(path).code == "missing-label"
+
+
 # --- cells
 
 

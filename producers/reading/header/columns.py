@@ -288,8 +288,11 @@ def _check_type(import_type: ImportType, names: list[str], city_list: int | None
     required = {
         name for one in import_type.fields if one.required for name in (one.name, one.taken_from)
     }
+    named_columns = sum(map(bool, names))
     for other in IMPORT_TYPES.values():
         better = len(known(other, names)) > len(fields) or not fields & required
+        if other is not ENTREPRISE and 2 * len(known(other, names)) < named_columns:
+            continue  # a town and its postal code are in many tables
         if other is not import_type and fits(other) and better:
             raise refusal("wrong-type", right=other.name, type=import_type.name)
 

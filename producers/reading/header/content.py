@@ -120,6 +120,23 @@ _TESTS: dict[Kind, Test] = {
     "longitude": _is_coordinate(180.0),
 }
 
+_SIGNS: dict[Kind, re.Pattern[str]] = {
+    "naf": re.compile(r"[0-9]{2}[., ]?[0-9]{2} ?[A-Z]", re.IGNORECASE),
+    "email": re.compile("@"),
+    "url": re.compile(r"\w\.\w"),
+    "departement": re.compile(r"[0-9]|\b2[AB]\b"),
+    **dict.fromkeys(("siren", "siret", "postal_code", "phone"), re.compile("[0-9]")),
+}
+_DOUBTFUL = 3
+
+
+def is_not(kind: Kind, cells: Sequence[str]) -> bool:
+    """Whether nothing in a column even looks like the kind, with cells enough to say so."""
+    given = [text for cell in cells if (text := cell.strip())]
+    sign = _SIGNS.get(kind)
+    return sign is not None and len(given) >= _DOUBTFUL and not any(map(sign.search, given))
+
+
 TELLING: tuple[Kind, ...] = ("siret", "siren", "naf", "email", "url", "phone", "postal_code")
 """Kinds that a column can be recognised by without its header, the least doubtful first."""
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from producers.reading.header.content import TELLING, is_value, of_communes, of_kind
+from producers.reading.header.content import TELLING, is_not, is_value, of_communes, of_kind
 from producers.reading.header.labels import fields_by_label, fold, label
 from producers.reading.header.words import (
     CHECKABLE,
@@ -21,7 +21,6 @@ EXACT, ALIAS, USUAL, WORDS, CONFIRMED, CONTENT = 1.0, 0.95, 0.9, 0.8, 0.75, 0.6
 it that its cells confirm, and its cells alone."""
 
 _MOST = 0.8
-_DOUBTFUL = 3
 
 
 class Match(NamedTuple):
@@ -85,8 +84,9 @@ def _named(table: HeadedLines, column: int) -> Match | None:
     field = table.import_type.field[by_name.field]
     if field.kind not in CHECKABLE:
         return Match(field.name, column, WORDS)
-    given = of_kind(field.kind, table.cells(column))
-    if by_name.certain and (given.share or given.filled < _DOUBTFUL):
+    cells = table.cells(column)
+    given = of_kind(field.kind, cells)
+    if by_name.certain and not is_not(field.kind, cells):
         return Match(field.name, column, WORDS, given.share)
     confirmed = given.share >= _MOST
     return Match(field.name, column, CONFIRMED, given.share) if confirmed else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from producers.reading.header import matching
+from producers.reading.header.content import is_not
 from producers.reading.header.labels import fields_by_label, fold, label
 from producers.reading.header.matching import HeadedLines, Match
 from schemas.import_types import ImportType
@@ -78,16 +79,41 @@ def _by_labels(table: HeadedLines, found: Selection, free: Sequence[int]) -> Non
     _drop_names_of_persons(table, columns, labels)
     for name, candidates in columns.items():
         one = import_type.field[name]
-        if one.required:
-            candidates = _likelier(one, labels, candidates)
-        sources, are_rivals = _sources(one, labels, candidates)
-        if sources is None:
-            found.unclear[name] = candidates
-            continue
-        found.sources[name] = sources
-        found.rivals |= {name} if are_rivals else set()
-        for source in sources:
-            found.confidence |= {at: _confidence(one, labels[at]) for at in source}
+        likely = (
+            _likelier(one, labels, candidates)
+            if one.required
+            else _credible(table, found, one, labels, candidates)
+        )
+        _take_labelled(found, one, labels, likely)
+
+
+def _take_labelled(
+    found: Selection, one: Field, labels: Sequence[str], candidates: list[int]
+) -> None:
+    if not candidates:
+        return
+    sources, are_rivals = _sources(one, labels, candidates)
+    if sources is None:
+        found.unclear[one.name] = candidates
+        return
+    found.sources[one.name] = sources
+    found.rivals |= {one.name} if are_rivals else set()
+    for source in sources:
+        found.confidence |= {at: _confidence(one, labels[at]) for at in source}
+
+
+def _credible(
+    table: HeadedLines, found: Selection, one: Field, labels: Sequence[str], candidates: list[int]
+) -> list[int]:
+    """Without those whose cells are something else, if there are others or their headers say little."""
+    wrong = [
+        at
+        for at in candidates
+        if (len(candidates) > 1 or _confidence(one, labels[at]) == matching.USUAL)
+        and is_not(one.kind, table.cells(at))
+    ]
+    found.assigned |= dict.fromkeys(wrong, "")
+    return [at for at in candidates if at not in wrong]
 
 
 def _confidence(one: Field, folded: str) -> float:

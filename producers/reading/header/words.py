@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from producers.reading.header.labels import OURS, fields_by_label, label
+from producers.reading.header.labels import OURS, fields_by_label, fold, label
 from schemas.import_types import ImportType
 from schemas.values.field import Field
 
@@ -136,10 +136,12 @@ def _found(import_type: ImportType, given: frozenset[str]) -> Iterator[tuple[boo
 
 @cache
 def _spellings(field: Field) -> frozenset[frozenset[str]]:
-    """The words of each label; usual labels of one word say too little beside others."""
+    """The words of each label, and these as one; usual labels of one word say too little beside others."""
     own = {words(spelled) for spelled in (field.name, *field.aliases)}
     usual = {found for spelled in field.usual if len(found := words(spelled)) > 1}
-    return frozenset(found for found in own | usual if found)
+    labels = (field.name, *field.aliases, *field.usual)
+    joined = {frozenset({fold(spelled)}) for spelled in labels if len(words(spelled)) > 1}
+    return frozenset(found for found in own | usual | joined if found)
 
 
 @cache

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
+from producers.gateway.processes.type_choice import Choice, choice_of
 from producers.gateway.spool.spool import Spool, SpooledFile
-from producers.gateway.uploads.type_choice import Choice, choice_of
 from producers.imports import control
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading

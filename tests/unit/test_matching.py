@@ -142,6 +142,15 @@ def test_words_within_a_header(write: Write, header: str, field: str | None) -> 
     assert open_source(path, ENTREPRISE).mapping.get(header) == field
 
 
+def test_a_header_of_words_below_a_title(write: Write) -> None:
+    """A header that no label names is found below a title all the same."""
+    path = write(f"Export du jour;\nnom_officiel_sirene;siret_principal\nA;{SIRET}\n")
+
+    source = open_source(path, ENTREPRISE)
+
+    assert (source.header_line, set(source.mapping.values())) == (2, {"nom", "siret"})
+
+
 def test_words_that_the_cells_contradict(write: Write) -> None:
     """A header that names a field is not believed if no cell is of its kind; the check says so."""
     path = write(f"siren;nom;Téléphone client\n{SIREN};A;bleu\n{OTHER};B;vert\n443061841;C;gris\n")

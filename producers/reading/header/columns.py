@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from producers.reading.header import words
 from producers.reading.header.labels import fields_by_label, fold, known, named
 from producers.reading.header.matching import CONFIRMED, WORDS, HeadedLines, alike
 from producers.reading.header.sources import Selection, chosen
@@ -11,6 +12,7 @@ from producers.reading.refusals import RefusedError, quoted, refusal
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 from schemas.values.public_headers import NOMENCLATURES
 
+_NAMED_WITHIN = 20
 HEADER_WITHIN = 200
 """Lines among which the header is looked for: the samples of texts and sheets have as many."""
 
@@ -111,7 +113,17 @@ def index_of_header(
             return at
         if len(fields) > most:
             best, most = at, len(fields)
-    return best
+    return best if most > 1 else _index_by_words(rows[:_NAMED_WITHIN], import_type)
+
+
+def _index_by_words(rows: Sequence[Sequence[str]], import_type: ImportType) -> int:
+    """The first of the lines that name the most fields by words, if they name several; else the first."""
+    counts = [
+        len({found.field for cell in cells if (found := words.named(import_type, cell))})
+        for cells in rows
+    ]
+    most = max(counts, default=0)
+    return counts.index(most) if most > 1 else 0
 
 
 def _missing(import_type: ImportType, fields: Container[str]) -> list[str]:
@@ -303,8 +315,8 @@ _FIXED_WIDTH = "un texte dont rien ne sépare les colonnes, de largeur fixe peut
 def _lacking(table: HeadedLines, header: Header) -> RefusedError | None:
     import_type = table.import_type
     missing = _missing(import_type, header.sources)
-    words = known(import_type, header.names[0].split()) if len(header.names) == 1 else set()
-    if len(words) > 1 and not _missing(import_type, words):
+    parts = known(import_type, header.names[0].split()) if len(header.names) == 1 else set()
+    if len(parts) > 1 and not _missing(import_type, parts):
         return refusal("unsupported-format", found=_FIXED_WIDTH)
     if not header.sources or (missing and not _is_headed(header)):
         return refusal(

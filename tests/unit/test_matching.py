@@ -200,6 +200,7 @@ def test_a_town_and_its_code_are_no_cities(write: Write) -> None:
         ("Où", ("Rennes", "Saint-Étienne"), "ville_nom"),
         ("Où", ("Bretagne", "Le Bourg-Neuf du Haut"), None),
         ("FINESS", ("010000024", "010000032"), None),
+        ("Matricule", (SIREN, OTHER), None),
         ("SIRET acheteur", (SIRET, OTHER_SIRET), None),
         ("Fax", ("02 99 00 00 01", "02 99 00 00 02"), None),
     ],
@@ -208,7 +209,7 @@ def test_what_cells_are(
     write: Write, header: str, values: tuple[str, str], field: str | None
 ) -> None:
     """A column that no header names is known by its cells, unless its header says something else."""
-    known = "" if field in ("siren", "siret") else "siren;"
+    known = "" if field in ("siren", "siret") or header == "Matricule" else "siren;"
     numbers = ("", "") if not known else (f"{SIREN};", f"{OTHER};")
     path = write(f"{known}nom;{header}\n{numbers[0]}A;{values[0]}\n{numbers[1]}B;{values[1]}\n")
 
@@ -280,6 +281,14 @@ def test_nine_digits_in_a_column_of_sirets(write: Write) -> None:
     assert (whole.key, whole.record["siret"]) == (OTHER, OTHER_SIRET)
     [beside] = rows_of(write(f"siren;siret;nom\n{SIREN};{SIREN};A\n"))
     assert [fault.code for fault in beside.faults] == ["malformed"]
+
+
+def test_a_siret_does_not_replace_a_siren(write: Write) -> None:
+    """Only a row without a SIREN takes it from the SIRET: another one in the row is a fault."""
+    taken, other = rows_of(write(f"siren;siret;nom\n;{SIRET};A\n{OTHER};{SIRET};B\n"))
+
+    assert (taken.key, taken.faults) == (SIREN, [])
+    assert [fault.code for fault in other.faults] == ["mismatch"]
 
 
 def test_the_first_of_several_postal_codes(write: Write) -> None:

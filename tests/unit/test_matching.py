@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from producers.commands.arguments import reading_options
 from producers.gateway.processes.tasks import check
 from producers.imports.preview import preview_of
 from producers.imports.publication import absent_fields
@@ -17,6 +18,7 @@ from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading.header import header_line
+from producers.terminal.exits import CommandError
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 
 HEADERS = Path(__file__).parents[1] / "headers"
@@ -451,3 +453,10 @@ def test_fields_of_a_pair_of_coordinates() -> None:
 
     assert {"lat", "lng"}.isdisjoint(absent_fields(state) or ())
     assert absent_fields(new_state(id="i", import_type="VILLE", options={})) is None
+
+
+def test_a_column_that_a_command_leaves_out() -> None:
+    """`--column X=` is the choice "(ne pas importer)" of the page; a field that does not exist is an error."""
+    assert reading_options(ENTREPRISE, None, None, None, ["Tel="]).columns == {"Tel": ""}
+    with pytest.raises(CommandError):
+        reading_options(ENTREPRISE, None, None, None, ["Tel=surnom"])

@@ -137,6 +137,8 @@ def violations(
     found: list[Violation] = []
     nameless = may_be_nameless(columns)
     for field in import_type.fields:
+        if field.name not in columns:  # a detail
+            continue
         values = columns[field.name]
         found += [
             Violation(row, field.name, code, fatal)

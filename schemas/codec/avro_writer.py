@@ -160,13 +160,16 @@ def _record(schema: dict[str, Any]) -> Write:
 
 
 def _parts(columns: Columns, fields: Sequence[tuple[str, Write, bool]]) -> list[list[bytes]]:
-    """The bytes of each field; fields next to each other of which no record has one are one part."""
+    """The bytes of each field; optional ones next to each other of which no record has one are one part.
+
+    These need no column.
+    """
     parts: list[list[bytes]] = []
-    absent = size = 0
+    absent, size = 0, _count(columns)
     for name, write, is_optional in fields:
-        column = columns[name]
-        if is_optional and not isinstance(column, Columns) and _is_absent(column):
-            absent, size = absent + 1, len(column)
+        column = columns.get(name) if is_optional else columns[name]
+        if column is None or (is_optional and _is_absent(column)):
+            absent += 1
             continue
         if absent:
             parts.append([b"\0" * absent] * size)
@@ -175,8 +178,18 @@ def _parts(columns: Columns, fields: Sequence[tuple[str, Write, bool]]) -> list[
     return [*parts, [b"\0" * absent] * size] if absent else parts
 
 
-def _is_absent(column: Column) -> bool:
-    return len(column) > 0 and column[0] is None and column.count(None) == len(column)
+def _is_absent(column: Column | Columns) -> bool:
+    return (
+        not isinstance(column, Columns)
+        and len(column) > 0
+        and column[0] is None
+        and column.count(None) == len(column)
+    )
+
+
+def _count(columns: Columns) -> int:
+    column = next(iter(columns.values()))
+    return _count(column) if isinstance(column, Columns) else len(column)
 
 
 _NAMED: dict[str, Callable[[dict[str, Any]], Write]] = {

@@ -32,6 +32,9 @@ def batch_of(
     return normalise(import_type, given, count)
 
 
+NOT_GIVEN = dict.fromkeys(field.name for field in ENTREPRISE.fields if not field.detail)
+
+
 def company(**cells: str | int) -> tuple[dict[str, Any], list[str], list[Fault]]:
     """The record and warnings of one company; numeric cells are given as numbers."""
     texts = {"siren": [SIREN], "nom": ["ACME"]} | {name: [str(v)] for name, v in cells.items()}
@@ -73,7 +76,7 @@ def city(**cells: str) -> tuple[dict[str, Any], list[str]]:
 def test_texts(field: str, cell: str, value: object) -> None:
     """Texts of a company are brought into one form, and nothing is warned of."""
     assert company(**{field: cell}) == (
-        dict.fromkeys(ENTREPRISE.field) | {"siren": SIREN, "nom": "ACME", field: value},
+        NOT_GIVEN | {"siren": SIREN, "nom": "ACME", field: value},
         [],
         [],
     )
@@ -404,10 +407,11 @@ def test_keys() -> None:
 
 
 def test_no_column_is_not_given() -> None:
-    """A field without a column is in every record, as not given."""
-    batch = batch_of(ENTREPRISE, siren=[SIREN], nom=["A"])
+    """A field without a column is in every record, as not given; a detail is not."""
+    batch = batch_of(ENTREPRISE, siren=[SIREN], nom=["A"], logo=[""])
 
-    assert list(batch.records[0]) == list(ENTREPRISE.field)
+    usual = [field.name for field in ENTREPRISE.fields if not field.detail]
+    assert list(batch.records[0]) == [*usual, "logo"]
 
 
 def test_messages_hold_on_one_line() -> None:

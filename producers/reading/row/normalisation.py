@@ -41,7 +41,8 @@ _ACTIVITY = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
 class NormalisedRows:
     """As many records and keys as rows; `faults`, `warnings` and `dropped` by row, only if there are any.
 
-    A record holds each field of the import type, None if not given. The key of a row whose
+    A record holds each field of the import type, None if not given; a detail only if the file has a
+    column for it. The key of a row whose
     key is at fault is None.
     """
 
@@ -156,7 +157,8 @@ def _converted(
     for field in import_type.fields:
         column = given.get(field.name)
         if column is None:
-            columns[field.name] = nothing
+            if not field.detail:
+                columns[field.name] = nothing
             continue
         texts, unwrapped, empty, damaged = texts_of(column.cells)
         found += [Violation(row, field.name, UNREADABLE, fatal=True) for row in damaged]
@@ -238,9 +240,9 @@ def _take(
     taken = set()
     for field in import_type.fields:
         sources = columns[field.taken_from] if field.taken_from else ()
-        values = columns[field.name]
-        if None not in values or not any(sources):
+        if not any(sources) or None not in columns[field.name]:
             continue
+        values = columns[field.name]
         columns[field.name] = values = values.copy()  # several fields may have nothing in common
         for row, source in enumerate(sources):
             if values[row] is not None or source is None:

@@ -453,8 +453,16 @@ time.sleep(600)
 """
 
 
-def test_a_process_that_fails_is_started_again(stack: Stack, tmp_path: Path) -> None:
+@pytest.fixture
+def without_servers(tmp_path: Path) -> Iterator[Stack]:
+    """A stack of processes alone."""
+    with Stack(tmp_path / "stack", set()) as running:
+        yield running
+
+
+def test_a_process_that_fails_is_started_again(without_servers: Stack, tmp_path: Path) -> None:
     """As a worker that gives up while its servers sleep; after a pause that grows."""
+    stack = without_servers
     runs = tmp_path / "runs"
     kept = stack.keep("failing", [sys.executable, "-c", FAILING, str(runs)])
 
@@ -481,8 +489,9 @@ def read_state(stack: Stack) -> stack_state.State:
     return found
 
 
-def test_a_process_that_ends_in_order_stays_down(stack: Stack) -> None:
+def test_a_process_that_ends_in_order_stays_down(without_servers: Stack) -> None:
     """Somebody has stopped it."""
+    stack = without_servers
     kept = stack.keep("ending", [sys.executable, "-c", ""])
     assert kept.process.wait(60) == 0
     pid = kept.process.pid

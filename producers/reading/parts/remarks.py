@@ -7,8 +7,8 @@ _LONGEST = 200
 _COMMENT = re.compile(r"#|//|--(?!-)|/\*|;;|rem ", re.IGNORECASE)
 _TOTAL = re.compile(
     r"\W{0,3}(?:sous[ -]?totaux|sous[ -]?total|grand total|total|totaux)\b"
-    r"(?: (?:général|generale?|générale|ttc|ht|des? \w{1,30}|d'\w{1,30}|entreprises?|lignes?|clients?|\d+))*"
-    r"[ \u00a0]?[:=]?[ \u00a0]?[0-9.,% \u00a0\u202f€]*(?:entreprises?|lignes?|clients?)?",
+    r"(?: (?:général|generale?|générale|ttc|ht|des? \w{1,30}|d'\w{1,30}|entreprises?|lignes?|clients?))*+"
+    r"[ \u00a0]?[:=]?[0-9.,% \u00a0\u202f€]*+(?:entreprises?|lignes?|clients?)?",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,' \u00a0\u202f]*(?:%|€|eur)?", re.IGNORECASE)

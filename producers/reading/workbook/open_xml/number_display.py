@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 _LONGEST = 255
 _MOST_DIGITS = 18
-_SECTION = re.compile(r'((?:"[^"]*"|\\.|\[[^][]*\]|[^;])*)(?:;|$)', re.DOTALL)
+_SECTION = re.compile(r'((?:"[^"]*+"|\\.|\[[^\[\]]*+\]|[^;])*+)(?:;|$)', re.DOTALL)
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|_(?P<blank>.)|\*(?P<fill>.)|\[\$(?P<currency>[^\]-]*)[^\]]*\]'
     r"|\[(?P<aside>[^\]<>=]*)\]|(?P<digit>[0#?])|(?P<sign>[.,%])|(?P<plain>[-+$€£()! &'~{}:\u00a0\u202f])"

@@ -7,6 +7,7 @@ in a second whether it has that form and nothing worth a note. Only if not, its 
 import re
 from array import array
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from producers.reading.refusals import refusal
 from producers.reading.workbook.markup import Attributes, Markup, local
@@ -24,17 +25,35 @@ _COLUMNS, _ROWS = 16_384, 1_048_576
 _TRUE = ("1", "true", "on")
 
 _ROW = re.compile(rb'<row r="([0-9]{1,7})"')
-# A cell that is an error or has another form than those whose reference is usual.
-_NEAR = tuple(
-    re.compile(
-        rb'<c(?! r="' + reference + rb'"(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]'
+
+
+class _Form(NamedTuple):
+    """References of cells down to a row, and what finds a cell that is an error or has another form."""
+
+    rows: int
+    other: re.Pattern[bytes]
+
+
+def _forms(columns: bytes, *digits: int) -> tuple[_Form, ...]:
+    return tuple(
+        _Form(
+            10**most - 1,
+            re.compile(
+                rb'<c(?! r="%s[0-9]{1,%d}"(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]'
+                % (columns, most)
+            ),
+        )
+        for most in digits
     )
-    for reference in (
-        rb"[A-Z](?:[0-9]{1,5}|[1-4][0-9]{5})",
-        rb"[A-D]?[A-Z][0-9]{1,5}",
-        rb"[A-Z]{1,2}[0-9]{1,4}",
-    )
+
+
+# Each from the rows that it begins with to those that it may reach.
+_NEAR = (
+    _forms(b"[A-Z]", 3, 4, 5, 6),
+    _forms(b"[A-D]?[A-Z]", 3, 4, 5),
+    _forms(b"[A-Z]{1,2}", 3, 4),
 )
+_FAR_ROWS = 99_999
 _COLUMN_OF = re.compile(rb'<c r="([A-Z]{1,2})')
 _ROW_OF = re.compile(rb'<c r="[A-Z]{1,2}([0-9]{1,6})')
 _FORMULA = rb"<f(?=[\s/>])(?![^<>]*+(?:/>|>[^<]*+</f>)\s*+<v>%s[^<]++</v>)"
@@ -58,7 +77,7 @@ class Look:
         self._shares = shares
         self._row = 0
         self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
-        self._near = _NEAR
+        self._near: tuple[tuple[_Form, ...], ...] = _NEAR
         self.noteworthy = False
         self.plain = True
         self.shared = 0
@@ -72,18 +91,18 @@ class Look:
 
     @property
     def cells(self) -> int:
-        """The rectangle from the first cell to the last ones, if they are usual."""
+        """The rectangle from the first cell to the last ones if they are usual: ten times as many rows at
+        most, and no more than there are beyond 99,999."""
         columns = (_column(name.decode()) for name in self._columns)
-        return self._rows * max(columns, default=0)
+        return (self._rows or self._near[0][0].rows) * max(columns, default=0)
 
     def feed(self, xml: bytes) -> None:
         """One block of the part, ending where a tag begins."""
-        # The first form that fits is that of all: a second one is not tried for each block.
         if self.usual:
             self.plain = not (
                 b":c" in xml or (b"!" in xml and b"<!" in xml) or b"\0" in xml[:_BEGINNING]
             )
-            self._near = next(((form,) for form in self._near if not form.search(xml)), ())
+            self._near = _fitting(self._near, xml)
         if self._shares:
             self.shared += xml.count(b't="s"')
         if self._may_hold_texts:
@@ -100,7 +119,8 @@ class Look:
 
     def _reach(self, xml: bytes) -> None:
         self._columns.update(_COLUMN_OF.findall(xml))
-        self._rows = max(self._rows, *map(int, {*_ROW_OF.findall(xml), b"0"}))
+        if self._near[0][0].rows > _FAR_ROWS:
+            self._rows = max(self._rows, _FAR_ROWS, *map(int, {*_ROW_OF.findall(xml), b"0"}))
 
     def _number(self, rows: Sequence[int]) -> None:
         """Raises RefusedError if two rows have one number: each reader would mix other cells of both."""
@@ -117,6 +137,15 @@ class Look:
             self._open += len(xml)
             if b":si" in xml:
                 self.longest = max(self.longest, _LONGEST)
+
+
+def _fitting(near: tuple[tuple[_Form, ...], ...], xml: bytes) -> tuple[tuple[_Form, ...], ...]:
+    """The first forms that fit a block, which those of all later ones begin with."""
+    for forms in near:
+        for at, form in enumerate(forms):
+            if not form.other.search(xml):
+                return (forms[at:],)
+    return ()
 
 
 class Cells:

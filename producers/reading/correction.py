@@ -20,7 +20,7 @@ from producers.reading import source
 from producers.reading.formula_guard import original
 from producers.reading.header import header_line
 from producers.reading.header.columns import Header
-from producers.reading.header.labels import OURS
+from producers.reading.header.labels import OURS, is_report
 from producers.reading.options import Options
 from producers.reading.parts.passed_over import PassedOver
 from producers.reading.refusals import RefusedError
@@ -165,7 +165,7 @@ def fingerprint(
     bare = [cell.strip() for cell in cells]
     while bare and not bare[-1]:
         bare.pop()
-    values = [[record[field.name] for field in import_type.fields], sorted(dropped)]
+    values = [[record.get(field.name) for field in import_type.fields], sorted(dropped)]
     texts = [
         json.dumps(part, ensure_ascii=False).encode(errors="replace") for part in (bare, values)
     ]
@@ -196,7 +196,7 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
 def _correction(found: Source, undo: Callable[[str], str]) -> Source:
     names = found.columns.names
     places = {name: names.index(name) for name in OURS if name in names}
-    if not {"_import", "_line"} <= places.keys():
+    if not is_report(names):
         return found
     extra = [at for at, name in enumerate(names) if _EXTRA_CELL.fullmatch(name)]
     ours = {*places.values(), *extra}
@@ -231,6 +231,7 @@ def _without(columns: Header, kept: Sequence[int], undo: Callable[[str], str]) -
         cities=None if columns.cities is None else place[columns.cities],
         coordinates=None if columns.coordinates is None else place[columns.coordinates],
         position=columns.position,
+        confidence={place[at]: sure for at, sure in columns.confidence.items() if at in place},
         parents=tuple(place[column] for column in columns.parents),
         activity=None if columns.activity is None else place[columns.activity],
     )

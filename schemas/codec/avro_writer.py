@@ -153,7 +153,10 @@ def _record(schema: dict[str, Any]) -> Write:
         if isinstance(column, Columns):
             parts = _parts(column, fields)
         else:
-            parts = [write([value[name] for value in column]) for name, write, _ in fields]
+            parts = [
+                write([value.get(name) if is_optional else value[name] for value in column])
+                for name, write, is_optional in fields
+            ]
         return list(map(b"".join, zip(*parts, strict=True)))
 
     return record

@@ -172,7 +172,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "csv-columns": (lambda: TABLE[:9] + b";c" * 500_000 + b"\n" + TABLE[10:], "too-large"),
     "csv-cells": (lambda: TABLE + (TABLE[10:-1] + b";" * 900_000 + b"\n") * 5, "too-large"),
     "csv-quotes": (lambda: TABLE + b'"' * 1_900_000 + b"\n", "rows"),
-    "csv-city-list": (lambda: b"Villes\n" + (b"(" * 100_000 + b"\n") * 20, "unknown-columns"),
+    "csv-city-list": (lambda: b"Villes\n" + (b"(" * 100_000 + b"\n") * 20, "missing-label"),
     "csv-numbers": (
         lambda: b"siren;nom;population;is_active\n" + (b"1" * 100_000 + b";A;" + b"9" * 100_000 + b";" + b" " * 100_000 + b"\n") * 5,
         "rows",

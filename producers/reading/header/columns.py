@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from producers.reading.header import words
-from producers.reading.header.labels import fields_by_label, fold, known, named
+from producers.reading.header.labels import fields_by_label, fold, is_report, known, named
 from producers.reading.header.matching import CONFIRMED, WORDS, HeadedLines, alike
 from producers.reading.header.sources import Selection, chosen
 from producers.reading.refusals import RefusedError, quoted, refusal
@@ -106,6 +106,8 @@ def index_of_header(
     spelled = {fold(name): field for name, field in requested.items() if field != LEFT_OUT}
     best, most = 0, 1  # a word of a title may be called as a field
     for at, cells in enumerate(rows[:HEADER_WITHIN]):
+        if is_report(cells):
+            return at
         fields = named(by_label, cells)
         if spelled:
             fields |= {spelled[folded] for folded in map(fold, cells) if folded in spelled}

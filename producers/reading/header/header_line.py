@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from producers.reading.header import city_list
 from producers.reading.header.columns import LEFT_OUT, Header, clean, index_of_header, recognise
-from producers.reading.header.labels import fold, known
+from producers.reading.header.labels import fold, is_report, known
 from producers.reading.refusals import refusal
 from schemas.faults import Fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
@@ -48,15 +48,10 @@ def header_of(
         import_type,
         names,
         requested,
-        below=() if _is_report(names) else below,
+        below=() if is_report(names) else below,
         city_list=city_list.column(below),
     )
     return replace(header, assigned={**assigned, **header.assigned})
-
-
-def _is_report(names: Sequence[str]) -> bool:
-    """Whether a table is a report of ours, which says itself what its columns are."""
-    return {"_import", "_line"} <= set(names)
 
 
 def _of_report(

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
 
 from schemas.import_types import ImportType
@@ -65,3 +65,8 @@ def named(fields: Mapping[str, str], cells: Sequence[str]) -> set[str]:
     """Those of `fields`, as fields_by_label has them, that the cells of a header name."""
     labels = [label(fields, cell) for cell in cells]
     return {fields[folded] for folded in labels if folded in fields}
+
+
+def is_report(names: Iterable[str]) -> bool:
+    """Whether a header is that of an error report, which says itself what its columns are."""
+    return {"_import", "_line"} <= {*names}

@@ -106,7 +106,7 @@ class Health:
         """Why the process has to be restarted; None if it is live."""
         since = monotonic() - self._beat
         if since > SILENCE_SECONDS:
-            return f"the event loop stands still for {since:.0f} s"
+            return f"the event loop has not turned for {since:.0f} s"
         for kind, begun in self._joining.items():
             if monotonic() - begun > JOIN_SECONDS:
                 return f"{kind} has been joining its group for {monotonic() - begun:.0f} s"

@@ -224,7 +224,7 @@ def test_a_program_that_writes_values_in_another_form(tmp_path: Path) -> None:
 
 
 def test_a_line_without_its_fingerprint(tmp_path: Path) -> None:
-    """It counts as corrected: whoever empties the column wants the line imported."""
+    """It counts as corrected: who empties the column wants the line imported."""
     path = reported(tmp_path, ".csv")
     lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter=";"))
     place = lines[0].index("_dropped")

@@ -65,7 +65,7 @@ def test_a_loop_that_stands_still_is_neither_ready_nor_alive() -> None:
 
     stopped._beat -= health.SILENCE_SECONDS + 1
 
-    assert stopped.defect() == "the event loop stands still for 31 s"
+    assert stopped.defect() == "the event loop has not turned for 31 s"
     assert stopped.obstacles() == [stopped.defect()]
 
 

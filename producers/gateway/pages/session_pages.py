@@ -85,7 +85,8 @@ async def sign_out(
         ended = gateway.access.sessions.end(session)
         gateway.sender.send(GATEWAY_SESSIONS, ended["id"], ended)
     gateway.audit.write(request, account, "logout")
-    answer = RedirectResponse("/login", 303, {"Clear-Site-Data": '"cache", "cookies", "storage"'})
+    # Not "cookies": the header is about the whole domain, the site included.
+    answer = RedirectResponse("/login", 303, {"Clear-Site-Data": '"cache", "storage"'})
     set_session_cookie(answer, request, "", 0)
     return answer
 

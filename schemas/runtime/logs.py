@@ -22,6 +22,11 @@ _LEVELS = {
 """Of loggers that say too much at INFO."""
 
 
+def _is_new(record: logging.LogRecord) -> bool:
+    """False for what aiokafka logs of a bootstrap server and raises as well."""
+    return not str(record.msg).startswith('Unable connect to "')
+
+
 REMIND_SECONDS = 60.0
 """A warning or an error that repeats is logged once in this time, with how often it was left out."""
 
@@ -112,5 +117,6 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("aiokafka").addFilter(_is_new)
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)

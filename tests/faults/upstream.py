@@ -16,7 +16,7 @@ from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
 from tests.faults.files import HEADERS, Kind, Values, made
 from tests.fix_stack import Site, eventually
 
-FAMILY = 0
+FAMILY = 999
 """No file has keys of this family."""
 
 PARTITIONS = 4

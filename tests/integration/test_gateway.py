@@ -83,7 +83,7 @@ def check_errors(client: httpx.Client, location: str) -> None:
     table = client.get(f"{location}errors.csv")
     assert table.content.startswith('\ufeff"siren";"nom";"code_postal";"_line"'.encode())
     assert table.headers["content-disposition"].startswith("attachment")
-    assert [int(line.split(";")[3]) for line in table.text.splitlines()[1:]] == lines
+    assert [int(line.split(";")[3].strip('"')) for line in table.text.splitlines()[1:]] == lines
     book = load_workbook(BytesIO(client.get(f"{location}errors.xlsx").content))
     assert [row[0] for row in book.worksheets[0].iter_rows(2, values_only=True)] == ["12345"] * 3
     documents = client.get(f"{location}errors.jsonl").text.splitlines()

@@ -46,7 +46,7 @@ SEEK_AGAIN_SECONDS = 1.0
 """The pause before a failed seek is tried again, while a server cannot be reached."""
 
 
-MEMBER_SECONDS = 1.0
+MEMBER_SECONDS = 0.5
 """Between two signs of life to aiokafka, which takes a consumer for dead that does not fetch."""
 
 

@@ -36,4 +36,5 @@ class KeptProcess:
             )
         if monotonic() >= self._due:
             self._due, self._started = None, monotonic()
+            self.process.wait()  # it has ended: closes what belonged to it
             self.process = GuardedProcess(self.process.name, self.process.launch)

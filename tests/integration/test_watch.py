@@ -267,26 +267,20 @@ def test_servers_that_do_not_answer(running: Running) -> None:
 
 
 def test_a_spool_that_takes_no_files(running: Running) -> None:
-    """The gateway is not ready, and says why, until it does; without its marks it has to restart."""
+    """The gateway is not ready, and says why, until it does; then it publishes, without a restart."""
     served = running.served
-    incoming, pending = served.spool / "incoming", served.spool / "pending"
-    eventually(lambda: asked(served.url)[0] == 200)
-    incoming.rename(served.spool / "elsewhere")
-    eventually(lambda: asked(served.url)[0] == 503)
-    [why] = asked(served.url)[1]["waiting_for"]
-    assert why.startswith("Le spool n'accepte aucun fichier")
-    (served.spool / "elsewhere").rename(incoming)
-    eventually(lambda: asked(served.url)[0] == 200)
+    for name in ("incoming", "pending"):
+        folder = served.spool / name
+        eventually(lambda: asked(served.url)[0] == 200)
+        folder.rename(served.spool / "elsewhere")
+        try:
+            eventually(lambda: asked(served.url)[0] == 503)
+            [why] = asked(served.url)[1]["waiting_for"]
+            assert why.startswith("Le spool n'accepte aucun fichier")
+            assert httpx.get(f"{served.url}/livez", trust_env=False).text == "ok\n"
+        finally:
+            (served.spool / "elsewhere").rename(folder)
 
-    assert httpx.get(f"{served.url}/livez", trust_env=False).text == "ok\n"
-    pending.rename(served.spool / "elsewhere")
-    try:
-        eventually(
-            lambda: (
-                httpx.get(f"{served.url}/livez", trust_env=False).text
-                == "nothing is published any more\n"
-            )
-        )
-        assert httpx.get(f"{served.url}/livez", trust_env=False).status_code == 503
-    finally:
-        (served.spool / "elsewhere").rename(pending)
+    eventually(lambda: asked(served.url)[0] == 200)
+    accepted = served.upload("encore.csv", companies(12_001, 10))
+    assert served.ended(accepted.json()["id"])["status"] == "SUCCESS"

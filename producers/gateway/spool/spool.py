@@ -286,7 +286,8 @@ class Spool:
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     def try_out(self) -> None:
-        """Raises OSError if no file can be written."""
+        """Raises OSError if no file can be written, or none marked for publication."""
+        self._pending.stat()
         trial = self.scratch(".trial")
         try:
             write(trial, "x")

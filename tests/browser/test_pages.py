@@ -237,6 +237,7 @@ def test_texts_are_asked_for_by_who_knows_the_price(
     path = written(tmp_path, "métiers.csv", "nom\nBâtiment\nSanté\nDroit\n".encode())
     user.goto("/envoyer")
     user.get_by_label("Choisissez un fichier").set_input_files(path)
+    user.get_by_label("Type d'import").select_option("CATEGORIE")
     expect(user.locator("#cost")).to_contain_text("Au plus 3 textes avec gpt-6-luna")
     expect(user.locator("#cost")).to_contain_text("moins de 0,01 $")
     is_accessible(user)

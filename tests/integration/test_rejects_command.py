@@ -241,7 +241,7 @@ def test_the_way_of_a_row(site: Site, companies: Companies, upstream: Upstream) 
     assert first["last"]["outcome"] == "inserted"
     assert (first["last"]["line"], first["last"]["import"]["file_name"]) == (152, path.name)
 
-    upstream.send(key, upstream.company(int(key), nom="Autre"))
+    upstream.send(key, upstream.company(int(key) - 1, nom="Autre"))
     upstream.send(key, b"broken")
     upstream.flush()
     eventually(lambda: open_rejects(site))
@@ -252,7 +252,7 @@ def test_the_way_of_a_row(site: Site, companies: Companies, upstream: Upstream) 
         message
         for message in site.messages(COMPANIES)
         if message.key() == key.encode()
-        and message.value() == upstream.company(int(key), nom="Autre")
+        and message.value() == upstream.company(int(key) - 1, nom="Autre")
     )
     assert second["last"]["partition"] == record.partition()
     assert second["last"]["offset"] == record.offset()

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from openpyxl.utils import get_column_letter
 
 from producers.gateway.processes.child_processes import Children
 from producers.reading import RefusedError, open_source
 from producers.reading.workbook.memory_limit import ADDRESS_SPACE
+from producers.reading.workbook.open_xml.xlsx_notes import Look
 from schemas.import_types import ENTREPRISE
 from tests.fix_files import COMPRESSIONS, ods, xls, zipped
 
@@ -233,3 +237,33 @@ def test_a_bomb(
     assert end in ends.split("|")
     assert size < MOST_BYTES < ADDRESS_SPACE // 2
     assert list(scratch.iterdir()) == []
+
+
+_STEPS = st.sampled_from([1, 1, 1, 90, 5_000, 60_000, 200_000])
+_REACHED = st.lists(
+    st.sampled_from([*range(1, 10), 26, 27, 104, 131, 702]), max_size=3, unique=True
+)
+
+
+@example([[(900, [1])], [(90, [9])]])
+@given(st.lists(st.lists(st.tuples(_STEPS, _REACHED), max_size=4), max_size=5))
+def test_a_first_look_counts_no_cell_too_few(blocks: list[list[tuple[int, list[int]]]]) -> None:
+    """calamine holds the rectangle up to the last row and the last column of a sheet."""
+    look = Look(is_sheet=True, recalculated=False)
+    row = last_row = last_column = 0
+    for block in blocks:
+        xml = ""
+        for step, columns in block:
+            row += step
+            cells = [
+                f'<c r="{get_column_letter(at)}{row}" t="str"><v>a</v></c>'
+                for at in sorted(columns)
+            ]
+            xml += f'<row r="{row}">{"".join(cells)}</row>'
+            if columns:
+                last_row, last_column = row, max(last_column, *columns)
+        look.feed(xml.encode())
+
+    if look.usual:
+        assert look.cells >= last_row * last_column
+        assert look.cells <= max(999, 10 * last_row, 99_999 * (last_row > 99_999)) * last_column

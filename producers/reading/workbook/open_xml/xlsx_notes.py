@@ -7,6 +7,7 @@ in a second whether it has that form and nothing worth a note. Only if not, its 
 import re
 from array import array
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from producers.reading.refusals import refusal
@@ -30,21 +31,24 @@ _ROW = re.compile(rb'<row r="([0-9]{1,7})"')
 class _Form(NamedTuple):
     """References of cells down to a row, and what finds a cell that is an error or has another form."""
 
-    rows: int
+    digits: int
     other: re.Pattern[bytes]
+
+    @property
+    def rows(self) -> int:
+        return int("9" * self.digits)
+
+
+@cache
+def _other(columns: bytes, digits: int) -> re.Pattern[bytes]:
+    return re.compile(
+        rb'<c(?! r="%s[0-9]{1,%d}"(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]'
+        % (columns, digits)
+    )
 
 
 def _forms(columns: bytes, *digits: int) -> tuple[_Form, ...]:
-    return tuple(
-        _Form(
-            10**most - 1,
-            re.compile(
-                rb'<c(?! r="%s[0-9]{1,%d}"(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]'
-                % (columns, most)
-            ),
-        )
-        for most in digits
-    )
+    return tuple(_Form(most, _other(columns, most)) for most in digits)
 
 
 # Each from the rows that it begins with to those that it may reach.
@@ -78,6 +82,8 @@ class Look:
         self._row = 0
         self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
         self._near: tuple[tuple[_Form, ...], ...] = _NEAR
+        # What finds a cell beyond the columns that are known; None if that is not one letter.
+        self._beyond: re.Pattern[bytes] | None = None
         self.noteworthy = False
         self.plain = True
         self.shared = 0
@@ -102,25 +108,32 @@ class Look:
             self.plain = not (
                 b":c" in xml or (b"!" in xml and b"<!" in xml) or b"\0" in xml[:_BEGINNING]
             )
-            self._near = _fitting(self._near, xml)
+            if self._beyond is None or self._beyond.search(xml):
+                self._widen(xml)
         if self._shares:
             self.shared += xml.count(b't="s"')
         if self._may_hold_texts:
             self.texts += xml.count(b"<si")
             self._measure(xml)
             return
-        if self.usual:
-            self._reach(xml)
+        if self.usual and self._near[0][0].rows > _FAR_ROWS:
+            self._rows = max(self._rows, _FAR_ROWS, *map(int, {*_ROW_OF.findall(xml), b"0"}))
         self._number(list(map(int, _ROW.findall(xml))))
         if not self.noteworthy:
             self.noteworthy = (b"hidden" in xml and _HIDDEN.search(xml) is not None) or (
                 b"<f" in xml and self._formula.search(xml) is not None
             )
 
-    def _reach(self, xml: bytes) -> None:
+    def _widen(self, xml: bytes) -> None:
+        self._near = _fitting(self._near, xml)
+        if not self._near or self._may_hold_texts:
+            return
         self._columns.update(_COLUMN_OF.findall(xml))
-        if self._near[0][0].rows > _FAR_ROWS:
-            self._rows = max(self._rows, _FAR_ROWS, *map(int, {*_ROW_OF.findall(xml), b"0"}))
+        last = max(self._columns, key=lambda name: (len(name), name), default=b"")
+        if len(last) == 1:
+            self._beyond = _other(b"[A-%c]" % last, self._near[0][0].digits)
+        else:
+            self._beyond = None
 
     def _number(self, rows: Sequence[int]) -> None:
         """Raises RefusedError if two rows have one number: each reader would mix other cells of both."""

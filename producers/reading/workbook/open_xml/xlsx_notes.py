@@ -28,7 +28,7 @@ _TRUE = ("1", "true", "on")
 _ROW = re.compile(rb'<row r="([0-9]{1,7})"')
 
 
-class _Form(NamedTuple):
+class _References(NamedTuple):
     """References of cells down to a row, and what finds a cell that is an error or has another form."""
 
     digits: int
@@ -47,8 +47,8 @@ def _other(columns: bytes, digits: int) -> re.Pattern[bytes]:
     )
 
 
-def _forms(columns: bytes, *digits: int) -> tuple[_Form, ...]:
-    return tuple(_Form(most, _other(columns, most)) for most in digits)
+def _forms(columns: bytes, *digits: int) -> tuple[_References, ...]:
+    return tuple(_References(most, _other(columns, most)) for most in digits)
 
 
 # Each from the rows that it begins with to those that it may reach.
@@ -81,7 +81,7 @@ class Look:
         self._shares = shares
         self._row = 0
         self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
-        self._near: tuple[tuple[_Form, ...], ...] = _NEAR
+        self._near: tuple[tuple[_References, ...], ...] = _NEAR
         # What finds a cell beyond the columns that are known; None if that is not one letter.
         self._beyond: re.Pattern[bytes] | None = None
         self.noteworthy = False
@@ -152,7 +152,9 @@ class Look:
                 self.longest = max(self.longest, _LONGEST)
 
 
-def _fitting(near: tuple[tuple[_Form, ...], ...], xml: bytes) -> tuple[tuple[_Form, ...], ...]:
+def _fitting(
+    near: tuple[tuple[_References, ...], ...], xml: bytes
+) -> tuple[tuple[_References, ...], ...]:
     """The first forms that fit a block, which those of all later ones begin with."""
     for forms in near:
         for at, form in enumerate(forms):

@@ -898,7 +898,7 @@ async def test_a_member_that_was_taken_for_dead(
     positions.fault = UnreachableError("PostgreSQL is away")
     with monkeypatch.context() as patch:
         patch.setattr(FetchThread, "stay_in_group", lambda _: None)
-        async with reading(topic, positions=positions, broker_max_poll_interval=1.0) as reader:
+        async with reading(topic, positions=positions, broker_max_poll_interval=5.0) as reader:
             await until(lambda: members(topic) == 1)
             await until(lambda: members(topic) == 0)
             assert reader.consumer.joins()

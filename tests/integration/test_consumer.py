@@ -42,7 +42,7 @@ from processors.kafka import consumer
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import admin_client, create_topics
 from processors.kafka.consumer import UNWRITTEN_BYTES, BatchConsumer, BatchTransport
-from processors.kafka.fetch_thread import FETCH_WAIT_MS, FetchThread
+from processors.kafka.fetch_thread import FETCH_WAIT_MS
 from processors.kafka.tables import Tables
 from processors.kafka.topic_identity import Identity, identify
 from processors.settings import Settings
@@ -888,27 +888,6 @@ async def test_a_database_that_is_away_for_longer_than_a_member_may_idle(wide: T
         positions.fault = None
 
         await until(lambda: len(survivor.records) == 40)
-
-
-async def test_a_member_that_was_taken_for_dead(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once its event loop turns again it joins again, and reads."""
-    positions = Positions({})
-    positions.fault = UnreachableError("PostgreSQL is away")
-    with monkeypatch.context() as patch:
-        patch.setattr(FetchThread, "stay_in_group", lambda _: None)
-        async with reading(topic, positions=positions, broker_max_poll_interval=5.0) as reader:
-            await until(lambda: members(topic) == 1)
-            await until(lambda: members(topic) == 0)
-            assert reader.consumer.joins()
-
-            patch.undo()
-            positions.fault = None
-            topic.put(0, 9)
-
-            await until(lambda: reader.values == list(range(10)))
-            assert not reader.consumer.joins()
 
 
 # A whole worker

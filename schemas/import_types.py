@@ -56,6 +56,11 @@ class ImportType:
         return {field.name: field for field in self.fields}
 
     @cached_property
+    def offered(self) -> tuple[Field, ...]:
+        """The fields that operators are shown: neither those of registers nor those that few files have."""
+        return tuple(field for field in self.fields if not (field.register or field.detail))
+
+    @cached_property
     def position(self) -> tuple[str, ...]:
         """The fields that have a latitude and a longitude, in this order; empty without them."""
         kinds = {field.kind: field.name for field in self.fields}

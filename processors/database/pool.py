@@ -149,9 +149,8 @@ async def connected(pool: Pool, seconds: float | None = None) -> AsyncIterator[C
         try:
             yield connection
         except ReadOnlySqlTransaction:
-            await (
-                connection.close()
-            )  # the pool opens another, to the server that is the primary now
+            # The pool opens another, to the server that is the primary now.
+            await connection.close()
             raise
 
 

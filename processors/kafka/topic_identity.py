@@ -34,7 +34,7 @@ from schemas.runtime.server_settings import ServerSettings
 _UNSET = bytes(16)
 
 _NOTHING_ELSE: tuple[bool, bool, dict[int, bytes]] = (False, False, {})
-"""Topics are not created, their authorized operations not listed, and there are no tags."""
+"""Do not create topics, do not list authorized operations, no tagged fields."""
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _dropped_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {place}ligne {value['line']}, colonne {value['column']} : {value['message']}"
 
 
-def _told(found: dict[str, Any], column: str) -> str:
+def _field_of(found: dict[str, Any], column: str) -> str:
     """The field of a column; how certain that is, if its header does not say it."""
     confidence = found["confidence"].get(column, 1.0)
     doubt = f" (sûr à {confidence:.0%})".replace("%", " %") if confidence < _CERTAIN else ""
@@ -163,7 +163,7 @@ def _reading_lines(found: dict[str, Any]) -> Iterator[str]:
     if found["delimiter"]:
         sure = f"{found['delimiter_confidence']:.0%}".replace("%", " %")
         yield f"  séparateur : {found['delimiter']!r} (sûr à {sure} ; --delimiter en impose un autre)"
-    columns = ", ".join(f"{name} → {_told(found, name)}" for name in found["mapping"])
+    columns = ", ".join(f"{name} → {_field_of(found, name)}" for name in found["mapping"])
     yield f"  en-tête, ligne {found['header_line']} : {columns}"
     yield from (f"  {line}" for line in beside_lines(found))
     if found["skipped_sheets"]:

@@ -52,7 +52,7 @@ def write(path: Path, import_type: ImportType) -> None:
     book = Workbook()
     sheet = book.worksheets[0]
     sheet.title = import_type.label
-    for at, field in enumerate(_offered(import_type), start=1):
+    for at, field in enumerate(import_type.offered, start=1):
         sheet.cell(1, at, field.name)
         letter = sheet.cell(1, at).column_letter
         # Text: a SIREN keeps its zeros.
@@ -61,17 +61,13 @@ def write(path: Path, import_type: ImportType) -> None:
     guide = book.create_sheet("Mode d'emploi")
     guide.append(["Une ligne du premier onglet par élément. Ses colonnes :"])
     guide.append(["Colonne", "Présence", "Forme", "Exemple"])
-    for field in _offered(import_type):
+    for field in import_type.offered:
         guide.append(_explained(field))
     book.save(path)
 
 
 def _names(import_type: ImportType) -> list[str]:
-    return [field.name for field in _offered(import_type)]
-
-
-def _offered(import_type: ImportType) -> list[Field]:
-    return [field for field in import_type.fields if not (field.register or field.detail)]
+    return [field.name for field in import_type.offered]
 
 
 def _explained(field: Field) -> list[str]:

@@ -112,7 +112,7 @@ async def test_what_a_correction_completes(log: Partition) -> None:
 
 
 async def test_a_correction_that_was_rejected_first(log: Partition) -> None:
-    """Whoever corrects the correction completes the row of the first import."""
+    """A correction of the correction completes the row of the first import."""
     log.append(company(1, **line(1, dropped=[VALUE])))
     log.append(company(1, None, **standing(2, OTHER)))
     await log.write_all(1)

@@ -145,8 +145,8 @@ def test_malformed_requests_are_refused(served: Served) -> None:
     ) -> None:
         method, path = call
         path = re.sub(r"\{\w+\}", quote(given_id, safe=""), path)
-        told = {**headers, "Content-Type": media, "Authorization": f"Bearer {served.token}"}
-        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        sent = {**headers, "Content-Type": media, "Authorization": f"Bearer {served.token}"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         connection = f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
         asked = f"{method.upper()} {path} HTTP/1.1\r\nHost: x\r\n{head}{connection}"
         with socket.create_connection(("127.0.0.1", served.port), 60) as peer:

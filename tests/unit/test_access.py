@@ -19,10 +19,10 @@ SOON = datetime.now(UTC) + timedelta(hours=1)
 
 
 def request(method: str = "GET", **headers: str) -> Request:
-    told = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return Request(
         {
-            "type": "http", "method": method, "path": "/", "headers": told, "client": ("1.2.3.4", 5),
+            "type": "http", "method": method, "path": "/", "headers": sent, "client": ("1.2.3.4", 5),
             "query_string": b"", "scheme": "http", "server": ("gateway", 80),
         }
     )  # fmt: skip
@@ -35,13 +35,13 @@ def token(tokens: Tokens, scope: str = "read", **changed: Any) -> tuple[str, dic
     return text, record
 
 
-Told = list[tuple[str, str | None, str | None]]
+Reports = list[tuple[str, str | None, str | None]]
 
 
-def gate(tokens: Tokens, per_minute: int = 100, told: Told | None = None) -> Access:
-    """`told` gets action, account and detail of what is refused."""
+def gate(tokens: Tokens, per_minute: int = 100, reported: Reports | None = None) -> Access:
+    """`reported` gets action, account and detail of what is refused."""
     kinds = dict.fromkeys(("requests", "login"), per_minute)
-    heard: Told = [] if told is None else told
+    heard: Reports = [] if reported is None else reported
 
     def report(_: Request, account: Account | None, action: str, detail: str | None) -> None:
         heard.append((action, account.name if account else None, detail))
@@ -108,13 +108,13 @@ def test_scopes(scope: str, may: set[str]) -> None:
     """A wider scope holds the narrower ones, and none holds a wider."""
     tokens = Tokens()
     text, _ = token(tokens, scope)
-    told = request(authorization=f"Bearer {text}")
+    asking = request(authorization=f"Bearer {text}")
 
     for asked in accounts.SCOPES:
         if asked in may:
-            assert gate(tokens).require(told, asked, "requests").name == "me"
+            assert gate(tokens).require(asking, asked, "requests").name == "me"
         else:
-            assert refused(gate(tokens).require, told, asked, "requests") == 403
+            assert refused(gate(tokens).require, asking, asked, "requests") == 403
 
 
 def test_nobody() -> None:
@@ -271,9 +271,9 @@ def test_pages_of_other_sites(headers: dict[str, str], own: bool) -> None:
 
 def test_what_is_refused_is_reported() -> None:
     """A false token, a scope, a form of another page, and an import of another account."""
-    tokens, told = Tokens(), Told()
+    tokens, reported = Tokens(), Reports()
     text, record = token(tokens)
-    ours = gate(tokens, told=told)
+    ours = gate(tokens, reported=reported)
     cookie = f"{COOKIE}={ours.sessions.begin(record['id'])}"
 
     refused(ours.account, request(authorization="Bearer fox_x_y"))
@@ -282,7 +282,7 @@ def test_what_is_refused_is_reported() -> None:
     account = ours.require(request(authorization=f"Bearer {text}"), "read", "requests")
     refused(ours.require_owner, request(), account, "import", "you")
 
-    assert told == [
+    assert reported == [
         ("token-refused", None, None),
         ("scope-refused", "me", "admin"),
         ("csrf-refused", "me", "/"),
@@ -343,14 +343,14 @@ def test_a_bearer_token_needs_no_form() -> None:
     """No browser sends it by itself."""
     tokens = Tokens()
     text, _ = token(tokens)
-    told = request("POST", authorization=f"Bearer {text}", sec_fetch_site="cross-site")
+    asking = request("POST", authorization=f"Bearer {text}", sec_fetch_site="cross-site")
 
-    assert gate(tokens).require(told, "read", "requests").csrf is None
+    assert gate(tokens).require(asking, "read", "requests").csrf is None
 
 
 @pytest.mark.parametrize("proxies", ["*", "ingress", "10.0.0.1, *", "10.0.0.1/8", ""])
 def test_trusted_proxies_are_addresses(monkeypatch: pytest.MonkeyPatch, proxies: str) -> None:
-    """Of all the world nobody is believed; what is no address or network is refused at the start."""
+    """Trusting everybody, or what is not an address or a network, is refused at the start."""
     monkeypatch.setenv("FOX_GATEWAY_TRUSTED_PROXIES", proxies)
     with pytest.raises(ValidationError):
         GatewaySettings()

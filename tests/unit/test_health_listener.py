@@ -1,4 +1,4 @@
-"""Health is told from a port of its own, also while the event loop does nothing."""
+"""Health is served on a port of its own, also while the event loop does nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +15,21 @@ from producers.settings import GatewaySettings, settings
 AWAY = ["registry"]
 
 
-class Told:
+class Loop:
     failure: str | None = None
     age = 0.2
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def loop() -> Loop:
+    return Loop()
 
 
 @pytest.fixture
-def client(told: Told) -> Iterator[httpx.Client]:
+def client(loop: Loop) -> Iterator[httpx.Client]:
     obstacles: list[str] = []
     endpoints = HealthEndpoints(
-        lambda: told.failure, lambda: obstacles, lambda: AWAY, lambda: 3, lambda: told.age
+        lambda: loop.failure, lambda: obstacles, lambda: AWAY, lambda: 3, lambda: loop.age
     )
     listener = HealthListener(endpoints, "127.0.0.1", 0)
     listener.start()
@@ -38,21 +38,21 @@ def client(told: Told) -> Iterator[httpx.Client]:
     listener.stop()
 
 
-def test_what_it_tells(client: httpx.Client, told: Told) -> None:
+def test_what_it_answers(client: httpx.Client, loop: Loop) -> None:
     """As the endpoints of the other port do; and it has no others."""
     assert client.get("/livez").text == "ok\n"
     ready = {"ready": True, "waiting_for": [], "away": AWAY, "loop_age_seconds": 0.2}
     assert client.get("/readyz").json() == ready
     assert "fox_gateway_unpublished_files 3.0" in client.get("/metrics").text
     assert client.get("/api/imports/").status_code == 404
-    told.failure = "nothing is published any more"
+    loop.failure = "nothing is published any more"
     answer = client.get("/livez")
     assert (answer.status_code, answer.text) == (503, "nothing is published any more\n")
 
 
-def test_a_loop_that_hangs(client: httpx.Client, told: Told) -> None:
-    """It is told, so that the process is started anew."""
-    told.age = health_listener._HUNG_SECONDS + 1
+def test_a_loop_that_hangs(client: httpx.Client, loop: Loop) -> None:
+    """It is reported, so that the process is restarted."""
+    loop.age = health_listener._HUNG_SECONDS + 1
     assert client.get("/livez").status_code == 503
     assert "the event loop" in client.get("/livez").text
 

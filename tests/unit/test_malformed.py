@@ -36,8 +36,8 @@ def form(name: bytes, value: bytes) -> bytes:
 
 
 def metadata(**fields: bytes) -> bytes:
-    told = ",".join(f"{name} {b64encode(value).decode()}" for name, value in fields.items())
-    return TUS + b"Upload-Length: 9\r\nUpload-Metadata: " + told.encode() + b"\r\n"
+    metadata = ",".join(f"{name} {b64encode(value).decode()}" for name, value in fields.items())
+    return TUS + b"Upload-Length: 9\r\nUpload-Metadata: " + metadata.encode() + b"\r\n"
 
 
 DEEP = b"[" * 20_000

@@ -412,7 +412,7 @@ def test_a_type_that_fits(write: Write, text: str, kind: str) -> None:
 
 
 def test_names_and_codes_that_are_not_of_cities(write: Write) -> None:
-    """By their content: names of companies beside postal codes are no cities."""
+    """By their content: names of companies beside postal codes are not cities."""
     found = types_of(write("nom;code_postal\nACME Bois;35000\nDupont SARL;69001\n"))
 
     assert found["refusal"] is not None

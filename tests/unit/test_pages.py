@@ -100,7 +100,7 @@ def test_what_the_texts_of_an_import_cost(cost: float, shown: bool) -> None:
 def test_rows_that_lack_values(
     rejected: int, dropped: int, link: str | None, sentence: str | None
 ) -> None:
-    """The page says how many there are and has the file in which they are corrected; they are no errors."""
+    """The page shows how many there are and links to the file for correcting them; they do not count as errors."""
     known = state(rejected=rejected, error_rows=rejected, success_rows=2, dropped_rows=dropped)
     facts: dict[str, Any] = {
         "row": import_view(known),

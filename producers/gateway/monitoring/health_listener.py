@@ -53,13 +53,13 @@ class HealthEndpoints:
 
     def _ready(self) -> Answer:
         why = self.obstacles()
-        told = {
+        answer = {
             "ready": not why,
             "waiting_for": why,
             "away": self.away(),
             "loop_age_seconds": round(self.age_seconds(), 1),
         }
-        return Answer(503 if why else 200, "application/json", json.dumps(told).encode())
+        return Answer(503 if why else 200, "application/json", json.dumps(answer).encode())
 
     def _metrics(self) -> Answer:
         gateway_metrics.READY.set(not self.obstacles())

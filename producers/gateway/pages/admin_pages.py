@@ -36,11 +36,7 @@ async def upload_page(request: Request, account: User) -> Response:
     """Where a file is dropped, checked and imported."""
     limits = of(request).limits
     fields = {
-        name: [
-            (field.name, field.required)
-            for field in known.fields
-            if not (field.register or field.detail)
-        ]
+        name: [(field.name, field.required) for field in known.offered]
         for name, known in IMPORT_TYPES.items()
     }
     return render(

@@ -137,7 +137,7 @@ def is_not(kind: Kind, cells: Sequence[str]) -> bool:
     return sign is not None and len(given) >= _DOUBTFUL and not any(map(sign.search, given))
 
 
-TELLING: tuple[Kind, ...] = ("siret", "siren", "naf", "email", "url", "phone", "postal_code")
+BY_CONTENT: tuple[Kind, ...] = ("siret", "siren", "naf", "email", "url", "phone", "postal_code")
 """Kinds that a column can be recognised by without its header, the least doubtful first."""
 
 
@@ -162,7 +162,7 @@ def of_kind(kind: Kind, cells: Sequence[str]) -> Given:
 
 def is_value(text: str) -> bool:
     """Whether what should be a header is a value itself: the table has no header then."""
-    return any(_TESTS[kind](text.strip()) for kind in TELLING)
+    return any(_TESTS[kind](text.strip()) for kind in BY_CONTENT)
 
 
 def of_communes(cells: Sequence[str]) -> Given:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from producers.reading.header.content import TELLING, is_not, is_value, of_communes, of_kind
+from producers.reading.header.content import BY_CONTENT, is_not, is_value, of_communes, of_kind
 from producers.reading.header.labels import fields_by_label, fold, label
 from producers.reading.header.words import (
     CHECKABLE,
@@ -97,7 +97,7 @@ def _telling(table: HeadedLines, column: int, taken: Mapping[str, int]) -> Match
     if is_value(table.names[column]):
         return None
     for field in sorted(table.import_type.fields, key=_order):
-        if field.register or not (field.kind in TELLING or names_towns(field)):
+        if field.register or not (field.kind in BY_CONTENT or names_towns(field)):
             continue
         if field.kind == "siren" and not _may_be_siren(table, field, column):
             continue
@@ -114,7 +114,7 @@ def _may_be_siren(table: HeadedLines, field: Field, column: int) -> bool:
 
 
 def _order(field: Field) -> int:
-    return TELLING.index(field.kind) if field.kind in TELLING else len(TELLING)
+    return BY_CONTENT.index(field.kind) if field.kind in BY_CONTENT else len(BY_CONTENT)
 
 
 def _fits(table: HeadedLines, field: Field, cells: Sequence[str], taken: Mapping[str, int]) -> bool:

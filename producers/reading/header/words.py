@@ -109,7 +109,7 @@ def named(import_type: ImportType, name: str) -> Named | None:
 
 
 def _beside_brackets(import_type: ImportType, name: str) -> str | None:
-    """The field whose label stands beside brackets that do not speak of something else."""
+    """The field whose label precedes or follows brackets, unless these name something else."""
     bare = _BRACKETS.sub(" ", name)
     if bare == name or any(map(is_of_something_else, _BRACKETS.findall(name))):
         return None

@@ -131,7 +131,7 @@ def _judged(
 
 
 def _is_no_value(column: Column, violation: Violation) -> bool:
-    """Whether the cell itself says that there is no value, such as [ND] or "non renseigné"."""
+    """Whether the cell marks a missing value, such as [ND] or "non renseigné"."""
     return violation.code == NOT_DISCLOSED or (
         violation.code == MALFORMED and says_nothing(column.cells[violation.row].strip())
     )

@@ -192,8 +192,8 @@ if (form !== null) {
         changed[column] = select.value; // "": the column is left out
         check(true);
       });
-      const told = preview.confidence[column] < 0.8 ? `${column} (reconnue à son contenu)` : column;
-      line.append(make("label", told || "(sans nom)", { for: select.id }), select);
+      const text = preview.confidence[column] < 0.8 ? `${column} (reconnue à son contenu)` : column;
+      line.append(make("label", text || "(sans nom)", { for: select.id }), select);
       place.append(line);
     });
   }

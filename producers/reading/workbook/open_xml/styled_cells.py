@@ -28,7 +28,7 @@ class StyledCells:
             letters, row, style = found.groups()
             column = self._columns.get(letters)
             if column is None:
-                column = self._columns[letters] = _number(letters)
+                column = self._columns[letters] = column_of(letters)
             self._add(int(row) - 1, column, style.decode())
 
     def add(self, row: int, column: int, style: str | None) -> None:
@@ -89,7 +89,8 @@ class ShownTexts:
         return {row - first: own[row] for row in rows if row in own}
 
 
-def _number(letters: bytes) -> int:
+def column_of(letters: bytes) -> int:
+    """The column of a reference, from 0."""
     number = 0
     for letter in letters:
         number = number * 26 + letter - ord("A") + 1

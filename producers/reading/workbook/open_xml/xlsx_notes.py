@@ -13,7 +13,7 @@ from typing import NamedTuple
 from producers.reading.refusals import refusal
 from producers.reading.workbook.markup import Attributes, Markup, local
 from producers.reading.workbook.memory_limit import TEXT_BYTES
-from producers.reading.workbook.open_xml.styled_cells import StyledCells
+from producers.reading.workbook.open_xml.styled_cells import StyledCells, column_of
 from producers.reading.workbook.sheet import Notes
 
 UNCALCULATED = "#CALC!"
@@ -99,8 +99,8 @@ class Look:
     def cells(self) -> int:
         """The rectangle from the first cell to the last ones if they are usual: ten times as many rows at
         most, and no more than there are beyond 99,999."""
-        columns = (_column(name.decode()) for name in self._columns)
-        return (self._rows or self._near[0][0].rows) * max(columns, default=0)
+        columns = 1 + max(map(column_of, self._columns), default=-1)
+        return (self._rows or self._near[0][0].rows) * columns
 
     def feed(self, xml: bytes) -> None:
         """One block of the part, ending where a tag begins."""
@@ -313,18 +313,10 @@ def place(reference: str) -> tuple[int, int]:
     if found is None:
         # calamine may read another column out of it than we do, a billion to the right.
         raise refusal("broken-workbook")
-    number, row = _column(found[1].upper()), int(found[2])
-    if number > _COLUMNS or not 0 < row <= _ROWS:
+    column, row = column_of(found[1].upper().encode()), int(found[2])
+    if column >= _COLUMNS or not 0 < row <= _ROWS:
         raise refusal("broken-workbook")
-    return row - 1, number - 1
-
-
-def _column(letters: str) -> int:
-    """From 1."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number
+    return row - 1, column
 
 
 class TextLengths:

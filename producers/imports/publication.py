@@ -226,7 +226,9 @@ class _RowEncoder:
                 reading.warnings.update(row.warnings)
         lines = self._lines(rows)
         records = [row.record for row in rows]
-        fields = {name: [record[name] for record in records] for name in records[0]}
+        # Lines that cannot be separated, sheets and rows of a retry need not have the same details.
+        names = dict.fromkeys(chain.from_iterable(dict.fromkeys(map(tuple, records))))
+        fields = {name: [record.get(name) for record in records] for name in names}
         nothing = [None] * len(rows)
         columns = Columns({**fields, "observed_at": nothing, "import": lines})
         values = self._encoder.encode_all(columns)

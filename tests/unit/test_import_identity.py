@@ -209,6 +209,26 @@ def test_occurrences_are_of_valid_rows(path: Path) -> None:
     assert [(line["number"], line["occurrence"]) for line in found] == [(1, 0), (2, 1), (3, 2)]
 
 
+def test_rows_of_a_chunk_have_details_of_their_own(path: Path) -> None:
+    """A line that cannot be separated, a sheet without a column and a row of a retry have fewer."""
+    broken, *_ = rows(path, "732829320;A;x;y", "732829320;B;")
+    path.write_text("siren;nom;domain\n732829320;C;exemple.fr\n", encoding="utf-8")
+    with_domain = [row for chunk in open_source(path, ENTREPRISE).chunks() for row in chunk]
+    path.write_text("siren;nom;logo\n732829320;D;https://exemple.fr/d.png\n", encoding="utf-8")
+    with_logo = [row for chunk in open_source(path, ENTREPRISE).chunks() for row in chunk]
+
+    decoded = [
+        Decoder("entreprise_row", Registered()).decode(value)
+        for _, value in encoder(Reading(state()))([broken, *with_domain, *with_logo])
+    ]
+
+    assert [(row["nom"], row["domain"], row["logo"]) for row in decoded] == [
+        (None, None, None),
+        ("C", "exemple.fr", None),
+        ("D", None, "https://exemple.fr/d.png"),
+    ]
+
+
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_a_line_too_large_for_a_message(path: Path, beyond: int) -> None:
     """It is published as a fault of its line, by the id of its import: a message has a limit."""

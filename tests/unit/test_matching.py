@@ -18,6 +18,7 @@ from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading.header import header_line
+from producers.reading.header.labels import fields_by_label, fold
 from producers.terminal.exits import CommandError
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 
@@ -74,6 +75,16 @@ def mapping_of(header: Real) -> Mapping[str, str]:
         return header_line.header_of(list(header.fields), (), header.import_type, {}).mapping
     except RefusedError as reason:
         return reason.mapping
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
+def test_the_name_of_a_field_is_its_header(import_type: ImportType) -> None:
+    """Even if it is a usual header of another field, such as "domain" of a website."""
+    named = fields_by_label(import_type)
+
+    assert {name: named[fold(name)] for name in import_type.field} == {
+        name: name for name in import_type.field
+    }
 
 
 def counted(name: str) -> tuple[Counter[str], Counter[str], Counter[str]]:

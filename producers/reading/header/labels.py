@@ -23,11 +23,16 @@ def fold(name: str) -> str:
 
 @cache
 def fields_by_label(import_type: ImportType) -> dict[str, str]:
-    """The fields of a type by all folded headers that name them."""
+    """The fields of a type by all folded headers that name them.
+
+    A header that is the name of one field and a usual header of another names the first.
+    """
     fields: dict[str, str] = {}
-    for field in import_type.fields:
-        for name in (field.name, *field.aliases, *field.usual):
-            fields.setdefault(fold(name), field.name)
+    headers = [((field.name,), field.aliases, field.usual) for field in import_type.fields]
+    for rank in zip(*headers, strict=True):
+        for field, names in zip(import_type.fields, rank, strict=True):
+            for name in names:
+                fields.setdefault(fold(name), field.name)
     return fields
 
 

@@ -33,9 +33,10 @@ class FileRow:
     """One line that is not blank.
 
     `line` is what Excel or an editor shows, for a record of several lines the first. `cells` are
-    as read; `record` has every field of the import type, None if not given; `key` is the
-    natural key, None if there is none. No `faults`: the row is valid. `warnings` are codes.
-    `dropped` are the values of a valid row that its record lacks.
+    as read; `record` has every field of the import type, None if not given, but a detail only if
+    the file has a column for it; `key` is the natural key, None if there is none. Without `faults`
+    the row is valid. `warnings` are codes. `dropped` are the values of a valid row that its record
+    lacks.
     """
 
     line: int
@@ -101,7 +102,7 @@ def rows_of(
     _mark_dropped(rows, batch.dropped)
     _warn(rows, sound, block.warned)
     if broken:
-        nothing = [field.name for field in import_type.fields]
+        nothing = [field.name for field in import_type.fields if not field.detail]
         rows += [
             FileRow(lines[i], sheet, cells[i], dict.fromkeys(nothing), None, [fault], [])
             for i, fault in broken.items()

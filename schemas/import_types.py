@@ -38,6 +38,10 @@ class ImportType:
     routing: Callable[[str], str] = natural_keys.itself
     parent: "ImportType | None" = None
 
+    def __hash__(self) -> int:
+        """That of all fields would take longer than what is cached by type."""
+        return hash(self.name)
+
     @cached_property
     def file_topic(self) -> topics.Topic:
         """The topic of rows from files; their values have the schema of `topic`."""

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
+from itertools import chain
 from typing import NamedTuple
 
 from producers.reading.header.labels import OURS, fields_by_label, fold, label
@@ -117,24 +118,40 @@ def _beside_brackets(import_type: ImportType, name: str) -> str | None:
     return fields.get(label(fields, bare.strip()))
 
 
+class _Label(NamedTuple):
+    field: Field
+    words: frozenset[str]
+    silent: frozenset[str]
+
+
 def _found(import_type: ImportType, given: frozenset[str]) -> Iterator[tuple[bool, int, str]]:
     """Whether the rest of the words says nothing else, how many words are of the field, and the field."""
-    other = _said_of("other")
-    for field in import_type.fields:
-        if field.register:
+    other, labels = _said_of("other"), _labels(import_type)
+    for field, spelled, silent in chain.from_iterable(labels.get(word, ()) for word in given):
+        if not spelled <= given:
             continue
-        silent = _silent_beside(import_type, field)
-        for spelled in _spellings(field):
-            if not spelled <= given:
-                continue
-            rest = given - spelled
-            if rest <= silent:
-                yield True, len(spelled), field.name
-            elif field.kind in CHECKABLE and rest.isdisjoint(other):
-                yield False, len(spelled), field.name
+        rest = given - spelled
+        if rest <= silent:
+            yield True, len(spelled), field.name
+        elif field.kind in CHECKABLE and rest.isdisjoint(other):
+            yield False, len(spelled), field.name
 
 
 @cache
+def _labels(import_type: ImportType) -> dict[str, list[_Label]]:
+    """The labels of fields, each by one of its words.
+
+    A file without a header may have many thousand cells in its first lines, each looked up here.
+    """
+    labels: dict[str, list[_Label]] = {}
+    for field in import_type.fields:
+        if not field.register:
+            silent = _silent_beside(import_type, field)
+            for spelled in _spellings(field):
+                labels.setdefault(min(spelled), []).append(_Label(field, spelled, silent))
+    return labels
+
+
 def _spellings(field: Field) -> frozenset[frozenset[str]]:
     """The words of each label, and these as one; usual labels of one word say too little beside others."""
     own = {words(spelled) for spelled in (field.name, *field.aliases)}
@@ -144,7 +161,6 @@ def _spellings(field: Field) -> frozenset[frozenset[str]]:
     return frozenset(found for found in own | usual | joined if found)
 
 
-@cache
 def _silent_beside(import_type: ImportType, field: Field) -> frozenset[str]:
     """Words that say nothing else beside the label of a field."""
     kinds = {one.kind for one in import_type.fields}

@@ -186,8 +186,9 @@ def _unstorable(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]
     if limit is not None and max(map(len, filter(None, values)), default=0) > limit:
         yield from ((i, "too-long", True) for i, v in enumerate(values) if v and len(v) > limit)
     joined = "".join(filter(None, values))
-    if "[N" in joined:
-        yield from ((i, NOT_DISCLOSED, False) for i, v in enumerate(values) if v in UNDISCLOSED)
+    if "[" in joined:
+        hidden = (i for i, v in enumerate(values) if v and UNDISCLOSED.search(v))
+        yield from ((i, NOT_DISCLOSED, False) for i in hidden)
     if "\0" in joined:
         yield from ((i, "nul-byte", True) for i, v in enumerate(values) if v and "\0" in v)
 

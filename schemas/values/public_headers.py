@@ -1,11 +1,13 @@
 """Headers of public registers: of companies as `Field.chains` writes them, and of places."""
 
+import re
+
 # INSEE names a legal person, a person in their own name and a shop in different columns. A person has
 # a usual first name, and a name of usage that goes before the name of birth.
 NAMES = (
     "denominationUniteLegale > prenomUsuelUniteLegale + nomUsageUniteLegale"
     " > prenomUsuelUniteLegale + nomUniteLegale > nomUniteLegale > denominationUsuelle1UniteLegale"
-    " > denominationUsuelleEtablissement",
+    " > denominationUsuelleEtablissement > sigleUniteLegale",
     "denominationUsuelleEtablissement > enseigne1Etablissement",
     "NOMEN_LONG > NOM",
     "nom_raison_sociale > nom_complet",
@@ -33,8 +35,11 @@ SOURCE_DATES = (
     " > dateDebut",
     "dateDebut + dateDernierTraitementUniteLegale > dateDebut",
 )
-UNDISCLOSED = frozenset({"[ND]", "[NON-DIFFUSIBLE]"})
-"""What INSEE and the State's company search write in the place of a value that is not disclosed."""
+UNDISCLOSED = re.compile(r"\[\s*(?:ND|NON[ -]DIFFUSIBLE)\s*\]", re.IGNORECASE)
+"""What INSEE and the State's company search write in the place of a value that is not disclosed.
+
+A text that contains it is not a value: systems join such cells, "[ND] [ND]", and change their case.
+"""
 
 ADDRESSES = (
     "numeroVoieEtablissement + indiceRepetitionEtablissement + typeVoieEtablissement"

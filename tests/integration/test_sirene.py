@@ -45,7 +45,7 @@ async def log(database: str) -> AsyncIterator[Partition]:
         yield found
 
 
-def unit(number: int = 1, date: str = A, /, **more: Any) -> dict[str, Any]:
+def unit(number: int = 1, date: str | None = A, /, **more: Any) -> dict[str, Any]:
     """A line of StockUniteLegale, of a legal person whose name is disclosed."""
     return {
         "siren": siren(number),
@@ -59,7 +59,7 @@ def unit(number: int = 1, date: str = A, /, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def seat(number: int = 1, date: str = A, /, **more: Any) -> dict[str, Any]:
+def seat(number: int = 1, date: str | None = A, /, **more: Any) -> dict[str, Any]:
     """A line of StockEtablissement, of a head office."""
     return {
         "siren": siren(number),
@@ -79,6 +79,7 @@ def seat(number: int = 1, date: str = A, /, **more: Any) -> dict[str, Any]:
 MASKED_UNIT: dict[str, Any] = {"nom": None, "statut_diffusion": "P", "categorie_juridique": "1000"}
 MASKED_SEAT: dict[str, Any] = {"adresse": None, "code_postal": None, "statut_diffusion": "P"}
 NATURAL = {"categorie_juridique": "1000"}
+NO_PLACE: dict[str, Any] = dict.fromkeys(("code_postal", "ville_nom", "code_commune"))
 
 
 async def put(log: Partition, *rows: dict[str, Any], at_once: bool = False) -> Counter[str]:
@@ -187,6 +188,54 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
         unit(**MASKED_UNIT | {"nom": "ALIX EXEMPLARD"}),
         seat(**MASKED_SEAT),
     ],
+    "a head office of January, and the older code of its company": [
+        unit(naf_code="62.02A", naf_2025="62.20G"),
+        seat(1, B, naf_code="62.20G", naf_2025=None),
+    ],
+    "codes that only an older line of the head office has": [
+        unit(),
+        seat(),
+        seat(1, B, naf_code=None, naf_2025=None),
+    ],
+    "both files of January, and older ones of another activity": [
+        unit(naf_code="47.91A", naf_2025="47.12H"),
+        unit(1, C, naf_code="47.12H", naf_2025=None),
+        seat(),
+        seat(1, B, naf_code="62.20G", naf_2025=None),
+    ],
+    "a trade name that ends": [unit(), seat(nom_commercial="CHEZ ACME"), seat(1, B)],
+    "a trade name of the company that ends": [
+        unit(nom_commercial="SIGLE"),
+        unit(1, B),
+        seat(nom_commercial="CHEZ ACME"),
+        seat(1, C),
+    ],
+    "a head office that moved abroad": [
+        unit(),
+        seat(),
+        seat(1, B, siret=f"{siren(1)}00020", adresse="DOWNING STREET", **NO_PLACE),
+    ],
+    "files without dates": [unit(1, None), seat(1, None)],
+    "a natural person that becomes a company": [
+        unit(**NATURAL),
+        unit(1, B),
+        seat(**MASKED_SEAT),
+        seat(1, B),
+    ],
+    "a legal person from O to P to O at another place": [
+        unit(),
+        seat(),
+        unit(1, B, statut_diffusion="P"),
+        seat(1, B, **MASKED_SEAT),
+        unit(1, C),
+        seat(1, C, siret=f"{siren(1)}00020", adresse="2 RUE DE BREST"),
+    ],
+    "a natural person from P to O": [
+        unit(**MASKED_UNIT),
+        seat(**MASKED_SEAT),
+        unit(1, B, **NATURAL),
+        seat(1, B),
+    ],
     "a natural person from O to P to O": [
         unit(**NATURAL),
         seat(),
@@ -219,6 +268,16 @@ async def test_a_head_office_of_an_older_file(log: Partition) -> None:
 
     assert counted["stale"] == 1
     assert await log.stored("adresse") == [("1 RUE DE RENNES",)]
+
+
+async def test_a_head_office_that_moves_abroad(log: Partition) -> None:
+    """It does not keep the postal code and the city of the other one."""
+    await put(log, unit(), seat())
+
+    await put(log, seat(1, B, siret=f"{siren(1)}00020", adresse="DOWNING STREET", **NO_PLACE))
+
+    assert await log.stored("adresse, code_postal, ville_nom") == [("DOWNING STREET", "", "")]
+    assert await log.query("SELECT code_commune FROM ingest.sirene") == [(None,)]
 
 
 async def test_a_secondary_establishment_of_an_upstream_system(log: Partition) -> None:
@@ -293,6 +352,20 @@ async def test_a_natural_person_that_is_not_known(log: Partition) -> None:
 
     assert await log.stored() == []
     assert counted["parked"] == 0
+
+
+async def test_a_head_office_that_is_disclosed_again(log: Partition) -> None:
+    """It waits for the name, which the next row of its company has; the sweep leaves it alone."""
+    await put(log, unit(**MASKED_UNIT), seat(1, B))
+    children = log.related.children
+    assert children is not None
+    async with log.pool.connection() as connection:
+        assert await parked_rows.releasable(connection, children, [log.number]) == {}
+
+    await put(log, unit(1, B, **NATURAL))
+
+    assert await log.stored("nom, adresse, code_postal, ville_nom") == [("ACME", *RENNES)]
+    assert await log.query("SELECT FROM ingest.parked") == []
 
 
 async def test_a_legal_person_keeps_its_name(log: Partition) -> None:

@@ -97,6 +97,58 @@ def test_partly_disclosed_rows_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first_name", "name"),
+    [
+        ("[ND]", "[ND]"),
+        ("[nd]", "[Nd]"),
+        ("[ND] ", "[ ND ]"),
+        ("", "[ND] [ND]"),
+        ("", "[Non diffusible]"),
+        ("[NON-DIFFUSIBLE]", "[non-diffusible]"),
+    ],
+)
+def test_words_for_what_is_not_disclosed(tmp_path: Path, first_name: str, name: str) -> None:
+    """In any case and joined, as systems pass them on, they are not values."""
+    header = (
+        "siren;statutDiffusionUniteLegale;denominationUniteLegale;prenomUsuelUniteLegale"
+        ";nomUniteLegale;sigleUniteLegale"
+    )
+    line = f"{SIREN};P;;{first_name};{name};{name}"
+
+    [one] = records(tmp_path / "a.csv", ENTREPRISE, header, line)
+
+    assert (one["nom"], one["nom_commercial"]) == (None, None)
+
+
+def test_a_company_that_has_only_an_acronym(tmp_path: Path) -> None:
+    """It is the last one of its names; a name in full goes before."""
+    header = "siren;denominationUniteLegale;sigleUniteLegale;nomUniteLegale"
+
+    found = records(tmp_path / "a.csv", ENTREPRISE, header, f"{SIREN};;ADMR;", f"{SIREN};AIDE;A;")
+
+    assert [(one["nom"], one["nom_commercial"]) for one in found] == [
+        ("ADMR", "ADMR"),
+        ("AIDE", "A"),
+    ]
+
+
+def test_an_establishment_that_may_be_a_head_office(tmp_path: Path) -> None:
+    """Without that it lacks a name, for which the file has no column: the other lines are read."""
+    path = tmp_path / "a.csv"
+    path.write_text(
+        f"siren;etablissementSiege;siret\n{SIREN};;{SIREN}00012\n{SIREN};true;{SIREN}00020\n",
+        "utf-8",
+    )
+
+    rows = list(chain.from_iterable(open_source(path, ENTREPRISE).chunks()))
+
+    assert [[(found.column, found.code) for found in row.faults] for row in rows] == [
+        [("nom", "missing-value")],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
     ("count", "words"),
     [
         (1, "1 entreprise à diffusion partielle"),

@@ -109,7 +109,12 @@ SELECT p.partition, p.parent_key
 FROM ingest.parked p
 WHERE p.topic = ANY (%(topics)s) AND p.partition = ANY (%(partitions)s) AND (
     EXISTS (SELECT FROM enterprise_entreprise e WHERE e.siren = p.parent_key)
-    OR EXISTS (SELECT FROM ingest.sirene x WHERE x.siren = p.parent_key)
+    OR EXISTS (
+        SELECT FROM ingest.sirene x
+        WHERE x.siren = p.parent_key AND x.diffusion_unite = 'P'
+            AND coalesce(x.categorie_juridique, '1000') = '1000'
+            AND (x.diffusion_siege = 'O' AND x.diffusion_siege_at > x.diffusion_unite_at) IS NOT TRUE
+    )
     OR EXISTS (
         SELECT FROM ingest.imports i WHERE i.id = p.import_id AND i.cancelled_at IS NOT NULL
     )

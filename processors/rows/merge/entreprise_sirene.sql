@@ -74,7 +74,8 @@ WITH given AS (
     ) n
     WHERE s.round = %(round)s
 ), found AS (
-    SELECT g.*, t.naf_code AS own_code,
+    SELECT g.*, t.naf_code AS own_code, completion.naf AS completes_naf,
+        completion.enseigne AS completes_enseigne, place.nothing IS NOT NULL AS has_moved,
         merged.nom AS new_nom, merged.siret AS new_siret, merged.nom_commercial AS new_nom_commercial,
         merged.adresse AS new_adresse, merged.code_postal AS new_code_postal,
         merged.ville_nom AS new_ville_nom, merged.naf_code AS new_naf_code,
@@ -83,10 +84,12 @@ WITH given AS (
         merged.is_active AS new_is_active, /* each detail: merged.{name} AS new_{name}, */
         CASE
             -- Rows of a register go by its own dates: one that waited is older than its company's.
-            WHEN g.outdated AND NOT g.idle AND completion.naf THEN 'u'
+            WHEN g.outdated AND NOT g.idle AND (completion.naf OR completion.enseigne) THEN 'u'
             WHEN g.outdated OR g.source_date IS NULL
                 AND (t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
-                    > (g.observed_at, g.import_id IS NOT NULL) THEN 's'
+                    > (g.observed_at, g.import_id IS NOT NULL)
+                -- A head office that waited for its company, which says nothing of the place.
+                AND (g.etablissement_siege AND t.siret IS NULL) IS NOT TRUE THEN 's'
             -- The page follows codes that the site does not show, too.
             WHEN NOT g.idle AND g.is_known AND g.takes_naf AND ROW(
                 ingest.kept_naf(g.rev2, g.stored_rev2, g.new_2025, g.stored_2025),
@@ -104,9 +107,25 @@ WITH given AS (
     FROM given g
     JOIN enterprise_entreprise t ON t.siren = g.key
     CROSS JOIN LATERAL (
+        -- What an older row gives that later ones lack: codes that do not say anything else than those
+        -- that are there, and a trade name. What the head office gives goes before the company's own.
+        SELECT g.takes_naf AND (
+                (g.rev2 = g.stored_rev2) IS NOT FALSE AND (g.new_2025 = g.stored_2025) IS NOT FALSE
+                AND (
+                    g.stored_rev2 IS NULL AND g.rev2 IS NOT NULL
+                    OR g.stored_2025 IS NULL AND g.new_2025 IS NOT NULL
+                )
+                OR g.etablissement_siege AND NOT g.siege_naf AND num_nonnulls(g.rev2, g.new_2025) > 0
+            ) AS naf,
+            g.takes_enseigne AND NOT g.hides_name AND g.nom_commercial IS NOT NULL AND CASE
+                WHEN g.etablissement_siege THEN NOT g.siege_enseigne ELSE t.nom_commercial = ''
+            END AS enseigne
+    ) completion
+    CROSS JOIN LATERAL (
         -- A code of the other nomenclature goes into the site's column only if there is none of its own
         -- of the same activity.
-        SELECT coalesce(g.first_naf, g.naf_other) AS code, g.takes_naf AND (
+        SELECT coalesce(g.first_naf, g.naf_other) AS code,
+            g.takes_naf AND (completion.naf OR NOT g.outdated) AND (
             g.first_naf IS NULL AND t.naf_code <> ''
             AND ingest.is_naf_2025(t.naf_code) <> ingest.is_naf_2025(g.naf_other)
             AND (CASE WHEN ingest.is_naf_2025(g.naf_other) THEN g.stored_2025 ELSE g.stored_rev2 END
@@ -114,25 +133,25 @@ WITH given AS (
         ) IS NOT TRUE AS goes_in
     ) naf
     CROSS JOIN LATERAL (
-        -- The codes of an older row, if they do not say anything else than those that are there.
-        SELECT g.takes_naf AND (g.rev2 = g.stored_rev2) IS NOT FALSE
-            AND (g.new_2025 = g.stored_2025) IS NOT FALSE AND (
-                g.stored_rev2 IS NULL AND g.rev2 IS NOT NULL
-                OR g.stored_2025 IS NULL AND g.new_2025 IS NOT NULL
-            ) AS naf
-    ) completion
+        -- The place of a head office that has moved is that of its row: what it lacks is not known.
+        SELECT CASE WHEN g.etablissement_siege AND g.siret <> t.siret THEN '' END AS nothing
+    ) place
     CROSS JOIN LATERAL (
         SELECT CASE WHEN g.hides_name THEN '' WHEN g.nom IS NULL THEN t.nom
                 ELSE ingest.pick(g.policy, g.nom, t.nom, '') END AS nom,
             ingest.pick(g.policy, g.siret, t.siret, NULL) AS siret,
-            CASE WHEN g.hides_name THEN '' WHEN NOT g.takes_enseigne THEN t.nom_commercial
+            CASE WHEN g.hides_name THEN ''
+                WHEN NOT g.takes_enseigne OR g.outdated AND NOT completion.enseigne
+                    THEN t.nom_commercial
                 ELSE ingest.pick(g.policy, g.nom_commercial, t.nom_commercial, '')
                 END AS nom_commercial,
             CASE WHEN g.hides_place THEN ''
-                ELSE ingest.pick(g.policy, g.adresse, t.adresse, '') END AS adresse,
+                ELSE ingest.pick(g.policy, coalesce(g.adresse, place.nothing), t.adresse, '')
+                END AS adresse,
             CASE WHEN g.hides_place THEN ''
-                ELSE ingest.pick(g.policy, g.code_postal, t.code_postal, '') END AS code_postal,
-            ingest.pick(g.policy, g.ville_nom, t.ville_nom, '') AS ville_nom,
+                ELSE ingest.pick(g.policy, coalesce(g.code_postal, place.nothing), t.code_postal, '')
+                END AS code_postal,
+            ingest.pick(g.policy, coalesce(g.ville_nom, place.nothing), t.ville_nom, '') AS ville_nom,
             CASE WHEN naf.goes_in THEN ingest.pick(g.policy, naf.code, t.naf_code, '')
                 ELSE t.naf_code END AS naf_code,
             -- A label that nobody gives follows its code; one that stands there for it is left.
@@ -173,7 +192,8 @@ WITH given AS (
     WHERE t.siren = j.key AND j.outcome <> 's' AND NOT j.idle AND NOT j.outdated
 ), completed AS (
     UPDATE enterprise_entreprise t SET
-        naf_code = j.new_naf_code, naf_libelle = j.new_naf_libelle, updated_at = now(),
+        naf_code = j.new_naf_code, naf_libelle = j.new_naf_libelle,
+        nom_commercial = j.new_nom_commercial, updated_at = now(),
         ingest_observed_at = greatest(j.observed_at, t.ingest_observed_at),
         ingest_import_id = j.import_id, ingest_line = j.line,
         ingest_partition = %(partition)s, ingest_offset = j.offset_, ingest_outcome = j.outcome
@@ -181,8 +201,12 @@ WITH given AS (
     WHERE t.siren = j.key AND j.outcome = 'u' AND j.outdated
 ), completed_facts AS (
     UPDATE ingest.sirene x SET
-        naf_rev2 = coalesce(x.naf_rev2, j.rev2), naf_2025 = coalesce(x.naf_2025, j.new_2025),
-        siege_naf = x.siege_naf OR j.etablissement_siege IS TRUE
+        naf_rev2 = CASE WHEN j.completes_naf
+            THEN ingest.kept_naf(j.rev2, x.naf_rev2, j.new_2025, x.naf_2025) ELSE x.naf_rev2 END,
+        naf_2025 = CASE WHEN j.completes_naf
+            THEN ingest.kept_naf(j.new_2025, x.naf_2025, j.rev2, x.naf_rev2) ELSE x.naf_2025 END,
+        siege_naf = x.siege_naf OR j.completes_naf AND j.etablissement_siege IS TRUE,
+        siege_enseigne = x.siege_enseigne OR j.completes_enseigne AND j.etablissement_siege IS TRUE
     FROM found j
     WHERE x.siren = j.key AND j.outcome = 'u' AND j.outdated
 ), fresh AS MATERIALIZED (
@@ -190,7 +214,10 @@ WITH given AS (
         WHEN g.idle THEN '='
         WHEN g.outdated THEN 's'
         WHEN g.nom IS NULL AND g.etablissement_siege AND NOT g.is_known THEN 'p'
-        WHEN g.hides_name THEN '='
+        -- A head office that is disclosed again waits for the row that has the name.
+        WHEN g.hides_name AND (
+            g.nom IS NULL AND g.etablissement_siege AND g.siege = 'O' AND g.siege_at > g.unite_at
+        ) IS NOT TRUE THEN '='
         WHEN g.nom IS NULL AND g.etablissement_siege THEN 'p'
         WHEN g.nom IS NULL THEN 'n'
         ELSE 'i'
@@ -225,7 +252,8 @@ WITH given AS (
             ELSE greatest(source_date, stored_unite_at) END,
         CASE WHEN etablissement_siege THEN greatest(source_date, stored_siege_at)
             ELSE stored_siege_at END,
-        unite, unite_at, siege, siege_at, category, coalesce(code_commune, stored_commune),
+        unite, unite_at, siege, siege_at, category,
+        coalesce(code_commune, CASE WHEN NOT has_moved THEN stored_commune END),
         CASE WHEN NOT takes_naf THEN stored_rev2 ELSE ingest.kept_naf(
             rev2, coalesce(stored_rev2, CASE WHEN NOT ingest.is_naf_2025(own_code) THEN own_code END),
             new_2025, stored_2025
@@ -238,15 +266,16 @@ WITH given AS (
         SELECT key, etablissement_siege, source_date, stored_unite_at, stored_siege_at, unite,
             unite_at, siege, siege_at, category, code_commune, stored_commune, takes_naf, rev2,
             new_2025, stored_rev2, stored_2025, siege_naf, siege_enseigne, nom_commercial,
-            nullif(own_code, '') AS own_code
+            nullif(own_code, '') AS own_code, has_moved
         FROM found
         WHERE of_sirene AND outcome <> 's' AND NOT idle AND NOT outdated
         UNION ALL
         SELECT key, etablissement_siege, source_date, stored_unite_at, stored_siege_at, unite,
             unite_at, siege, siege_at, category, code_commune, stored_commune, takes_naf, rev2,
-            new_2025, stored_rev2, stored_2025, siege_naf, siege_enseigne, nom_commercial, NULL
+            new_2025, stored_rev2, stored_2025, siege_naf, siege_enseigne, nom_commercial, NULL,
+            false
         FROM fresh
-        WHERE of_sirene AND outcome IN ('i', '=') AND NOT idle
+        WHERE of_sirene AND (outcome IN ('i', '=') OR is_known AND outcome = 'p') AND NOT idle
     ) said
     ON CONFLICT (siren) DO UPDATE SET
         unite_at = EXCLUDED.unite_at, siege_at = EXCLUDED.siege_at,

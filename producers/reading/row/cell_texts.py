@@ -24,7 +24,7 @@ _HIDDEN = re.compile(f"[{_INVISIBLE}{_JOINERS}]")
 _REMOVED = dict.fromkeys(map(ord, _INVISIBLE))
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001))))
 _EDGES = _BLANKS + _JOINERS
-_NOTHING = frozenset({"", *UNDISCLOSED, *empty_words("nothing")})
+_NOTHING = frozenset({"", *empty_words("nothing")})
 _given = dict.fromkeys(_NOTHING).get
 
 
@@ -67,6 +67,7 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
         trimmed = _visible(trimmed, joined)
         if _LOST in joined:
             damaged = [row for row, cell in enumerate(trimmed) if _LOST in cell]
+    trimmed = disclosed(trimmed, joined)
     corrected: list[int] = []
     if "=" in joined and any(map(joined.__contains__, _FORMULAS)):
         for row, cell in enumerate(trimmed):
@@ -78,6 +79,13 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
         return CellTexts([*trimmed], corrected, damaged=damaged)
     texts: Texts = list(map(_given, trimmed, trimmed))
     return CellTexts(texts, corrected, _without_words(texts), damaged)
+
+
+def disclosed(cells: list[str], joined: str) -> list[str]:
+    """The cells, which `joined` has all of, blank if their value is not disclosed."""
+    if "[" not in joined:
+        return cells
+    return ["" if UNDISCLOSED.search(cell) else cell for cell in cells]
 
 
 def _visible(cells: list[str], joined: str) -> list[str]:

@@ -115,10 +115,9 @@ def _judged(
     dropped: dict[int, list[DroppedValue]] = {}
     for violation in found:
         if violation.fatal:
-            column, field = given[violation.field], import_type.field[violation.field]
-            faults.setdefault(violation.row, []).append(
-                fault(field, violation.code, column.header, column.cells[violation.row])
-            )
+            field, column = import_type.field[violation.field], given.get(violation.field)
+            shown = (column.header, column.cells[violation.row]) if column else ()
+            faults.setdefault(violation.row, []).append(fault(field, violation.code, *shown))
             continue
         warnings.setdefault(violation.row, []).append(violation.code)
         if not violation.kept:

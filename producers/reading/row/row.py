@@ -7,6 +7,7 @@ from typing import Any
 
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
+from producers.reading.row.cell_texts import disclosed
 from producers.reading.row.cell_values import truth
 from producers.reading.row.coordinates import pair_of
 from producers.reading.row.displayed_numbers import as_seen
@@ -25,7 +26,6 @@ from schemas.rejected_line import RejectedLine
 from schemas.rules import Luhn
 from schemas.values.field import Kind
 from schemas.values.naf import CODE, category_of
-from schemas.values.public_headers import UNDISCLOSED
 
 
 @dataclass(slots=True)
@@ -344,7 +344,4 @@ def _joined(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Cells of a column, blank if their value is not disclosed."""
-    if UNDISCLOSED.isdisjoint(cells):
-        return cells
-    return tuple(["" if cell in UNDISCLOSED else cell for cell in cells])
+    return tuple(disclosed([*cells], "".join(cells)))

@@ -26,21 +26,22 @@ class Detail(NamedTuple):
     SIRENE does not disclose it.
     """
 
-    blank: str = "''"
-    hidden: str = "false"
+    blank: str
+    hidden: str
 
 
-COMPANY_DETAILS: Mapping[str, Detail] = {
-    "domain": Detail(),
-    "latitude": Detail("NULL", "g.hides_place"),
-    "longitude": Detail("NULL", "g.hides_place"),
-    "logo": Detail(),
-    "main_image": Detail(),
-    "nom_proprietaire": Detail(hidden="g.hides_name"),
-    "google_place_id": Detail(hidden="g.hides_place"),
-    "original_title": Detail(hidden="g.hides_name"),
-    "enrichi_insee": Detail("false"),
-    "siren_temporaire": Detail("false"),
+_BLANKS: Mapping[Kind, str] = {"boolean": "false", "latitude": "NULL", "longitude": "NULL"}
+_HIDDEN = {
+    "latitude": "g.hides_place",
+    "longitude": "g.hides_place",
+    "nom_proprietaire": "g.hides_name",
+    "google_place_id": "g.hides_place",
+    "original_title": "g.hides_name",
+}
+COMPANY_DETAILS = {
+    field.name: Detail(_BLANKS.get(field.kind, "''"), _HIDDEN.get(field.name, "false"))
+    for field in ENTREPRISE.fields
+    if field.detail
 }
 
 

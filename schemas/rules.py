@@ -175,7 +175,11 @@ def _broken(field: Field, values: Column) -> Iterator[tuple[int, str, bool]]:
     if not any(values):
         return
     malformed = _malformed(field.kind, values)
-    yield from ((i, "malformed", field.strict) for i in malformed)
+    for i in malformed:
+        if not field.required and UNDISCLOSED.search(str(values[i])):
+            yield i, NOT_DISCLOSED, False
+        else:
+            yield i, "malformed", field.strict
     if field.kind in _TEXTS:
         dropped = () if field.strict else malformed
         yield from (found for found in _unstorable(field, values) if found[0] not in dropped)

@@ -444,6 +444,18 @@ def test_dropped_values() -> None:
     )
 
 
+@pytest.mark.parametrize("word", ["[ND]", "[nd]", "[ND] [ND]", "[NON-DIFFUSIBLE]"])
+def test_values_that_are_not_disclosed(word: str) -> None:
+    """Of no kind they are values, and none of them is shown as dropped."""
+    hidden = dict.fromkeys(
+        ("nom", "nom_commercial", "siret", "adresse", "code_postal", "ville_nom", "telephone"), word
+    )
+    found = validated(company(**hidden, email_contact=word, naf_code=word, statut_diffusion="P"))
+
+    assert [values(row) for row in found.rows] == [{"siren": SIREN, "statut_diffusion": "P"}]
+    assert found.dropped == {}
+
+
 def test_dropped_values_that_a_reader_names() -> None:
     """They come with the row; a sender controls neither their number nor their size."""
     value = {"column": "c" * 999, "code": "Un code !", "message": "m" * 9999, "value": "v" * 9999}

@@ -105,11 +105,25 @@ def _disclosure(text: str) -> str:
     return _STATUSES.get(text.upper(), text)
 
 
+_FRENCH_DATE = re.compile(r"\b([0-9]{2})/([0-9]{2})/([0-9]{4})\b")
+_MIDNIGHT = re.compile(r" 0?0:00(?::00)?(?![0-9:.])")
+_TIME = re.compile(r"(?<=[0-9]) ([0-9]{1,2})(?=:[0-9]{2})")
+
+
 def _source_date(texts: Texts, numeric: Sequence[int]) -> Values:
     # Of "beginning treatment" the treatment sorts first.
-    if " " not in "".join(filter(None, texts)):
+    joined = "\n".join(filter(None, texts))
+    if "/" in joined or _TIME.search(joined):
+        texts = [text and _iso(text) for text in texts]
+    elif " " not in joined:
         return Values(texts)
     return Values([text and " ".join(reversed(text.split())) for text in texts])
+
+
+def _iso(text: str) -> str:
+    """Dates as spreadsheets show and save them, 18/03/2026 or 2026-03-18 00:00:00, in the form that sorts."""
+    text = _MIDNIGHT.sub("", _FRENCH_DATE.sub(r"\3-\2-\1", text))
+    return _TIME.sub(lambda hour: f"T{hour[1]:0>2}", text)
 
 
 # Of digits: how many, and how few may be left without the leading zeros, of which the smallest

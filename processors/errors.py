@@ -2,7 +2,6 @@
 
 WorkerError
 ├── ConfigurationError    the configuration has to be changed; exit code 2
-│   └── PositionLostError Kafka no longer retains the position in PostgreSQL
 └── UnreachableError      a server cannot be reached; exit code 5
 
 BatchTooLargeError        a batch is written in halves; the worker goes on
@@ -20,10 +19,6 @@ class ConfigurationError(WorkerError):
     """Something outside of foxstream is configured wrongly."""
 
     exit_code = 2
-
-
-class PositionLostError(ConfigurationError):
-    """Reading on would skip records: Kafka does not retain the position stored in PostgreSQL."""
 
 
 class UnreachableError(WorkerError):

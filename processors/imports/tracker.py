@@ -27,7 +27,7 @@ from processors.imports.facts import ImportFacts, read_facts
 from processors.imports.state import SITE_STATUS, state_of
 from processors.kafka.batch import Batch
 from processors.kafka.consumer import BatchConsumer
-from processors.kafka.record_values import decode_records
+from processors.kafka.records.record_values import decode_records
 from processors.kafka.schema_lookups import looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.accounting.sqlstate import is_transient

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from processors.kafka.records.last_record import UNKNOWN_EPOCH, LastRecord
+
 BATCH_BYTES = 8 << 20
 """The most bytes of keys, values and headers in a batch that is made of several fetches. Writing it takes about
 five times as much memory."""
@@ -30,7 +32,7 @@ class Batch:
     `start` is the position from which they were fetched and `end` the position after them: offsets
     in between may be missing, if a transaction of an upstream system left its markers there.
     `assignment_token` is replaced by each seek of the partition: a batch with another token is
-    outdated. `size` is that of its records in bytes.
+    outdated. `size` is that of its records in bytes, `leader_epoch` that of its last record.
     """
 
     topic: str
@@ -40,6 +42,7 @@ class Batch:
     records: Sequence[ConsumerRecord]
     assignment_token: object
     size: int = -1
+    leader_epoch: int = UNKNOWN_EPOCH
 
     def __post_init__(self) -> None:
         if self.size < 0:
@@ -48,6 +51,11 @@ class Batch:
     @property
     def tp(self) -> TP:
         return TP(self.topic, self.partition)
+
+    @property
+    def last_record(self) -> LastRecord | None:
+        """What the position after this batch is stored with; None if it is damaged."""
+        return LastRecord.of(self.records[-1], self.leader_epoch)
 
     def precedes(self, other: "Batch") -> bool:
         """Whether `other` is the fetch after this one, without a seek between the two."""
@@ -60,6 +68,7 @@ class Batch:
             end=other.end,
             records=[*self.records, *other.records],
             size=self.size + other.size,
+            leader_epoch=other.leader_epoch,
         )
 
     def halves(self) -> "tuple[Batch, Batch]":
@@ -68,6 +77,6 @@ class Batch:
         boundary = self.records[middle].offset
         first, second = self.records[:middle], self.records[middle:]
         return (
-            replace(self, end=boundary, records=first, size=-1),
+            replace(self, end=boundary, records=first, size=-1, leader_epoch=UNKNOWN_EPOCH),
             replace(self, start=boundary, records=second, size=-1),
         )

@@ -23,9 +23,10 @@ import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from processors.errors import PositionLostError, UnreachableError, WorkerError
+from processors.errors import UnreachableError, WorkerError
 from processors.kafka.batch import BATCH_BYTES, Batch
 from processors.kafka.fetch_thread import Fetch, FetchThread
+from processors.kafka.lost_positions import Position, find_lost
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +54,15 @@ MEMBER_SECONDS = 0.5
 class Positions(Protocol):
     """Where reading has to start: processors.rows.accounting.positions, or a fake."""
 
-    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
-        """The stored next offset of each partition; one that has none starts at its beginning.
+    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, Position]:
+        """The stored position of each partition; one that has none starts at its beginning.
 
         Raises UnreachableError if a server does not respond: the seek is tried again.
         """
+        ...
+
+    async def store_lost(self, tp: TP, reason: str) -> None:
+        """Stores why the log does not have what follows on the stored position."""
 
 
 class _Delivered(NamedTuple):
@@ -83,6 +88,7 @@ class BatchConsumer(driver.Consumer):
         self._assignment_tokens: dict[TP, object] = {}
         self._written: dict[TP, int] = {}
         self._dropped: set[TP] = set()
+        self._epochs: dict[TP, int] = {}  # the highest leader epochs of fetches
         self._joined = False
         self._sought_generation = -1  # of the last seek after a rebalance
         self.halted: set[TP] = set()
@@ -163,16 +169,16 @@ class BatchConsumer(driver.Consumer):
         if tp in self._assignment_tokens:
             await self._seek_or_crash({tp})
 
-    def halt(self, batch: Batch, *, again: bool) -> None:
-        """Delivers nothing more of the batch's partition until the next rebalance.
+    def halt(self, tp: TP, *, again: bool) -> None:
+        """Delivers nothing more of a partition until the next rebalance.
 
         `again`: or for `halt_seconds`, because the cause may be gone by then.
         """
-        self._forget({batch.tp})
-        self.halted.add(batch.tp)
-        self.pause_partitions({batch.tp})
+        self._forget({tp})
+        self.halted.add(tp)
+        self.pause_partitions({tp})
         if again:
-            self.add_future(self._seek_halted(batch.tp, self.app.consumer_generation_id))
+            self.add_future(self._seek_halted(tp, self.app.consumer_generation_id))
 
     async def _seek_halted(self, tp: TP, generation: int) -> None:
         await self.sleep(self._halt_seconds)
@@ -248,7 +254,10 @@ class BatchConsumer(driver.Consumer):
             return None  # revoked or sought while _follows asked Kafka
         start, self._expected[tp] = self._expected[tp], fetched.end
         appended_at = fetched.records[0].timestamp / 1000
-        batch = Batch(tp.topic, tp.partition, start, fetched.end, fetched.records, token)
+        _, epoch = fetched.epochs
+        batch = Batch(
+            tp.topic, tp.partition, start, fetched.end, fetched.records, token, leader_epoch=epoch
+        )
         self._delivered[tp].append(
             _Delivered(fetched.end, appended_at, len(batch.records), batch.size)
         )
@@ -263,7 +272,10 @@ class BatchConsumer(driver.Consumer):
         So a partition that is not written stops no other, and takes no more memory.
         """
         active_partitions = active_partitions or set()
-        full = {tp for tp in active_partitions if self._is_full(tp)}
+        # Faust resumes a partition that the seek after a rebalance has halted.
+        full = {tp for tp in active_partitions if self._is_full(tp)} | (
+            active_partitions & self.halted
+        )
         if full == active_partitions:
             await self.sleep(FULL_SECONDS)
             return {}
@@ -289,14 +301,26 @@ class BatchConsumer(driver.Consumer):
         if expected is None:  # not sought yet
             self._dropped.add(tp)
             return False
-        if fetched.start != expected or fetched.records[0].offset < expected:
-            await self._seek_or_crash({tp})
-            return False
-        if fetched.records[0].offset > expected:
+        begins = fetched.records[0].offset
+        if (
+            self._is_of_a_new_leader(tp, fetched)
+            or fetched.start != expected
+            or begins < expected
             # Either markers of a transaction or a gap: aiokafka starts anew by itself at the
             # log's beginning if its position is gone.
-            await self._check_retained({tp: expected}, await self.earliest_offsets(tp))
+            or (begins > expected and (await self.earliest_offsets(tp))[tp] > expected)
+        ):
+            await self._seek_or_crash({tp})
+            return False
         return True
+
+    def _is_of_a_new_leader(self, tp: TP, fetched: Fetch) -> bool:
+        """Whether a leader that no earlier fetch knew appended it: it may have truncated the log before."""
+        first, last = fetched.epochs
+        known = self._epochs.get(tp, first)
+        is_new = first > known
+        self._epochs[tp] = first if is_new else max(known, last)
+        return is_new
 
     async def _seek_or_crash(self, tps: set[TP]) -> Mapping[TP, int]:
         """Seeks to the stored positions, or ends the app; seeks later if a server cannot be reached.
@@ -333,27 +357,19 @@ class BatchConsumer(driver.Consumer):
         if not tps:
             return {}
         beginnings = await self.earliest_offsets(*tps)
-        stored = await self._positions.restore(beginnings)
-        await self._check_retained(stored, beginnings)
+        positions = await self._positions.restore(beginnings)
+        lost = await find_lost(self._thread, positions, beginnings)
+        for tp, reason in lost.items():
+            log.error("partition halted", action="partition_halted", reason=reason)
+            self.halt(tp, again=True)
+            self.add_future(self._positions.store_lost(tp, reason))
+        stored = {tp: position.offset for tp, position in positions.items() if tp not in lost}
         self._dropped -= tps
         await self.seek_wait(stored)
         self._expected.update(stored)
         self._written.update(stored)
         self._assignment_tokens.update({tp: object() for tp in stored})
         return stored
-
-    async def _check_retained(
-        self, positions: Mapping[TP, int], beginnings: Mapping[TP, int]
-    ) -> None:
-        # After the positions were read: the writer before this one may just have moved them.
-        ends = await self.highwaters(*positions)
-        for tp, position in positions.items():
-            if not beginnings[tp] <= position <= ends[tp]:
-                raise PositionLostError(
-                    f"{tp.topic}[{tp.partition}]: PostgreSQL's next offset is {position}, Kafka "
-                    f"holds {beginnings[tp]} to {ends[tp]}. Nothing was skipped. See "
-                    "docs/operations.md, 'A position is lost'."
-                )
 
 
 class BatchTransport(driver.Transport):

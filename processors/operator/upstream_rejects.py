@@ -20,8 +20,8 @@ from psycopg.rows import class_row
 from processors.database.connection import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError, WorkerError
-from processors.kafka.append_time import APPENDED_AT, appended_ms
 from processors.kafka.broker_topics import TIMEOUT_SECONDS, configuration
+from processors.kafka.records.append_time import APPENDED_AT, appended_ms
 from processors.settings import Settings
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, Decoder, SchemaSource

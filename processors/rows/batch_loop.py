@@ -82,8 +82,8 @@ async def process_batch(
             await consumer.seek_again(batch)
     except (psycopg.Error, UnfilledColumnError, RejectLimitError) as error:
         batch_log.exception("partition halted", action="partition_halted")
-        consumer.halt(batch, again=not isinstance(error, RejectLimitError))
-        await store_halt(pool, batch, str(error))
+        consumer.halt(batch.tp, again=not isinstance(error, RejectLimitError))
+        await store_halt(pool, batch.tp, str(error))
     return []
 
 

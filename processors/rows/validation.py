@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import murmur2
 
-from processors.kafka.append_time import EARLIEST_MS, appended_ms
-from processors.kafka.record_values import decode_records
+from processors.kafka.records.append_time import EARLIEST_MS, appended_ms
+from processors.kafka.records.record_values import decode_records
 from processors.rows.model import NO_ROWS, Reject, Rows, Validated
 from schemas.codec.avro_reader import EPOCH
 from schemas.codec.framing import DecodeError, RowDecoder

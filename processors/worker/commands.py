@@ -40,6 +40,11 @@ reference_app = typer.Typer(
 )
 app.add_typer(reference_app, name="reference")
 
+positions_app = typer.Typer(
+    help="Positions of the workers, in PostgreSQL.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(positions_app, name="positions")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -108,6 +113,32 @@ def topics(
         *(f"{name} has {partitions} partitions" for name in widened),
     ]
     say(*done or ["all topics are there"])
+
+
+@positions_app.callback()
+def positions_commands() -> None:
+    """Positions of the workers, in PostgreSQL."""
+
+
+@positions_app.command("accept")
+def accept_position(
+    topic: Annotated[str, typer.Argument(help="Its whole name, as the log of the worker has it.")],
+    partition: Annotated[int, typer.Argument(min=0)],
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Where to go on. None: at the lowest offset that may hold a record that was never "
+            "read; what was read before is read again.",
+        ),
+    ] = None,
+) -> None:
+    """Let a partition go on whose position the log does not have; what is lost is lost."""
+    from processors.operator.accepted_positions import accept
+
+    with operator_settings() as settings:
+        accepted = accept(settings, topic, partition, offset)
+    say(f"{topic}[{partition}] goes on at offset {accepted.now}, not {accepted.before}")
 
 
 @schemas_app.callback()

@@ -37,12 +37,14 @@ from faust.types import TP
 from deploy.local.processes.process import GuardedProcess
 from deploy.local.stack import Stack
 from processors.database.pool import TRANSACTION_SHARE
-from processors.errors import ConfigurationError, PositionLostError, UnreachableError
+from processors.errors import ConfigurationError, UnreachableError
 from processors.kafka import consumer
 from processors.kafka.batch import Batch
 from processors.kafka.broker_topics import admin_client, create_topics
 from processors.kafka.consumer import UNWRITTEN_BYTES, BatchConsumer, BatchTransport
 from processors.kafka.fetch_thread import FETCH_WAIT_MS
+from processors.kafka.lost_positions import Position
+from processors.kafka.records.last_record import LastRecord
 from processors.kafka.tables import Tables
 from processors.kafka.topic_identity import Identity, identify
 from processors.settings import Settings
@@ -71,15 +73,23 @@ class Positions:
         self.stored = dict(stored)
         self.opened = asyncio.Event()
         self.opened.set()
+        self.last: dict[TP, LastRecord | None] = {}
+        self.lost: dict[TP, str] = {}
         self.asked = 0
         self.fault: Exception | None = None
 
-    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
+    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, Position]:
         self.asked += 1
         await self.opened.wait()
         if self.fault is not None:
             raise self.fault
-        return {tp: self.stored.setdefault(tp, start) for tp, start in beginnings.items()}
+        return {
+            tp: Position(self.stored.setdefault(tp, start), self.last.get(tp))
+            for tp, start in beginnings.items()
+        }
+
+    async def store_lost(self, tp: TP, reason: str) -> None:
+        self.lost[tp] = reason
 
 
 @dataclass
@@ -195,6 +205,7 @@ class Reader:
                 continue
             if consumer.is_current(batch) and self.positions.stored[batch.tp] == batch.start:
                 self.positions.stored[batch.tp] = batch.end
+                self.positions.last[batch.tp] = batch.last_record
                 consumer.mark_written(batch)
             if self.acknowledging:
                 event.ack()
@@ -428,7 +439,7 @@ async def test_starts_at_the_stored_position(wide: Topic) -> None:
 
 
 async def test_log_that_loses_its_beginning(topic: Topic) -> None:
-    """Records that are deleted before they were fetched end the app, and are not skipped."""
+    """Records that are deleted before they were fetched halt the partition, and are not skipped."""
     async with reading(topic) as reader:
         await until(lambda: reader.positions.asked)
         reader.taking.clear()
@@ -438,11 +449,50 @@ async def test_log_that_loses_its_beginning(topic: Topic) -> None:
         topic.forget(39)
         reader.taking.set()
 
-        await until(reader.crashed)
+        await until(lambda: topic.tp() in reader.positions.lost)
 
-        assert isinstance(reader.crashed(), PositionLostError)
+        assert reader.consumer.halted == {topic.tp()}
+        assert "Kafka holds 39 to 40" in reader.positions.lost[topic.tp()]
         assert reader.values == list(range(len(reader.values)))
         assert len(reader.values) < 39
+
+
+async def test_records_of_a_new_leader(topic: Topic) -> None:
+    """It may have truncated the log before them: the position is compared with the log once more."""
+    topic.put(0, 9)
+    async with reading(topic) as reader:
+        await until(lambda: reader.positions.stored.get(topic.tp()) == 10)
+        asked = reader.positions.asked
+        reader.consumer._epochs[topic.tp()] -= (
+            1  # as if the last fetch had been of the leader before
+        )
+
+        topic.put(10, 19)
+
+        await until(lambda: reader.positions.stored[topic.tp()] == 20)
+        topic.put(20, 20)
+        await until(lambda: reader.positions.stored[topic.tp()] == 21)
+        assert reader.positions.asked == asked + 1
+        assert reader.values == list(range(21))
+
+
+async def test_the_record_before_a_position(wide: Topic) -> None:
+    """It is read again with its time, its content and its leader's epoch, however large it is; none is
+    where the log ends, and a marker of a transaction is another record."""
+    wide.put(0, 2, 1, size=900_000)
+    transaction(wide, transactional(wide), range(1), commit=True)
+    async with reading(wide) as reader:
+        await until(lambda: len(reader.records) >= 4)
+        last = reader.positions.last
+        thread = reader.consumer._thread
+
+        found = await thread.records_at({tp: known.offset for tp, known in last.items() if known})
+
+        assert found == last
+        assert all(known and known.leader_epoch >= 0 for known in last.values())
+        assert last[wide.tp(0)] != (await thread.records_at({wide.tp(0): 1}))[wide.tp(0)]
+        with pytest.raises(UnreachableError):
+            await thread.records_at({wide.tp(3): 0})
 
 
 # What it fetches
@@ -656,7 +706,7 @@ async def test_halted_partition(wide: Topic) -> None:
 
     async with reading(wide) as reader:
         await until(lambda: reader.batches)
-        reader.consumer.halt(reader.batches[0], again=False)
+        reader.consumer.halt(reader.batches[0].tp, again=False)
         assert not reader.consumer.is_current(reader.batches[0])
         wide.put(10, 19, 0)
         for partition in (1, 2, 3):
@@ -742,7 +792,7 @@ async def test_what_a_consumer_waits_for(topic: Topic) -> None:
         await until(lambda: reader.consumer.waits_for() is None)
 
         await until(lambda: reader.batches)
-        reader.consumer.halt(reader.batches[0], again=False)
+        reader.consumer.halt(reader.batches[0].tp, again=False)
         assert reader.consumer.waits_for() == f"an operator: {topic.name}[0] is halted"
 
 
@@ -956,19 +1006,12 @@ def said(worker: GuardedProcess) -> str:
     return worker.launch.log.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("how", ["below", "beyond", "recreated"])
-def test_worker_without_its_position(site: Site, how: str) -> None:
-    """A worker whose position Kafka does not hold says so in a sentence and ends with code 2."""
+def test_worker_of_another_topic(site: Site) -> None:
+    """A worker whose position is of a topic that was made anew says so in a sentence and ends with code 2."""
     raw(site, 10)
-    if how == "below":
-        store(site, 2)
-        Topic.forget(cast(Any, _companies(site)), 5)
-    elif how == "beyond":
-        store(site, 11)
-    else:
-        store(site, 10)
-        recreate(site)
-        raw(site, 20)
+    store(site, 10)
+    recreate(site)
+    raw(site, 20)
     before = positions(site)
 
     worker = site.worker("rows")
@@ -977,11 +1020,37 @@ def test_worker_without_its_position(site: Site, how: str) -> None:
     last = worker.log_tail().splitlines()[-1]
     assert last.startswith("foxstream-worker: ")
     assert f"{site.prefix}rows.entreprise[0]" in last
-    assert "See docs/operations.md, 'A position is lost'." in last
+    assert "See docs/operations.md, 'A position is lost'" in last
     assert "Traceback" not in last
     topic = f"{site.prefix}rows.entreprise"
     assert [row for row in positions(site) if row[:2] == (topic, 0)] == before
     assert site.query("SELECT count(*) FROM ingest.rejects") == [(0,)]
+
+
+@pytest.mark.parametrize("how", ["below", "beyond"])
+def test_worker_without_its_position(site: Site, how: str) -> None:
+    """A partition whose position Kafka does not hold halts, also once the log has grown beyond it, and
+    whichever worker has it. Another partition goes on."""
+    raw(site, 10)
+    store(site, 2 if how == "below" else 11)
+    if how == "below":
+        Topic.forget(cast(Any, _companies(site)), 5)
+    halts = "SELECT partition, halted FROM ingest.positions WHERE halted IS NOT NULL"
+    worker = site.worker("rows")
+    [(partition, reason)] = eventually(lambda: site.query(halts))
+    worker.stop()
+
+    raw(site, 5)
+    raw(site, 1, partition=1)
+    worker = site.worker("rows")
+
+    eventually(lambda: "partition_halted" in said(worker))
+    eventually(lambda: site.query("SELECT partition FROM ingest.rejects") == [(1,)])
+    assert worker.running
+    assert partition == 0
+    assert f"{site.prefix}rows.entreprise[0]" in reason
+    assert "See docs/operations.md, 'A position is lost'" in reason
+    assert position(site) == (2 if how == "below" else 11)
 
 
 @dataclass

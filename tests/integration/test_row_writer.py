@@ -25,6 +25,8 @@ from deploy.local.stack import Stack
 from processors.database.pool import Pool, open_pool
 from processors.errors import BatchTooLargeError, ConfigurationError
 from processors.kafka.batch import Batch
+from processors.kafka.lost_positions import Position
+from processors.kafka.records.last_record import LastRecord
 from processors.kafka.topic_identity import Identity
 from processors.rows.accounting import reject_limit
 from processors.rows.accounting.positions import FencedError, Identify, StoredPositions, store_halt
@@ -122,7 +124,7 @@ class Partition:
         """Stores the position where none is stored; the position that is."""
         identity = {self.topic: Identity("cluster", "id" if self.topic == TOPIC else self.topic, 1)}
         stored = StoredPositions(self.pool, identity, knows(identity))
-        return (await stored.restore({self.tp: 0}))[self.tp]
+        return (await stored.restore({self.tp: 0}))[self.tp].offset
 
     def append(
         self, row: Mapping[str, Any], at: datetime = APPENDED, **more: Any
@@ -371,7 +373,7 @@ async def test_topic_made_anew_under_a_running_worker(log: Partition) -> None:
 async def test_a_halt_ends_with_the_next_batch(log: Partition) -> None:
     """Why a partition is not written is noted until it is, and moves no position."""
     log.append(company(1))
-    await store_halt(log.pool, log.batch(), "relation does not exist")
+    await store_halt(log.pool, log.tp, "relation does not exist")
     halted = "SELECT next_offset, halted FROM ingest.positions"
     assert await log.query(halted) == [(0, "relation does not exist")]
 
@@ -388,8 +390,42 @@ async def test_position_that_is_stored_stays(log: Partition) -> None:
     await log.write(log.batch())
     fresh = TP(TOPIC, 5)
 
-    assert await stored.restore({log.tp: 0, fresh: 17}) == {log.tp: 1, fresh: 17}
-    assert await stored.restore({log.tp: 9, fresh: 99}) == {log.tp: 1, fresh: 17}
+    for beginnings in ({log.tp: 0, fresh: 17}, {log.tp: 9, fresh: 99}):
+        restored = await stored.restore(beginnings)
+        assert {tp: position.offset for tp, position in restored.items()} == {log.tp: 1, fresh: 17}
+
+
+async def test_the_last_record_of_another_position(log: Partition) -> None:
+    """The last record is stored with its position, and counts for no other: an earlier release and a
+    person move the position without it."""
+    identity = {TOPIC: Identity("cluster", "id", 1)}
+    stored = StoredPositions(log.pool, identity, knows(identity))
+    for number in (1, 2):
+        log.append(company(number))
+    await log.write(log.batch())
+    known = log.batch().last_record
+    assert known is not None
+    assert await stored.restore({log.tp: 0}) == {log.tp: Position(2, known)}
+
+    await log.execute("UPDATE ingest.positions SET next_offset = 1")
+
+    assert await stored.restore({log.tp: 0}) == {log.tp: Position(1)}
+
+
+async def test_a_lost_position_stays_lost(log: Partition) -> None:
+    """Of a last record that was not known, the log never has it; one that is known is compared again."""
+    identity = {TOPIC: Identity("cluster", "id", 1)}
+    stored = StoredPositions(log.pool, identity, knows(identity))
+    log.append(company(1))
+    await log.write(log.batch())
+    known = log.batch().last_record
+    for position, last in ((1, known), (7, LastRecord(6, -1, -1, ""))):
+        await log.execute(f"UPDATE ingest.positions SET next_offset = {position}")
+
+        await stored.store_lost(log.tp, "the log ends before")
+
+        assert await stored.restore({log.tp: 0}) == {log.tp: Position(position, last)}
+    assert await log.query("SELECT halted FROM ingest.positions") == [("the log ends before",)]
 
 
 # All or nothing

@@ -7,6 +7,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 from aiokafka import ConsumerRecord
+from faust.types import TP
 from psycopg_pool import PoolTimeout
 
 from processors.database.pool import Pool
@@ -27,7 +28,7 @@ class Consumer:
     current: int = 1000
     wrote_to: list[int] = field(default_factory=list)
     sought: list[int] = field(default_factory=list)
-    halted: list[tuple[int, bool]] = field(default_factory=list)
+    halted: list[tuple[TP, bool]] = field(default_factory=list)
 
     def is_current(self, batch: Batch) -> bool:
         self.current -= 1
@@ -39,8 +40,8 @@ class Consumer:
     async def seek_again(self, batch: Batch) -> None:
         self.sought.append(batch.start)
 
-    def halt(self, batch: Batch, *, again: bool) -> None:
-        self.halted.append((batch.start, again))
+    def halt(self, tp: TP, *, again: bool) -> None:
+        self.halted.append((tp, again))
 
 
 class Nowhere:
@@ -164,7 +165,7 @@ async def test_what_only_a_person_can_put_right(error: Exception, again: bool) -
     work = Work(lambda _: error)
 
     assert await seen_through(work, consumer) == []
-    assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([], [], [(10, again)])
+    assert (consumer.wrote_to, consumer.sought, consumer.halted) == ([], [], [(TP("t", 0), again)])
     assert len(work.batches) == 1
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from processors.kafka.append_time import APPENDED_AT
+from processors.kafka.records.append_time import APPENDED_AT
 from processors.operator.upstream_rejects import ATTEMPT, StoredReject, _headers
 from processors.rows.outbox import UnpublishedReject
 from processors.rows.outbox import headers as published

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.kafka.batch import record_bytes
-from processors.kafka.record_batches import (
+from processors.kafka.records.record_batches import (
     CHECKSUM_TRIES,
     HEADER_BYTES,
     INFLATED_BYTES,

@@ -10,9 +10,9 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import murmur2
 from structlog.testing import capture_logs
 
-from processors.kafka.append_time import APPENDED_AT, EARLIEST_MS
 from processors.kafka.batch import Batch
-from processors.kafka.record_batches import DamagedRecord
+from processors.kafka.records.append_time import APPENDED_AT, EARLIEST_MS
+from processors.kafka.records.record_batches import DamagedRecord
 from processors.rows import validation
 from processors.rows.model import Reject, Row, Validated
 from processors.rows.validation import CREATE_TIME, FUTURE_MS, MOST_FAULTS, validate

@@ -6,17 +6,20 @@ to another worker cannot be written.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import psycopg
 import structlog
 from faust.types import TP
+from psycopg.types.json import Jsonb
 from psycopg_pool import PoolTimeout
 
 from processors.database.pool import CONNECT_SECONDS, Connection, Pool, connected
 from processors.database.queries import load
 from processors.errors import ConfigurationError, UnreachableError
 from processors.kafka.batch import Batch
+from processors.kafka.lost_positions import Position
+from processors.kafka.records.last_record import LastRecord
 from processors.kafka.topic_identity import Identity
 from processors.rows.accounting.sqlstate import is_transient
 
@@ -41,7 +44,7 @@ class FencedError(Exception):
 
 
 async def advance(connection: Connection, batch: Batch) -> str:
-    """Moves the position past the batch; returns the id of its topic.
+    """Moves the position past the batch; returns the id of its log, within which an offset is one record.
 
     Raises FencedError if the position is not the batch's start.
 
@@ -55,13 +58,20 @@ async def advance(connection: Connection, batch: Batch) -> str:
             "partition": batch.partition,
             "start": batch.start,
             "end": batch.end,
+            "last_record": _document(batch.end, batch.last_record),
         },
     )
     row = await moved.fetchone()
     if row is None:
         raise FencedError(batch, await _read(connection, batch.tp))
-    topic_id: str = row[0]
-    return topic_id
+    log_id: str = row[0]
+    return log_id
+
+
+def _document(position: int, last: LastRecord | None) -> Jsonb | None:
+    """The last record before a position. It counts only as long as the position is this one: an earlier
+    release, or a person, moves the position without it."""
+    return Jsonb({"next_offset": position, **asdict(last)}) if last else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class StoredPositions:
     known: Mapping[str, Identity]
     identify: Identify
 
-    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, int]:
+    async def restore(self, beginnings: Mapping[TP, int]) -> Mapping[TP, Position]:
         """The stored position of each partition, which is its beginning if none was stored.
 
         Raises ConfigurationError if a topic is not the one of the stored position, or not the one
@@ -99,6 +109,10 @@ class StoredPositions:
                 ) from error
             raise
 
+    async def store_lost(self, tp: TP, reason: str) -> None:
+        """Halts a partition; if its last record was not known, the log is never that of its position."""
+        await store_halt(self.pool, tp, reason, statement="lost")
+
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
         """The current positions; partitions without one are left out.
 
@@ -119,22 +133,22 @@ class StoredPositions:
             return {TP(topic, number): next_offset for topic, number, next_offset, _ in rows}
 
 
-async def store_halt(pool: Pool, batch: Batch, reason: str) -> None:
+async def store_halt(pool: Pool, tp: TP, reason: str, statement: str = "halt") -> None:
     """Stores why the partition is halted; its next batch clears the reason.
 
     A failure is logged: what halts a partition may also prevent this statement.
     """
-    parameters = {"topic": batch.topic, "partition": batch.partition, "reason": reason}
+    parameters = {"topic": tp.topic, "partition": tp.partition, "reason": reason}
     try:
         async with pool.connection() as connection:
-            await connection.execute(_SQL["halt"], parameters)
+            await connection.execute(_SQL[statement], parameters)
     except (psycopg.Error, PoolTimeout):
-        log.exception("halt is not stored", action="halt_unnoted", topic=batch.topic)
+        log.exception("halt is not stored", action="halt_unnoted", topic=tp.topic)
 
 
 async def _begin(
     connection: Connection, beginnings: Mapping[TP, int], identities: Mapping[str, Identity]
-) -> Mapping[TP, int]:
+) -> Mapping[TP, Position]:
     own = [identities[tp.topic] for tp in beginnings]
     parameters = {
         "topics": [tp.topic for tp in beginnings],
@@ -146,15 +160,16 @@ async def _begin(
     }
     await connection.execute(_SQL["begin"], parameters)
     cursor = await connection.execute(_SQL["begun"], parameters)
-    positions: dict[TP, int] = {}
-    for topic, number, cluster, topic_id, partitions, next_offset in await cursor.fetchall():
+    positions: dict[TP, Position] = {}
+    for topic, number, cluster, topic_id, partitions, next_offset, last in await cursor.fetchall():
         stored, identity = Identity(cluster, topic_id, partitions), identities[topic]
         if stored != identity:
             raise ConfigurationError(
                 f"{topic}[{number}]: the position in PostgreSQL is of {stored}, "
-                f"Kafka has {identity}. See docs/operations.md, 'A position is lost'."
+                f"Kafka has {identity}. See docs/operations.md, 'A position is lost', then run: "
+                f"foxstream-worker positions accept {topic} {number}"
             )
-        positions[TP(topic, number)] = next_offset
+        positions[TP(topic, number)] = Position(next_offset, last and LastRecord(**last))
     return positions
 
 

@@ -9,7 +9,8 @@ ORDER BY topic, partition
 ON CONFLICT (topic, partition) DO NOTHING
 
 -- name: begun
-SELECT topic, partition, cluster, topic_id, partitions, next_offset
+SELECT topic, partition, cluster, topic_id, partitions, next_offset,
+    CASE WHEN (last_record ->> 'next_offset')::bigint = next_offset THEN last_record - 'next_offset' END
 FROM ingest.positions
 WHERE (topic, partition) IN (
     SELECT topic, partition
@@ -31,9 +32,20 @@ WHERE (topic, partition) IN (
 
 -- name: advance
 UPDATE ingest.positions
-SET next_offset = %(end)s, halted = NULL
+SET next_offset = %(end)s, halted = NULL, last_record = %(last_record)s
 WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s
-RETURNING topic_id
+RETURNING topic_id || coalesce('.' || log_number, '')
 
 -- name: halt
 UPDATE ingest.positions SET halted = %(reason)s WHERE topic = %(topic)s AND partition = %(partition)s
+
+-- name: lost
+-- Of a last record that was not known, it is known from now on that the log does not have it.
+UPDATE ingest.positions
+SET halted = %(reason)s,
+    last_record = CASE WHEN (last_record ->> 'next_offset')::bigint = next_offset THEN last_record
+        ELSE jsonb_build_object(
+            'next_offset', next_offset, 'offset', next_offset - 1, 'leader_epoch', -1,
+            'timestamp', -1, 'sha256', ''
+        ) END
+WHERE topic = %(topic)s AND partition = %(partition)s

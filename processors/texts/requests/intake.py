@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from processors.database.pool import transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
-from processors.kafka.record_values import decode_records
+from processors.kafka.records.record_values import decode_records
 from processors.kafka.schema_lookups import decoded, looked_up
 from processors.rows.accounting import positions, rejects
 from processors.rows.batch_loop import BatchWriter

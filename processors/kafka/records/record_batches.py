@@ -46,6 +46,11 @@ class DamagedRecord(ConsumerRecord[bytes, bytes]):  # type: ignore[misc]  # aiok
     damage: str = ""
 
 
+def is_damaged(record: object) -> bool:
+    """Whether this is a record that cannot be read, of a batch or of a fetch."""
+    return isinstance(record, DamagedRecord | _Damaged)
+
+
 class _Damaged(NamedTuple):
     """As aiokafka's DefaultRecord, but for `damage`."""
 
@@ -59,9 +64,15 @@ class _Damaged(NamedTuple):
 
 
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """The records of a fetch, damaged ones as DamagedRecord."""
+    """The records of a fetch, damaged ones as DamagedRecord.
+
+    `leader_epoch` is that of the record that was taken last.
+    """
+
+    leader_epoch: int
 
     def _consumer_record(self, tp: Any, record: Any) -> ConsumerRecord[bytes, bytes]:
+        self.leader_epoch = self._records.leader_epoch
         key, value = record.key, record.value
         parts = (
             tp.topic, tp.partition, record.offset, record.timestamp, record.timestamp_type, key, value,
@@ -86,7 +97,12 @@ _CHECKSUM = "the checksum of the batch is wrong"
 
 
 class RecordBatches:
-    """The batches of one fetch of a partition, in the place of aiokafka's MemoryRecords."""
+    """The batches of one fetch of a partition, in the place of aiokafka's MemoryRecords.
+
+    `leader_epoch` is that of the batch that was taken last.
+    """
+
+    leader_epoch: int
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
@@ -108,6 +124,7 @@ class RecordBatches:
         """The batch that follows, if `has_next`."""
         batch, self._next = self._next, self._take()
         assert batch is not None  # noqa: S101 - of has_next
+        self.leader_epoch = batch.leader_epoch
         return batch
 
     def _take(self) -> "RecordBatch | None":
@@ -138,6 +155,7 @@ class RecordBatch:
         self._attributes, self._times, self._count, self._crc = 0, (0, 0), 0, 0
         self.base_offset: int = unpack_from(">q", data)[0]
         self.next_offset: int = self.base_offset + 1
+        self.leader_epoch: int = unpack_from(">i", data, _ENVELOPE)[0]
         self.producer_id: int | None = None
         if data[_MAGIC_AT] != _MAGIC or len(data) < _HEADER.size:
             self._damage = f"the batch has format {data[_MAGIC_AT]} of Kafka, not {_MAGIC}"

@@ -123,3 +123,11 @@ TOPICS = (
     ENRICHMENT,
     ENRICHMENT_RESULTS,
 )
+
+FROM_TABLES = (CATEGORIES, REFERENCE_NAF, IMPORT_LOG, STATS, ENRICHMENT_RESULTS)
+"""Compacted topics whose records are made of tables in PostgreSQL."""
+
+MIRRORED = tuple(
+    topic for topic in TOPICS if topic.cleanup == "compact" and topic not in FROM_TABLES
+)
+"""Compacted topics whose records exist nowhere else: workers mirror them in PostgreSQL."""

@@ -148,9 +148,11 @@ ON CONFLICT (id) DO UPDATE SET
     errors = EXCLUDED.errors
 
 -- name: unpublished
+-- All of them after Kafka was lost: as many as one transaction reads.
 SELECT id FROM ingest.imports
 WHERE (published_version < version OR stray_offset > published_offset)
     AND partition = ANY(%(partitions)s)
+LIMIT 500
 
 -- name: published
 WITH before AS (SELECT id, published_version FROM ingest.imports WHERE id = %(id)s FOR UPDATE)

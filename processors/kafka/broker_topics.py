@@ -1,11 +1,12 @@
 """Topics on the broker: creates them. Clients of librdkafka, and why Kafka cannot be reached."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Event
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -19,12 +20,20 @@ TIMEOUT_SECONDS = 10.0
 SHOW_SECONDS = 0.1
 """Between two looks at whether Kafka shows a topic that it has created."""
 
+UNACKNOWLEDGED = 10_000
+"""The most records that wait for their acknowledgement; librdkafka takes 100,000."""
+
+_NONE: Mapping[str, int] = MappingProxyType({})
+
 ANSWER_SECONDS = 5.0
 """How long a broker that is up may take to respond."""
 
 
-def create_topics(settings: ServerSettings) -> list[str]:
-    """Creates the topics that are missing; returns their names."""
+def create_topics(settings: ServerSettings, partitions: Mapping[str, int] = _NONE) -> list[str]:
+    """Creates the topics that are missing; returns their names.
+
+    `partitions` are the numbers that are known from before, by name: of topics that were lost.
+    """
     prefix = settings.topic_prefix
     admin = admin_client(settings)
     try:
@@ -44,7 +53,9 @@ def create_topics(settings: ServerSettings) -> list[str]:
                 [
                     NewTopic(
                         prefix + topic.name,
-                        (topic in CO_PARTITIONED and wide) or topic.partitions,
+                        partitions.get(prefix + topic.name)
+                        or (topic in CO_PARTITIONED and wide)
+                        or topic.partitions,
                         config=dict(topic.configuration()),
                     )
                     for topic in missing
@@ -92,6 +103,40 @@ def answers(admin: AdminClient, topic: str) -> None:
     Not by a request of the AdminClient's own: see processors.kafka.topic_identity.
     """
     admin.list_topics(topic, timeout=ANSWER_SECONDS)
+
+
+def publish(
+    settings: ServerSettings, records: Iterable[tuple[str, bytes | str, bytes | None]]
+) -> int:
+    """Publishes records (topic, key, value) and returns how many, once Kafka has acknowledged all.
+
+    Raises UnreachableError if it does not.
+    """
+    failures: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failures.append(error)
+
+    producer = Producer(
+        {
+            **configuration(settings),
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "on_delivery": delivered,
+        }
+    )
+    count = 0
+    try:
+        for count, (topic, key, value) in enumerate(records, 1):
+            producer.produce(topic, value, key)
+            if count % UNACKNOWLEDGED == 0:
+                producer.flush(3 * TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise unreachable(settings, error) from error
+    if producer.flush(3 * TIMEOUT_SECONDS) or failures:
+        raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} did not take all records")
+    return count
 
 
 def unreachable(settings: ServerSettings, reason: KafkaException | str) -> WorkerError:

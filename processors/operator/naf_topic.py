@@ -1,11 +1,8 @@
 """The compacted topic `reference.naf`, from which running workers take labels."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
-
-from processors.errors import UnreachableError
-from processors.kafka.broker_topics import TIMEOUT_SECONDS, configuration, unreachable
+from processors.kafka import broker_topics
 from processors.operator.naf_files import Activity
 from processors.settings import Settings
 from schemas.codec.framing import Encoder, load
@@ -22,31 +19,12 @@ def sender(settings: Settings, registry: Registry) -> Send:
     encoder = Encoder(record, registry.schema_id(f"{topic}-value", load(record)))
 
     def send(activities: Mapping[str, Activity], removed: Iterable[str]) -> None:
-        failures: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                failures.append(error)
-
-        producer = Producer(
-            {
-                **configuration(settings),
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "on_delivery": delivered,
-            }
-        )
-        try:
+        def values() -> Iterator[tuple[str, bytes | None]]:
             for code, activity in activities.items():
-                value = encoder.encode({"libelle": activity.label, "sous_categorie": activity.slug})
-                producer.produce(topic, value, code)
-            for code in removed:
-                producer.produce(topic, None, code)
-        except KafkaException as error:
-            raise unreachable(settings, error) from error
-        if producer.flush(3 * TIMEOUT_SECONDS) or failures:
-            raise UnreachableError(
-                f"Kafka at {settings.kafka_bootstrap} did not take the reference"
-            )
+                record = {"libelle": activity.label, "sous_categorie": activity.slug}
+                yield code, encoder.encode(record)
+            yield from ((code, None) for code in removed)
+
+        broker_topics.publish(settings, ((topic, code, value) for code, value in values()))
 
     return send

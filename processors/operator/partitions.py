@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from processors.database.connection import connect
@@ -19,6 +18,7 @@ from processors.kafka.broker_topics import (
     TIMEOUT_SECONDS,
     admin_client,
     configuration,
+    create_topics,
     unreachable,
 )
 from processors.kafka.topic_identity import identify
@@ -26,6 +26,19 @@ from processors.settings import Settings
 from schemas.topics import CATEGORIES, CO_PARTITIONED
 
 Positions = Mapping[tuple[str, int], int]
+
+
+def create(settings: Settings) -> list[str]:
+    """Creates the topics that are missing, with the partitions that PostgreSQL knows; returns their names.
+
+    Raises UnreachableError.
+    """
+    with connect(settings.database_url.get_secret_value()) as connection:
+        migrated = connection.execute("SELECT to_regclass('ingest.positions')").fetchone()
+        known = (
+            known_partitions(connection, settings.topic_prefix) if migrated and migrated[0] else {}
+        )
+    return create_topics(settings, known)
 
 
 def widen(settings: Settings, partitions: int) -> list[str]:
@@ -38,7 +51,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
     rows = [name for name in names if name != settings.topic_prefix + CATEGORIES.name]
     admin = admin_client(settings)
     try:
-        _check_no_worker(admin, settings.topic_prefix)
+        check_no_worker(settings)
         identities = asyncio.run(identify(settings, names))
         counts = {name: identity.partitions for name, identity in identities.items()}
         for name, count in counts.items():
@@ -63,12 +76,32 @@ def widen(settings: Settings, partitions: int) -> list[str]:
     return narrow
 
 
-def _check_no_worker(admin: AdminClient, prefix: str) -> None:
-    with warnings.catch_warnings():
-        # The replacement of list_groups aborts the process if no broker responds: librdkafka #4605.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        if any(group.members for group in admin.list_groups(f"{prefix}rows", TIMEOUT_SECONDS)):
-            raise ConfigurationError("workers run: stop them all first")
+def known_partitions(connection: psycopg.Connection, prefix: str) -> dict[str, int]:
+    """The numbers of partitions that the stored positions are of, by topic; row topics have one number."""
+    known: dict[str, int] = dict(
+        connection.execute("SELECT topic, max(partitions) FROM ingest.positions GROUP BY topic")
+    )
+    names = [prefix + topic.name for topic in CO_PARTITIONED]
+    wide = max((known[name] for name in names if name in known), default=None)
+    return known if wide is None else {**known, **dict.fromkeys(names, wide)}
+
+
+def check_no_worker(settings: Settings) -> None:
+    """Raises ConfigurationError if workers run."""
+    admin, prefix = admin_client(settings), settings.topic_prefix
+    try:
+        with warnings.catch_warnings():
+            # The replacement of list_groups aborts the process if no broker responds: librdkafka #4605.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            groups = [
+                group
+                for kind in ("rows", "imports", "enrichment")
+                for group in admin.list_groups(prefix + kind, TIMEOUT_SECONDS)
+            ]
+    except KafkaException as error:
+        raise unreachable(settings, error) from error
+    if any(group.members for group in groups):
+        raise ConfigurationError("workers run: stop them all first")
 
 
 def _check_imports_ended(connection: psycopg.Connection) -> None:

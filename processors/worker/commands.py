@@ -99,15 +99,11 @@ def topics(
     ] = None,
 ) -> None:
     """Create the topics that are missing."""
-    from processors.kafka import broker_topics
+    from processors.operator.partitions import create, widen
 
     with operator_settings() as settings:
-        created = broker_topics.create_topics(settings)
-        widened = []
-        if partitions is not None:
-            from processors.operator.partitions import widen
-
-            widened = widen(settings, partitions)
+        created = create(settings)
+        widened = [] if partitions is None else widen(settings, partitions)
     done = [
         *(f"created {name}" for name in created),
         *(f"{name} has {partitions} partitions" for name in widened),
@@ -166,6 +162,24 @@ def register() -> None:
                 say(f"foxstream-worker: not BACKWARD compatible: {error}", err=True)
                 raise typer.Exit(2) from None
             say(f"{subject} has id {schema_id}")
+
+
+@app.command()
+def recover() -> None:
+    """Fill a new Kafka from PostgreSQL after the old one was lost. Workers and gateways are stopped."""
+    from processors.operator import kafka_recovery
+
+    register()
+    with operator_settings() as settings, settings.registry() as registry:
+        recovered = kafka_recovery.recover(settings, registry)
+    say(
+        *(f"created {name}" for name in recovered.created),
+        *(f"{name} is read from its beginning" for name in recovered.lost),
+        *(f"published again: {count} {what}" for what, count in recovered.published.items()),
+        *(f"send {file} again: import {id_} lacks rows" for id_, file in recovered.unfinished),
+    )
+    if not recovered.lost:
+        say("Kafka has the topics that the positions are of: nothing is restored")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from yarl import URL
 from processors import metrics
 from processors.database.pool import Pool
 from processors.imports.log_guard import LogGuard
+from processors.imports.record_mirror import RecordMirror
 from processors.imports.tracker import Publish, Tracker
 from processors.jobs.scheduler import Scheduler
 from processors.kafka.consumer import BatchTransport
@@ -61,6 +62,7 @@ from schemas.topics import (
     ENRICHMENT_RESULTS,
     IMPORT_EVENTS,
     IMPORT_LOG,
+    MIRRORED,
     REFERENCE_NAF,
     REJECT_MAX_BYTES,
     STATS,
@@ -73,8 +75,7 @@ SEEK_SESSIONS = 2
 """Longest seek, in session timeouts: locks of a dead worker are released before."""
 
 METADATA_SECONDS = 5
-"""Interval of refreshing the topics' metadata. A worker that started together with the broker may know no
-partitions; as leader of its group it would assign none until the next refresh."""
+"""Interval of refreshing the topics' metadata. A worker that started with the broker may know no partitions."""
 
 FETCH_ROWS = 2000
 """The most records of one fetch: memory is limited by the number of batches."""
@@ -240,12 +241,10 @@ def _writer(
 def imports(world: World) -> faust.App:
     """Events of imports → their states in PostgreSQL → the compacted log, which is read back.
 
-    And counts of everything, for the overview.
+    Also the mirror of what only Kafka has, and counts of everything for the overview.
     """
     app = _app(world, "imports")
-    send = sender(app)
-
-    events = world.reads(IMPORT_EVENTS)
+    send, events = sender(app), world.reads(IMPORT_EVENTS)
 
     async def publish(key: bytes, value: bytes | None) -> int:
         return await send(world.name(IMPORT_LOG), key, value, [])
@@ -262,6 +261,8 @@ def imports(world: World) -> faust.App:
     app.task(look)  # for times that were missed while no worker ran
     app.crontab(EVERY_MINUTE)(look)
     _drain(app, world.reads(IMPORT_LOG), LogGuard(world.decoder(IMPORT_LOG), world.pool).run)
+    for topic in MIRRORED:
+        _drain(app, world.reads(topic), RecordMirror(topic, world.decoder(topic), world.pool).run)
     return app
 
 

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from schemas.codec.framing import Encoder, load
 from schemas.import_types import IMPORT_TYPES
 from schemas.runtime.registry import Registry
-from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
+from schemas.topics import IMPORT_EVENTS, IMPORT_LOG, MIRRORED
 from tests.faults.files import HEADERS, Kind, Values, made
 from tests.fix_stack import Site, eventually
 
@@ -94,6 +94,7 @@ def ends(site: Site) -> dict[tuple[str, int], int]:
         *(one.file_topic for one in IMPORT_TYPES.values()),
         IMPORT_EVENTS,
         IMPORT_LOG,
+        *MIRRORED,
     )
     found = {
         (site.prefix + topic.name, partition): consumer.get_watermark_offsets(

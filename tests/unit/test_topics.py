@@ -2,9 +2,11 @@
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
+from deploy.kafka.acls import rights
 from schemas.codec.framing import load
 from schemas.import_types import IMPORT_TYPES
 from schemas.topics import (
@@ -17,6 +19,7 @@ from schemas.topics import (
     GATEWAY_TOKENS,
     IMPORT_EVENTS,
     IMPORT_LOG,
+    MIRRORED,
     REFERENCE_NAF,
     REJECTS,
     STATS,
@@ -95,3 +98,32 @@ def test_events_and_log_share_their_partitions() -> None:
     """Events and states of an import are keyed alike: its partition is the same number on both."""
     assert IMPORT_EVENTS.key == IMPORT_LOG.key == "import id"
     assert IMPORT_EVENTS.partitions == IMPORT_LOG.partitions
+
+
+COMPACTED = [topic for topic in TOPICS if topic.cleanup == "compact"]
+
+
+def test_what_is_restored_after_kafka_was_lost() -> None:
+    """The operations page says of each topic how it is restored: of compacted ones by name, unless it is
+    published from its mirror."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.split("### Kafka was lost\n")[1].split("\n### ")[0]
+    named = set(re.findall(r"`([a-z.-]+)`", section))
+
+    assert {topic.name for topic in COMPACTED if topic not in MIRRORED} <= named
+    assert {GATEWAY_TOKENS, GATEWAY_SESSIONS} <= set(MIRRORED)
+    others = {topic.name for topic in TOPICS if topic not in COMPACTED}
+    assert {name for name in others - named if "rows." not in name} == set()
+
+
+@pytest.mark.parametrize("topic", MIRRORED, ids=[topic.name for topic in MIRRORED])
+def test_rights_on_mirrored_topics(topic: Topic) -> None:
+    """Workers read them, and whoever creates topics publishes them again."""
+    allowed = {
+        (right.user, operation)
+        for right in rights()
+        if right.resource == "topic" and right.name and topic.name.startswith(right.name)
+        for operation in right.operations
+    }
+
+    assert {("fox-worker", "Read"), ("fox-admin", "Write")} <= allowed

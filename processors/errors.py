@@ -1,8 +1,9 @@
 """Errors that stop a worker, or a partition.
 
 WorkerError
-├── ConfigurationError    the configuration has to be changed; exit code 2
-└── UnreachableError      a server cannot be reached; exit code 5
+├── ConfigurationError        the configuration has to be changed; exit code 2
+│   └── DatabaseReplacedError the database is another one of the same name
+└── UnreachableError          a server cannot be reached; exit code 5
 
 BatchTooLargeError        a batch is written in halves; the worker goes on
 ImportUnknownError        a batch is tried again: the import of its rows is not stored yet
@@ -19,6 +20,10 @@ class ConfigurationError(WorkerError):
     """Something outside of foxstream is configured wrongly."""
 
     exit_code = 2
+
+
+class DatabaseReplacedError(ConfigurationError):
+    """A dump was restored while the worker ran: what it knows is of the database before."""
 
 
 class UnreachableError(WorkerError):

@@ -8,6 +8,7 @@ from psycopg import Connection, DatabaseError, OperationalError
 
 from processors.database import grants
 from processors.database.connection import connect
+from processors.database.site_tables import DEFAULTS
 from processors.errors import ConfigurationError
 
 _LOCK = 0x666F78  # any number, as long as every version of foxstream takes the same
@@ -73,18 +74,23 @@ def _check_encoding(connection: Connection[Any]) -> None:
 
 
 def _check_keys(connection: Connection[Any]) -> None:
-    """A restore into a database in which workers write leaves out the keys that their rows violate."""
+    """A restore makes keys after the rows, and those not at all that rows of running workers violate."""
     found = connection.execute(
         """
         SELECT string_agg(relname, ', ' ORDER BY relname)
         FROM pg_class c
-        WHERE relnamespace = 'ingest'::regnamespace AND relkind = 'r' AND relname <> 'settled_early'
+        WHERE relkind = 'r'
+            AND (
+                (relnamespace = 'ingest'::regnamespace AND relname <> 'settled_early')
+                OR (relnamespace = 'public'::regnamespace AND relname = ANY(%s))
+            )
             AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'p')
-        """
+        """,
+        (list(DEFAULTS),),
     ).fetchone()
     if found is not None and found[0] is not None:
         raise ConfigurationError(
-            f"tables of ingest lack their primary keys: {found[0]}. A restore was not complete: stop all "
+            f"tables lack their primary keys: {found[0]}. A restore is not complete: stop all "
             "workers and restore again, see docs/operations.md, 'The database was restored'"
         )
 

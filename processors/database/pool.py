@@ -20,7 +20,7 @@ from psycopg.errors import (
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.database.site_tables import SiteTables, UnfilledColumnError
-from processors.errors import UnreachableError
+from processors.errors import DatabaseReplacedError, UnreachableError
 from processors.settings import DEFAULT_SESSION_SECONDS
 
 
@@ -54,10 +54,30 @@ NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedTable)
 
 
 class Pool(AsyncConnectionPool[Connection]):
-    """Connections for transactions of at most `transaction_seconds`."""
+    """Connections for transactions of at most `transaction_seconds`.
+
+    `replaced` is set if the database is not the one of the first connection: a dump was restored into it,
+    or into another one of its name. No transaction begins any more.
+    """
 
     transaction_seconds: float
     site: SiteTables
+    replaced: DatabaseReplacedError | None = None
+    _known: tuple[int | None, int | None] | None = None
+
+    def check_database(self, positions: int | None, server: int | None = None) -> None:
+        """Compares the OID of ingest.positions, and the system identifier of the server of a new connection.
+
+        A standby that is promoted and a backup of the data directory have both; a dump creates tables
+        anew. Raises OperationalError if one differs.
+        """
+        self._known = known_server, known = self._known or (server, positions)
+        if positions != known or (server is not None and server != known_server):
+            self.replaced = DatabaseReplacedError(
+                "the database is not the one that this worker started with: a dump was restored. Nothing is "
+                "written any more. See docs/operations.md, 'The database was restored'"
+            )
+            raise OperationalError(str(self.replaced))
 
     @property
     def silence_seconds(self) -> float:
@@ -77,6 +97,10 @@ async def open_pool(
 
     async def configure(connection: Connection) -> None:
         connection.site = site
+        cursor = await connection.execute(_DATABASE)
+        found = await cursor.fetchone()
+        await connection.rollback()
+        pool.check_database(*found or (None, None))
 
     pool = Pool(
         database_url,
@@ -102,6 +126,11 @@ async def open_pool(
         ) from error
     async with pool:
         yield pool
+
+
+_DATABASE = """
+    SELECT to_regclass('ingest.positions')::oid::bigint, system_identifier FROM pg_control_system()
+    """
 
 
 async def answers(database_url: str) -> None:
@@ -183,9 +212,9 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     try:
         async with connected(pool) as connection, connection.transaction():
             async with connection.pipeline():
-                await connection.execute(
+                begun = await connection.execute(
                     """
-                    SELECT set_config('jit', 'off', true),
+                    SELECT to_regclass('ingest.positions')::oid::bigint, set_config('jit', 'off', true),
                         set_config('statement_timeout', %(limit)s, true),
                         set_config('idle_in_transaction_session_timeout', %(limit)s, true),
                         CASE WHEN current_setting('server_version_num')::int >= 170000
@@ -194,6 +223,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                     {"limit": limit},
                 )
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            pool.check_database((await begun.fetchall())[0][0])
             if not pool.site.is_current:
                 await pool.site.look(connection)
             yield connection

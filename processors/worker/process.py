@@ -88,6 +88,8 @@ async def run(settings: Settings, kinds: Sequence[str]) -> None:
                     if not stop.is_set():
                         _begin(health, kinds)
                     while not stop.is_set() and not any(app.should_stop for app in apps):
+                        if pool.replaced is not None:
+                            await apps[0].crash(pool.replaced)
                         await asyncio.sleep(0.1)
             finally:
                 _end_in_time(apps)

@@ -99,7 +99,7 @@ def test_a_dump_that_is_restored_under_running_workers(site: Site) -> None:
     for command in ("migrate", "run"):
         done = site.foxstream_worker(command)
         assert done.code == 2
-        assert "tables of ingest lack their primary keys: jobs." in done.stderr
+        assert "tables lack their primary keys: jobs." in done.stderr
 
     site.execute("ALTER TABLE ingest.jobs ADD PRIMARY KEY (name)")
     assert site.foxstream_worker("migrate").code == 0

@@ -4,15 +4,20 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
+
+from deploy.local.servers import postgres
 from producers.terminal.exits import PARTIAL
 from schemas.codec.framing import Decoder
 from schemas.runtime.registry import Registry
 from schemas.topics import IMPORT_LOG
 from tests.fix_companies import Companies, exact, hurry, importing, make_slow, shared
-from tests.fix_stack import Site, eventually
+from tests.fix_stack import Site, create_database, eventually
 from tests.integration.test_strange_records import Upstream, settled
 
 COLUMNS = "siren, id, nom, code_postal, ville_nom, is_active, ingest_import_id, ingest_line"
@@ -110,3 +115,60 @@ def test_the_last_moments_are_lost(site: Site) -> None:
     assert site.query(companies) == [(100,)]
     eventually(lambda: site.query(companies) == [(200,)])
     assert worker.running
+
+
+def dumped(site: Site) -> str:
+    """What pg_dump writes of the database, as statements that drop what they create."""
+    package = find_spec(postgres.PACKAGE)
+    assert package is not None
+    assert package.origin is not None
+    program = Path(package.origin).parent / postgres.INSTALLATION / "bin" / "pg_dump"
+    options = ["--inserts", "--rows-per-insert=1000", "--clean", "--if-exists", "--no-owner"]
+    done = subprocess.run(
+        [program, *options, site.database_url], capture_output=True, text=True, check=True
+    )
+    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("\\"))
+
+
+def restored_in_place(site: Site, dump: str) -> bool:
+    """As pg_restore --clean --single-transaction; False if workers were in its way."""
+    try:
+        with psycopg.connect(site.database_url) as connection:
+            connection.execute(dump.encode())
+    except psycopg.errors.DeadlockDetected:
+        return False
+    return True
+
+
+def restored_anew(site: Site, dump: str) -> bool:
+    """Into a database of the same name."""
+    server, _, name = site.database_url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    create_database(f"{server}/postgres", name)
+    return restored_in_place(site, dump)
+
+
+@pytest.mark.parametrize("restore", [restored_in_place, restored_anew])
+def test_a_dump_is_restored_under_running_workers(
+    site: Site, companies: Companies, restore: Any
+) -> None:
+    """One that was taken while workers ran: they stop before they write anything, and new ones replay what it
+    lacks to the same rows, rejects and states."""
+    workers = [site.worker("rows"), site.worker("imports"), site.worker("enrichment")]
+    for each in (companies.file(1000), companies.file(1000)):
+        dump = dumped(site)
+        done = site.foxstream("import", each, "--type", "entreprise")
+        assert done.code == PARTIAL, done.stderr
+    before, states = business(site), last_states(site)
+
+    eventually(lambda: restore(site, dump))
+
+    for worker in workers:
+        assert worker.wait(60) == 2
+        assert "a dump was restored" in worker.log_tail()
+    assert set(business(site)) < set(before)
+    assert not site.query("SELECT FROM ingest.imports WHERE file_name = 'companies2.csv'")
+    site.worker()
+    eventually(lambda: business(site) == before)
+    eventually(lambda: last_states(site) == states)

@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 
 from processors.database.pool import CONNECT_SECONDS, Connection, Pool, connected
 from processors.database.queries import load
-from processors.errors import ConfigurationError, UnreachableError
+from processors.errors import ConfigurationError, DatabaseReplacedError, UnreachableError
 from processors.kafka.batch import Batch
 from processors.kafka.lost_positions import Position
 from processors.kafka.records.last_record import LastRecord
@@ -176,6 +176,9 @@ async def _begin(
 async def _read(connection: Connection, tp: TP) -> int:
     cursor = await connection.execute(_SQL["read"], {"topic": tp.topic, "partition": tp.partition})
     row: tuple[int] | None = await cursor.fetchone()
-    assert row is not None  # noqa: S101 - restore began every partition that is read
-
+    if row is None:  # restore began every partition that is read
+        raise DatabaseReplacedError(
+            f"ingest.positions has lost {tp.topic}[{tp.partition}]: the database is being restored. See "
+            "docs/operations.md, 'The database was restored'"
+        )
     return row[0]

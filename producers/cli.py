@@ -9,6 +9,7 @@ import typer
 from producers.commands.check_command import check
 from producers.commands.control_commands import cancel, pause, resume
 from producers.commands.import_commands import import_, retry
+from producers.commands.mapping_commands import mapping
 from producers.commands.report_commands import errors, template
 from producers.commands.status_commands import list_, status
 from schemas.runtime.garbage import collect_rarely
@@ -35,3 +36,4 @@ app.command()(cancel)
 app.command()(pause)
 app.command()(resume)
 app.command()(template)
+app.add_typer(mapping, name="mapping")

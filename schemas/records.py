@@ -141,6 +141,16 @@ class GatewayAudit(TypedDict):
     address: str | None
 
 
+class GatewayMapping(TypedDict):
+    id: str
+    account: str | None
+    import_type: str
+    fingerprint: str
+    columns: dict[str, str]
+    sheet: str | None
+    at: datetime
+
+
 class GatewaySession(TypedDict):
     id: str
     ended_at: datetime

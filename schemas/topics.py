@@ -107,6 +107,7 @@ STATS = Topic("stats", "stats", "subject", 1, "compact", None)
 
 GATEWAY_TOKENS = Topic("gateway.tokens", "gateway_token", "token id", 1, "compact", None)
 GATEWAY_SESSIONS = Topic("gateway.sessions", "gateway_session", "session id", 1, "compact", None)
+GATEWAY_MAPPINGS = Topic("gateway.mappings", "gateway_mapping", "mapping id", 1, "compact", None)
 GATEWAY_AUDIT = Topic("gateway.audit", "gateway_audit", "account", 1, retention_ms=90 * DAY_MS)
 
 TOPICS = (
@@ -119,6 +120,7 @@ TOPICS = (
     STATS,
     GATEWAY_TOKENS,
     GATEWAY_SESSIONS,
+    GATEWAY_MAPPINGS,
     GATEWAY_AUDIT,
     ENRICHMENT,
     ENRICHMENT_RESULTS,

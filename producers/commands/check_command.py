@@ -20,6 +20,7 @@ from producers.commands.arguments import (
     import_type_of,
     reading_options,
 )
+from producers.commands.mapping_commands import recalled_mapping
 from producers.terminal.exits import PARTIAL, REFUSED, explained
 from schemas.import_types import ImportType
 from schemas.outcomes import SKIPPED, WARNINGS
@@ -27,9 +28,11 @@ from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from producers.reading import Options
+    from schemas.records import GatewayMapping
 
 
 _CERTAIN = 0.9
+_PATIENCE_SECONDS = 2.0
 
 
 def check(
@@ -54,9 +57,13 @@ def preview_file(
 ) -> NoReturn:
     """Prints what an import of the file would give, and ends the command."""
     from producers.imports.preview import preview_of
+    from producers.mappings.phrases import shown
+    from producers.mappings.recall import with_mapping
 
-    found = preview_of(path, import_type, options)
-    if found["refusal"] is None:
+    mapping, away = _recalled(path, import_type, options)
+    options = with_mapping(options, mapping)
+    found = {**preview_of(path, import_type, options), "remembered": shown(mapping)}
+    if found["refusal"] is None and not away:
         found["already_imported"] = _already_imported(path, import_type, options, policy)
     if as_json:
         say(json.dumps(found, ensure_ascii=False, default=str))
@@ -65,6 +72,20 @@ def preview_file(
     if found["refusal"] is not None:
         raise typer.Exit(REFUSED)
     raise typer.Exit(PARTIAL if found["rejected_rows"] or found["left_out_rows"] else 0)
+
+
+def _recalled(
+    path: Path, import_type: ImportType, options: "Options"
+) -> "tuple[GatewayMapping | None, bool]":
+    """The remembered mapping, and whether the servers that know of one are away: a check works without."""
+    from producers.kafka.broker import ClusterError
+    from schemas.runtime.registry import RegistryUnavailableError
+
+    try:
+        found = recalled_mapping(path, import_type, options, timeout_seconds=_PATIENCE_SECONDS)
+    except (ClusterError, RegistryUnavailableError):
+        return None, True
+    return found, False
 
 
 def _already_imported(
@@ -85,7 +106,7 @@ def _already_imported(
             settings().registry() as registry,
             ImportLog(settings(), registry) as log,
         ):
-            log.start(timeout_seconds=2.0)
+            log.start(timeout_seconds=_PATIENCE_SECONDS)
             states = log.read(set(ids), file_sha256=source.sha256)
             state = known_import(states, ids, source, policy.value)
     except (ClusterError, RegistryUnavailableError):
@@ -99,6 +120,7 @@ def _already_imported(
 def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
     if found["refusal"] is not None:
         yield f"Refusé : {found['refusal']['message']}"
+        yield from _remembered_lines(found)
         return
     yield (
         f"{found['file_name']} : {found['total_rows']} lignes, {found['valid_rows']} valides, "
@@ -111,6 +133,7 @@ def _preview_lines(found: dict[str, Any]) -> Iterator[str]:
         words = WARNINGS[code]
         yield f"  {count} {words.label if count == 1 else words.phrase}"
     yield from _reading_lines(found)
+    yield from _remembered_lines(found)
     yield from _loss_lines(found)
     for example in found["examples"]:
         yield f"  ligne {example['line']} : {example['message']}"
@@ -133,6 +156,15 @@ def _dropped_lines(found: dict[str, Any]) -> Iterator[str]:
     for value in found["dropped"]:
         place = f"{value['sheet']}, " if value["sheet"] else ""
         yield f"  {place}ligne {value['line']}, colonne {value['column']} : {value['message']}"
+
+
+def _remembered_lines(found: dict[str, Any]) -> Iterator[str]:
+    from producers.mappings.phrases import phrase
+
+    if remembered := found["remembered"]:
+        yield (
+            f"  {phrase(remembered)} (« foxstream mapping forget {remembered['id']} » les oublie)"
+        )
 
 
 def _field_of(found: dict[str, Any], column: str) -> str:

@@ -1,6 +1,8 @@
 """Commands that publish rows and follow their import to its end."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -30,14 +32,16 @@ from producers.commands.import_rejects import (
     print_rejects,
 )
 from producers.commands.import_states import print_state
+from producers.commands.mapping_commands import recalled_mapping
 from producers.terminal.exits import INTERRUPTED, explained, notify, of_status
 from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
     from producers.imports.connections import Connections
-    from producers.imports.order import Reading
+    from producers.imports.order import Order, Reading
+    from producers.imports.start import OverwriteUnconfirmedError
     from producers.terminal.follow_view import ReadingView
-    from schemas.records import ImportState
+    from schemas.records import GatewayMapping, ImportState
 
 _PRINTED_REJECTS = 5
 
@@ -61,6 +65,10 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
     force: Annotated[
         bool, typer.Option("--force", help="Importer à nouveau un fichier déjà importé.")
     ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Confirmer d'avance ce que --policy overwrite efface."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Vérifier seulement : comme « check ».")
     ] = False,
@@ -74,13 +82,49 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
             preview_file(file, import_type, options, policy, as_json=as_json)
         from producers.imports.order import Order
         from producers.imports.publication import publish_file
+        from producers.imports.start import OverwriteUnconfirmedError
+        from producers.mappings.phrases import shown
+        from producers.mappings.recall import with_mapping
 
         order = Order(file, import_type, options, policy.value, generate_ai, force)
-        _publish(
-            lambda connections, view: publish_file(order, connections, view.watch),
-            follow=follow,
-            as_json=as_json,
+        mapping = _recalled(order)
+        options = with_mapping(options, mapping)
+        order = replace(order, options=options, remembered=shown(mapping))
+        order = replace(order, overwrite_confirmed=yes)
+
+        def publish(order: Order) -> NoReturn:
+            _publish(
+                lambda connections, view: publish_file(order, connections, view.watch),
+                follow=follow,
+                as_json=as_json,
+            )
+
+        try:
+            publish(order)
+        except OverwriteUnconfirmedError as asked:
+            if as_json or not sys.stdin.isatty() or not _confirm(asked):
+                raise
+        publish(replace(order, overwrite_confirmed=True))
+
+
+def _confirm(asked: "OverwriteUnconfirmedError") -> bool:
+    """Whether the person at the terminal wants it."""
+    question = f"{asked.cells} : effacer ce que la base contient à leur place ?"
+    return typer.confirm(question, err=True)
+
+
+def _recalled(order: "Order") -> "GatewayMapping | None":
+    """The remembered mapping. A file that is refused anyway is so also while Kafka is away."""
+    from producers.kafka.broker import ANSWER_SECONDS, ClusterError
+    from schemas.runtime.registry import RegistryUnavailableError
+
+    try:
+        return recalled_mapping(
+            order.path, order.import_type, order.options, timeout_seconds=ANSWER_SECONDS
         )
+    except (ClusterError, RegistryUnavailableError):
+        order.source()
+        raise
 
 
 def retry(

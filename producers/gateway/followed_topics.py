@@ -4,21 +4,28 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Self, cast
 
 import structlog
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import KafkaException
 
 from producers.kafka.broker import ClusterError
 from producers.kafka.import_log import ImportLog
 from producers.kafka.import_state import new_state
 from producers.kafka.log_reader import LogReader
+from producers.kafka.newest_records import NewestRecords, Record
 from producers.settings import Settings
 from schemas.codec.framing import NAMESPACE, DecodeError, Decoder
 from schemas.records import ImportEvent, ImportState
 from schemas.runtime.registry import Registry, RegistryUnavailableError
-from schemas.topics import GATEWAY_SESSIONS, GATEWAY_TOKENS, IMPORT_EVENTS, STATS, Topic
+from schemas.topics import (
+    GATEWAY_MAPPINGS,
+    GATEWAY_SESSIONS,
+    GATEWAY_TOKENS,
+    IMPORT_EVENTS,
+    STATS,
+    Topic,
+)
 
 _LOGGER = structlog.get_logger(__name__)
 
@@ -88,53 +95,9 @@ class Subscription:
             del self._events[self._import_id]
 
 
-class Newest(LogReader):
-    """The newest record of every key of a compacted topic, by that field of the record."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry,
-        topic: Topic,
-        field: str,
-        *,
-        follows: bool = False,
-    ) -> None:
-        super().__init__(settings, topic, follows=follows)
-        self._decoder = Decoder(str(topic.record), registry)
-        self._field = field
-        self.records: dict[str, dict[str, Any]] = {}
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """The records now."""
-        for message in self.up_to_now():
-            self._take(message)
-        return self.records
-
-    def changed(self, timeout_seconds: float) -> dict[str, dict[str, Any]]:
-        """Records that changed, after `read`; waits for the first of them."""
-        changed: dict[str, dict[str, Any]] = {}
-        message = self.poll(timeout_seconds)
-        while message is not None:
-            record = self._take(message)
-            if record is not None:
-                changed[record[self._field]] = record
-            message = self.poll(0)
-        return changed
-
-    def _take(self, message: Message) -> dict[str, Any] | None:
-        try:
-            record: dict[str, Any] = self._decoder.decode(message.value())
-        except DecodeError:
-            _LOGGER.warning("record skipped", action="decode", topic=message.topic())
-            return None
-        self.records[record[self._field]] = record
-        return record
-
-
-def tokens(settings: Settings, registry: Registry, *, follows: bool = False) -> Newest:
+def tokens(settings: Settings, registry: Registry, *, follows: bool = False) -> NewestRecords:
     """The tokens, by id."""
-    return Newest(settings, registry, GATEWAY_TOKENS, "id", follows=follows)
+    return NewestRecords(settings, registry, GATEWAY_TOKENS, follows=follows)
 
 
 class _Submissions(LogReader):
@@ -240,33 +203,47 @@ def follow_states(
     return [Follower("imports", imports, settings), Follower("events", events, settings)]
 
 
-Take = Callable[[dict[str, dict[str, Any]]], None]
+Take = Callable[[dict[str, Record]], None]
 
 
 def follow_tokens(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the tokens that change."""
-    return Follower(
-        "tokens", _following(partial(tokens, settings, follows=True), take, loop), settings
-    )
+    return Follower("tokens", _following(GATEWAY_TOKENS, settings, _kept(take), loop), settings)
 
 
 def follow_sessions(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the sessions that were ended, by id."""
-    sessions = partial(Newest, settings, topic=GATEWAY_SESSIONS, field="id", follows=True)
-    return Follower("sessions", _following(sessions, take, loop), settings, needed=False)
+    following = _following(GATEWAY_SESSIONS, settings, _kept(take), loop)
+    return Follower("sessions", following, settings, needed=False)
 
 
 def follow_stats(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
     """A follower that gives `take` the counts that change, by subject."""
-    stats = partial(Newest, settings, topic=STATS, field="name", follows=True)
-    return Follower("stats", _following(stats, take, loop), settings, needed=False)
+    following = _following(STATS, settings, _kept(take), loop)
+    return Follower("stats", following, settings, needed=False)
+
+
+def follow_mappings(
+    settings: Settings, take: "TakeChanged", loop: asyncio.AbstractEventLoop
+) -> Follower:
+    """A follower that gives `take` the remembered mappings that change, by id; None for a forgotten one."""
+    following = _following(GATEWAY_MAPPINGS, settings, take, loop)
+    return Follower("mappings", following, settings, needed=False)
+
+
+TakeChanged = Callable[[dict[str, Record | None]], None]
+
+
+def _kept(take: Take) -> TakeChanged:
+    """For a topic of which nothing is removed."""
+    return lambda changed: take({key: each for key, each in changed.items() if each is not None})
 
 
 def _following(
-    records: Callable[[Registry], Newest], take: Take, loop: asyncio.AbstractEventLoop
+    topic: Topic, settings: Settings, take: TakeChanged, loop: asyncio.AbstractEventLoop
 ) -> Callable[[Follower, Registry], None]:
     def follow(follower: Follower, registry: Registry) -> None:
-        with records(registry) as log:
+        with NewestRecords(settings, registry, topic, follows=True) as log:
             log.start()
             _post(loop, take, dict(log.read()))
             follower.ready()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -24,7 +25,7 @@ from producers.gateway.spool.shares import Places, Turns
 from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
-from schemas.records import ImportState
+from schemas.records import GatewayMapping, ImportState
 
 _LOGGER = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ class Gateway:
         self.hashing = Turns(_HASHING, _HASHING // 2)
         self.probing = Probing(settings, self.spool, limits.max_file_bytes)
         self.stats: dict[str, dict[str, Any]] = {}
+        self.mappings: dict[str, GatewayMapping] = {}
         self.followers = Places(limits.followers, limits.account_share)
         self.retries: set[asyncio.Task[str]] = set()
         self.beginning = threading.Lock()
@@ -108,6 +110,9 @@ class Gateway:
         ended = self.access.sessions.take
         self._threads.append(followed_topics.follow_sessions(self.settings, ended, loop))
         self._threads.append(followed_topics.follow_stats(self.settings, self.stats.update, loop))
+        self._threads.append(
+            followed_topics.follow_mappings(self.settings, self.take_mappings, loop)
+        )
         for thread in self._threads:
             thread.start()
         self._vital = asyncio.create_task(self.publishing.run())
@@ -119,6 +124,14 @@ class Gateway:
             asyncio.create_task(self.children.warm_up()),
             asyncio.create_task(self._be_seen()),
         ]
+
+    def take_mappings(self, changed: Mapping[str, Any]) -> None:
+        """Remembered mappings that are new or changed, by id; None for a forgotten one."""
+        for mapping_id, mapping in changed.items():
+            if mapping is None:
+                self.mappings.pop(mapping_id, None)
+            else:
+                self.mappings[mapping_id] = mapping
 
     def listen(self) -> None:
         """Serves the health endpoints on their own port, if they have one. Raises OSError."""

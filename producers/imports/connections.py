@@ -1,6 +1,6 @@
 """The connections of an import: publisher, registry and import log, opened early."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Self
 
@@ -11,12 +11,13 @@ from producers.kafka.import_log import ImportLog
 from producers.kafka.progress_log import ProgressLog
 from producers.kafka.publisher import Publisher
 from producers.kafka.reject_log import Reject, RejectLog
+from producers.mappings.mapping_topic import forget, remember, remembered_now
 from producers.settings import Settings
 from schemas.codec.framing import Encoder, load
 from schemas.codec.schema import SchemaUnknownError
-from schemas.records import ImportState
+from schemas.records import GatewayMapping, ImportState
 from schemas.runtime import traces
-from schemas.topics import Topic
+from schemas.topics import GATEWAY_MAPPINGS, Topic
 
 
 class Connections:
@@ -59,6 +60,17 @@ class Connections:
         """The lines of an import that were not written and that no child import has resolved."""
         with RejectLog(self._settings) as log:
             return list(log.read(state, patience_seconds))
+
+    def remember(self, mapping: GatewayMapping) -> None:
+        """Adds a mapping of columns to those that are offered. Raises as `encoder`, and ClusterError."""
+        known = remembered_now(self._settings, self.registry)
+        encoder = self.encoder(GATEWAY_MAPPINGS, str(GATEWAY_MAPPINGS.record))
+        remember(mapping, known, self.publisher, encoder.encode)
+
+    def forget(self, mapping_ids: Iterable[str]) -> None:
+        """Removes remembered mappings. Raises ClusterError."""
+        self.partition_counts(GATEWAY_MAPPINGS)
+        forget(mapping_ids, self.publisher)
 
     def encoder(self, topic: Topic, record: str) -> Encoder:
         """For values of a topic.

@@ -119,4 +119,5 @@ def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
         "told": json.dumps(
             {**vars(requested), "columns": dict(requested.columns)}, ensure_ascii=False
         ),
+        **({"remembered": json.dumps(order.remembered)} if order.remembered else {}),
     }

@@ -1,8 +1,10 @@
 """What an operator requests, and how far the reading of the file is."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from producers.reading import Options, RefusedError, Source, open_source
 from producers.reading.source import sha256_of
@@ -14,6 +16,8 @@ from schemas.records import ImportState, LeftOut
 class Order:
     """What an operator requests. `policy` is one of the symbols of schemas/avro/import_line.avsc.
 
+    `remembered` is the mapping that `options` are taken from, if they are.
+    `overwrite_confirmed`: blank cells may clear what the database has.
     `import_id` was promised to the uploader of the file, under the name `file_name` and with the
     SHA-256 `sha256`.
     """
@@ -28,6 +32,8 @@ class Order:
     import_id: str | None = None
     file_name: str | None = None
     sha256: str | None = None
+    remembered: Mapping[str, Any] | None = None
+    overwrite_confirmed: bool = False
 
     def source(self) -> Source:
         """The file, opened. Raises RefusedError, also if it is not what was uploaded; OSError."""

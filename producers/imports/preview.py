@@ -1,6 +1,7 @@
 """What an import of a file would find, without importing it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,33 @@ def _recognised(source: Source) -> dict[str, Any]:
     }
 
 
+class BlankCells:
+    """Cells without a value in the columns of a file, which the policy `overwrite` would clear."""
+
+    def __init__(self, source: Source) -> None:
+        fields = source.import_type.field
+        self._columns = [name for name in source.columns.fields if not fields[name].required]
+        self._counts: Counter[str] = Counter()
+
+    def count(self, valid: Sequence[FileRow]) -> None:
+        """Takes the rows of a chunk that have no faults."""
+        for name in self._columns:
+            self._counts[name] += sum(row.record[name] is None for row in valid)
+
+    @property
+    def found(self) -> dict[str, int]:
+        """How many, by field."""
+        return {name: count for name, count in self._counts.items() if count}
+
+
+def blank_cells(source: Source) -> dict[str, int]:
+    """Those of a whole file, by field. Raises RefusedError."""
+    blank = BlankCells(source)
+    for rows in source.chunks():
+        blank.count([row for row in rows if not row.faults])
+    return blank.found
+
+
 def _counted(source: Source) -> dict[str, Any]:
     total = rejected = duplicate = 0
     keys: set[str | None] = set()
@@ -98,10 +126,7 @@ def _counted(source: Source) -> dict[str, Any]:
     preview: list[dict[str, Any]] = []
     dropped_rows = 0
     dropped: list[dict[str, Any]] = []
-    blank: Counter[str] = Counter()
-    clearable = [
-        name for name in source.columns.fields if not source.import_type.field[name].required
-    ]
+    blank = BlankCells(source)
     for rows in source.chunks():
         valid = [row for row in rows if not row.faults]
         total += len(rows)
@@ -118,8 +143,7 @@ def _counted(source: Source) -> dict[str, Any]:
             elif row.dropped:
                 dropped_rows += 1
                 dropped += _dropped(row)[: _EXAMPLES - len(dropped)]
-        for name in clearable:
-            blank[name] += sum(row.record[name] is None for row in valid)
+        blank.count(valid)
         preview += [row.record for row in valid[: _PREVIEW - len(preview)]]
     return {
         "total_rows": total,
@@ -135,7 +159,7 @@ def _counted(source: Source) -> dict[str, Any]:
         "dropped_rows": dropped_rows,
         "dropped": dropped,
         "untouched_rows": source.untouched_rows,
-        "blank_cells": {name: count for name, count in blank.items() if count},
+        "blank_cells": blank.found,
     }
 
 

@@ -13,6 +13,7 @@ An error report that is sent back is imported as a child of the import that it r
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,18 +24,29 @@ from producers.imports.events import Events
 from producers.imports.identity import earlier, import_ids, known_import, parent_of, pinned
 from producers.imports.occurrences import Occurrences
 from producers.imports.order import Beside, Order, Reading
-from producers.imports.start import begin, check_parent, submission_of
+from producers.imports.preview import blank_cells
+from producers.imports.start import (
+    OverwriteUnconfirmedError,
+    begin,
+    check_parent,
+    submission_of,
+)
 from producers.imports.unsplit_lines import still_broken
 from producers.imports.window import SMALL_FILE_BYTES, Window
+from producers.kafka.broker import ClusterError
 from producers.kafka.import_state import new_state
 from producers.kafka.publisher import MESSAGE_MAX_BYTES
+from producers.mappings.choice import chosen_mapping
 from producers.reading import FileRow, RefusedError, Source
 from schemas.codec.avro_writer import Columns
 from schemas.codec.framing import Decoder, Encoder
 from schemas.faults import Fault
 from schemas.import_types import IMPORT_TYPES, ImportType
 from schemas.records import ImportState
+from schemas.runtime.registry import RegistryUnavailableError
 from schemas.topics import IMPORT_EVENTS, IMPORT_LOG
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def publish_file(
@@ -66,6 +78,8 @@ def publish_file(
     reading = begin(known, states, ids, submission, force=order.force)
     reading.beside = Beside.of(source)
     reading.warnings.update(source.warnings)
+    if not (reading.resumed or order.overwrite_confirmed):
+        _check_overwrite(order)
     watch(reading)
     if reading.finished:
         return reading
@@ -80,7 +94,28 @@ def publish_file(
         small=small,
         watch=watch,
     )
+    _remember(order, source, reading, connections)
     return reading
+
+
+def _check_overwrite(order: Order) -> None:
+    """Raises OverwriteUnconfirmedError if the import would clear anything."""
+    found = blank_cells(order.source()) if order.policy == "overwrite" else {}
+    if found:
+        raise OverwriteUnconfirmedError(found)
+
+
+def _remember(order: Order, source: Source, reading: Reading, connections: Connections) -> None:
+    """How the operator understood the columns, for the next file: without it the import is complete too."""
+    mapping = None
+    if order.remembered is None and reading.failure is None:
+        mapping = chosen_mapping(source, order.options, order.uploaded_by)
+    if mapping is None:
+        return
+    try:
+        connections.remember(mapping)
+    except (ClusterError, RegistryUnavailableError) as error:
+        _LOGGER.warning("mapping not remembered", extra={"error": str(error)})
 
 
 def publish_refusal(

@@ -1,5 +1,6 @@
 """How an import starts: as a new one, as the rest of an interrupted one, or not at all."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from producers.imports.identity import PINNED, earlier
@@ -21,6 +22,24 @@ class AlreadyImportedError(RefusedError):
             f"Ce fichier a déjà été importé le {state['created_at']:%d/%m/%Y à %H:%M} UTC "
             f"({state['status']}, import {state['id']}). Pour l'importer à nouveau, ajoutez "
             f"--force ; pour reprendre ses seules lignes en erreur : foxstream retry {state['id']}",
+        )
+
+
+class OverwriteUnconfirmedError(RefusedError):
+    """Nobody confirmed that `blank_cells`, by field, may clear what the database has in their place.
+
+    `cells` says in French how many they are.
+    """
+
+    def __init__(self, blank_cells: Mapping[str, int]) -> None:
+        self.blank_cells = blank_cells
+        count = sum(blank_cells.values())
+        fields = ", ".join(f"{name} : {number}" for name, number in blank_cells.items())
+        self.cells = f"{count} cellule{'s' if count > 1 else ''} sans valeur ({fields})"
+        super().__init__(
+            "overwrite-unconfirmed",
+            f"{self.cells} : ce que la base contient à leur place serait effacé. Rien n'est importé : "
+            "confirmez-le (--yes, ou confirm_overwrite=true), ou choisissez une autre règle d'écriture.",
         )
 
 

@@ -65,8 +65,8 @@ class Publisher:
         """Messages that Kafka has not acknowledged yet."""
         return len(self._producer)
 
-    def publish(self, topic: str, messages: Iterable[tuple[bytes | str, bytes]]) -> None:
-        """Queues (key, value) pairs, and waits while the queue is full. Raises DeliveryError."""
+    def publish(self, topic: str, messages: Iterable[tuple[bytes | str, bytes | None]]) -> None:
+        """Queues (key, value) pairs, None being a tombstone, and waits while the queue is full. Raises DeliveryError."""
         name, produce = self._settings.topic(topic), self._produce
         try:
             for key, value in messages:
@@ -90,7 +90,7 @@ class Publisher:
             self._tick()
         self._check()
 
-    def _produce_when_room(self, name: str, key: bytes | str, value: bytes) -> None:
+    def _produce_when_room(self, name: str, key: bytes | str, value: bytes | None) -> None:
         ticked = monotonic()
         while True:
             self._producer.poll(0.01)

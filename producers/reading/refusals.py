@@ -96,11 +96,13 @@ _LENGTH = 40
 class RefusedError(Exception):
     """The file as a whole cannot be imported: `message` explains in French why and what to do.
 
-    Where its header lacks fields, `mapping` (fields by header) and `unknown_columns` are what it has.
+    Where its header lacks fields, `mapping` (fields by header) and `unknown_columns` are what it has. `lines` are
+    those among which its header was looked for.
     """
 
     mapping: Mapping[str, str] = MappingProxyType({})
     unknown_columns: Sequence[str] = ()
+    lines: Sequence[Sequence[str]] = ()
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -3,12 +3,14 @@
 On a terminal one line that moves; elsewhere a plain line every few seconds at most.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from producers.kafka.import_state import accounted
+from producers.mappings.phrases import phrase
 from schemas.outcomes import (
     OUTCOMES,
     PARTLY_DISCLOSED,
@@ -198,6 +200,8 @@ def summary(state: ImportState) -> list[str]:
         )
     lines += _skipped(state)
     lines += _lacking(state)
+    if remembered := state["options"].get("remembered"):
+        lines.append(f"  {phrase(json.loads(remembered))}")
     lines += (f"  {line}" for line in beside_lines(state))
     lines += _warnings(state["warnings_by_code"])
     return lines

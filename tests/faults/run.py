@@ -331,7 +331,7 @@ class Driver:
 
     def _start_import(self, one: Import) -> None:
         traps = self._traps["foxstream"]
-        words = ("--type", one.file.kind, "--policy", one.file.policy, "--json")
+        words = ("--type", one.file.kind, "--policy", one.file.policy, "--yes", "--json")
         fault = traps.popleft() if traps else None
         one.process = self._starter.start("foxstream", ["import", one.path, *words], fault)
         one.starts += 1

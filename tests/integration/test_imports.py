@@ -243,7 +243,7 @@ def test_a_list_with_faults_is_imported_in_part(
     assert {len(company[5]) for company in companies} == {5}
     for name in VARIANTS.keys() - {"comma.csv"}:
         # Whatever a variant lost would be erased by this policy, and counted as an update.
-        done = imported(site, files[name], "--policy", "overwrite")
+        done = imported(site, files[name], "--policy", "overwrite", "--yes")
         assert done.code == 3, (name, done.stderr)
         assert counts(done.json()) == {"unchanged": 40, "duplicate": 1, "rejected": 6}, name
         assert site.query(business) == companies, name

@@ -273,7 +273,7 @@ def test_other_options_are_another_import(settings: Settings, order: Order) -> N
     first = publish(settings, order).import_id
 
     assert first == publish(settings, replace(order, options=Options(delimiter=";"))).import_id
-    assert first != publish(settings, replace(order, policy="overwrite")).import_id
+    assert first != publish(settings, replace(order, policy="fill_missing")).import_id
 
 
 def test_a_dead_reading_is_done_again_alike(

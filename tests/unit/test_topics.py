@@ -15,6 +15,7 @@ from schemas.topics import (
     DAY_MS,
     DROPPED_VALUES,
     ENRICHMENT_RESULTS,
+    GATEWAY_MAPPINGS,
     GATEWAY_SESSIONS,
     GATEWAY_TOKENS,
     IMPORT_EVENTS,
@@ -65,6 +66,7 @@ def test_cleanup(topic: Topic) -> None:
         REFERENCE_NAF,
         GATEWAY_TOKENS,
         GATEWAY_SESSIONS,
+        GATEWAY_MAPPINGS,
         ENRICHMENT_RESULTS,
         STATS,
     ):

@@ -166,15 +166,20 @@ class Access:
         )
 
     def require_owner(
-        self, request: Request, account: Account, import_id: str, by: str | None
+        self,
+        request: Request,
+        account: Account,
+        subject_id: str,
+        by: str | None,
+        subject: str = "Cet import",
     ) -> None:
-        """Raises Problem 403 if the import, which `by` uploaded, is not for the account to act on."""
+        """Raises Problem 403 if the subject, which is of `by`, is not for the account to act on."""
         if not self.acts_on(account, by):
-            self._report(request, account, "owner-refused", import_id)
+            self._report(request, account, "owner-refused", subject_id)
             raise Problem(
                 403,
                 "not-yours",
-                "Cet import est d'un autre compte : seuls son auteur, son groupe et un "
+                f"{subject} est d'un autre compte : seuls son auteur, son groupe et un "
                 "administrateur peuvent agir dessus.",
             )
 

@@ -99,6 +99,22 @@ class Stats(BaseModel):
     average_success_rate: float
 
 
+class Remembered(BaseModel):
+    """A remembered mapping: whose it is, null for the command line, and when it was chosen."""
+
+    id: str
+    account: str | None
+    at: str
+
+
+class Mapping(Remembered):
+    """As it is remembered; `columns` are fields by column, "" for one that is not imported."""
+
+    import_type: str
+    columns: dict[str, str]
+    sheet: str | None
+
+
 class Preview(BaseModel):
     """What an import of a file would give, as `foxstream check --json`."""
 
@@ -116,6 +132,7 @@ class Preview(BaseModel):
     unknown_columns: list[str]
     confidence: dict[str, float]
     blank_cells: dict[str, int]
+    remembered: Remembered | None
     total_rows: int
     valid_rows: int
     rejected_rows: int
@@ -158,12 +175,18 @@ UPLOAD_BODY = {
                         "policy": {"type": "string", "default": "merge"},
                         "generate_ai_content": {"type": "boolean", "default": False},
                         "force": {"type": "boolean", "default": False},
+                        "confirm_overwrite": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Blank cells may clear what is stored (policy overwrite).",
+                        },
                         "encoding": {"type": "string"},
                         "delimiter": {"type": "string"},
                         "sheet": {"type": "string"},
                         "columns": {
                             "type": "string",
-                            "description": 'A JSON object: field by column, "" to leave it out.',
+                            "description": 'A JSON object: field by column, "" to leave it out. '
+                            "Without it a remembered mapping may say what the columns are.",
                         },
                     },
                 }

@@ -25,6 +25,8 @@ from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
 from producers.gateway.uploads import acceptance, file_type, quota
 from producers.gateway.uploads.form import form_of
+from producers.gateway.uploads.overwrite import confirmed
+from producers.gateway.uploads.remembered import offered, with_remembered
 from producers.kafka.import_state import running
 from producers.reports import template_file
 from schemas.import_types import IMPORT_TYPES, ImportType
@@ -91,6 +93,8 @@ async def upload(
             spooled = acceptance.spooled_file(
                 gateway, file, form, account.name, gateway.limits.max_rows
             )
+            spooled = await with_remembered(gateway, account, spooled, file.path, form)
+            spooled = await confirmed(gateway, account, spooled, file.path)
             answer = {
                 "id": spooled.id,
                 "message": "Fichier reçu, l'import commence.",
@@ -142,6 +146,7 @@ async def preview(
             types,
             form.options_json(),
             gateway.limits.max_rows,
+            offered(gateway, account, types) if form.recalls else [],
             seconds=gateway.limits.check_seconds,
         )
     found["file_name"] = file.name

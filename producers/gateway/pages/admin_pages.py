@@ -15,6 +15,7 @@ from producers.gateway.pages.page_rendering import render
 from producers.gateway.pages.session_pages import User, visitor
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway, of
+from producers.gateway.uploads.remembered import offered
 from producers.kafka.import_state import running
 from schemas.import_types import IMPORT_TYPES
 from schemas.outcomes import AI_COUNTS, OUTCOMES, PARTLY_DISCLOSED
@@ -34,7 +35,8 @@ async def home() -> Response:
 @router.get("/envoyer")
 async def upload_page(request: Request, account: User) -> Response:
     """Where a file is dropped, checked and imported."""
-    limits = of(request).limits
+    gateway = of(request)
+    limits = gateway.limits
     fields = {
         name: [(field.name, field.required) for field in known.offered]
         for name, known in IMPORT_TYPES.items()
@@ -46,6 +48,10 @@ async def upload_page(request: Request, account: User) -> Response:
         max_bytes=limits.max_file_bytes,
         max_rows=limits.max_rows,
         fields=fields,
+        mappings=[
+            (mapping, gateway.access.acts_on(account, mapping["account"]))
+            for mapping in offered(gateway, account, IMPORT_TYPES)
+        ],
     )
 
 

@@ -1,9 +1,11 @@
 """What the pages show of an import beside its state."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from producers.kafka.import_state import accounted
+from producers.mappings.phrases import phrase
 from schemas.outcomes import TERMINAL
 from schemas.records import ImportState
 
@@ -13,8 +15,10 @@ def import_view(state: ImportState) -> dict[str, Any]:
     done, total = accounted(state), state["total_rows"]
     ended = state["status"] in TERMINAL
     rate = state["rows_per_second"]
+    remembered = state["options"].get("remembered")
     return {
         "state": state,
+        "remembered": phrase(json.loads(remembered)) if remembered else None,
         "done": done,
         "percent": 100 if ended else min(99, 100 * done // total) if total else None,
         "left": (total - done) / rate if not ended and total and rate and total > done else None,

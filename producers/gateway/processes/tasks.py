@@ -4,7 +4,7 @@ Each task takes `notify`, which it calls with its progress, and returns somethin
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
@@ -15,13 +15,15 @@ from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.imports import control
 from producers.imports.connections import Connections
 from producers.imports.order import Order, Reading
-from producers.imports.preview import preview_of
+from producers.imports.preview import blank_cells, preview_of
 from producers.imports.publication import publish_file, publish_refusal
 from producers.imports.retry import Rest, publish_rest, unread_rows
 from producers.imports.start import AlreadyImportedError
 from producers.kafka.broker import ClusterError, UnreachableError
 from producers.kafka.reject_log import Reject, RejectLog, dropped_rows
-from producers.reading import Options, RefusedError
+from producers.mappings.phrases import shown
+from producers.mappings.recall import recalled, with_mapping
+from producers.reading import Options, RefusedError, open_source
 from producers.reading.row.row import filled
 from producers.reports.error_report import report, write
 from producers.settings import Settings
@@ -29,7 +31,7 @@ from producers.terminal.screen import number
 from schemas.codec.framing import Decoder
 from schemas.import_types import IMPORT_TYPES
 from schemas.outcomes import ActionName
-from schemas.records import ImportState
+from schemas.records import GatewayMapping, ImportState
 from schemas.runtime.garbage import collect_rarely
 from schemas.runtime.registry import RegistryUnavailableError
 
@@ -185,6 +187,8 @@ def _order(spool: Spool, spooled: SpooledFile) -> Order:
         import_id=spooled.id,
         file_name=spooled.file_name,
         sha256=spooled.sha256,
+        remembered=spooled.remembered,
+        overwrite_confirmed=spooled.overwrite_confirmed,
     )
 
 
@@ -242,23 +246,62 @@ class _ReadingProgress:
 
 
 def check(
-    notify: Notify, path: Path, types: list[str], options: Mapping[str, Any], max_rows: int
+    notify: Notify,
+    path: Path,
+    types: list[str],
+    options: Mapping[str, Any],
+    max_rows: int,
+    mappings: Sequence[GatewayMapping] = (),
 ) -> dict[str, Any]:
     """The preview of a file as the only one of `types`, or as the one that it is found to be of.
 
-    If that is doubtful, the preview says so in a refusal. Raises RefusedError if it has too many rows.
+    A remembered one of `mappings` that the file has the header of says the type. If the type is
+    doubtful, the preview says so in a refusal. Raises RefusedError if it has too many rows.
     """
     read = Options(**options)
-    choice = Choice(IMPORT_TYPES[types[0]])
-    if len(types) > 1:
+    mapping = recall(notify, path, types, options, mappings)
+    if mapping is not None:
+        choice, read = Choice(IMPORT_TYPES[mapping["import_type"]]), with_mapping(read, mapping)
+    elif len(types) > 1:
         choice = choice_of(path, map(IMPORT_TYPES.__getitem__, types), read)
-    found = preview_of(path, choice.import_type, read)
+    else:
+        choice = Choice(IMPORT_TYPES[types[0]])
+    found = {**preview_of(path, choice.import_type, read), "remembered": shown(mapping)}
     if choice.doubt is not None:
         found["refusal"] = {"code": choice.doubt.code, "message": choice.doubt.message}
     if found["total_rows"] > max_rows:
         raise TooManyRowsError(found["total_rows"], max_rows)
     found["header"] = [*found["mapping"], *found["unknown_columns"]]
     return found
+
+
+def recall(
+    notify: Notify,
+    path: Path,
+    types: list[str],
+    options: Mapping[str, Any],
+    mappings: Sequence[GatewayMapping],
+) -> GatewayMapping | None:
+    """The newest of the mappings, of one of these types, that the file has the header of."""
+    read = Options(**options)
+    found = (recalled(path, IMPORT_TYPES[name], read, mappings) for name in types)
+    return max(filter(None, found), key=lambda each: each["at"], default=None)
+
+
+def cleared(
+    notify: Notify, path: Path, import_type: str, options: Mapping[str, Any]
+) -> dict[str, int]:
+    """Blank cells by field, which `overwrite` would clear. Raises RefusedError."""
+    return blank_cells(open_source(path, IMPORT_TYPES[import_type], Options(**options)))
+
+
+def forget(notify: Notify, settings: Settings, mapping_id: str) -> None:
+    """Removes a remembered mapping. Raises AwayError."""
+    try:
+        with Connections(settings) as connections:
+            connections.forget([mapping_id])
+    except (ClusterError, RegistryUnavailableError) as error:
+        raise AwayError(str(error)) from error
 
 
 def errors_file(

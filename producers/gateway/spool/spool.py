@@ -44,11 +44,10 @@ _KEY_SECONDS = 86_400.0
 
 @dataclass(frozen=True)
 class SpooledFile:
-    """A file and how to publish it. `options` are producers.reading.Options by name, `data` names the
-    file in its folder.
+    """A file and how to publish it. `options` are producers.reading.Options by name, `remembered` says
+    whose mapping they are, `data` names the file in its folder.
 
-    `max_rows` is the row limit of a plain upload. It is None for a resumable upload, which has no
-    limit and is published in a slot of its own.
+    `max_rows` is None for a resumable upload, which has no limit and is published in a slot of its own.
     """
 
     id: str
@@ -63,6 +62,8 @@ class SpooledFile:
     policy: str = "merge"
     generate_ai_content: bool = False
     max_rows: int | None = None
+    remembered: dict[str, Any] | None = None
+    overwrite_confirmed: bool = False
 
     @property
     def when(self) -> datetime:

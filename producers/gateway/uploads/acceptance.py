@@ -33,7 +33,7 @@ class Received(NamedTuple):
 def spooled_file(
     gateway: Gateway, file: Received, form: Form, account: str, max_rows: int | None
 ) -> spool.SpooledFile:
-    """The import that the file becomes. Raises Problem 409 if it is one already."""
+    """The import that the file becomes, its columns as the form says. Raises Problem 409 if it is one already."""
     import_type = form.import_type
     if import_type is None:
         raise ValueError(form)
@@ -49,6 +49,7 @@ def spooled_file(
         policy=form.policy,
         generate_ai_content=form.generate_ai_content,
         max_rows=max_rows,
+        overwrite_confirmed=form.confirm_overwrite,
     )
 
 

@@ -24,13 +24,18 @@ _LONGEST = 100
 
 @dataclass(frozen=True)
 class Form:
-    """What an upload requests. `import_type` is None if a check finds it out."""
+    """What an upload requests. `import_type` is None if a check finds it out.
+
+    `recalls`: a remembered mapping may say what the columns are, because the upload does not.
+    """
 
     import_type: ImportType | None
     options: Options
     policy: str
     generate_ai_content: bool
     force: bool
+    recalls: bool
+    confirm_overwrite: bool
 
     def options_json(self) -> dict[str, Any]:
         """The options as the spool keeps them."""
@@ -46,6 +51,8 @@ def form_of(fields: Mapping[str, str], *, type_required: bool = True) -> Form:
         reader.policy(),
         reader.flag("generate_ai_content"),
         reader.flag("force"),
+        recalls=not fields.get("columns", "").strip(),
+        confirm_overwrite=reader.flag("confirm_overwrite"),
     )
     if reader.errors:
         names = ", ".join(str(error["field"]) for error in reader.errors)

@@ -28,6 +28,7 @@ from producers.gateway.spool.private_files import sync
 from producers.gateway.spool.spool import Spool, alone, write_info
 from producers.gateway.uploads import acceptance, file_type, pieces, quota
 from producers.gateway.uploads.form import form_of
+from producers.gateway.uploads.remembered import with_remembered
 from schemas.values.stored import is_uuid
 
 VERSION = "1.0.0"
@@ -190,6 +191,7 @@ async def _complete(
     received = acceptance.Received(path, info["name"], sha256, info["length"])
     form = form_of(info["fields"])
     spooled = acceptance.spooled_file(gateway, received, form, info["account"], None)
+    spooled = await with_remembered(gateway, account, spooled, path, form)
     # Before the import has the data: a request that finds it gone finds the import.
     info["import_id"] = spooled.id
     await gateway.receiving.in_thread(write_info, folder, info)

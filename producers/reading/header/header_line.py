@@ -11,9 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from producers.reading.header import city_list
-from producers.reading.header.columns import LEFT_OUT, Header, clean, index_of_header, recognise
+from producers.reading.header.columns import (
+    HEADER_WITHIN,
+    LEFT_OUT,
+    Header,
+    clean,
+    index_of_header,
+    recognise,
+)
 from producers.reading.header.labels import fold, is_report, known
-from producers.reading.refusals import refusal
+from producers.reading.refusals import RefusedError, refusal
 from schemas.faults import Fault
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.values.naf import CODE
@@ -28,7 +35,11 @@ def locate(
     while not names[-1].strip() and len(names) > 1:
         names.pop()
     below = [row[: len(names)] for row in rows[at + 1 :]]
-    return at, header_of(names, below, import_type, requested)
+    try:
+        return at, header_of(names, below, import_type, requested)
+    except RefusedError as reason:
+        reason.lines = rows[:HEADER_WITHIN]
+        raise
 
 
 def header_of(

@@ -7,7 +7,7 @@ from itertools import islice
 from producers.reading.container.archive import Content
 from producers.reading.header import header_line
 from producers.reading.options import Options
-from producers.reading.refusals import refusal
+from producers.reading.refusals import RefusedError, refusal
 from producers.reading.table import Block, Part, chunked
 from producers.reading.text.delimited_lines import UNREADABLE_LINE
 from producers.reading.text.encoding import decision
@@ -45,7 +45,12 @@ def part_of(content: Content, import_type: ImportType, options: Options) -> Part
             yield _block(chunk, paths, content.name, found)
 
     sample = [cells for block in islice(blocks(), 1) for cells in block.rows[:_SAMPLE]]
-    header = header_line.header_of(names(list(paths)), sample, import_type, options.columns)
+    columns = names(list(paths))
+    try:
+        header = header_line.header_of(columns, sample, import_type, options.columns)
+    except RefusedError as reason:
+        reason.lines = [columns]
+        raise
     hint = found.hint
     return Part(
         content.name, "json", 1, header, blocks, encoding=found.encoding, encoding_hint=hint

@@ -2,6 +2,23 @@
 // The upload page: a file is checked at once, and imported when the person confirms.
 // Whatever comes from a file is put on the page as text, never as markup.
 
+async function forget(id, button) {
+  button.disabled = true;
+  try {
+    const answer = await fetch(`/api/imports/mappings/${id}/`, { method: "DELETE", headers: { "X-CSRF-Token": fox.csrf() } });
+    if (answer.ok || answer.status === 404) { document.getElementById(`mapping-${id}`)?.remove(); return true; }
+    alert((await answer.json()).detail);
+  } catch {
+    alert("La passerelle ne répond pas : vérifiez le réseau, puis recommencez.");
+  }
+  button.disabled = false;
+  return false;
+}
+
+for (const button of document.querySelectorAll("button[data-forget]")) {
+  button.addEventListener("click", () => forget(button.dataset.forget, button));
+}
+
 const form = document.getElementById("upload");
 if (form !== null) {
   const at = (name) => document.getElementById(name);
@@ -90,6 +107,7 @@ if (form !== null) {
     showReadAs();
     showCost();
     showMapping();
+    showRemembered();
     showExamples();
     showFirstRows();
     if (first) at("checked").focus({ preventScroll: true });
@@ -123,19 +141,35 @@ if (form !== null) {
     const lost = preview.unknown_columns.length;
     const all = lost + Object.keys(preview.mapping).length;
     if (lost) say("fair", `${lost} colonne${lost > 1 ? "s" : ""} sur ${all} ne ser${lost > 1 ? "ont" : "a"} pas importée${lost > 1 ? "s" : ""} : ${preview.unknown_columns.join(", ")}.`);
-    const blank = Object.entries(preview.blank_cells);
-    if (at("policy").value !== "overwrite" || !blank.length) return;
-    const cells = blank.reduce((sum, [, count]) => sum + count, 0);
-    say("fair", `${number(cells)} cellule${cells > 1 ? "s" : ""} sans valeur : ce que la base contient à leur place sera effacé (${blank.map(([name, count]) => `${name} : ${number(count)}`).join(", ")}).`);
+    const cells = cleared();
+    if (!cells) return;
+    const fields = Object.entries(preview.blank_cells).map(([name, count]) => `${name} : ${number(count)}`);
+    say("fair", `${number(cells)} cellule${cells > 1 ? "s" : ""} sans valeur : ce que la base contient à leur place sera effacé (${fields.join(", ")}).`);
+  }
+
+  function cleared() {
+    if (at("policy").value !== "overwrite") return 0;
+    return Object.values(preview.blank_cells).reduce((sum, count) => sum + count, 0);
+  }
+
+  function showConfirmation() {
+    const cells = cleared();
+    at("overwrite").hidden = !cells;
+    if (String(cells) !== at("overwrite").dataset.cells) at("confirm_overwrite").checked = false; // it was of another count
+    at("overwrite").dataset.cells = cells;
+    at("cleared").textContent = `Effacer ce que la base contient à la place de ${number(cells)} cellule${cells > 1 ? "s" : ""} sans valeur`;
   }
 
   function ready(can) {
+    showConfirmation();
     const known = preview.already_imported !== null && !at("force").checked;
-    at("import").disabled = !can || known;
+    const unconfirmed = cleared() > 0 && !at("confirm_overwrite").checked;
+    at("import").disabled = !can || known || unconfirmed;
     at("import").textContent = can ? `Importer ${rows(preview.valid_rows)}` : "Importer";
     at("why-not").textContent = !can
       ? "Corrigez d'abord ce qui est dit en rouge."
-      : known ? "Cochez « Importer à nouveau » pour recommencer." : "";
+      : known ? "Cochez « Importer à nouveau » pour recommencer."
+      : unconfirmed ? "Cochez la case qui confirme ce qui sera effacé." : "";
   }
 
   function showReadAs() {
@@ -173,6 +207,22 @@ if (form !== null) {
     return `Au rythme permis, tout est écrit en ${many} environ ; ce qui ne l'est pas dans le temps prévu est remis à plus tard.`;
   }
 
+  function owner(account) {
+    return account ?? "la ligne de commande";
+  }
+
+  function showRemembered() {
+    const place = at("remembered");
+    place.replaceChildren();
+    const found = preview.remembered;
+    if (found === null) return;
+    const notice = make("p", `Colonnes comme retenues de ${owner(found.account)}, le ${new Date(found.at).toLocaleDateString("fr-FR")}. `, { class: "notice fair" });
+    const button = make("button", "Oublier ce choix", { type: "button" });
+    button.addEventListener("click", async () => { if (await forget(found.id, button)) check(true); });
+    notice.append(button);
+    place.append(notice);
+  }
+
   function showMapping() {
     const place = at("mapping");
     place.replaceChildren();
@@ -189,6 +239,7 @@ if (form !== null) {
         select.append(option);
       }
       select.addEventListener("change", () => {
+        if (preview.remembered !== null) keepColumns(() => true);
         changed[column] = select.value; // "": the column is left out
         check(true);
       });
@@ -196,6 +247,12 @@ if (form !== null) {
       line.append(make("label", text || "(sans nom)", { for: select.id }), select);
       place.append(line);
     });
+  }
+
+  // As they are shown, where the person chooses the others or confirms what was guessed.
+  function keepColumns(which) {
+    for (const [column, field] of Object.entries(preview.mapping)) if (which(column)) changed[column] ??= field;
+    for (const column of preview.unknown_columns) if (which(column)) changed[column] ??= "";
   }
 
   function table(names, lines) {
@@ -241,6 +298,7 @@ if (form !== null) {
     at("encoding").value = "";
     at("delimiter").value = "";
     at("force").checked = false;
+    at("confirm_overwrite").checked = false;
     at("checked").hidden = true;
     step(1);
     if (file.size > Number(form.dataset.maxBytes)) {
@@ -265,7 +323,9 @@ if (form !== null) {
   });
   for (const name of ["encoding", "delimiter"]) at(name).addEventListener("change", () => check(true));
   at("policy").addEventListener("change", () => { if (preview !== null) showSummary(); });
-  at("force").addEventListener("change", () => ready(preview !== null && preview.refusal === null && preview.valid_rows > 0));
+  for (const name of ["force", "confirm_overwrite"]) {
+    at(name).addEventListener("change", () => ready(preview !== null && preview.refusal === null && preview.valid_rows > 0));
+  }
 
   let key = null;
   form.addEventListener("submit", async (event) => {
@@ -274,7 +334,9 @@ if (form !== null) {
     step(3);
     at("import").disabled = true;
     at("doing").textContent = "Envoi…";
+    if (preview.remembered === null) keepColumns((column) => preview.confidence[column] < 0.9);
     const data = body(true);
+    if (at("confirm_overwrite").checked) data.set("confirm_overwrite", "true");
     if (at("generate_ai_content").checked) data.set("generate_ai_content", "true");
     if (at("force").checked) data.set("force", "true");
     key ??= crypto.getRandomValues(new Uint32Array(4)).join("-");

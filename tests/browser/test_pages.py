@@ -368,3 +368,52 @@ def test_a_phone(browser: Browser, served: Served) -> None:
         assert wide <= 360, address
         is_accessible(page)
     context.close()
+
+
+def test_columns_are_remembered_and_forgotten(user: Page, tmp_path: Path) -> None:
+    """Chosen once by the menus, offered for the next file with who and when, forgotten on the page."""
+    header = "Ref tiers;Intitulé long;Commercial"
+    first = written(tmp_path, "tiers.csv", f"{header}\n610700002;Un;Luc Martin\n".encode())
+    second = written(tmp_path, "suite.csv", f"{header}\n610700010;Deux;Eva Petit\n".encode())
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(first)
+    user.get_by_label("Type d'import").select_option("ENTREPRISE")
+    user.get_by_label("Ref tiers").select_option("siren")
+    user.get_by_label("Intitulé long").select_option("nom")
+    expect(user.locator("#verdict")).to_contain_text("1 ligne à importer")
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+
+    user.goto("/envoyer")
+    expect(user.get_by_role("heading", name="Choix de colonnes retenus")).to_be_visible()
+    user.get_by_label("Choisissez un fichier").set_input_files(second)
+    expect(user.locator("#remembered")).to_contain_text("Colonnes comme retenues de tests, le ")
+    expect(user.get_by_label("Ref tiers")).to_have_value("siren")
+    is_accessible(user)
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    expect(user.locator("#state")).to_contain_text("Colonnes comme retenues de tests, le ")
+
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(second)
+    user.get_by_role("button", name="Oublier ce choix").click()
+    expect(user.locator("#verdict")).to_contain_text("colonne")
+    expect(user.locator("#remembered")).to_be_empty()
+    user.reload()
+    expect(user.get_by_role("heading", name="Choix de colonnes retenus")).to_have_count(0)
+
+
+def test_overwrite_is_confirmed_on_the_page(user: Page, tmp_path: Path) -> None:
+    """How many cells would be cleared is said, and the import waits for its box."""
+    path = written(tmp_path, "vide.csv", b"siren;nom;telephone\n610800000;Un;\n")
+    user.goto("/envoyer")
+    user.get_by_label("Choisissez un fichier").set_input_files(path)
+    button = user.get_by_role("button", name="Importer")
+    expect(button).to_be_enabled()
+    user.get_by_label("Si la ligne existe déjà").select_option("overwrite")
+    expect(user.locator("#verdict")).to_contain_text("1 cellule sans valeur")
+    expect(button).to_be_disabled()
+    is_accessible(user)
+    user.get_by_label("Effacer ce que la base contient à la place de 1 cellule").check()
+    button.click()
+    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")

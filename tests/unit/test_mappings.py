@@ -50,8 +50,18 @@ def chosen(
     return chosen_mapping(open_source(path, import_type, given), given, account)
 
 
+def columns_of(found: GatewayMapping | None) -> Mapping[str, str]:
+    assert found is not None
+    return found["columns"]
+
+
+def id_of(found: GatewayMapping | None) -> str:
+    assert found is not None
+    return found["id"]
+
+
 def mapping(**given: Any) -> GatewayMapping:
-    return {
+    made: Any = {
         "id": "m",
         "account": "jeanne",
         "import_type": "ENTREPRISE",
@@ -59,8 +69,10 @@ def mapping(**given: Any) -> GatewayMapping:
         "columns": COLUMNS,
         "sheet": None,
         "at": datetime(2026, 3, 2, 9, 30, tzinfo=UTC),
-        **given,
-    }  # type: ignore[typeddict-item]
+    }
+    made.update(given)
+    found: GatewayMapping = made
+    return found
 
 
 # --- which headers are the same
@@ -110,15 +122,15 @@ def test_what_is_remembered(write: Write) -> None:
     assert found is not None
     assert found["columns"] == {**COLUMNS, "Commercial": "", "Suivi": ""}
     assert (found["account"], found["import_type"]) == ("jeanne", "ENTREPRISE")
-    assert found["id"] == (chosen(path, COLUMNS) or {})["id"]
-    assert found["id"] != (chosen(path, COLUMNS, account=None) or {})["id"]
+    assert found["id"] == id_of(chosen(path, COLUMNS))
+    assert found["id"] != id_of(chosen(path, COLUMNS, account=None))
 
 
 def test_what_cells_said_is_remembered(write: Write) -> None:
     """A column that only its cells named is one of the choice: the next file has other cells."""
     path = write(f"{FOREIGN};Joindre\n{SIREN};ACME;Luc Martin;a@x.fr\n{OTHER};B;Eva Petit;b@x.fr\n")
 
-    assert (chosen(path, COLUMNS) or {})["columns"]["Joindre"] == "email_contact"
+    assert columns_of(chosen(path, COLUMNS))["Joindre"] == "email_contact"
 
 
 def test_what_names_say_is_not_remembered(write: Write) -> None:
@@ -208,7 +220,7 @@ def test_the_newest_is_offered(write: Write) -> None:
     new, old = mapping(id="new", at=datetime(2026, 4, 1, tzinfo=UTC)), mapping(id="old")
 
     for known in ([new, old], [old, new]):
-        assert (recalled(path, ENTREPRISE, Options(), known) or {})["id"] == "new"
+        assert id_of(recalled(path, ENTREPRISE, Options(), known)) == "new"
 
 
 def test_json(write: Write) -> None:

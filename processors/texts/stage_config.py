@@ -10,10 +10,11 @@ from processors.settings import Settings
 from processors.texts.content import prompts
 from processors.texts.content.disclosure import disclosure
 from processors.texts.content.prompts import Options
+from processors.texts.content.vocabulary import Count, tokens_of
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.budgets import Budgets, has_limit, known_price
 from processors.texts.model.call_limits import Limits
-from processors.texts.server.provider import Provider
+from processors.texts.server.provider import Provider, is_openai
 from schemas.values.text_prices import EFFORTS, Price
 
 
@@ -51,7 +52,16 @@ def terms(settings: Settings, budgets: Budgets | None = None) -> Terms:
         settings.ai_batch,
         disclosure(settings.ai_kinds, settings.ai_leave_out),
         options,
+        _count(settings),
     )
+
+
+def _count(settings: Settings) -> Count | None:
+    """Counts tokens; it has loaded what it needs, which takes seconds."""
+    count = tokens_of(settings.ai_model) if is_openai(settings.openai_base_url) else None
+    if count is not None:
+        count("")
+    return count
 
 
 def batch_terms(single: Terms) -> Terms:

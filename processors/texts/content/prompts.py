@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any
 
 from processors.texts.content.answers import Answer, sent_schema
+from processors.texts.content.vocabulary import Count
 from processors.texts.kinds import KINDS, Kind
 from processors.texts.server.dialect import output_tokens
 
@@ -74,14 +75,19 @@ SERVERS_OWN_TOKENS = 384
 """What a server may add: llama.cpp's shows the model the schema once more, indented, with a sentence."""
 
 
-def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
+def most_tokens(body: Mapping[str, Any], count: Count | None = None) -> tuple[int, int]:
     """The most tokens that a call may use for what is sent and for its answer.
 
-    No vocabulary has more tokens than a text has bytes in UTF-8. The JSON around the texts is longer than
+    No vocabulary has more tokens than a text has bytes in UTF-8. `count` says how many the texts of the
+    messages have: what a server makes of the rest, nobody knows. The JSON around the texts is longer than
     the note before a schema in the prompt (processors/texts/server/dialect.py).
     """
     sent = {name: value for name, value in body.items() if name != "model"}
-    return len(_json(sent).encode()) + SERVERS_OWN_TOKENS, output_tokens(body)
+    most = _size(sent) + SERVERS_OWN_TOKENS
+    if count is not None:
+        texts = [message["content"] for message in body["messages"]]
+        most -= sum(_size(text) - count(text) for text in texts)
+    return most, output_tokens(body)
 
 
 TRIAL_TOKENS = 256
@@ -150,6 +156,11 @@ def _schema(answer: type[Answer]) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _size(value: Any) -> int:
+    """Bytes of its JSON."""
+    return len(_json(value).encode())
 
 
 def _hash(text: str) -> str:

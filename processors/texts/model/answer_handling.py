@@ -21,6 +21,7 @@ from processors.texts.content import prompts
 from processors.texts.content.answers import explained, read
 from processors.texts.content.disclosure import EVERYTHING, Disclosure
 from processors.texts.content.prompts import PLAIN, Input, Options, Prompt
+from processors.texts.content.vocabulary import Count
 from processors.texts.model import call_limits, halts
 from processors.texts.model.call_limits import Call, Denial, Limits, Permit, Used
 from processors.texts.model.halts import Verdict
@@ -43,6 +44,7 @@ class Terms:
     """How requests are handled. Times in seconds; `retries` of a call that failed transiently.
 
     `batched`: the night's requests are left to batches (processors/texts/model/batch_api.py).
+    `count`: tokens of a text, if the model's vocabulary is known.
     """
 
     asked_model: str
@@ -54,6 +56,11 @@ class Terms:
     batched: bool
     disclosure: Disclosure = EVERYTHING
     options: Options = PLAIN
+    count: Count | None = None
+
+    def most_tokens(self, body: Input) -> tuple[int, int]:
+        """The most tokens that a call may use for what is sent and for its answer."""
+        return prompts.most_tokens(body, self.count)
 
 
 class Asked(NamedTuple):
@@ -130,7 +137,7 @@ class AnswerHandling:
     ) -> tuple[Input, Call]:
         """The body to send after these answers, and the most that the call may use."""
         body = _body(prompt, rejected)
-        most_in, most_out = prompts.most_tokens(body)
+        most_in, most_out = self._terms.most_tokens(body)
         cost = self._terms.price.cost(most_in, most_out)
         tokens = most_in + most_out
         return body, Call(request.id, prompt.hash, len(rejected), request.import_id, tokens, cost)
@@ -200,7 +207,7 @@ class AnswerHandling:
         request, prompt, _ = asked
         rejected = await store.rejected(self.connection, prompt)
         if not reply.metered:  # it may have used all that was reserved
-            most_in, most_out = prompts.most_tokens(_body(prompt, rejected))
+            most_in, most_out = self._terms.most_tokens(_body(prompt, rejected))
             reply = replace(reply, tokens_in=most_in, tokens_out=most_out)
         checked = check(request, reply, self._terms.price)
         last = checked.final or len(rejected) + 1 >= MOST_ASKS

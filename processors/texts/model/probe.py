@@ -65,7 +65,7 @@ class Probe:
             return None
         if not await halts.is_due(connection, limits.model, limits.proof):
             return None
-        most_in, most_out = prompts.most_tokens(self._body)
+        most_in, most_out = self._terms.most_tokens(self._body)
         cost = self._terms.price.cost(most_in, most_out)
         # A hash of its own each time: no two probes are one prompt that was paid for twice.
         call = Call(UUID(int=0), f"probe {uuid4()}", 0, None, most_in + most_out, cost)
@@ -83,7 +83,7 @@ class Probe:
             tokens = (
                 (came.tokens_in, came.tokens_out)
                 if came.metered
-                else prompts.most_tokens(self._body)
+                else self._terms.most_tokens(self._body)
             )
             cost = self._terms.price.cost(*tokens)
             used = Used("answered", sum(tokens), cost)

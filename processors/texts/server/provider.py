@@ -188,5 +188,10 @@ _UNREADABLE = ("DecodingError", "TooLargeError")
 
 def unkept(base_url: str | None) -> Mapping[str, Any]:
     """What keeps the provider from storing answers: OpenAI alone takes `store`."""
+    return {"store": False} if is_openai(base_url) else {}
+
+
+def is_openai(base_url: str | None) -> bool:
+    """Whether OpenAI itself is asked, and no server that has its models, or names of them."""
     host = "api.openai.com" if base_url is None else urlsplit(base_url).hostname or ""
-    return {"store": False} if host == "openai.com" or host.endswith(".openai.com") else {}
+    return host == "openai.com" or host.endswith(".openai.com")

@@ -100,7 +100,9 @@ CASES = {
         [Reply(403, error={"code": 403, "metadata": {"reasons": ["x"], "flagged_input": "y"}})],
         "failed", "content-filter", DEAD,
     ),
-    "unpaid": Case([Reply(402, error={"message": "credits"})], "pending", "quota", LOST_TRY, tries=2),
+    "unpaid, and nothing is known": Case(
+        [Reply(402, error={"message": "credits"})], "pending", "http-402", LOST_TRY, tries=2
+    ),
     "larger than the account allows": Case(
         [Reply(429, error={"code": "rate_limit_exceeded", "message": "Request too large for m"})],
         "failed", "too-large", DEAD,

@@ -105,7 +105,7 @@ def refusing(*names: str, status: int = 400) -> Callable[[Call], Reply]:
     )
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 422])
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 413, 422, 451])
 async def test_a_refusal_amid_answers_is_about_its_prompt(
     status: int, texts: Texts, model: ScriptedOpenAI
 ) -> None:

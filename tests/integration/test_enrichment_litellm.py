@@ -112,7 +112,7 @@ AZURE_FILTER = {
         (Reply(404, error={"message": "no such model", "code": "model_not_found"}),
          Outcome(Then.JUDGED, "http-404", Spent.NOTHING)),
         (Reply(402, error={"message": "Insufficient Balance"}),
-         Outcome(Then.BREAKER, "quota", Spent.NOTHING)),
+         Outcome(Then.JUDGED, "http-402", Spent.NOTHING)),
         # Its own words for an empty account are those for a rate.
         (Reply(429, error={"message": "You exceeded your current quota", "code": "insufficient_quota"}),
          Outcome(Then.WAIT, "rate", Spent.NOTHING)),

@@ -83,8 +83,10 @@ def test_a_limit_that_is_used_up(reset: str, seconds: float | None) -> None:
         (400, {"code": "content_filter"}, Trouble.PROMPT),
         (400, {}, Trouble.REFUSED),
         (422, {}, Trouble.REFUSED),
-        (413, {}, Trouble.PROMPT),
-        (451, {}, Trouble.PROMPT),
+        (402, {}, Trouble.REFUSED),
+        (413, {}, Trouble.REFUSED),
+        (451, {}, Trouble.REFUSED),
+        (403, {"detail": {"error": {"code": "insufficient_user_quota"}}}, Trouble.QUOTA),
         (401, {"code": "invalid_api_key"}, Trouble.OPERATOR),
         (403, {}, Trouble.REFUSED),
         (404, {"code": "model_not_found"}, Trouble.REFUSED),
@@ -282,6 +284,22 @@ def test_the_gate_has_no_false_positives() -> None:
 def test_the_gate(text: str, word: str) -> None:
     """Each thing that must not stand on the site is found and named."""
     assert any(word in problem for problem in problems(text, Bounds(2)))
+
+
+def test_no_message_is_empty() -> None:
+    """Servers refuse an assistant who said nothing, and users who speak twice in a row."""
+    messages = prompts.prompt(KINDS["VILLE"], NAME, "m").again([(" \n", "vide")])["messages"]
+
+    assert [message["role"] for message in messages[1:]] == ["user", "assistant", "user"]
+    assert all(message["content"].strip() for message in messages)
+
+
+def test_what_a_proxy_repeats_is_its_reason() -> None:
+    """The provider's own words stay, behind those of the proxy."""
+    raw = '{"error": {"message": "no such deployment"}}'
+    error = of_status(400, {"message": "Provider returned error", "metadata": {"raw": raw}}, {})
+
+    assert str(error) == "Provider returned error: no such deployment"
 
 
 def test_estimates() -> None:

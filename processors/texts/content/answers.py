@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -74,19 +77,34 @@ def read(text: str, answer: type[Kind]) -> Kind:
     """The answer in a text of the model. Raises ValidationError.
 
     What can be repaired without changing a word is not paid for again: thoughts before the JSON,
-    words or a code fence around it, line breaks in its strings, characters that PostgreSQL does not
-    store, and a meta description that is too long, which is cut after a word and ends with an ellipsis.
+    words, a code fence or another object around it, line breaks in its strings, characters that
+    PostgreSQL does not store, and a meta description that is too long, which is cut after a word and
+    ends with an ellipsis. Of several objects that fit, the last counts: the others were drafts.
     """
-    bare = _THOUGHT.sub("", text, count=1)
-    try:
-        found = json.loads(bare[bare.index("{") : bare.rindex("}") + 1], strict=False)
-    except (ValueError, RecursionError):
-        return answer.model_validate_json(text)  # says what is wrong with it
+    found = [_repaired(each) for each in islice(_objects(_THOUGHT.sub("", text, count=1)), _MOST)]
+    for each in reversed(found):
+        with suppress(ValidationError):
+            return answer.model_validate(each)
+    if found:
+        return answer.model_validate(max(found, key=len))  # says what is wrong with it
+    return answer.model_validate_json(text)
+
+
+_MOST = 20
+_DECODER = json.JSONDecoder(strict=False)
+
+
+def _objects(text: str) -> Iterator[Schema]:
+    """The JSON objects in a text, with those that are part of another."""
+    for place in islice(re.finditer("{", text), 5 * _MOST):
+        with suppress(ValueError, RecursionError):
+            yield _DECODER.raw_decode(text, place.start())[0]
+
+
+def _repaired(found: Schema) -> Schema:
     found = with_texts(found, storable)
     meta = found.get("meta_description")
-    if isinstance(meta, str):
-        found["meta_description"] = _cut(meta.strip())
-    return answer.model_validate(found)
+    return {**found, "meta_description": _cut(meta.strip())} if isinstance(meta, str) else found
 
 
 def _cut(meta: str) -> str:

@@ -61,11 +61,12 @@ class Prompt:
         return f"{SYSTEM}/{self.kind.prompt}"
 
     def again(self, rejected: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
-        """The body that asks again after these answers, each with what is wrong with it."""
+        """The body that asks again after these answers, each with what is wrong with it. Servers refuse
+        an answer of nothing (Mistral), and two messages of the user in a row (templates in vLLM)."""
         messages = list(self.body["messages"])
         for answer, reason in rejected:
             messages += [
-                {"role": "assistant", "content": answer},
+                {"role": "assistant", "content": answer.strip() or "{}"},
                 {"role": "user", "content": _json({"refuse": reason})},
             ]
         return {**self.body, "messages": messages}

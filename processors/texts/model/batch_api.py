@@ -341,7 +341,7 @@ class Batcher:
             try:
                 provider_id = await self._provider.send_batch(b"".join(lines), str(batch.id))
             except CallError as error:
-                if error.trouble is Trouble.PROMPT:  # 413: the file is too large
+                if error.code in ("http-413", TOO_LARGE):  # the file is too large
                     error = CallError(Trouble.REFUSED, TOO_LARGE, str(error))
                 if error.trouble is Trouble.REFUSED:
                     await self._dissolve(batch, lease, error)

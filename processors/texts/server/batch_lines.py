@@ -74,7 +74,13 @@ def came(line: Mapping[str, Any] | None, *, lost: bool) -> Reply | CallError:
     except CallError as error:
         if error.trouble is not Trouble.TRANSIENT:
             return error
-        return CallError(Trouble.TRANSIENT_IN_BATCH, error.code, str(error), unsure=error.unsure)
+        return CallError(
+            Trouble.TRANSIENT_IN_BATCH,
+            error.code,
+            str(error),
+            unsure=error.unsure,
+            refused=error.refused,
+        )
 
 
 def _answer(line: Mapping[str, Any] | None) -> Any:

@@ -7,7 +7,7 @@
     Groq                "property 'store' is unsupported"
     DeepSeek            "This response_format type is unavailable now"
     LiteLLM             "… does not support parameters: ['reasoning_effort']"
-    OpenRouter          one of these as a text in metadata.raw
+    OpenRouter          one of these in metadata.raw
 
 A name counts if the same part of the error says that it is unknown or not supported. A value that is
 only out of range, such as too many tokens, does not mean that the parameter is refused.
@@ -28,6 +28,8 @@ _FORMAT = "response_format"
 _FORMAT_WORDS = re.compile(
     r"response[ _]format|json[ _]schema|json[ _]object|json mode|structured outputs?"
 )
+_TYPE = re.compile(r"response_format(?:\.type| type)?['\"`]? must be ")
+"""llama.cpp of old and LM Studio: "'response_format.type' must be 'json_schema' or 'text'"."""
 _PLAIN = {name for name in NAMES if "_" not in name}
 _QUOTED = re.compile(
     r"[`'\"\[({]([a-z_.]+)[`'\"\])}]|(?:supplied|parameters?|arguments?|fields?): ?([a-z_., ]+)"
@@ -73,7 +75,7 @@ def _words(error: Mapping[str, Any]) -> str:
 def _named(named: list[str], said: str) -> set[str]:
     found = {name for name in named if name in NAMES}
     # No value of a response format is out of range: whatever is wrong with it, another one may do.
-    kept = found & {_FORMAT}
+    kept = found & {_FORMAT} or {_FORMAT for _ in _TYPE.finditer(said)}
     if not _NO.search(said.replace("_", " ")) and not _NO.search(said):
         return kept
     if found:

@@ -34,6 +34,12 @@ READER_VERSION = "7"
 """Raise this if the same file may be read differently by this version, for example by a new rule on a
 key field. An interrupted import of the earlier version is then not resumed."""
 
+BLANK_LINES = 2_000_000
+"""Twice as many as a spreadsheet has. More are refused, unless there is a row for every ten of them: 500 KB of
+gzip hold 500 million, which take half an hour."""
+
+_BLANK_LINES_PER_ROW = 10
+
 
 @dataclass
 class Source:
@@ -134,7 +140,7 @@ class Source:
 
         Raises RefusedError if an archive turns out to be broken on the way.
         """
-        self.blank_lines = self.skipped_rows = 0
+        self.blank_lines = self.skipped_rows = rows_read = 0
         spellings = Spellings(self.import_type)
         for part in self.parts:
             tables = StackedTables(self.import_type, part, self.columns)
@@ -142,6 +148,7 @@ class Source:
                 self.blank_lines += len(block.rows)
                 for columns, places, lines, at in tables.sections(block):
                     self.blank_lines -= len(at)
+                    rows_read += len(at)
                     wanted = header_line.activities(columns, block.rows, at)
                     wanted = head_offices(columns, block.rows, wanted)
                     self.skipped_rows += len(at) - len(wanted)
@@ -150,6 +157,16 @@ class Source:
                         spellings.warn(rows)
                         self._place(rows, places)
                         yield rows
+                _check_blank_lines(self.blank_lines, rows_read)
+
+    def has_more_rows_than(self, most: int) -> bool:
+        """Whether more lines are not blank; what is behind them is not read. Raises RefusedError."""
+        found = 0
+        for rows in _filled(self.parts):
+            found += rows
+            if found > most:
+                return True
+        return False
 
     def _place(self, rows: Sequence[FileRow], places: Sequence[int] | None) -> None:
         """Puts the cells of the rows under the columns of all parts; those beyond a header stay behind it."""
@@ -163,6 +180,23 @@ class Source:
             row.cells += cells[len(places) :]
 
 
+def _filled(parts: Sequence[Part]) -> Iterator[int]:
+    """How many lines of each block are not blank. Raises RefusedError."""
+    blank = rows = 0
+    for part in parts:
+        for block in part.blocks():
+            found = len(filled(block.rows))
+            rows += found
+            blank += len(block.rows) - found
+            _check_blank_lines(blank, rows)
+            yield found
+
+
+def _check_blank_lines(blank: int, rows: int) -> None:
+    if blank > max(BLANK_LINES, rows * _BLANK_LINES_PER_ROW):
+        raise refusal("too-large", found=f"plus de {BLANK_LINES} lignes vides")
+
+
 def open_source(path: Path, import_type: ImportType, options: Options = Options()) -> Source:  # noqa: B008 - it is frozen
     """The file at `path`, by its content and not by its name.
 
@@ -171,7 +205,7 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
     contents = contents_of(path)
     table = _recognised(candidates_of(contents.members, path.name, import_type, options))
     whole = joined(table.found, import_type, options.columns)
-    if not any(filled(block.rows) for part in whole.parts for block in part.blocks()):
+    if not any(_filled(whole.parts)):
         raise refusal("no-rows")
     refused = (
         left_out(candidate.name or "", candidate.lines(), import_type, reason)

@@ -165,6 +165,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "gzip-line": (lambda: COMPRESSIONS["gzip"](ENDLESS), "line-too-long"),
     "bzip2-line": (lambda: COMPRESSIONS["bzip2"](ENDLESS), "line-too-long"),
     "zstd-line": (lambda: COMPRESSIONS["zstd"](ENDLESS), "line-too-long"),
+    "gzip-blank-lines": (lambda: gzip.compress(TABLE + b"\n" * (200 << 20), 1), "too-large"),
+    "gzip-blank-cells": (lambda: gzip.compress(TABLE + b" ;\r\n" * (30 << 20), 1), "too-large"),
     "json-keys": (lambda: b"{%s}" % b",".join(b'"k%d":1' % n for n in range(150_000)), "too-large"),
     "json-depth": (lambda: b'[{"siren":"732829320","nom":%s%s}]' % (b"[" * 900_000, b"]" * 900_000), "broken-json"),
     "json-number": (lambda: b'{"siren":"732829320","nom":%s}' % (b"9" * 1_500_000), "broken-json"),

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from producers.reading import FileRow, Options, RefusedError, open_source
+from producers.reading import source as reading_source
 from producers.reading.header.labels import fold
 from producers.reading.refusals import CODES
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
@@ -166,6 +167,27 @@ class TestText:
         assert source.blank_lines == 5002
         assert len(list(chain.from_iterable(source.chunks()))) == 1
         assert source.blank_lines == 5002
+
+    @pytest.mark.parametrize("at", ["before", "behind"])
+    def test_blank_lines_without_end(
+        self, write: Files, monkeypatch: pytest.MonkeyPatch, at: str
+    ) -> None:
+        """A file of hardly anything else is refused; one with as many rows is not."""
+        monkeypatch.setattr(reading_source, "BLANK_LINES", 1000)
+        row, blank = f"{SIREN};A\n", "\n" * 1500
+        few = {"before": blank + row, "behind": row + blank}[at]
+        many = {"before": blank + row * 150, "behind": row * 150 + blank}[at]
+
+        with pytest.raises(RefusedError, match="1000 lignes vides"):
+            list(open_source(write("siren;nom\n" + few), ENTREPRISE).chunks())
+        chunks = open_source(write("siren;nom\n" + many), ENTREPRISE).chunks()
+        assert sum(map(len, chunks)) == 150
+
+    def test_a_limit_of_rows(self, write: Files) -> None:
+        """Nothing is read behind it; blank lines do not count."""
+        source = open_source(write("siren;nom\n" + f"{SIREN};A\n\n" * 10), ENTREPRISE)
+        assert source.has_more_rows_than(9)
+        assert not source.has_more_rows_than(10)
 
     def test_chunks(self, write: Files) -> None:
         """Rows come in order, a thousand at most at a time."""

@@ -24,7 +24,6 @@ from producers.kafka.reject_log import Reject, RejectLog, dropped_rows
 from producers.mappings.phrases import shown
 from producers.mappings.recall import recalled, with_mapping
 from producers.reading import Options, RefusedError, open_source
-from producers.reading.row.row import filled
 from producers.reports.error_report import report, write
 from producers.settings import Settings
 from producers.terminal.screen import number
@@ -52,10 +51,10 @@ class AwayError(Exception):
 class TooManyRowsError(RefusedError):
     """More rows than the gateway takes."""
 
-    def __init__(self, rows: int, limit: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
             "too-many-rows",
-            f"Le fichier a {number(rows)} lignes, plus que les {number(limit)} acceptées ici : découpez-le, ou "
+            f"Le fichier a plus de {number(limit)} lignes, ce qui est la limite ici : découpez-le, ou "
             "envoyez-le comme grand fichier.",
         )
 
@@ -194,10 +193,8 @@ def _order(spool: Spool, spooled: SpooledFile) -> Order:
 
 def _check_rows(order: Order, limit: int) -> None:
     """Raises TooManyRowsError, before anything is published."""
-    source = order.source()
-    rows = sum(len(filled(block.rows)) for part in source.parts for block in part.blocks())
-    if rows > limit:
-        raise TooManyRowsError(rows, limit)
+    if order.source().has_more_rows_than(limit):
+        raise TooManyRowsError(limit)
 
 
 class _ReadingProgress:
@@ -270,7 +267,7 @@ def check(
     if choice.doubt is not None:
         found["refusal"] = {"code": choice.doubt.code, "message": choice.doubt.message}
     if found["total_rows"] > max_rows:
-        raise TooManyRowsError(found["total_rows"], max_rows)
+        raise TooManyRowsError(max_rows)
     found["header"] = [*found["mapping"], *found["unknown_columns"]]
     return found
 

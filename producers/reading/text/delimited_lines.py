@@ -9,7 +9,6 @@ import csv
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from operator import sub
 from typing import NamedTuple
 
@@ -52,17 +51,22 @@ def records(sample: Sequence[str], dialect: Dialect) -> Iterator[CsvRecord]:
 
 def _first(sample: Sequence[str], at: int, dialect: Dialect) -> Record:
     """The first reading of a record that is well-formed, of which the standard one is the last."""
-    plain = _attempt(quoting.standard, islice(sample, at, None), dialect)
+    plain = _attempt(quoting.standard, _from(sample, at), dialect)
     text = "\n" + sample[at]
     if plain is None or quoting.blank_before_quote(dialect).search(text):
-        loose = _attempt(quoting.loose, islice(sample, at, None), dialect)
+        loose = _attempt(quoting.loose, _from(sample, at), dialect)
         if loose is not None:
             return loose
     if plain is not None and len(plain.cells) == 1:
-        whole = _attempt(quoting.unwrapped, islice(sample, at, None), dialect)
+        whole = _attempt(quoting.unwrapped, _from(sample, at), dialect)
         if whole is not None and len(whole.cells) > 1:
             return whole
-    return plain or quoting.literal(islice(sample, at, None), dialect)
+    return plain or quoting.literal(_from(sample, at), dialect)
+
+
+def _from(sample: Sequence[str], at: int) -> Iterator[str]:
+    """The lines from `at` on, without a pass over those before: islice would make one for each."""
+    return map(sample.__getitem__, range(at, len(sample)))
 
 
 def blocks(lines: Lines, table: Table, first_line: int, name: str | None) -> Iterator[Block]:

@@ -5,15 +5,17 @@ import contextlib
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
+from producers.gateway.processes import children_memory, tasks
 from producers.gateway.processes.child_processes import ChildDiedError, Children
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
@@ -21,6 +23,7 @@ from producers.reading import RefusedError
 from producers.reading.workbook.memory_limit import ADDRESS_SPACE
 from producers.settings import GatewaySettings, Settings
 
+ROOT = Path(__file__).parents[2]
 SPOOLED = SpooledFile(
     str(UUID(int=1)), "VILLE", "a.csv", "", 3, "me", new_upload_time(), max_rows=9
 )
@@ -67,6 +70,40 @@ def test_each_process_has_its_limit(run: Callable[..., Any]) -> None:
 
     assert ADDRESS_SPACE * 0.9 < run(room) <= ADDRESS_SPACE
     assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def hold(_: object, size: int) -> int:
+    """Takes memory in pieces, and keeps it for a while."""
+    held = [os.urandom(1 << 20) for _ in range(size >> 20)]
+    threading.Event().wait(3)
+    return len(held)
+
+
+def test_processes_share_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If all together hold too much, the largest is ended, to be begun again; the others end as usual.
+
+    One by itself is not ended.
+    """
+    monkeypatch.setattr(children_memory, "MOST_BYTES", 300 << 20)
+    children = Children(3)
+
+    async def run(*sizes: int) -> list[Any]:
+        held = [children.run(hold, size << 20, seconds=120.0) for size in sizes]
+        return await asyncio.gather(*held, return_exceptions=True)
+
+    first, second, largest = asyncio.run(run(50, 60, 280))
+    alone = asyncio.run(run(400))
+    children.close()
+
+    assert (first, second, alone) == (50, 60, [400])
+    assert isinstance(largest, tasks.CrowdedError)
+
+
+def test_the_container_has_room_for_the_processes() -> None:
+    gateway = (ROOT / "deploy" / "kubernetes" / "base" / "gateway.yaml").read_text("utf-8")
+
+    assert "limits: {memory: 2Gi}" in gateway
+    assert ADDRESS_SPACE < children_memory.MOST_BYTES <= (2 << 30) - (512 << 20)
 
 
 def test_a_crash_is_none(run: Callable[..., Any]) -> None:
@@ -160,3 +197,29 @@ def test_a_try_that_is_taken_back(spool: Spool) -> None:
     spool.published(SPOOLED.id)
     assert spool.tries(SPOOLED.id) == 0
     assert spool.tries(replace(SPOOLED, id=str(UUID(int=2))).id) == 0
+
+
+class Crowded:
+    """Children that are ended because all of them hold too much."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self.begun = 0
+
+    async def run(self, *_: object, **__: object) -> str:
+        self.begun += 1
+        self.spool.begin_try(SPOOLED.id)
+        if self.begun > 2:
+            return "published"
+        raise tasks.CrowdedError("Trop")
+
+
+def test_a_crowd_is_no_try(spool: Spool) -> None:
+    """A file whose reader was ended for the memory of all is published later, with all its tries."""
+    gateway = Publishing(spool, Settings(), GatewaySettings(tries=4, retry_seconds=0))
+    gateway._children = crowded = cast(Any, Crowded(spool))
+
+    with capture_logs():
+        assert asyncio.run(gateway._tries(SPOOLED)) is None
+
+    assert (crowded.begun, spool.tries(SPOOLED.id)) == (3, 1)

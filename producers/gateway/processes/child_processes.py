@@ -16,10 +16,12 @@ from multiprocessing import connection, forkserver, get_context, parent_process
 from typing import Any
 
 from producers.gateway.processes import address_space
+from producers.gateway.processes.children_memory import MEMORY
 from producers.reading import RefusedError
 
 _NICENESS = 10
 _KILL_SECONDS = 10.0
+_CROWDED = "Trop de gros fichiers sont lus à la fois : recommencez dans quelques secondes."
 
 
 class ChildDiedError(Exception):
@@ -55,7 +57,7 @@ class Children:
         """What `task` returns.
 
         Raises what it raises of RefusedError and tasks.AwayError, RefusedError if its memory is not
-        enough, ChildDiedError, and TimeoutError after `seconds`, when the child is gone.
+        enough, tasks.CrowdedError if that of all children is not, ChildDiedError, and TimeoutError after `seconds`, when the child is gone.
         """
         loop = asyncio.get_running_loop()
         ours, theirs = self._context.Pipe(duplex=False)
@@ -67,6 +69,7 @@ class Children:
             with ours:
                 with theirs, self._starting:
                     process.start()
+                MEMORY.add(process)
                 started.set()
                 if abandoned.is_set():
                     process.kill()
@@ -78,7 +81,9 @@ class Children:
                         loop.call_soon_threadsafe(listen, what)
                 except EOFError:
                     process.join(_KILL_SECONDS)
-                    return "died", process.exitcode
+                    return "crowded" if MEMORY.remove(process) else "died", process.exitcode
+                finally:
+                    MEMORY.remove(process)
 
         started, abandoned = threading.Event(), threading.Event()
         answer = loop.run_in_executor(self._threads, follow)
@@ -113,6 +118,10 @@ def _unpacked(kind: str, what: Any) -> Any:
             from producers.gateway.processes.tasks import AwayError  # loads what only children need
 
             raise AwayError(what)
+        case "crowded":
+            from producers.gateway.processes.tasks import CrowdedError
+
+            raise CrowdedError(_CROWDED)
         case "raised":
             raise ChildDiedError(None, what)
         case "died" if what == -signal.SIGABRT:  # Rust, whose allocations cannot fail otherwise

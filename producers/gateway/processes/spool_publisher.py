@@ -210,7 +210,11 @@ class Publishing:
                 with suppress(asyncio.CancelledError):
                     await child
                 await asyncio.to_thread(self._interrupted, spooled)
-        outcome: str = child.result()
+        try:
+            outcome: str = child.result()
+        except tasks.CrowdedError:
+            await asyncio.to_thread(self._interrupted, spooled)
+            raise
         return outcome
 
     def _interrupted(self, spooled: SpooledFile) -> None:

@@ -48,6 +48,10 @@ class AwayError(Exception):
     """Kafka or the schema registry is away, or not set up; the message is in French."""
 
 
+class CrowdedError(AwayError):
+    """The child was ended because all children together held too much memory."""
+
+
 class TooManyRowsError(RefusedError):
     """More rows than the gateway takes."""
 

@@ -38,8 +38,10 @@ test-fast: $(VENV)/ready ## unit and contract tests, without servers (90 seconds
 test-postgres: $(VENV)/ready ## the tests that write, on Debian's PostgreSQL and on 15 to 18 (NAMES="debian-15 18")
 	@$(BIN)/python -m tests.postgres $(NAMES)
 
-properties: $(VENV)/ready ## property tests with four times the examples of the suite (for the night)
-	@FOX_TEST_EXAMPLES=full $(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/integration/test_row_writer.py
+TIMES ?= 4
+TESTS ?= tests/unit tests/contract tests/integration/test_row_writer.py
+properties: $(VENV)/ready ## property tests with TIMES=4 the examples of the suite; TESTS=... chooses files
+	@FOX_TEST_EXAMPLES=$(TIMES) $(BIN)/pytest -n 2 --dist worksteal -q $(TESTS)
 
 up: $(VENV)/ready ## embedded servers, a worker and the gateway, kept running
 	@$(BIN)/foxstream-local up --detach --with-worker

@@ -7,10 +7,15 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import xlwt
+
+from producers.reading import FileRow, RefusedError, open_source
+from schemas.import_types import ENTREPRISE, ImportType
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -117,3 +122,19 @@ def zipped(members: Mapping[str, bytes], *, level: int = 6) -> bytes:
         for name, content in members.items():
             archive.writestr(name, content)
     return target.getvalue()
+
+
+class Reading(NamedTuple):
+    """What a file gives: its rows, and the warnings of the file as a whole; nothing if it is refused."""
+
+    rows: list[FileRow]
+    warnings: Mapping[str, int]
+
+
+def reading(path: Path, import_type: ImportType = ENTREPRISE) -> Reading:
+    """The file at `path`, read to its end."""
+    try:
+        source = open_source(path, import_type)
+        return Reading(list(chain.from_iterable(source.chunks())), source.warnings)
+    except RefusedError:
+        return Reading([], {})

@@ -5,7 +5,6 @@ import random
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
 import openpyxl
@@ -17,9 +16,8 @@ from odf.opendocument import OpenDocumentSpreadsheet
 from odf.table import Table, TableCell, TableRow
 from odf.text import P
 
-from producers.reading import FileRow, RefusedError, open_source
-from schemas.import_types import ENTREPRISE
-from tests.examples import FULL
+from tests.examples import examples
+from tests.fix_files import reading
 
 Cells = list[list[str]]
 
@@ -148,15 +146,8 @@ def same(content: bytes) -> bytes:
     return content
 
 
-def stored(path: Path) -> list[FileRow]:
-    try:
-        return list(chain.from_iterable(open_source(path, ENTREPRISE).chunks()))
-    except RefusedError:
-        return []
-
-
 @settings(
-    max_examples=20_000 if FULL else 1000,
+    max_examples=examples(4000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -192,7 +183,7 @@ def test_any_damage(
     path = tmp_path / "classeur"
     path.write_bytes(packed(content) if content.startswith(b"PK") else content)
 
-    found = stored(path)
+    found = reading(path).rows
 
     seen = [tuple(cell or None for cell in row) for row in rows]
     sound = [row for row in found if not row.faults and not row.warnings]

@@ -10,7 +10,7 @@ import structlog
 from processors.database.pool import Pool, transaction
 from processors.database.queries import load
 from processors.kafka.batch import Batch
-from processors.kafka.record_values import decode_records
+from processors.kafka.records.record_values import decode_records
 from processors.kafka.schema_lookups import decoded
 from processors.rows.accounting import positions
 from processors.rows.batch_loop import BatchWriter

@@ -37,10 +37,10 @@ def read(tmp_path: Path) -> Callable[..., list[FileRow]]:
 class Lookups(list[str]):
     """Lines that count how often one of them is read."""
 
-    count = 0
+    reads = 0
 
     def __getitem__(self, at: Any) -> Any:
-        self.count += 1
+        self.reads += 1
         return super().__getitem__(at)
 
     def __iter__(self) -> Iterator[str]:
@@ -54,7 +54,7 @@ def test_a_sample_of_blank_lines_is_read_once() -> None:
     [record] = delimited_lines.records(lines, Dialect(";"))
 
     assert (record.line, record.cells) == (5001, ["siren", "nom"])
-    assert lines.count < 5 * len(lines)
+    assert lines.reads < 5 * len(lines)
 
 
 def said(rows: list[FileRow]) -> READ:

@@ -13,7 +13,7 @@ from processors.database.pool import open_pool
 from processors.database.queries import load
 from processors.errors import WorkerError
 from processors.jobs.lease import Connection, Counts, Run
-from processors.operator.naf_files import read, read_naf2025, shipped
+from processors.operator.naf.naf_files import read, read_naf2025, shipped
 from processors.rows.derived import public_pages
 from processors.settings import Settings
 from schemas.values.slugs import slugify

@@ -18,8 +18,8 @@ from processors.database.queries import load, of_dropped_values
 from processors.errors import ConfigurationError
 from processors.kafka import broker_topics
 from processors.kafka.topic_identity import identify
-from processors.operator.naf_files import Activity
-from processors.operator.naf_topic import sender
+from processors.operator.naf.naf_files import Activity
+from processors.operator.naf.naf_topic import sender
 from processors.operator.partitions import check_no_worker, known_partitions
 from processors.settings import Settings
 from schemas.codec.avro_json import from_json
@@ -40,7 +40,7 @@ from schemas.topics import (
 )
 
 _SQL = load("processors.operator", "kafka_recovery.sql")
-_NAF = load("processors.operator", "naf_reference.sql")
+_NAF = load("processors.operator.naf", "naf_reference.sql")
 
 _PUBLISHED_AGAIN = (
     (IMPORT_LOG, "import states", _SQL["states"]),

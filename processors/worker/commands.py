@@ -228,7 +228,7 @@ def load_reference(
     ] = None,
 ) -> None:
     """Load NAF rev. 2 and NAF 2025, and the sub-category that each activity is."""
-    from processors.operator import naf_files, naf_reference
+    from processors.operator.naf import naf_files, naf_reference
 
     with operator_settings() as settings, settings.registry() as registry:
         activities = naf_files.read(file or naf_files.shipped())
@@ -243,7 +243,7 @@ def write_worksheet(
     output: Annotated[Path | None, typer.Option(help="A new file. None: standard output.")] = None,
 ) -> None:
     """List the codes of NAF 2025 without a sub-category, for a person who chooses one for each."""
-    from processors.operator import naf_worksheet
+    from processors.operator.naf import naf_worksheet
 
     with operator_settings() as settings:
         document = naf_worksheet.document(settings)
@@ -258,7 +258,7 @@ def decide_reference(
     file: Annotated[Path, typer.Argument(help="A worksheet with an x in the column choix.")],
 ) -> None:
     """Give codes of NAF 2025 the sub-categories that a person chose in a worksheet."""
-    from processors.operator import naf_decisions, naf_worksheet
+    from processors.operator.naf import naf_decisions, naf_worksheet
 
     with operator_settings() as settings, settings.registry() as registry:
         chosen = naf_worksheet.choices(file)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from processors.jobs.job_run import by_hand
-from processors.operator.naf_files import read, shipped
+from processors.operator.naf.naf_files import read, shipped
 from processors.settings import Settings
 from tests.benchmarks.measuring import save
 from tests.benchmarks.stage import stage, words

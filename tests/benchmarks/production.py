@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from processors.operator.naf_files import read, shipped
+from processors.operator.naf.naf_files import read, shipped
 from tests.benchmarks.measuring import Command, save
 from tests.benchmarks.samples import SAMPLES, write_csv
 from tests.benchmarks.sinks import FOXSTREAM, PASSES, passes

@@ -20,11 +20,11 @@ import pytest
 from pydantic import SecretStr
 
 from processors.jobs.job_run import by_hand, dry_run
-from processors.operator.naf_decisions import decide
-from processors.operator.naf_files import Line, read, read_naf2025, shipped
-from processors.operator.naf_reference import combined
-from processors.operator.naf_reference import replace as load_reference
-from processors.operator.naf_worksheet import Choice
+from processors.operator.naf.naf_decisions import decide
+from processors.operator.naf.naf_files import Line, read, read_naf2025, shipped
+from processors.operator.naf.naf_reference import combined
+from processors.operator.naf.naf_reference import replace as load_reference
+from processors.operator.naf.naf_worksheet import Choice
 from processors.rows.derived.public_pages import resolve_all
 from processors.rows.merge.naf_columns import in_order
 from processors.rows.merge.targets import TARGETS

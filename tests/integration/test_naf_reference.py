@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from processors.database.pool import open_pool
 from processors.errors import ConfigurationError, UnreachableError
 from processors.jobs.job_run import by_hand
-from processors.operator.naf_decisions import decide
-from processors.operator.naf_files import Activity, Naf2025, Pair, read_naf2025
-from processors.operator.naf_reference import replace
-from processors.operator.naf_worksheet import Candidate, candidates, choices, worksheet
+from processors.operator.naf.naf_decisions import decide
+from processors.operator.naf.naf_files import Activity, Naf2025, Pair, read_naf2025
+from processors.operator.naf.naf_reference import replace
+from processors.operator.naf.naf_worksheet import Candidate, candidates, choices, worksheet
 from processors.rows.derived.public_pages import resolve_all
 from processors.settings import Settings
 from tests.fix_stack import AS_DJANGO

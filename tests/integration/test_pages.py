@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from processors.database.pool import open_pool
 from processors.database.queries import load
-from processors.operator.naf_files import read, shipped
-from processors.operator.naf_reference import publish
+from processors.operator.naf.naf_files import read, shipped
+from processors.operator.naf.naf_reference import publish
 from processors.rows.derived.public_pages import resolve_all, resolve_some
 from processors.rows.merge.merge import NESTED_LOOPS
 from processors.settings import Settings

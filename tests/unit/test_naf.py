@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from processors.errors import ConfigurationError
-from processors.operator.naf_carry_over import carried_over
-from processors.operator.naf_files import (
+from processors.operator.naf.naf_carry_over import carried_over
+from processors.operator.naf.naf_files import (
     Activity,
     Naf2025,
     Pair,
@@ -16,7 +16,7 @@ from processors.operator.naf_files import (
     read_naf2025,
     shipped,
 )
-from processors.operator.naf_reference import combined
+from processors.operator.naf.naf_reference import combined
 from schemas.values.naf import category_of, codes, nomenclature
 
 REV2 = {code: activity.slug for code, activity in read(shipped()).items()}

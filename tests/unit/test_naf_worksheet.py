@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from processors.errors import ConfigurationError
-from processors.operator.naf_worksheet import COLUMNS, Candidate, choices, save, worksheet
+from processors.operator.naf.naf_worksheet import COLUMNS, Candidate, choices, save, worksheet
 
 CANDIDATES = (
     Candidate("10.61H", "Travail des grains ; autres", "autre", "10.86Z", "=Aliments", 7),

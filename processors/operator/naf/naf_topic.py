@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from processors.kafka import broker_topics
-from processors.operator.naf_files import Activity
+from processors.operator.naf.naf_files import Activity
 from processors.settings import Settings
 from schemas.codec.framing import Encoder, load
 from schemas.runtime.registry import Registry

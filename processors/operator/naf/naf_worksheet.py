@@ -14,10 +14,10 @@ from psycopg import Connection
 from processors.database.connection import connect
 from processors.database.queries import load
 from processors.errors import ConfigurationError
-from processors.operator.naf_files import Line, lines
+from processors.operator.naf.naf_files import Line, lines
 from processors.settings import Settings
 
-_SQL = load("processors.operator", "naf_reference.sql")
+_SQL = load("processors.operator.naf", "naf_reference.sql")
 
 COLUMNS = (
     *("code_2025", "libelle_2025", "sous_categorie"),

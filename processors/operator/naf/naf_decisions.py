@@ -7,14 +7,14 @@ from psycopg import Connection
 
 from processors.database.connection import connect
 from processors.database.queries import load
-from processors.operator.naf_files import Activity
-from processors.operator.naf_reference import store
-from processors.operator.naf_topic import Send, sender
-from processors.operator.naf_worksheet import Choice
+from processors.operator.naf.naf_files import Activity
+from processors.operator.naf.naf_reference import store
+from processors.operator.naf.naf_topic import Send, sender
+from processors.operator.naf.naf_worksheet import Choice
 from processors.settings import Settings
 from schemas.runtime.registry import Registry
 
-_SQL = load("processors.operator", "naf_reference.sql")
+_SQL = load("processors.operator.naf", "naf_reference.sql")
 
 
 def publish(settings: Settings, registry: Registry, chosen: Sequence[Choice]) -> int:

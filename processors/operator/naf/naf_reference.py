@@ -7,13 +7,13 @@ from psycopg import Connection
 
 from processors.database.connection import connect
 from processors.database.queries import load
-from processors.operator.naf_carry_over import carried_over
-from processors.operator.naf_files import Activity, Naf2025, read_naf2025
-from processors.operator.naf_topic import Send, sender
+from processors.operator.naf.naf_carry_over import carried_over
+from processors.operator.naf.naf_files import Activity, Naf2025, read_naf2025
+from processors.operator.naf.naf_topic import Send, sender
 from processors.settings import Settings
 from schemas.runtime.registry import Registry
 
-_SQL = load("processors.operator", "naf_reference.sql")
+_SQL = load("processors.operator.naf", "naf_reference.sql")
 
 
 class Loaded(NamedTuple):

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from processors.operator.naf_files import Pair
+from processors.operator.naf.naf_files import Pair
 
 
 def carried_over(slugs: Mapping[str, str], pairs: Iterable[Pair]) -> dict[str, str]:

@@ -98,7 +98,7 @@ async def put(log: Partition, *rows: dict[str, Any], at_once: bool = False) -> C
 COLUMNS = "siren, nom, siret, adresse, code_postal, ville_nom, naf_code, nom_commercial, is_active"
 FACTS = (
     "siren, diffusion_unite, diffusion_siege, categorie_juridique, code_commune, naf_rev2, naf_2025,"
-    " unite_at, siege_at"
+    " unite_at, siege_at, naf_rev2_from, enseigne_from"
 )
 
 
@@ -191,6 +191,29 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
     "a head office of January, and the older code of its company": [
         unit(naf_code="62.02A", naf_2025="62.20G"),
         seat(1, B, naf_code="62.20G", naf_2025=None),
+    ],
+    "a head office of January, its own older code and that of its company": [
+        unit(naf_code="62.01Z", naf_2025="62.20G"),
+        seat(naf_code="62.02A"),
+        seat(1, B, naf_code="62.20G", naf_2025=None),
+    ],
+    "both files of January, and older ones whose codes of rev. 2 differ": [
+        unit(naf_code="62.01Z", naf_2025="62.20G"),
+        unit(1, B, naf_code="62.20G", naf_2025=None),
+        seat(naf_code="62.02A"),
+        seat(1, C, naf_code="62.20G", naf_2025=None),
+    ],
+    "an activity of rev. 2 that changes within one of NAF 2025": [
+        unit(),
+        seat(naf_code="62.01Z"),
+        seat(1, B, naf_code="62.02A"),
+        seat(1, C, naf_code="62.20G", naf_2025=None),
+    ],
+    "trade names that follow each other and end": [
+        unit(),
+        seat(nom_commercial="CHEZ ACME"),
+        seat(1, B, nom_commercial="AU BON COIN"),
+        seat(1, C),
     ],
     "codes that only an older line of the head office has": [
         unit(),

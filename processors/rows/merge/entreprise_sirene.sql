@@ -5,8 +5,8 @@ SELECT EXISTS (SELECT FROM ingest.sirene) AND EXISTS (
 
 -- name: merge
 -- As in entreprise.sql, for rows of SIRENE or of companies that it is known of. What SIRENE does not
--- disclose is stored as nothing, whatever the policy: docs/sirene.md. Of an older row only a code is
--- taken that later ones lack. Outcomes beside those of all types: p, the row is about the head office of
+-- disclose is stored as nothing, whatever the policy: docs/sirene.md. Of an older row only a code and a
+-- trade name are taken that later ones lack. Outcomes beside those of all types: p, the row is about the head office of
 -- a company that is not known yet; n, the company is not known and the row has no name.
 WITH given AS (
     SELECT s.*, coalesce(s.etablissement_siege = false, false) AS idle,
@@ -26,6 +26,12 @@ WITH given AS (
             OR x.siege_enseigne IS NOT TRUE AS takes_enseigne,
         d.unite, d.unite_at, d.siege, d.siege_at,
         f.code AS first_naf, n.rev2, n.new_2025,
+        CASE WHEN s.etablissement_siege THEN '1' ELSE '0' END || s.source_date AS origin,
+        x.naf_rev2_from, coalesce(x.naf_rev2_from,
+            CASE WHEN x.siege_naf THEN '1' || x.siege_at ELSE '0' || x.unite_at END) AS rev2_origin,
+        x.enseigne_from, coalesce(x.enseigne_from,
+            CASE WHEN x.siege_enseigne THEN '1' || x.siege_at ELSE '0' || x.unite_at END
+        ) AS enseigne_origin,
         x.unite_at AS stored_unite_at, x.siege_at AS stored_siege_at, x.naf_rev2 AS stored_rev2,
         x.naf_2025 AS stored_2025, x.code_commune AS stored_commune,
         coalesce(x.siege_naf, false) AS siege_naf, coalesce(x.siege_enseigne, false) AS siege_enseigne
@@ -74,8 +80,20 @@ WITH given AS (
     ) n
     WHERE s.round = %(round)s
 ), found AS (
-    SELECT g.*, t.naf_code AS own_code, completion.naf AS completes_naf,
+    SELECT g.*, completion.naf AS completes_naf,
         completion.enseigne AS completes_enseigne, place.nothing IS NOT NULL AS has_moved,
+        kept.rev2 AS kept_rev2, kept.new_2025 AS kept_2025, CASE
+            WHEN kept.rev2 IS NULL THEN NULL
+            WHEN (kept.rev2 = g.rev2) IS NOT TRUE THEN g.naf_rev2_from
+            WHEN kept.rev2 = g.stored_rev2 THEN greatest(g.rev2_origin, g.origin)
+            ELSE g.origin
+        END AS kept_rev2_from, CASE
+            WHEN NOT g.takes_enseigne OR g.hides_name OR g.nom_commercial IS NULL
+                THEN g.enseigne_from
+            WHEN NOT g.outdated OR completion.enseigne THEN g.origin
+            WHEN g.nom_commercial = t.nom_commercial THEN greatest(g.enseigne_origin, g.origin)
+            ELSE g.enseigne_from
+        END AS kept_enseigne_from,
         merged.nom AS new_nom, merged.siret AS new_siret, merged.nom_commercial AS new_nom_commercial,
         merged.adresse AS new_adresse, merged.code_postal AS new_code_postal,
         merged.ville_nom AS new_ville_nom, merged.naf_code AS new_naf_code,
@@ -84,7 +102,7 @@ WITH given AS (
         merged.is_active AS new_is_active, /* each detail: merged.{name} AS new_{name}, */
         CASE
             -- Rows of a register go by its own dates: one that waited is older than its company's.
-            WHEN g.outdated AND NOT g.idle AND (completion.naf OR completion.enseigne) THEN 'u'
+            WHEN NOT g.idle AND (completion.naf OR completion.enseigne) THEN 'u'
             WHEN g.outdated OR g.source_date IS NULL
                 AND (t.ingest_observed_at, t.ingest_import_id IS NOT NULL)
                     > (g.observed_at, g.import_id IS NOT NULL)
@@ -107,25 +125,46 @@ WITH given AS (
     FROM given g
     JOIN enterprise_entreprise t ON t.siren = g.key
     CROSS JOIN LATERAL (
-        -- What an older row gives that later ones lack: codes that do not say anything else than those
-        -- that are there, and a trade name. What the head office gives goes before the company's own.
-        SELECT g.takes_naf AND (
-                (g.rev2 = g.stored_rev2) IS NOT FALSE AND (g.new_2025 = g.stored_2025) IS NOT FALSE
-                AND (
-                    g.stored_rev2 IS NULL AND g.rev2 IS NOT NULL
-                    OR g.stored_2025 IS NULL AND g.new_2025 IS NOT NULL
-                )
-                OR g.etablissement_siege AND NOT g.siege_naf AND num_nonnulls(g.rev2, g.new_2025) > 0
-            ) AS naf,
-            g.takes_enseigne AND NOT g.hides_name AND g.nom_commercial IS NOT NULL AND CASE
-                WHEN g.etablissement_siege THEN NOT g.siege_enseigne ELSE t.nom_commercial = ''
-            END AS enseigne
+        -- What the later row, or that of the head office, lacks: a code of the activity that it names,
+        -- and a trade name; the first codes of a head office in place of the company's own.
+        SELECT first.naf AS first, first.naf OR coalesce(
+                (g.outdated OR NOT g.takes_naf) AND g.origin IS NOT NULL AND (
+                    g.rev2 <> coalesce(g.stored_rev2, '')
+                    AND (g.new_2025 = g.stored_2025) IS NOT FALSE
+                    AND (g.stored_rev2 IS NULL OR g.origin > g.rev2_origin)
+                    OR g.new_2025 IS NOT NULL AND g.stored_2025 IS NULL
+                    AND (g.rev2 = g.stored_rev2) IS NOT FALSE
+                ), false) AS naf,
+            coalesce(g.outdated AND g.takes_enseigne AND NOT g.hides_name
+                AND g.nom_commercial <> t.nom_commercial
+                AND (t.nom_commercial = '' OR g.origin > g.enseigne_origin), false) AS enseigne
+        FROM (
+            SELECT g.outdated AND g.etablissement_siege IS TRUE AND NOT g.siege_naf
+                AND num_nonnulls(g.rev2, g.new_2025) > 0 AS naf
+        ) first
     ) completion
+    CROSS JOIN LATERAL (
+        SELECT completion.first OR g.takes_naf AND NOT g.outdated AS all_codes
+    ) says
+    CROSS JOIN LATERAL (
+        SELECT CASE
+                WHEN says.all_codes THEN ingest.kept_naf(g.rev2, coalesce(g.stored_rev2, CASE
+                    WHEN NOT ingest.is_naf_2025(nullif(t.naf_code, '')) THEN t.naf_code
+                END), g.new_2025, g.stored_2025)
+                WHEN completion.naf THEN coalesce(g.rev2, g.stored_rev2)
+                ELSE g.stored_rev2
+            END AS rev2, CASE
+                WHEN says.all_codes
+                    THEN ingest.kept_naf(g.new_2025, g.stored_2025, g.rev2, g.stored_rev2)
+                WHEN completion.naf THEN coalesce(g.new_2025, g.stored_2025)
+                ELSE g.stored_2025
+            END AS new_2025
+    ) kept
     CROSS JOIN LATERAL (
         -- A code of the other nomenclature goes into the site's column only if there is none of its own
         -- of the same activity.
         SELECT coalesce(g.first_naf, g.naf_other) AS code,
-            g.takes_naf AND (completion.naf OR NOT g.outdated) AND (
+            (says.all_codes OR completion.naf) AND (
             g.first_naf IS NULL AND t.naf_code <> ''
             AND ingest.is_naf_2025(t.naf_code) <> ingest.is_naf_2025(g.naf_other)
             AND (CASE WHEN ingest.is_naf_2025(g.naf_other) THEN g.stored_2025 ELSE g.stored_rev2 END
@@ -201,14 +240,14 @@ WITH given AS (
     WHERE t.siren = j.key AND j.outcome = 'u' AND j.outdated
 ), completed_facts AS (
     UPDATE ingest.sirene x SET
-        naf_rev2 = CASE WHEN j.completes_naf
-            THEN ingest.kept_naf(j.rev2, x.naf_rev2, j.new_2025, x.naf_2025) ELSE x.naf_rev2 END,
-        naf_2025 = CASE WHEN j.completes_naf
-            THEN ingest.kept_naf(j.new_2025, x.naf_2025, j.rev2, x.naf_rev2) ELSE x.naf_2025 END,
+        naf_rev2 = j.kept_rev2, naf_rev2_from = j.kept_rev2_from, naf_2025 = j.kept_2025,
+        enseigne_from = j.kept_enseigne_from,
         siege_naf = x.siege_naf OR j.completes_naf AND j.etablissement_siege IS TRUE,
         siege_enseigne = x.siege_enseigne OR j.completes_enseigne AND j.etablissement_siege IS TRUE
     FROM found j
-    WHERE x.siren = j.key AND j.outcome = 'u' AND j.outdated
+    WHERE x.siren = j.key AND j.outdated AND NOT j.idle
+        AND (j.kept_rev2, j.kept_2025, j.kept_rev2_from, j.kept_enseigne_from)
+            IS DISTINCT FROM (x.naf_rev2, x.naf_2025, x.naf_rev2_from, x.enseigne_from)
 ), fresh AS MATERIALIZED (
     SELECT g.*, CASE
         WHEN g.idle THEN '='
@@ -245,8 +284,8 @@ WITH given AS (
 ), facts AS (
     INSERT INTO ingest.sirene (
         siren, unite_at, siege_at, diffusion_unite, diffusion_unite_at, diffusion_siege,
-        diffusion_siege_at, categorie_juridique, code_commune, naf_rev2, naf_2025, siege_naf,
-        siege_enseigne
+        diffusion_siege_at, categorie_juridique, code_commune, naf_rev2, naf_rev2_from, naf_2025,
+        siege_naf, siege_enseigne, enseigne_from
     )
     SELECT key, CASE WHEN etablissement_siege THEN stored_unite_at
             ELSE greatest(source_date, stored_unite_at) END,
@@ -254,26 +293,28 @@ WITH given AS (
             ELSE stored_siege_at END,
         unite, unite_at, siege, siege_at, category,
         coalesce(code_commune, CASE WHEN NOT has_moved THEN stored_commune END),
-        CASE WHEN NOT takes_naf THEN stored_rev2 ELSE ingest.kept_naf(
-            rev2, coalesce(stored_rev2, CASE WHEN NOT ingest.is_naf_2025(own_code) THEN own_code END),
-            new_2025, stored_2025
-        ) END,
-        CASE WHEN NOT takes_naf THEN stored_2025
-            ELSE ingest.kept_naf(new_2025, stored_2025, rev2, stored_rev2) END,
+        kept_rev2, kept_rev2_from, kept_2025,
         siege_naf OR etablissement_siege IS TRUE AND num_nonnulls(rev2, new_2025) > 0,
-        siege_enseigne OR etablissement_siege IS TRUE AND nom_commercial IS NOT NULL
+        siege_enseigne OR etablissement_siege IS TRUE AND nom_commercial IS NOT NULL,
+        kept_enseigne_from
     FROM (
         SELECT key, etablissement_siege, source_date, stored_unite_at, stored_siege_at, unite,
-            unite_at, siege, siege_at, category, code_commune, stored_commune, takes_naf, rev2,
-            new_2025, stored_rev2, stored_2025, siege_naf, siege_enseigne, nom_commercial,
-            nullif(own_code, '') AS own_code, has_moved
+            unite_at, siege, siege_at, category, code_commune, stored_commune, rev2, new_2025,
+            kept_rev2, kept_rev2_from, kept_2025, siege_naf, siege_enseigne, nom_commercial,
+            kept_enseigne_from, has_moved
         FROM found
         WHERE of_sirene AND outcome <> 's' AND NOT idle AND NOT outdated
         UNION ALL
         SELECT key, etablissement_siege, source_date, stored_unite_at, stored_siege_at, unite,
-            unite_at, siege, siege_at, category, code_commune, stored_commune, takes_naf, rev2,
-            new_2025, stored_rev2, stored_2025, siege_naf, siege_enseigne, nom_commercial, NULL,
-            false
+            unite_at, siege, siege_at, category, code_commune, stored_commune, rev2, new_2025,
+            CASE WHEN takes_naf THEN ingest.kept_naf(rev2, stored_rev2, new_2025, stored_2025)
+                ELSE stored_rev2 END,
+            CASE WHEN takes_naf AND rev2 IS NOT NULL THEN origin ELSE naf_rev2_from END,
+            CASE WHEN takes_naf THEN ingest.kept_naf(new_2025, stored_2025, rev2, stored_rev2)
+                ELSE stored_2025 END,
+            siege_naf, siege_enseigne, nom_commercial,
+            CASE WHEN takes_enseigne AND nom_commercial IS NOT NULL THEN origin
+                ELSE enseigne_from END, false
         FROM fresh
         WHERE of_sirene AND (outcome IN ('i', '=') OR is_known AND outcome = 'p') AND NOT idle
     ) said
@@ -284,6 +325,7 @@ WITH given AS (
         diffusion_siege = EXCLUDED.diffusion_siege,
         diffusion_siege_at = EXCLUDED.diffusion_siege_at,
         categorie_juridique = EXCLUDED.categorie_juridique,
+        naf_rev2_from = EXCLUDED.naf_rev2_from, enseigne_from = EXCLUDED.enseigne_from,
         code_commune = EXCLUDED.code_commune, naf_rev2 = EXCLUDED.naf_rev2,
         naf_2025 = EXCLUDED.naf_2025, siege_naf = EXCLUDED.siege_naf,
         siege_enseigne = EXCLUDED.siege_enseigne

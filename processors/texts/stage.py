@@ -14,6 +14,7 @@ from processors.texts.model import call_limits
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
 from processors.texts.model.budgets import Budgets
+from processors.texts.model.known_answers import KnownAnswers
 from processors.texts.model.model_caller import ModelCaller, Turn
 from processors.texts.model.probe import Probe
 from processors.texts.requests.publisher import StoredPublisher
@@ -109,6 +110,8 @@ class Stage:
             for _ in range(self._terms.limits.concurrency):
                 caller = ModelCaller(self._pool, self._provider, self._terms, self._caught_up, turn)
                 tasks.create_task(caller.run())
+            known = KnownAnswers(self._pool, self._terms)
+            tasks.create_task(self._steadily(known.step, LOOK_SECONDS))
             # Also if batches are off: one may be open.
             batcher = Batcher(self._pool, self._provider, self._batches, self._caught_up)
             tasks.create_task(self._steadily(batcher.step, self._batch_seconds))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +14,8 @@ from processors.texts import report
 from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
+from processors.texts.model.call_limits import scopes
+from processors.texts.model.known_answers import KnownAnswers
 from processors.texts.stage_config import batch_terms
 from tests.fix_enrichment import TERMS, Texts, cities, soon, standing, states
 from tests.fix_stack import Site
@@ -70,6 +73,53 @@ async def test_a_used_up_budget_leaves_its_requests_alone(
     await work(texts, limited(day="1"))
 
     assert states(texts.site) == {"done": 20}
+
+
+@pytest.mark.parametrize("stopped", ["day", "import", "pause"])
+async def test_what_is_known_does_not_wait_for_money(
+    stopped: str, texts: Texts, model: ScriptedOpenAI
+) -> None:
+    """A text that was paid for is used while nothing may be asked; nothing else is written or asked."""
+    ids = cities(texts.site, 3)
+    texts.ask(ids[1:2])
+    await work(texts)
+    texts.site.execute("UPDATE location_ville SET texte_description_ia = '', meta_description = ''")
+    texts.site.execute("DELETE FROM ingest.enrichment")
+    import_id = of_import(texts, ids)
+    terms = AT_ONCE if stopped == "pause" else limited(**{stopped: "0.0005"})
+    if stopped == "pause":
+        texts.site.execute("INSERT INTO ingest.ai_pauses DEFAULT VALUES")
+    else:
+        scope = scopes(import_id, datetime.now(UTC))[stopped]
+        texts.site.execute(
+            "INSERT INTO ingest.ai_budgets (scope, denied) VALUES (%s, 1) "
+            "ON CONFLICT (scope) DO UPDATE SET denied = 1", scope,
+        )  # fmt: skip
+    versions = "SELECT entity_id, xmin::text FROM ingest.enrichment"
+    before = dict(texts.site.query(versions))
+    await KnownAnswers(texts.pool, terms).step()
+    await work(texts, terms)
+
+    written = "SELECT id FROM location_ville WHERE texte_description_ia <> ''"
+    assert texts.site.query(written) == [(ids[1],)]
+    assert states(texts.site) == {"done": 1, "pending": 2}
+    changed = set(before.items()) ^ set(texts.site.query(versions))
+    assert {entity for entity, _ in changed} == {ids[1]}
+    assert len(model.calls) == 1
+    assert texts.site.query("SELECT ai_until FROM ingest.imports WHERE id = %s", import_id) == [
+        (None,)
+    ]
+
+
+async def test_what_may_be_asked_is_left_to_callers(texts: Texts, model: ScriptedOpenAI) -> None:
+    """While calls may be made nothing is looked up beside them."""
+    texts.ask(cities(texts.site, 3))
+    await work(texts)
+    texts.site.execute("UPDATE ingest.enrichment SET state = 'pending'")
+    await KnownAnswers(texts.pool, AT_ONCE).step()
+
+    assert states(texts.site) == {"pending": 3}
+    assert len(model.calls) == 3
 
 
 async def test_an_import_without_budget_holds_up_no_other(

@@ -6,7 +6,7 @@ cost.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -116,6 +116,62 @@ async def lease(
         return await cursor.fetchone()
 
 
+class Waiting(NamedTuple):
+    """A request that waits, and its place in the queue."""
+
+    id: UUID
+    kind: str
+    entity_id: UUID
+    import_id: UUID | None
+    reason: str
+    tries: int
+    generation: int
+    priority: int
+    turn: int
+    asked_at: datetime
+
+    @property
+    def request(self) -> Request:
+        """The request without a lease: nothing that is done with it is written."""
+        return Request(*self[:6], UUID(int=0), self.generation)
+
+
+async def waiting(
+    connection: Connection,
+    after: Waiting | None,
+    limit: int,
+    imports: Sequence[UUID] | None = None,
+) -> Sequence[Waiting]:
+    """The next requests that wait, of these imports if any are named. None of them is leased."""
+    place = (
+        (-1, 0, datetime.min.replace(tzinfo=UTC), UUID(int=0))
+        if after is None
+        else (*after[7:], after.id)
+    )
+    values = dict(zip(("priority", "turn", "asked_at", "id"), place, strict=True))
+    async with connection.cursor(row_factory=class_row(Waiting)) as cursor:
+        await cursor.execute(
+            _SQL["waiting"], {**values, "limit": limit, "imports": imports and list(imports)}
+        )
+        return await cursor.fetchall()
+
+
+async def unpaid_imports(connection: Connection, budget: Decimal | None) -> Sequence[UUID]:
+    """The imports whose budget (US dollars) has no room for what it was asked for the last time."""
+    cursor = await connection.execute(_SQL["unpaid_imports"], {"import_budget": budget})
+    return [import_id for (import_id,) in await cursor.fetchall()]
+
+
+async def lease_one(
+    connection: Connection, request_id: UUID, token: UUID, seconds: float
+) -> Request | None:
+    """This request, if nobody has it."""
+    values = {"id": request_id, "lease": token, "seconds": seconds}
+    async with connection.cursor(row_factory=class_row(Request)) as cursor:
+        await cursor.execute(_SQL["lease_one"], values)
+        return await cursor.fetchone()
+
+
 async def keep(connection: Connection, request: Request, seconds: float) -> bool | None:
     """Renews the lease. True if the time of the import is over; None if the lease is lost."""
     cursor = await connection.execute(
@@ -213,7 +269,7 @@ async def claim(
     cursor = await connection.execute(_SQL["claim"], values)
     if cursor.rowcount:
         return Claimed(await rejected(connection, prompt))
-    known = await _known(connection, prompt)
+    known = await result(connection, prompt)
     assert known is not None  # noqa: S101 - the claim found it
     return known
 
@@ -225,7 +281,8 @@ async def rejected(connection: Connection, prompt: Prompt) -> Sequence[Rejected]
         return await cursor.fetchall()
 
 
-async def _known(connection: Connection, prompt: Prompt) -> Known | None:
+async def result(connection: Connection, prompt: Prompt) -> Known | None:
+    """The result of a prompt, or that it is asked."""
     async with connection.cursor(row_factory=class_row(Known)) as cursor:
         await cursor.execute(_SQL["known"], {"hash": prompt.hash})
         return await cursor.fetchone()
@@ -258,4 +315,4 @@ async def answer(connection: Connection, prompt: Prompt, known: Known) -> Known:
     cursor = await connection.execute(
         _SQL["answered"], {**known._asdict(), "content": content, "hash": prompt.hash}
     )
-    return known if cursor.rowcount else await _known(connection, prompt) or known
+    return known if cursor.rowcount else await result(connection, prompt) or known

@@ -116,18 +116,57 @@ UPDATE ingest.enrichment_scans SET after = %(after)s WHERE import_id = %(import_
 DELETE FROM ingest.enrichment_scans WHERE import_id = %(import_id)s
 
 -- name: lease
--- Not of an import whose budget is used up.
-WITH used_up AS MATERIALIZED (
-    SELECT coalesce(array_agg(substr(scope, 8)::uuid), '{}') AS imports FROM ingest.ai_budgets
+-- Not of an import whose budget is used up. Where there is one, the first of every other import are found
+-- by their index, however many of that one wait before them.
+WITH RECURSIVE used_up AS MATERIALIZED (
+    SELECT substr(scope, 8)::uuid AS import_id FROM ingest.ai_budgets
     WHERE scope LIKE 'import %%' AND spent + denied > %(import_budget)s
-), next AS (
+), imports AS (
+    (
+        SELECT import_id FROM ingest.enrichment
+        WHERE state = 'pending' AND import_id IS NOT NULL AND EXISTS (SELECT FROM used_up)
+        ORDER BY import_id LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT e.import_id FROM ingest.enrichment e
+        WHERE e.state = 'pending' AND e.import_id > i.import_id
+        ORDER BY e.import_id LIMIT 1
+    )
+    FROM imports i WHERE i.import_id IS NOT NULL
+), others AS (
+    SELECT first.id
+    FROM imports i
+    CROSS JOIN LATERAL (
+        SELECT id FROM ingest.enrichment e
+        WHERE e.state = 'pending' AND e.import_id = i.import_id AND e.not_before <= now()
+        ORDER BY priority, turn LIMIT 4
+    ) first
+    WHERE i.import_id NOT IN (SELECT import_id FROM used_up)
+    UNION ALL
+    (
+        SELECT id FROM ingest.enrichment
+        WHERE state = 'pending' AND import_id IS NULL AND not_before <= now()
+            AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
+            AND EXISTS (SELECT FROM used_up)
+        ORDER BY priority, turn LIMIT 4
+    )
+), other AS (
     SELECT id FROM ingest.enrichment
-    WHERE state = 'pending' AND not_before <= now()
-        AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
-        AND (import_id IS NULL OR import_id <> ALL((SELECT imports FROM used_up)::uuid[]))
+    WHERE id IN (SELECT id FROM others) AND state = 'pending'
     ORDER BY priority, turn, asked_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
+), any_of_all AS (
+    SELECT id FROM ingest.enrichment
+    WHERE state = 'pending' AND not_before <= now()
+        AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
+        AND NOT EXISTS (SELECT FROM used_up)
+    ORDER BY priority, turn, asked_at, id
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+), next AS (
+    SELECT id FROM other UNION ALL SELECT id FROM any_of_all
 ), leased AS (
     UPDATE ingest.enrichment e
     SET state = 'running', lease = %(lease)s, leased_until = now() + %(seconds)s * interval '1 second'
@@ -142,6 +181,28 @@ WITH used_up AS MATERIALIZED (
     WHERE i.id = leased.import_id AND i.ai_until IS NULL
 )
 SELECT * FROM leased
+
+-- name: waiting
+SELECT id, kind, entity_id, import_id, reason, tries,
+    ingest.text_generation(generation, entity_id, kind) AS generation, priority, turn, asked_at
+FROM ingest.enrichment
+WHERE state = 'pending'
+    AND (priority, turn, asked_at, id)
+        > (%(priority)s::smallint, %(turn)s::bigint, %(asked_at)s::timestamptz, %(id)s::uuid)
+    AND (%(imports)s::uuid[] IS NULL OR import_id = ANY(%(imports)s::uuid[]))
+ORDER BY priority, turn, asked_at, id
+LIMIT %(limit)s
+
+-- name: unpaid_imports
+SELECT substr(scope, 8)::uuid FROM ingest.ai_budgets
+WHERE scope LIKE 'import %%' AND spent + denied > %(import_budget)s
+
+-- name: lease_one
+UPDATE ingest.enrichment
+SET state = 'running', lease = %(lease)s, leased_until = now() + %(seconds)s * interval '1 second'
+WHERE id = %(id)s AND state = 'pending'
+RETURNING id, kind, entity_id, import_id, reason, tries, lease,
+    ingest.text_generation(generation, entity_id, kind) AS generation, code
 
 -- name: keep
 -- Goes on with a lease; whether the time of its import is over.

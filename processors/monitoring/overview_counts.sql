@@ -70,7 +70,12 @@ SELECT kind || '_limit', amount::float8 FROM ingest.ai_limits WHERE kind IN ('da
 -- name: trouble
 SELECT string_agg(what, ', ' ORDER BY what)
 FROM (
-    SELECT 'l''exploitation a suspendu leur rédaction' AS what FROM ingest.ai_pauses
+    SELECT concat(
+        'l''exploitation a suspendu leur rédaction le ',
+        to_char(paused_at AT TIME ZONE 'Europe/Paris', 'DD/MM/YYYY à HH24:MI'),
+        ' (' || nullif(concat_ws(' : ', paused_by, reason), '') || ')'
+    ) AS what
+    FROM ingest.ai_pauses
     UNION ALL
     SELECT model || ' : ' || coalesce(halted, open_reason, '') FROM ingest.ai_models
     WHERE halted IS NOT NULL OR open_until IS NOT NULL

@@ -14,9 +14,9 @@ from processors.texts.model.budgets import known_price
 _SQL = load("processors.texts", "control.sql")
 
 
-def pause(settings: Settings) -> None:
-    """No call is made from now on; those that are under way are finished."""
-    query(settings.database_url, dict, _SQL["pause"], {})
+def pause(settings: Settings, by: str | None, reason: str | None) -> None:
+    """No call is made from now on; those that are under way are finished. The first pause counts."""
+    query(settings.database_url, dict, _SQL["pause"], {"by": by, "reason": reason})
 
 
 def resume(settings: Settings) -> None:

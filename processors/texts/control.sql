@@ -1,5 +1,6 @@
 -- name: pause
-INSERT INTO ingest.ai_pauses DEFAULT VALUES ON CONFLICT DO NOTHING RETURNING paused_at
+INSERT INTO ingest.ai_pauses (paused_by, reason) VALUES (%(by)s, %(reason)s)
+ON CONFLICT DO NOTHING RETURNING paused_at
 
 -- name: resume
 -- Of a halt too: the probe is asked at once.

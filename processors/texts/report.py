@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 def report(settings: Settings, days: int) -> Document:
     """Requests, failures, the calls of the last `days`, budgets and breaker, as JSON values."""
-    names = ("requests", "failures", "calls", "budgets", "models", "runs")
+    names = ("requests", "failures", "calls", "budgets", "models", "runs", "replaced")
     found: Document = {name: _ask(settings, name, {"days": days}) for name in names}
     [found["repeated"]] = _ask(settings, "repeated", {})
     [found["probes"]] = _ask(settings, "probes", {"days": days})
@@ -25,8 +25,11 @@ def report(settings: Settings, days: int) -> Document:
         kind: None if limit is None else float(limit)
         for kind, limit in control.budgets(settings).items()
     }
-    found["paused_at"] = next((row["paused_at"] for row in _ask(settings, "paused", {})), None)
-    return found
+    paused = next(iter(_ask(settings, "paused", {})), {})
+    return {
+        **found,
+        **{name: paused.get(name) for name in ("paused_at", "paused_by", "paused_for")},
+    }
 
 
 def failed(settings: Settings, limit: int) -> list[Document]:
@@ -42,13 +45,16 @@ def retry(settings: Settings, ids: Sequence[UUID] | None) -> int:
 def lines(found: Document) -> list[str]:
     """The report for people."""
     repeated = found["repeated"]
-    paused = found["paused_at"]
-    report_lines = [] if paused is None else [f"paused since {paused}: enrichment resume"]
+    report_lines = [] if found["paused_at"] is None else [_paused_line(found)]
     report_lines += [f"{r['kind']}: {r['requests']} {r['state']}" for r in found["requests"]]
     report_lines += [f"failed for {f['code']}: {f['requests']}" for f in found["failures"]]
     report_lines += [
         f"calls {c['state']}: {c['calls']}, {c['tokens']} tokens, {c['cost']:.4f} USD"
         for c in found["calls"]
+    ]
+    report_lines += [
+        f"replaced for {r['reason']}: {r['texts']} texts, {r['edited']} of them by people"
+        for r in found["replaced"]
     ]
     probes = found["probes"]
     report_lines.append(f"probes of the settings: {probes['calls']}, {probes['cost']:.4f} USD")
@@ -60,6 +66,12 @@ def lines(found: Document) -> list[str]:
     for model in found["models"]:
         report_lines += _breaker_lines(model) + _notices(model)
     return report_lines
+
+
+def _paused_line(found: Document) -> str:
+    by = f" by {found['paused_by']}" if found["paused_by"] else ""
+    why = f" ({found['paused_for']})" if found["paused_for"] else ""
+    return f"paused since {found['paused_at']}{by}{why}: enrichment resume"
 
 
 def _notices(model: Document) -> list[str]:

@@ -36,7 +36,15 @@ WHERE (scope LIKE 'import %%' AND denied IS NOT NULL) OR scope IN ('day ' || to_
 ORDER BY scope
 
 -- name: paused
-SELECT paused_at FROM ingest.ai_pauses
+SELECT paused_at, paused_by, reason AS paused_for FROM ingest.ai_pauses
+
+-- name: replaced
+-- Texts that were written anew, by the reason of the request.
+SELECT coalesce(reason, 'unknown') AS reason, count(*)::integer AS texts,
+    count(*) FILTER (WHERE written_by = 'people')::integer AS edited
+FROM ingest.text_history
+WHERE replaced_at > now() - %(days)s * interval '1 day'
+GROUP BY 1 ORDER BY 1
 
 -- name: models
 SELECT model, failures, open_until, open_reason, open_message, blocked_until, halted,

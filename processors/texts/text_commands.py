@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from schemas.runtime.login import login_name
 from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
@@ -112,12 +113,14 @@ def _controls(app: typer.Typer, settings: Open) -> None:
     """The commands that change what all workers do, at once."""
 
     @app.command("pause")
-    def pause() -> None:
+    def pause(
+        reason: Annotated[str | None, typer.Argument(help="Shown to users and operators.")] = None,
+    ) -> None:
         """Ask the model nothing more, until `resume`."""
         from processors.texts import control
 
         with settings() as known:
-            control.pause(known)
+            control.pause(known, login_name(), reason)
         say("paused")
 
     @app.command("resume")

@@ -286,7 +286,7 @@ async def test_nothing_is_asked_in_a_pause_and_the_probe_at_once_after_it(
 ) -> None:
     """Nor need anybody wait for the end of a halt once an operator says that it is over."""
     settings = Settings(database_url=SecretStr(texts.site.database_url))
-    control.pause(settings)
+    control.pause(settings, None, None)
     await probe(texts, NEW).step()
     assert model.probes == []
     control.resume(settings)

@@ -94,7 +94,7 @@ async def test_a_pause_and_a_halt_end_without_a_restart(
 ) -> None:
     """No call is made meanwhile; afterwards they are, by the same callers."""
     settings = Settings(database_url=SecretStr(texts.site.database_url))
-    control.pause(settings)
+    control.pause(settings, "anne", "essai des prix")
     texts.ask(cities(texts.site, 2))
     async with transaction(texts.pool) as connection:
         standing = await call_limits.standing(connection, "gpt-4o-mini")
@@ -102,8 +102,14 @@ async def test_a_pause_and_a_halt_end_without_a_restart(
 
     assert (standing["halted"], standing["paused"], standing["shut"]) == ("paused", True, True)
     assert not await caller._next()
-    assert report.report(settings, 1)["paused_at"] is not None
-    control.pause(settings)
+    control.pause(settings, "bruno", None)
+    found = report.report(settings, 1)
+    assert (found["paused_by"], found["paused_for"]) == ("anne", "essai des prix")
+    [line] = [each for each in report.lines(found) if each.startswith("paused since 20")]
+    assert line.endswith(" by anne (essai des prix): enrichment resume")
+    [(trouble,)] = texts.site.query(load("processors.monitoring", "overview_counts.sql")["trouble"])
+    assert "suspendu leur rédaction le " in trouble
+    assert trouble.endswith(" (anne : essai des prix)")
     control.resume(settings)
     assert await caller._next()
     texts.site.execute("UPDATE ingest.ai_models SET halted = 'http-401: key'")

@@ -25,6 +25,7 @@ from processors.jobs.job_run import by_hand
 from processors.kafka.batch import Batch
 from processors.rows.derived import public_pages
 from processors.settings import Settings
+from processors.texts import report
 from processors.texts.content.disclosure import FIELDS, Disclosure
 from processors.texts.model.answer_handling import handling
 from processors.texts.model.budgets import Budgets
@@ -180,8 +181,11 @@ async def test_a_confirmed_regeneration_replaces_an_edit(
         (True,)
     ]
     assert texts.site.query(
-        "SELECT column_name, text, written_by, request_id FROM ingest.text_history"
-    ) == [("texte_description_ia", "Relu par la mairie.", "people", "req-0")]
+        "SELECT column_name, text, written_by, request_id, reason FROM ingest.text_history"
+    ) == [("texte_description_ia", "Relu par la mairie.", "people", "req-0", "overwrite")]
+    found = report.report(settings(texts.site), 1)
+    assert found["replaced"] == [{"reason": "overwrite", "texts": 1, "edited": 1}]
+    assert "replaced for overwrite: 1 texts, 1 of them by people" in report.lines(found)
     assert texts.site.query("SELECT DISTINCT generated_by FROM ingest.text_marks") == [("model",)]
 
 

@@ -132,7 +132,10 @@ def _replaceable(request: Request, column: str, standing: Standing) -> bool:
 
 async def _keep_old(connection: Connection, answer: _Answer, columns: list[str]) -> None:
     if columns:
-        await connection.execute(_SQL["keep_old"], {**answer.key, "columns": columns})
+        await connection.execute(
+            _SQL["keep_old"],
+            {**answer.key, "columns": columns, "reason": answer.request.reason},
+        )
 
 
 async def _fill(connection: Connection, answer: _Answer, texts: Mapping[str, str]) -> None:

@@ -55,7 +55,7 @@ WHERE entity_id = %(entity_id)s AND kind = %(kind)s AND column_name = ANY(%(colu
 -- What the site has at this moment.
 INSERT INTO ingest.text_history (
     entity_id, kind, column_name, text, written_by, model, prompt_version, request_id, generated_at,
-    reviewed_by, reviewed_at
+    reviewed_by, reviewed_at, reason
 )
 SELECT %(entity_id)s, %(kind)s, c.name, now_there.texts ->> c.name,
     CASE
@@ -63,7 +63,8 @@ SELECT %(entity_id)s, %(kind)s, c.name, now_there.texts ->> c.name,
         WHEN p.sha256 = ingest.text_sha256(now_there.texts ->> c.name) THEN 'model'
         ELSE 'people'
     END,
-    p.model, p.prompt_version, p.request_id, p.generated_at, p.reviewed_by, p.reviewed_at
+    p.model, p.prompt_version, p.request_id, p.generated_at, p.reviewed_by, p.reviewed_at,
+    %(reason)s
 FROM unnest(%(columns)s::text[]) AS c (name)
 CROSS JOIN ingest.site_texts(%(kind)s, %(entity_id)s) AS now_there (texts)
 LEFT JOIN ingest.text_provenance p

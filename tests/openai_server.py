@@ -209,6 +209,10 @@ class ScriptedOpenAI:
         self._http.shutdown()
         self._http.server_close()
 
+    def release(self) -> None:
+        """Answers all that hangs, and lets nothing hang any more."""
+        self._released.set()
+
     def most_in(self, seconds: float) -> int:
         """The most calls that any window of so many seconds has seen."""
         return most_in([call.at for call in self.calls], seconds)

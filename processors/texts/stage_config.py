@@ -15,6 +15,7 @@ from processors.texts.model.answer_handling import Terms
 from processors.texts.model.budgets import Budgets, has_limit, known_price
 from processors.texts.model.call_limits import Limits
 from processors.texts.server.provider import Provider, is_openai
+from schemas.runtime.descriptors import most_descriptors
 from schemas.values.text_prices import EFFORTS, Price
 
 
@@ -79,5 +80,6 @@ def provider(settings: Settings) -> Provider | None:
     key, url = settings.current_key, settings.openai_base_url
     if not key() and url is None:
         return None
+    most_descriptors()  # each call has a connection: up to 1,000
     tls = None if settings.ai_ca is None else ssl.create_default_context(cafile=settings.ai_ca)
     return Provider(key, url, settings.ai_timeout_seconds, tls)

@@ -6,12 +6,13 @@ connection. Bodies are limited by producers.gateway.access.request_bodies.
 """
 
 import asyncio
-import resource
 from math import inf
 from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from schemas.runtime.descriptors import most_descriptors
 
 BACKLOG = 128
 """Connections that the kernel accepts before this process does; each is a descriptor for a moment."""
@@ -25,12 +26,7 @@ _RESERVED = 256
 
 def most_connections(most: int) -> int:
     """At most `most`, and no more than the limit of descriptors leaves, which is raised first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY:
-        return most
-    return max(1, min(most, hard - _RESERVED - BACKLOG))
+    return int(max(1, min(most, most_descriptors() - _RESERVED - BACKLOG)))
 
 
 class ClientConnections:

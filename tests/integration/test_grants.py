@@ -148,3 +148,81 @@ def test_work_of_the_write_role(site: str, acting: As) -> None:
             other.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
             other.execute("ANALYZE category_categorie")
         assert (notices == []) is (int(version) >= 170000)
+
+
+def test_the_site_reads_where_texts_come_from(site: str, acting: As) -> None:
+    """Every column of provenance, and nothing else of ours; it says who reviewed a text, and no more."""
+    with psycopg.connect(site) as connection:
+        found = {
+            (table, right)
+            for table, right in connection.execute(
+                """
+                SELECT relname, r FROM pg_class
+                CROSS JOIN unnest(ARRAY[
+                    'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'
+                ]) r
+                WHERE relnamespace = 'ingest'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+                    AND has_table_privilege('foxstream_site', pg_class.oid, r)
+                """
+            )
+        }
+        changed = connection.execute(
+            """
+            SELECT attrelid::regclass::text, attname FROM pg_attribute
+            JOIN pg_class c ON c.oid = attrelid AND c.relnamespace = 'ingest'::regnamespace
+            WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm')
+                AND has_column_privilege('foxstream_site', attrelid, attnum, 'UPDATE')
+            ORDER BY 2
+            """
+        ).fetchall()
+        reads = ("text_provenance", "text_marks", "text_history")
+        assert found == {(table, "SELECT") for table in reads}
+        assert changed == [
+            ("ingest.text_provenance", "reviewed_at"),
+            ("ingest.text_provenance", "reviewed_by"),
+        ]
+    with acting("foxstream_site") as connection:
+        for table in reads:
+            connection.execute(f"SELECT * FROM ingest.{table}".encode())
+        connection.execute(
+            "UPDATE ingest.text_provenance SET reviewed_by = 'A', reviewed_at = now()"
+        )
+        for forbidden in (
+            "UPDATE ingest.text_provenance SET generated_by = 'people'",
+            "DELETE FROM ingest.text_history",
+            "SELECT * FROM ingest.ai_calls",
+            "SELECT nom FROM enterprise_entreprise",
+        ):
+            with pytest.raises(InsufficientPrivilege):
+                connection.execute(forbidden.encode())
+
+
+def test_the_role_of_the_site_sees_its_texts_marked(site: str) -> None:
+    """With foxstream_site, and the rights that it has on its own tables."""
+    with psycopg.connect(site) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            """
+            CREATE ROLE the_site;
+            GRANT foxstream_site TO the_site;
+            GRANT SELECT ON category_categorie, subcategory_souscategorie, location_ville,
+                enterprise_prolocalisation, reviews_avisdecrypte TO the_site;
+            INSERT INTO category_categorie (
+                id, nom, slug, description, meta_description, texte_description_ia, ordre,
+                created_at, updated_at
+            ) VALUES (gen_random_uuid(), 'A', 'a', '', '', 'Un texte.', 0, now(), now());
+            INSERT INTO ingest.text_provenance (
+                table_name, row_id, column_name, kind, entity_id, sha256, model, prompt_version,
+                generated_at, cost
+            )
+            SELECT 'category_categorie', id, 'texte_description_ia', 'CATEGORIE', id,
+                ingest.text_sha256('Un texte.'), 'm', '1', now(), 0.001
+            FROM category_categorie;
+            SET LOCAL ROLE the_site
+            """
+        )
+        found = connection.execute(
+            "SELECT generated_by, digital_source_type, model, is_edited FROM ingest.text_marks"
+        ).fetchall()
+
+    kind = "https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    assert found == [("model", kind, "m", False)]

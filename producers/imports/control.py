@@ -1,6 +1,9 @@
-"""Cancel, pause, resume and texts: requested of an import, and confirmed within seconds."""
+"""What workers are requested: cancel, pause, resume and texts of an import, confirmed within seconds;
+other texts of rows."""
 
+from collections.abc import Sequence
 from time import monotonic
+from typing import Literal
 
 from producers.imports.connections import Connections
 from producers.imports.events import Events
@@ -8,6 +11,7 @@ from producers.kafka.import_state import accounted
 from producers.reading import RefusedError
 from schemas.outcomes import ACTIONS, TERMINAL, ActionName
 from schemas.records import ImportState
+from schemas.topics import ENRICHMENT
 
 ANSWER_SECONDS = 20.0
 
@@ -45,6 +49,28 @@ def request_action(
     while not _is_done(action, state) and monotonic() < until:
         state = connections.log.follow(import_id, 0.2) or state
     return state
+
+
+Rewriting = Literal["regenerate", "overwrite"]
+"""Another text than a row has; `overwrite`: also where people edited it."""
+
+
+def request_texts(
+    connections: Connections, kind: str, rows: Sequence[str], rewriting: Rewriting
+) -> None:
+    """Requests other texts of a kind, of rows by id, slug or SIREN. The workers reject unknown rows."""
+    encoder = connections.encoder(ENRICHMENT, "enrichment_request")
+    request = {
+        "kind": kind,
+        "id": None,
+        "import_id": None,
+        "reason": rewriting,
+        "priority": 1,
+        "generation": None,
+    }
+    records = [(row, encoder.encode({**request, "entity": row})) for row in rows]
+    connections.publisher.publish(ENRICHMENT.name, records)
+    connections.publisher.flush()
 
 
 def _is_done(action: ActionName, state: ImportState) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Locator, Page, Request, expect, sync_playwright
 
 from tests.fix_companies import hurry, make_slow
 from tests.fix_gateway import Served, companies
@@ -320,6 +320,37 @@ def test_the_overview_counts_the_site(user: Page, served: Served) -> None:
     is_accessible(user)
 
 
+def test_other_texts_are_requested_after_a_question(user: Page) -> None:
+    """Whoever says no requests nothing; that edited texts are replaced is part of the question."""
+    asked: list[str] = []
+    posted: list[object] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        if len(asked) == 1:
+            dialog.dismiss()
+        else:
+            dialog.accept()
+
+    def note(sent: Request) -> None:
+        if sent.method == "POST":
+            posted.append(sent.post_data_json)
+
+    user.on("dialog", answer)
+    user.on("request", note)
+    user.goto("/textes")
+    is_accessible(user)
+    user.get_by_label("Textes de quel type").select_option("VILLE")
+    user.get_by_label("Fiches, une par ligne").fill("nulle-part\nnulle-part\nailleurs")
+    user.get_by_role("button", name="Demander d'autres textes").click()
+    user.get_by_label("Remplacer aussi").check()
+    user.get_by_role("button", name="Demander d'autres textes").click()
+
+    expect(user.get_by_role("status")).to_contain_text("Textes de 2 fiches demandés")
+    assert posted == [{"kind": "VILLE", "rows": ["nulle-part", "ailleurs"], "overwrite": True}]
+    assert ["à la main" in question for question in asked] == [False, True]
+
+
 def reach(page: Page, name: str) -> None:
     """Tab until the element with this text has the focus."""
     for _ in range(60):
@@ -362,7 +393,7 @@ def test_a_phone(browser: Browser, served: Served) -> None:
     page.goto("/login")
     page.get_by_label("Jeton d'accès").fill(served.token)
     page.get_by_role("button", name="Se connecter").click()
-    for address in ("/imports", "/envoyer", "/apercu"):
+    for address in ("/imports", "/envoyer", "/textes", "/apercu"):
         page.goto(address)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 360, address

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typer.core import TyperGroup
 
-from producers.gateway.api import imports_api
+from producers.gateway.api import imports_api, texts_api
 from producers.gateway.uploads import tus
 from schemas.outcomes import ACTIONS
 from tests.documents import commands_page, settings_page
@@ -194,7 +194,7 @@ def addresses(text: str) -> list[str]:
 
 
 def _answers(path: str) -> bool:
-    routes = [*imports_api.router.routes, *tus.router.routes]
+    routes = [*texts_api.router.routes, *imports_api.router.routes, *tus.router.routes]
     found = [match for route in routes if (match := route.path_regex.match(path))]  # type: ignore[attr-defined]
     actions = [given for match in found if (given := match.groupdict().get("action"))]
     return len(found) > len(actions) or any(given in ACTIONS for given in actions)

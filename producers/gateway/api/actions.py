@@ -60,7 +60,7 @@ async def act(gateway: Gateway, name: ActionName, state: ImportState, account: s
     if name == "retry":
         return await _retry(gateway, state, account)
     async with gateway.acting.turn(account):
-        return await _child(
+        return await child_answer(
             gateway.children.run(
                 tasks.request_action,
                 gateway.settings,
@@ -99,7 +99,7 @@ async def _retry(gateway: Gateway, state: ImportState, account: str) -> ImportSt
     publishing.add_done_callback(gateway.retries.discard)
     publishing.add_done_callback(_logged)
     await asyncio.wait({publishing, named}, return_when=asyncio.FIRST_COMPLETED)
-    child = named.result() if named.done() else await _child(publishing)
+    child = named.result() if named.done() else await child_answer(publishing)
     submitted = new_state(
         import_type=state["import_type"],
         file_name=state["file_name"],
@@ -119,7 +119,7 @@ def _logged(publishing: "asyncio.Task[str]") -> None:
         _LOGGER.warning("retry not published", action="retry", error=str(error))
 
 
-async def _child(answer: Awaitable[T]) -> T:
+async def child_answer(answer: Awaitable[T]) -> T:
     """What a child process answers. Raises Problem 409 or 503."""
     try:
         return await answer

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from producers.gateway import problems
 from producers.gateway.access.accounts import Account
-from producers.gateway.api import actions, imports_api, listing, text_wait
+from producers.gateway.api import actions, imports_api, listing, text_wait, texts_api
 from producers.gateway.pages.import_view import import_view, related_imports
 from producers.gateway.pages.page_rendering import render
 from producers.gateway.pages.session_pages import User, visitor
@@ -118,6 +118,13 @@ async def errors_piece(request: Request, account: User, import_id: str) -> Respo
     gateway.access.limits.spend(request, "check", account.token_id)
     found = await imports_api.errors_of(request, account, state)
     return render("_errors.html", account, 200, state=state, found=found)
+
+
+@router.get("/textes")
+async def texts_page(account: User) -> Response:
+    """Where other texts are requested."""
+    kinds = texts_api.KIND_LABELS
+    return render("texts.html", account, 200, kinds=kinds, most=texts_api.MOST_ROWS)
 
 
 @router.get("/apercu")

@@ -150,6 +150,17 @@ def request_action(
         raise AwayError(str(error)) from error
 
 
+def request_texts(
+    notify: Notify, settings: Settings, kind: str, rows: Sequence[str], rewriting: control.Rewriting
+) -> None:
+    """As control.request_texts. Raises AwayError."""
+    try:
+        with Connections(settings) as connections:
+            control.request_texts(connections, kind, rows, rewriting)
+    except (ClusterError, RegistryUnavailableError) as error:
+        raise AwayError(str(error)) from error
+
+
 def retry(notify: Notify, settings: Settings, folder: Path, import_id: str, by: str) -> str:
     """Publishes what is left of an import as its child; passes its id to `notify` as soon as it has one.
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from producers.reading.row.column_values import Texts
+from producers.reading.text.encoding.repairs import as_written, may_be_misread
 from schemas.values.empty_words import empty_words
 from schemas.values.public_headers import UNDISCLOSED
 
@@ -46,7 +47,8 @@ class EmptyCells(NamedTuple):
 class CellTexts(NamedTuple):
     """The texts of a column, None if a cell holds none.
 
-    `corrected`: the rows of ="0123"; `damaged`: rows with a letter that an earlier program lost.
+    `corrected`: the rows of ="0123" and of letters that an earlier program took for others; `damaged`:
+    those of letters that it lost.
     """
 
     texts: Texts
@@ -63,12 +65,13 @@ def texts_of(cells: Sequence[str]) -> CellTexts:
         trimmed = list(map(str.strip, cells))
         joined = "".join(trimmed)
     damaged: Sequence[int] = ()
+    corrected: list[int] = []
     if not joined.isascii():
         trimmed = _visible(trimmed, joined)
-        if _LOST in joined:
+        corrected = _written(trimmed, joined)
+        if corrected or _LOST in joined:
             damaged = [row for row, cell in enumerate(trimmed) if _LOST in cell]
     trimmed = disclosed(trimmed, joined)
-    corrected: list[int] = []
     if "=" in joined and any(map(joined.__contains__, _FORMULAS)):
         for row, cell in enumerate(trimmed):
             text = _formula_text(cell)
@@ -98,6 +101,16 @@ def _visible(cells: list[str], joined: str) -> list[str]:
     if not is_latin and not unicodedata.is_normalized("NFC", joined):
         cells = [cell if cell.isascii() else unicodedata.normalize("NFC", cell) for cell in cells]
     return cells
+
+
+def _written(cells: list[str], joined: str) -> list[int]:
+    """Puts the letters into the cells that an earlier program took for others, and returns their rows."""
+    if not may_be_misread(joined):
+        return []
+    texts = list(map(as_written, cells))
+    rows = [row for row, text in enumerate(texts) if text != cells[row]]
+    cells[:] = texts
+    return rows
 
 
 def _encodes(text: str, encoding: str) -> bool:

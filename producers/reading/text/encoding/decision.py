@@ -105,14 +105,18 @@ def _python_name(requested: str) -> str:
 def _by_zeros(head: bytes) -> str | None:
     """Without a BOM, of the bytes of Latin text every second is 0 in UTF-16, three of four in UTF-32."""
     some = head[:_LOOKED_AT]
-    for start, name in ((0, "utf-32-le"), (3, "utf-32-be")):
-        zeros = [some[at::4] for at in range(4) if at != start]
-        if len(some) >= len(_BOMS) and 0 not in some[start::4] and not any(map(any, zeros)):
+    for order, name in (((3, 2, 1, 0), "utf-32-le"), ((0, 1, 2, 3), "utf-32-be")):
+        top, plane, middle, low = (some[at::4] for at in order)
+        if low and not any(top) and 0 not in low and _mostly_zeros(plane) and _mostly_zeros(middle):
             return name
     for start, name in enumerate(("utf-16-be", "utf-16-le")):
         if some[start::2].count(0) * 4 > len(some) and 0 not in some[1 - start :: 2]:
             return name
     return None
+
+
+def _mostly_zeros(some: bytes) -> bool:
+    return 4 * some.count(0) > 3 * len(some)
 
 
 def _not_blank(blocks: Iterator[bytes], ends: bytes) -> Iterator[bytes]:
@@ -205,7 +209,7 @@ def _eight_bits(evidence: Evidence) -> Text:
     strange = sum(letter > "\x7f" for letter in reading) or 1
     doubtful = rival is not None and merits[best] - merits[rival] < _CLEARLY
     if merits[best] < (_NONSENSE if best == "cp1252" else _FRENCH) * strange:
-        doubtful, rival = True, _detected(whole) or rival
+        doubtful, rival = True, _detected(whole, reading) or rival
     undefined = evidence.undefined if best == "cp1252" else 0
     if rival is not None and (doubtful or undefined > _DAMAGED_LINES):
         raise _question(_where_they_differ(evidence.samples, best, rival), best, rival)
@@ -218,12 +222,14 @@ def _merit(whole: bytes, name: str) -> float:
     return merit(whole.decode(name, "replace")) + (_USUAL if name == "cp1252" else 0)
 
 
-def _detected(whole: bytes) -> str | None:
-    """The encoding that charset-normalizer sees in a text that is not French."""
+def _detected(whole: bytes, reading: str) -> str | None:
+    """The encoding that charset-normalizer sees in a text that is not French, if it reads otherwise."""
     from charset_normalizer import from_bytes  # takes a while, and most files are UTF-8
 
     best = from_bytes(whole[:_DETECTED]).best()
     if best is None or best.encoding in EIGHT_BITS:
+        return None
+    if whole.decode(best.encoding, "replace") == reading:
         return None
     return best.encoding if _ASCII.decode(best.encoding, "replace") == _ASCII.decode() else None
 

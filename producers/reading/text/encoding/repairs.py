@@ -108,11 +108,12 @@ _WESTERN = "áíóúñãõåøßÁÍÓÚÑÃÕÅØŠšŽž•·²³´®©™½¼
 
 
 class _Detour(NamedTuple):
-    """UTF-8 read as another encoding: what its letters look like, the bytes that they were, and the
-    letters that are believed: "√∫" is more likely mathematics than "ú" in Mac OS Roman.
+    """UTF-8 read as another encoding: what its letters look like, one and several in a row, the bytes that
+    they were, and the letters that are believed: "√∫" is more likely mathematics than "ú" in Mac OS Roman.
     """
 
-    pattern: re.Pattern[str]
+    letter: re.Pattern[str]
+    letters: re.Pattern[str]
     byte: dict[int, int]
     believed: frozenset[str]
 
@@ -124,44 +125,73 @@ def _detour(encoding: str) -> _Detour:
     two, three, four = (re.escape(signs[at - 0x80]) for at in (0xC3, 0xE2, 0xF0))
     two += re.escape(signs[0xC2 - 0x80] + signs[0xC5 - 0x80])
     rest = f"[{rest}{c1}]"
-    pattern = re.compile(f"[{two}]{rest}|{three}{rest}{{2}}|{four}{rest}{{3}}")
+    letter = f"(?:[{two}]{rest}|{three}{rest}{{2}}|{four}{rest}{{3}})"
     byte = {ord(sign): 0x80 + at for at, sign in enumerate(signs)}
     if c1:
         byte = {control: control for control in range(0x80, 0xA0)} | byte
-    return _Detour(pattern, byte, frozenset(_FRENCH + (_WESTERN if c1 else "")))
+    believed = frozenset(_FRENCH + (_WESTERN if c1 else ""))
+    return _Detour(re.compile(letter), re.compile(f"{letter}+"), byte, believed)
 
 
 _DETOURS = tuple(map(_detour, ("cp1252", "mac_roman", "cp850")))
 _BEGINNINGS = ("Ã", "Â", "Å", "â€", "â\x80", "â‚", "ðŸ", "√", "¬", "‚Ä", "├", "┬", "ÔÇ")
-_TIMES = 3
+_LARGEST = 0xFFFF
 
 
 def has_letters_encoded_twice(text: str) -> bool:
     """Whether the text holds what looks like letters that were encoded twice."""
     return any(map(text.__contains__, _BEGINNINGS)) and any(
-        detour.pattern.search(text) for detour in _DETOURS
+        detour.letter.search(text) for detour in _DETOURS
     )
 
 
 def once(text: str) -> str:
     """The text with the letters that were encoded twice, or more often, as they were at first."""
-    for _ in range(_TIMES):
-        if text.isascii() or not has_letters_encoded_twice(text):
-            break
-        before = text
+    if not text.isascii() and has_letters_encoded_twice(text):
         for detour in _DETOURS:
-            text = detour.pattern.sub(partial(_back, detour), text)
-        if text == before:
-            break
+            text = detour.letters.sub(partial(_back, detour), text)
     return text
 
 
 def _back(detour: _Detour, found: re.Match[str]) -> str:
+    """The letters of a run, all of which may have been encoded a third time, or those of them that are believed."""
+    decoded = _decoded(detour, found[0])
+    for text in (decoded, once(decoded)):
+        if text and all(sign in detour.believed or ord(sign) > _LARGEST for sign in text):
+            return text
+    return detour.letter.sub(partial(_letter_back, detour), found[0])
+
+
+def _letter_back(detour: _Detour, found: re.Match[str]) -> str:
+    sign = _decoded(detour, found[0])
+    return sign if sign in detour.believed or sign > chr(_LARGEST) else found[0]
+
+
+def _decoded(detour: _Detour, letters: str) -> str:
+    """ "" if they are not UTF-8."""
     try:
-        sign = bytes(map(detour.byte.__getitem__, map(ord, found[0]))).decode()
+        return bytes(map(detour.byte.__getitem__, map(ord, letters))).decode()
     except ValueError:
-        return found[0]
-    return sign if sign in detour.believed or ord(sign) > 0xFFFF else found[0]
+        return ""
+
+
+_CONTROL = re.compile("[\x80-\x84\x86-\x9f]")
+
+
+def as_written(cell: str) -> str:
+    """The cell with letters encoded twice as they were at first, and for a control character, which nobody
+    types, the letter of Windows-1252 that has its code: U+FFFD if there is none.
+    """
+    return _CONTROL.sub(_of_windows, once(cell))
+
+
+def _of_windows(found: re.Match[str]) -> str:
+    return found[0].encode("latin-1").decode("cp1252", "replace")
+
+
+def may_be_misread(text: str) -> bool:
+    """Whether as_written may change a part of the text."""
+    return _CONTROL.search(text) is not None or has_letters_encoded_twice(text)
 
 
 def repaired_lines(lines: list[str]) -> Iterator[tuple[int, str]]:

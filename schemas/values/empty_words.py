@@ -16,7 +16,10 @@ Meaning = Literal["nothing", "unavailable", "error", "placeholder"]
 
 _EVERY_CASE = 6
 _BLANKS = ("", " ", "\u00a0", "\u202f")
-_WIDEST = 80
+_BRACKETS = (("(", ")"), ("[", "]"), ("<", ">"), ("{", "}"))
+_ABBREVIATED = 2
+_RULE, _WIDEST = 3, 80
+"""A word of three signs that are the same may be wider: dashes, or a column too narrow for its number."""
 
 
 @cache
@@ -29,11 +32,13 @@ def empty_words(meaning: Meaning) -> frozenset[str]:
 
 
 def _spellings(word: str) -> Iterator[str]:
-    if set(word) == {"#"}:
-        yield from ("#" * width for width in range(len(word), _WIDEST))
+    if len(word) >= _RULE and len({*word}) == 1:
+        yield from (word[0] * width for width in range(len(word), _WIDEST))
         return
     for cased in _cases(word):
         yield cased
+        if len(word) > _ABBREVIATED and word[0].isalpha():
+            yield from (f"{opening}{cased}{closing}" for opening, closing in _BRACKETS)
         # French typography has a blank before these signs.
         if cased.startswith("#") and cased.endswith(("!", "?")):
             yield from (f"{cased[:-1]}{blank}{cased[-1]}" for blank in _BLANKS)

@@ -24,28 +24,49 @@ from schemas.values.field import Kind
 from schemas.values.slugs import slugify
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+# PostgreSQL and JSON write a line end as two letters, and others as six.
+_ESCAPE = re.compile(r"(?:\\r)?\\n(?=[A-Z0-9À-Ý\s]|$)|\\t(?=[A-Z0-9À-Ý\s]|$)|\\u00[0-9a-fA-F]{2}")
+_SPELLED = {"\\t": " "}
 
 
-def _decoded(texts: Texts) -> Texts:
-    """HTML's entities as the letters that they stand for: exports of websites leave them."""
-    if "&" not in "".join(filter(None, texts)):
-        return texts
-    return [text and _ENTITY.sub(lambda found: unescape(found[0]), text) for text in texts]
+def _decoded(texts: Texts) -> tuple[Texts, Sequence[int]]:
+    """The texts with the letters that entities of HTML and escapes stand for, and the rows of the latter.
+
+    Exports of websites leave entities.
+    """
+    joined = "".join(filter(None, texts))
+    if "&" in joined:
+        texts = [
+            text and (_ENTITY.sub(lambda found: unescape(found[0]), text).strip() or None)
+            for text in texts
+        ]
+    if "\\" not in joined:
+        return texts, ()
+    found = [text and _ESCAPE.sub(_letter, text).strip() for text in texts]
+    return found, [row for row, text in enumerate(found) if text != texts[row]]
+
+
+def _letter(found: re.Match[str]) -> str:
+    escape = found[0]
+    return chr(int(escape[2:], 16)) if "u" in escape else _SPELLED.get(escape, "\n")
 
 
 # Of a cell that holds no text a person sees what its format shows: 50 % of 0.5, mars-12 of a day.
 _FORMATTED = re.compile(r"-?[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{2,}:[0-9:.]+")
+_ZEROS = frozenset({"0", "00", "000", "0.0", "0,0", "0.00", "0,00"})
 
 
 def _text(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of texts; the 0 that a reference to an empty cell comes to is none."""
-    decoded = _decoded(texts)
-    formatted = [row for row in numeric if _FORMATTED.fullmatch(texts[row] or "")]
-    if "0" not in decoded:
-        return Values(decoded, corrected=formatted)
-    zeros = [row for row, text in enumerate(decoded) if text == "0"]
-    values = [None if text == "0" else text for text in decoded]
-    return Values(values, malformed=zeros, corrected=formatted)
+    decoded, corrected = _decoded(texts)
+    if numeric:
+        formatted = (row for row in numeric if _FORMATTED.fullmatch(texts[row] or ""))
+        corrected = [*corrected, *formatted]
+    if _ZEROS.isdisjoint(decoded):
+        return Values(decoded, corrected=corrected)
+    zeros = [row for row, text in enumerate(decoded) if text in _ZEROS]
+    values = [None if text in _ZEROS else text for text in decoded]
+    return Values(values, malformed=zeros, corrected=corrected)
 
 
 _UNEVEN = ("  ", *filter(str.isspace, map(chr, range(0x3001))))

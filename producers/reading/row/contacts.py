@@ -63,13 +63,31 @@ def telephone(text: str) -> Corrected:
         number, is_restored = f"0{digits if _IN_THREES.fullmatch(number) else number}", True
     elif len(digits) == _INTERNATIONAL and digits.startswith("33") and digits[2] != "0":
         number = number if number.startswith("+") else f"+{number}"
+    number = _shortened(number)
     if number == spaced or not has_form("phone", number):
         within = None if has_form("phone", spaced) else _FRENCH_NUMBER.search(spaced)
         if within is None or _OF_SOMETHING_ELSE.search(spaced):
             return Corrected(spaced)
-        return Corrected(within[0], is_corrected=True)
+        return Corrected(_shortened(within[0]), is_corrected=True)
     return Corrected(number, not is_restored, is_restored)
 
+
+_MOST_SIGNS = 20
+_TRUNK_ZERO = re.compile(r" ?\(0\) ?")
+
+
+def _shortened(number: str) -> str:
+    """+33 4 78 00 00 00 of +33 (0) 4 78 00 00 00, which the site's column has no room for."""
+    if len(number) <= _MOST_SIGNS:
+        return number
+    if number.startswith(("+", "00")):
+        number = _TRUNK_ZERO.sub(" ", number)
+    bare = "".join(_BETWEEN.split(number))
+    return bare if len(number) > _MOST_SIGNS and len(bare) <= _MOST_DIGITS else number
+
+
+_BETWEEN = re.compile(r"[ ./-]+")
+_MOST_DIGITS = 15  # E.164, and the sign
 
 # A number among words, or before another one: 04 78 00 00 00 poste 12.
 _FRENCH_NUMBER = re.compile(

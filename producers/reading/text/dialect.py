@@ -123,12 +123,13 @@ def _quoted(sample: Sequence[str], delimiter: str) -> Dialect:
     wrapped = sum(_wraps(line, "'", delimiter) for line in lines)
     quote = "'" if 2 * wrapped > len(lines) and not _any_opens(lines, delimiter) else '"'
     plain = Dialect(delimiter, quote)
-    if not any(map(_BACKSLASHED.search, lines)):
+    are_quotes = any(map(_BACKSLASHED.search, lines))
+    if not are_quotes and not any(f"\\{delimiter}" in line for line in lines):
         return plain
     escaped = plain._replace(escaped=True)
     gain = _well_formed(sample, escaped) - _well_formed(sample, plain)
     doubles = any(_doubles(line, plain) for line in lines)
-    return escaped if gain > 0 or (gain == 0 and not doubles) else plain
+    return escaped if gain > 0 or (gain == 0 and are_quotes and not doubles) else plain
 
 
 def _doubles(line: str, dialect: Dialect) -> bool:

@@ -101,7 +101,9 @@ class BlankCells:
     def count(self, valid: Sequence[FileRow]) -> None:
         """Takes the rows of a chunk that have no faults."""
         for name in self._columns:
-            self._counts[name] += sum(row.record[name] is None for row in valid)
+            self._counts[name] += sum(
+                row.record[name] is None and name not in row.absent for row in valid
+            )
 
     @property
     def found(self) -> dict[str, int]:

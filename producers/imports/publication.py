@@ -293,7 +293,7 @@ class _RowEncoder:
             dropped=[
                 [value._asdict() for value in row.dropped] if row.dropped else None for row in rows
             ],
-            absent=[self._absent] * len(rows),
+            absent=[self._absent and [*self._absent, *row.absent] for row in rows],
         )
 
     def _oversized(self, row: FileRow, key: str, line: dict[str, Any]) -> tuple[str, bytes]:

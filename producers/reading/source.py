@@ -30,7 +30,7 @@ from schemas.outcomes import (
 )
 from schemas.rules import Luhn
 
-READER_VERSION = "7"
+READER_VERSION = "8"
 """Raise this if the same file may be read differently by this version, for example by a new rule on a
 key field. An interrupted import of the earlier version is then not resumed."""
 
@@ -155,7 +155,8 @@ class Source:
                     if wanted:
                         rows = rows_of(self.import_type, columns, lines, wanted, self.luhn)
                         spellings.warn(rows)
-                        self._place(rows, places)
+                        if places is not None:
+                            self._place(rows, places, columns)
                         yield rows
                 _check_blank_lines(self.blank_lines, rows_read)
 
@@ -168,16 +169,27 @@ class Source:
                 return True
         return False
 
-    def _place(self, rows: Sequence[FileRow], places: Sequence[int] | None) -> None:
-        """Puts the cells of the rows under the columns of all parts; those beyond a header stay behind it."""
-        if places is None:
-            return
+    def _place(self, rows: Sequence[FileRow], places: Sequence[int], columns: Header) -> None:
+        """Puts the cells of the rows, whose own header is `columns`, under the columns of all parts.
+
+        Those beyond a header stay behind it.
+        """
         width = max(len(self.columns.names), *(place + 1 for place in places))
+        absent = self._absent(columns)
         for row in rows:
             cells, row.cells = row.cells, [""] * width
             for place, cell in zip(places, cells, strict=False):
                 row.cells[place] = cell
             row.cells += cells[len(places) :]
+            row.absent = absent
+
+    def _absent(self, columns: Header) -> Sequence[str]:
+        """The fields that other parts have a column for."""
+        given = {*columns.mapping.values()}
+        if given.intersection(self.import_type.position):
+            given.update(self.import_type.position)  # one column may hold both
+        fields = map(self.import_type.field.__getitem__, {*self.mapping.values()} - given)
+        return sorted(one.name for one in fields if one.taken_from not in given)
 
 
 def _filled(parts: Sequence[Part]) -> Iterator[int]:

@@ -247,3 +247,24 @@ def test_a_list_with_faults_is_imported_in_part(
         assert done.code == 3, (name, done.stderr)
         assert counts(done.json()) == {"unchanged": 40, "duplicate": 1, "rejected": 6}, name
         assert site.query(business) == companies, name
+
+
+def test_a_sheet_with_fewer_columns_overwrites_nothing_else(site: Site, tmp_path: Path) -> None:
+    """A summary behind the data leaves the columns as they are that it does not have."""
+    book = Workbook()
+    data, summary = book.create_sheet("Données", 0), book.create_sheet("Synthèse", 1)
+    for row in (["siren", "nom", "ville"], ["732829320", "Un", "Lyon"], ["005520135", "Deux", "Brest"]):
+        data.append(row)
+    for row in (["siren", "nom"], ["732829320", "Un SARL"]):
+        summary.append(row)
+    path = tmp_path / "classeur.xlsx"
+    book.save(path)
+    site.worker()
+
+    done = imported(site, path, "--policy", "overwrite")
+
+    assert done.code == 0, done.stderr
+    assert site.query("SELECT nom, ville_nom FROM enterprise_entreprise ORDER BY siren") == [
+        ("Deux", "Brest"),
+        ("Un SARL", "Lyon"),
+    ]

@@ -99,6 +99,10 @@ def test_fewer_columns(opened: Opened) -> None:
         (B, 3, None),
     ]
     assert source.header == ["siren", "nom", "code_postal", "ville"]
+    # What overwriting leaves as it is.
+    assert [row.absent for row in rows_of(source)] == [["code_postal", "ville_nom"], (), ()]
+    found = preview_of(source.path, ENTREPRISE)
+    assert found["blank_cells"] == {"code_postal": 1, "ville_nom": 1}
 
 
 @pytest.mark.parametrize("make", [xlsx, lambda sheets: xls(**sheets)], ids=["xlsx", "xls"])

@@ -36,7 +36,8 @@ class FileRow:
     as read; `record` has every field of the import type, None if not given, but a detail only if
     the file has a column for it; `key` is the natural key, None if there is none. Without `faults`
     the row is valid. `warnings` are codes. `dropped` are the values of a valid row that its record
-    lacks.
+    lacks. `absent` are the fields for which other parts of the file have a column, and the row's
+    part does not.
     """
 
     line: int
@@ -48,6 +49,7 @@ class FileRow:
     warnings: list[str]
     resolves: RejectedLine | None = None
     dropped: Sequence[DroppedValue] = ()
+    absent: Sequence[str] = ()
 
 
 def filled(rows: Sequence[Sequence[str]]) -> list[int]:

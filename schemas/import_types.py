@@ -399,7 +399,18 @@ VILLE = ImportType(
         Field("region", "text", ("nom region", "nom reg"), 100),
         Field("lat", "latitude", ("latitude", "y")),
         Field("lng", "longitude", ("longitude", "lon", "long", "x")),
-        Field("population", "integer", ("pop", "habitants", "nb habitants")),
+        Field(
+            "population",
+            "integer",
+            (
+                "pop",
+                "habitants",
+                "nb habitants",
+                "nombre d habitants",
+                "population municipale",
+                "population totale",
+            ),
+        ),
         Field(
             "code_insee",
             "commune",
@@ -418,7 +429,7 @@ VILLE = ImportType(
 )
 
 _META = Field("meta_description", "text", ("meta", "description meta", "seo description"), 160)
-_ORDRE = Field("ordre", "integer", ("order", "position", "rang"))
+_ORDRE = Field("ordre", "integer", ("order", "position", "rang", "ordre d affichage"))
 
 CATEGORIE = ImportType(
     name="CATEGORIE",
@@ -436,7 +447,7 @@ CATEGORIE = ImportType(
             required=True,
             strict=True,
         ),
-        Field("description", "text"),
+        Field("description", "text", ("descriptif",)),
         _META,
         _ORDRE,
     ),

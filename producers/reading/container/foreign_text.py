@@ -67,7 +67,15 @@ FORMS = (
     ),
     TextForm(re.compile(r"\\documentclass|\\begin\{"), "un document LaTeX", "LaTeX2e"),
     TextForm(
-        re.compile(r"%YAML |---\r?\n[A-Za-z_-]{1,40}:[ \r\n]"), "un document YAML", "YAML 1.2.2"
+        re.compile(r"%YAML |(?:---\r?\n)?- [A-Za-z_-]{1,40}: |---\r?\n[A-Za-z_-]{1,40}:[ \r\n]"),
+        "un document YAML",
+        "YAML 1.2.2",
+    ),
+    TextForm(
+        re.compile(r"version https://git-lfs\.github\.com/spec/"),
+        "un pointeur Git LFS, sans les données",
+        "Git LFS specification",
+        TARGET,
     ),
     TextForm(re.compile(r"\[InternetShortcut\]"), "un raccourci", "shell32, .url files", TARGET),
     TextForm(

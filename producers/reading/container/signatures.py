@@ -44,6 +44,9 @@ SIGNATURES = (
     Signature(b"\x60\xea", "une archive ARJ", "file: archive", EXTRACT),
     Signature(b"-lh", "une archive LHA", "file: archive", EXTRACT, 2),
     Signature(b"**ACE**", "une archive ACE", "file: archive", EXTRACT, 7),
+    Signature(
+        b"\x06\t*\x86H\x86\xf7\r\x01\x07", "un fichier signé ou chiffré", "RFC 5652", EXTRACT, 4
+    ),
     # Programs and images.
     Signature(
         b"MZ", "un programme Windows ou une archive auto-extractible", "[MS-DOS] MZ", EXTRACT

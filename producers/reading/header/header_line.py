@@ -9,6 +9,7 @@ category of their division, and the divisions and groups between them are passed
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from producers.reading.header import city_list
 from producers.reading.header.columns import (
@@ -29,10 +30,16 @@ from schemas.values.naf import CODE
 def locate(
     rows: Sequence[Sequence[str]], import_type: ImportType, requested: Mapping[str, str]
 ) -> tuple[int, Header]:
-    """Which of the lines is the header, and the header. Raises RefusedError."""
+    """Which of the lines is the header, of two the lower one, and the header. Raises RefusedError."""
     at = index_of_header(rows, import_type, requested)
     names = list(rows[at])
-    while not names[-1].strip() and len(names) > 1:
+    if at + 1 < len(rows) and _divides(rows[at + 1], names, import_type):
+        at += 1
+        pairs = zip_longest(names, rows[at], fillvalue="")
+        names = [cell if cell.strip() else name for name, cell in pairs]
+    while (
+        len(names) > 1 and not names[-1].strip() and not _is_filled(len(names) - 1, rows[at + 1 :])
+    ):
         names.pop()
     below = [row[: len(names)] for row in rows[at + 1 :]]
     try:
@@ -40,6 +47,33 @@ def locate(
     except RefusedError as reason:
         reason.lines = rows[:HEADER_WITHIN]
         raise
+
+
+def _is_filled(column: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether most of the lines have something in a column, which is one then, although without a name."""
+    filled = sum(len(row) > column and bool(row[column].strip()) for row in rows)
+    return 2 * filled > len(rows)
+
+
+def _divides(below: Sequence[str], names: Sequence[str], import_type: ImportType) -> bool:
+    """Whether the line below a header names the columns that a title stands over, and only them.
+
+    "SIREN;Nom;Adresse;;" over ";;Rue;CP;Ville": merged cells that were exported as text.
+    """
+    pairs = list(zip_longest(names, below, fillvalue=""))
+    own = {
+        at for at, (name, _) in enumerate(pairs) if known(import_type, [name]) & _keys(import_type)
+    }
+    untitled = [cell for name, cell in pairs if cell.strip() and not name.strip()]
+    return (
+        bool(untitled)
+        and all(known(import_type, [cell]) for cell in untitled)
+        and not any(pairs[at][1].strip() for at in own)
+    )
+
+
+def _keys(import_type: ImportType) -> set[str]:
+    return {field.name for field in import_type.fields if field.required}
 
 
 def header_of(

@@ -16,6 +16,7 @@ from producers.reading.container.foreign_format import check_format, unsupported
 from producers.reading.container.workbook_beginnings import may_be_workbook
 from producers.reading.header import header_line
 from producers.reading.options import Options
+from producers.reading.parts import text_in_cells
 from producers.reading.parts.left_out import Lines, text_lines
 from producers.reading.refusals import RefusedError, quoted, refusal
 from producers.reading.row.row import filled
@@ -175,6 +176,8 @@ def _sheet_part(
     positions = filled(lines)
     if not positions:
         raise refusal("empty-file")
+    if text_in_cells.is_text([lines[i] for i in positions], import_type):
+        return text_in_cells.part_of(sheet, workbook.format, import_type, options)
     at, columns = header_line.locate([lines[i] for i in positions], import_type, options.columns)
     first = positions[at]
     last = sheet.header_end(first, lines)

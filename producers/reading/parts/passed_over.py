@@ -1,4 +1,4 @@
-"""Lines that are not rows: a header again, its labels, comments, rules of dashes and padding.
+"""Lines that are not rows: a header again, its labels or types, comments, rules of dashes and padding.
 
 So are lines prepared for rows to come, with nothing but their number, a box to tick or the result of
 a formula in a column that is not imported.
@@ -139,9 +139,11 @@ class PassedOver:
         return len(folded) > len(self._header) // 2 and folded == self._header[: len(folded)]
 
     def _are_labels(self, cells: Sequence[str]) -> bool:
-        """Whether a line names the fields of the header, as labels below technical names do."""
+        """Whether a line names the fields of the header, as labels below technical names do, or describes them."""
         if any(cell.replace(" ", "").isdigit() for cell in cells):
             return False  # a row, though the company is called "Nom"
+        if remarks.is_description([text for cell in cells if (text := cell.strip())]):
+            return True
         labels = [label(self._labels_of_fields, cell) for cell in cells]
         named = [self._labels_of_fields.get(one) for one in labels]
         if any(

@@ -21,6 +21,21 @@ _FOOTER = re.compile(
     re.IGNORECASE,
 )
 
+_DESCRIPTION = re.compile(
+    r"(?:(?:var|nvar)?char2?|string|str|texte?|chaîne|integer|entier|int|bigint|numeric|numérique|number|nombre|"
+    r"date|datetime|timestamp|bool|boolean|booléen|float|double|decimal|alphanum[a-zé]{0,8})(?: ?\([0-9, ]+\))?|"
+    r"obligatoire|facultati(?:f|ve)|requise?|optionnel(?:le)?|required|optional|mandatory|"
+    r"[0-9]{1,3} (?:chiffres?|caractères?|car\.?|digits?|characters?)(?: max\.?)?|"
+    r"(?:format|ex|exemple|p\. ?ex|e\.g)\.? ?:.{1,80}",
+    re.IGNORECASE,
+)
+
+
+def is_description(given: Sequence[str]) -> bool:
+    """Whether a line with these filled cells says what the columns hold: types, "obligatoire", examples."""
+    texts = [text[1:-1] if text[0] in "([<" else text for text in given if len(text) <= _LONGEST]
+    return 1 < len(texts) == len(given) and all(map(_DESCRIPTION.fullmatch, texts))
+
 
 def is_comment(given: Sequence[str]) -> bool:
     """Whether a line with these filled cells is a comment for programs."""

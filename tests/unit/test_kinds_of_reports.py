@@ -1,0 +1,209 @@
+"""Small files of the kinds that people report of importers: the rows of each, and what is said of them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from schemas.import_types import CATEGORIE, ENTREPRISE, VILLE, ImportType
+from tests.fix_files import reading
+
+A, B, C = "900000019", "900000027", "900000035"
+Row = tuple[Mapping[str, Any], Sequence[str]]
+"""Some values of a row, and the codes of its faults and warnings."""
+
+FINE: Sequence[str] = ()
+CORRECTED = ("corrected",)
+DROPPED = ("malformed",)
+REPAIRED = ("encoding-repaired",)
+
+
+def text(*lines: str, encoding: str = "utf-8") -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode(encoding)
+
+
+def workbook(*rows: Sequence[object]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+def check(path: Path, import_type: ImportType, content: bytes, expected: Sequence[Row]) -> None:
+    path.write_bytes(content)
+
+    rows, _ = reading(path, import_type)
+
+    found = [
+        (
+            {name: row.record.get(name) for name in values},
+            sorted([fault.code for fault in row.faults] + row.warnings),
+        )
+        for row, (values, _) in zip(rows, expected, strict=False)
+    ]
+    assert found == [(values, sorted(codes)) for values, codes in expected]
+    assert len(rows) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(
+            text("siren;nom;ville", f"{A};L\x92Atelier;\x8cuvre", f"{B};a\x81b;Lyon"),
+            [
+                ({"nom": "L’Atelier", "ville_nom": "Œuvre"}, CORRECTED * 2),
+                ({"ville_nom": "Lyon"}, ("corrected", "unreadable-character")),
+            ],
+            id="Windows-1252 that was taken for ISO-8859-1",
+        ),
+        pytest.param(
+            workbook(["siren", "nom"], [A, "CrÃªperie L’Ã‰tÃ©"], [B, "SÃO PAULO"], [C, "√∫"]),
+            [
+                ({"nom": "Crêperie L’Été"}, CORRECTED),
+                ({"nom": "SÃO PAULO"}, FINE),
+                ({"nom": "√∫"}, FINE),
+            ],
+            id="a workbook of a text that was opened in another encoding",
+        ),
+        pytest.param(
+            text("siren;nom", f"{A};Crêperie").decode().encode("utf-8").decode("latin-1").encode()
+            .decode("latin-1").encode(),
+            [({"nom": "Crêperie"}, REPAIRED)],
+            id="encoded three times",
+        ),
+        pytest.param(
+            text("siren;nom", f"{A};L’Église", encoding="utf-32-be"),
+            [({"nom": "L’Église"}, FINE)],
+            id="UTF-32 without a BOM",
+        ),
+        pytest.param(
+            text("siren;nom", f"{A};Été", f"{B};Évreux", f"{C};") + b"900000043;\x8cuvre\n",
+            [
+                ({"nom": "Été"}, FINE),
+                ({"nom": "Évreux"}, FINE),
+                ({"nom": None}, ("missing-value",)),
+                ({"nom": "Œuvre"}, REPAIRED),
+            ],
+            id="one line in Windows-1252 with a capital that Mac OS and DOS have not",
+        ),
+        pytest.param(
+            text("siren;nom;adresse", f"{A};Caf\\u00e9;1 rue\\nBât. 2", f"{B};C:\\new;D:\\temp"),
+            [
+                ({"nom": "Café", "adresse": "1 rue\nBât. 2"}, CORRECTED * 2),
+                ({"nom": "C:\\new", "adresse": "D:\\temp"}, FINE),
+            ],
+            id="escapes of JSON and PostgreSQL",
+        ),
+        pytest.param(
+            text("siren\tnom\tadresse\tville", f"{A}\t&nbsp;A\t&nbsp;\t0,00"),
+            [({"nom": "A", "adresse": None, "ville_nom": None}, DROPPED)],
+            id="blanks of HTML, and a number for no city",
+        ),
+        pytest.param(
+            text("siren,nom,adresse", f"{A},A\\, B,1\\, rue", f"{B},C,2"),
+            [
+                ({"nom": "A, B", "adresse": "1, rue"}, FINE),
+                ({"nom": "C", "adresse": "2"}, FINE),
+            ],
+            id="backslashes before delimiters",
+        ),
+        pytest.param(
+            text("siren;nom;dossier;ville", f"{A};A;C:\\;Lyon", f"{B};B;D:\\;Paris"),
+            [({"ville_nom": "Lyon"}, FINE), ({"ville_nom": "Paris"}, FINE)],
+            id="backslashes that are text",
+        ),
+        pytest.param(
+            workbook(["siren;nom;ville"], [f"{A};A;Lyon"], [None], [f'{B};"B; b";Paris']),
+            [
+                ({"nom": "A", "ville_nom": "Lyon"}, FINE),
+                ({"nom": "B; b", "ville_nom": "Paris"}, FINE),
+            ],
+            id="a workbook whose lines are cells",
+        ),
+        pytest.param(
+            text("siren;nom;tel", f"{A};A;+33 (0) 4 78 00 00 00", f"{B};B;05 01 2024"),
+            [
+                ({"telephone": "+33 4 78 00 00 00"}, CORRECTED),
+                ({"telephone": None}, DROPPED),
+            ],
+            id="a telephone number longer than its column, and a date",
+        ),
+        pytest.param(
+            text("SIREN;Nom;Adresse;;", ";;Rue;CP;Ville", f"{A};A;1 rue;69001;Lyon"),
+            [({"adresse": "1 rue", "code_postal": "69001", "ville_nom": "Lyon"}, FINE)],
+            id="a header of two lines",
+        ),
+        pytest.param(
+            workbook(
+                ["Clients"],
+                ["SIREN", "Nom", "Contact", None, "Ville"],
+                [None, None, "Tél.", "E-mail", None],
+                [A, "A", "0478000000", "a@b.fr", "Lyon"],
+            ),
+            [({"telephone": "0478000000", "email_contact": "a@b.fr", "ville_nom": "Lyon"}, FINE)],
+            id="a header of two lines below a title",
+        ),
+        *(
+            pytest.param(
+                text("siren;nom;ville", line, f"{A};A;Lyon"),
+                [({"nom": "A", "ville_nom": "Lyon"}, FINE)],
+                id=f"a header above {line}",
+            )
+            for line in (
+                "varchar(9);varchar(255);varchar(100)",
+                "Obligatoire;Obligatoire;Facultatif",
+                "(9 chiffres);(texte);(texte)",
+                "ex : 732829320;ex : Boulangerie;ex : Lyon",
+            )
+        ),
+        pytest.param(
+            text("siren;nom;ville;", f"{A};A;Lyon;x", f"{B};B;Paris;y"),
+            [({"ville_nom": "Lyon"}, FINE), ({"ville_nom": "Paris"}, FINE)],
+            id="a last column without a name",
+        ),
+        pytest.param(
+            text("siren;nom;ville;", f"{A};A;b;Lyon", f"{B};B;Paris;", f"{C};C;Nice;"),
+            [
+                ({}, ("extra-cell",)),
+                ({"ville_nom": "Paris"}, FINE),
+                ({"ville_nom": "Nice"}, FINE),
+            ],
+            id="a delimiter at the end of lines",
+        ),
+        pytest.param(
+            text("SIREN;Nom;;Ville", f"{A};A;x;Lyon", f"{B};B;;Paris"),
+            [({"ville_nom": "Lyon"}, FINE), ({"ville_nom": "Paris"}, FINE)],
+            id="a column without a title",
+        ),
+    ],
+)  # fmt: skip
+def test_companies(tmp_path: Path, content: bytes, expected: Sequence[Row]) -> None:
+    check(tmp_path / "fichier", ENTREPRISE, content, expected)
+
+
+@pytest.mark.parametrize(
+    ("import_type", "content", "expected"),
+    [
+        pytest.param(
+            VILLE,
+            text("nom;code postal;departement;position;", ";;;lat;lng", "Lyon;69001;69;45,7;4,8"),
+            [({"nom": "Lyon", "lat": 45.7, "lng": 4.8}, FINE)],
+            id="cities below a header of two lines",
+        ),
+        pytest.param(
+            CATEGORIE,
+            workbook(["nom"], ["Plomberie, chauffage"], ["Nom, métier"]),
+            [({"nom": "Plomberie, chauffage"}, FINE), ({"nom": "Nom, métier"}, FINE)],
+            id="a workbook of one column",
+        ),
+    ],
+)
+def test_other_types(
+    tmp_path: Path, import_type: ImportType, content: bytes, expected: Sequence[Row]
+) -> None:
+    check(tmp_path / "fichier", import_type, content, expected)

@@ -35,10 +35,11 @@ def _spellings(word: str) -> Iterator[str]:
     if len(word) >= _RULE and len({*word}) == 1:
         yield from (word[0] * width for width in range(len(word), _WIDEST))
         return
+    if len(word) > _ABBREVIATED and word[0].isalpha():
+        for cased in {word, word.lower(), word.upper(), word.capitalize()}:
+            yield from (f"{opening}{cased}{closing}" for opening, closing in _BRACKETS)
     for cased in _cases(word):
         yield cased
-        if len(word) > _ABBREVIATED and word[0].isalpha():
-            yield from (f"{opening}{cased}{closing}" for opening, closing in _BRACKETS)
         # French typography has a blank before these signs.
         if cased.startswith("#") and cased.endswith(("!", "?")):
             yield from (f"{cased[:-1]}{blank}{cased[-1]}" for blank in _BLANKS)

@@ -383,7 +383,7 @@ def test_all_faults_of_a_row() -> None:
     batch = batch_of(
         ENTREPRISE,
         siren=["12-3", SIREN],
-        nom=["(-)", "A"],
+        nom=["-.-", "A"],
         siret=["x", "12345678900001"],
         ville_nom=["v" * 101, ""],
     )

@@ -109,7 +109,7 @@ def _members(path: Path, whole: Content) -> list[Content] | None:
             return None  # its own reader explains it better
         raise
     names = {part.filename for part in parts}
-    if {"[Content_Types].xml", "mimetype"} & names:
+    if {"[Content_Types].xml", "mimetype", "xl/workbook.xml"} & names:
         return None
     if len(parts) > MEMBERS:
         raise refusal("too-large", found=f"{len(parts)} fichiers")

@@ -44,6 +44,11 @@ def unsupported(found: str, advice: str = SAVE_AS) -> RefusedError:
 def check_document(archive: zipfile.ZipFile) -> None:
     """Raises RefusedError if the archive is a document that holds no table that is read."""
     names = set(archive.namelist())
+    if any(name.endswith("/xl/workbook.xml") for name in names):
+        raise unsupported(
+            "le dossier d'un classeur Excel décompressé",
+            "envoyez le classeur lui-même, au format .xlsx",
+        )
     mimetype = b""
     if "mimetype" in names:
         with archive.open("mimetype") as part:

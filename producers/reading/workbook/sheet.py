@@ -90,7 +90,10 @@ class Sheet:
 
     def _lines(self) -> Iterator[Sequence[Any]]:
         """The rows, and those below of which all cells are odd."""
-        last = max((row for row, _ in self.notes.odd), default=-1)
+        return self._with_odd() if self.notes.odd else self.rows()
+
+    def _with_odd(self) -> Iterator[Sequence[Any]]:
+        last = max(row for row, _ in self.notes.odd)
         given, width = 0, 0
         for row in self.rows():
             given, width = given + 1, len(row)

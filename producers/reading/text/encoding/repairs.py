@@ -191,7 +191,25 @@ def _of_windows(found: re.Match[str]) -> str:
 
 def may_be_misread(text: str) -> bool:
     """Whether as_written may change a part of the text."""
+    for encoding, usual in _USUAL.items():
+        try:
+            encoded = text.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        if not encoded.translate(None, usual):
+            return False
     return _CONTROL.search(text) is not None or has_letters_encoded_twice(text)
+
+
+def _without(signs: str, encoding: str) -> bytes:
+    return bytes(range(256)).translate(None, signs.encode(encoding))
+
+
+_USUAL = {
+    "latin-1": _without("ÃÂÅ" + "".join(map(chr, range(0x80, 0xA0))), "latin-1"),
+    "cp1252": _without("ÃÂÅ¬‚ð€", "cp1252"),
+}
+"""By encoding, the bytes that no letters are made of which as_written changes: most texts have no other."""
 
 
 def repaired_lines(lines: list[str]) -> Iterator[tuple[int, str]]:

@@ -19,6 +19,7 @@ from producers.kafka.import_state import new_state
 from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading.header import header_line
 from producers.reading.header.labels import fields_by_label, fold
+from producers.reading.header.words import named
 from producers.terminal.exits import CommandError
 from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
 
@@ -123,6 +124,63 @@ def test_headers_of_files() -> None:
     assert {field for field, count in missed.items() if count} <= {"nom", "categorie", "naf_code"}
 
 
+def test_headers_of_other_files() -> None:
+    """Of 850 columns of 77 files that no word list was made from, collected afterwards.
+
+    With the lists as they were, 347 were right, 5 wrong and 23 missed.
+    """
+    right, wrong, missed = counted("held_out.csv")
+
+    assert right.total() >= 361
+    assert wrong.total() <= 4
+    assert missed.total() <= 9
+
+
+SAMPLES = {
+    "siren": (SIREN, OTHER, "443061841"),
+    "siret": (SIRET, OTHER_SIRET, "44306184100047"),
+    "nom": ("ACME Bois", "Dupont SARL", "Durand Habitat"),
+    "ville_nom": ("Rennes", "Lyon", "Nice"),
+    "codes_postaux": ("35000 35200", "69001 69002", "06000"),
+    "naf_code": ("62.01Z", "47.11F", "43.22A"),
+    "telephone": ("0299000001", "0472000002", "0493000003"),
+    "email_contact": ("a@acme.fr", "b@dupont.fr", "c@durand.fr"),
+    "site_web": ("https://acme.fr", "https://dupont.fr", "https://durand.fr"),
+    "population": ("220488", "522250", "348085"),
+    "code_insee": ("35238", "69123", "06088"),
+    "departement": ("35", "69", "06"),
+    **dict.fromkeys(("code_postal", "code_postal_principal"), ("35000", "69001", "06000")),
+    **dict.fromkeys(("latitude", "lat"), ("48.11", "45.76", "43.70")),
+    **dict.fromkeys(("longitude", "lng"), ("-1.67", "4.83", "7.26")),
+}
+
+
+def file_of(header: Real, write: Write) -> Path:
+    """The header, and three lines of cells as a person says that its columns have."""
+    fields = [field.lstrip("?") for field in header.fields.values()]
+    samples = SAMPLES | ({"nom": SAMPLES["ville_nom"]} if header.import_type is VILLE else {})
+    lines = [";".join(header.fields)]
+    for at in range(3):
+        lines.append(";".join(samples.get(field, ("valeur",) * 3)[at] for field in fields))
+    return write("\n".join(lines) + "\n")
+
+
+def test_verdicts_on_other_files(write: Write) -> None:
+    """Of 77 files at most two are refused wrongly, and none is taken for what it is not."""
+    with (HEADERS / "held_out.csv").open(encoding="utf-8", newline="") as file:
+        verdicts = {row["source"]: row["verdict"] for row in csv.DictReader(file)}
+    refused_wrongly = []
+    for header in real_headers("held_out.csv"):
+        path, verdict = file_of(header, write), verdicts[header.source]
+        found = types_of(path)
+        assert found["refusal"] or found["import_type"] == verdict, header.source
+        if verdict and types_of(path, verdict)["refusal"]:
+            refused_wrongly.append(header.source)
+
+    assert len(verdicts) == 77
+    assert len(refused_wrongly) <= 2, refused_wrongly
+
+
 # --- words within a header
 
 
@@ -137,6 +195,9 @@ def test_headers_of_files() -> None:
         ("Organization - Website", "site_web"),
         ("BusinessZip", "code_postal"),
         ("ape_sirene", "naf_code"),
+        ("Intitulé client", "nom"),
+        ("GPS Lat", "latitude"),
+        ("CP Ville", "code_postal"),
         ("Téléphone du dirigeant", None),
         ("Téléphone (domicile)", None),
         ("Nom du gérant", None),
@@ -316,6 +377,39 @@ def test_the_first_of_several_postal_codes(write: Write) -> None:
     assert [(fault.column, fault.code) for fault in nowhere.faults] == [
         ("codes_postaux", "missing-value")
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("ville_code_postal", "code_postal_principal"),
+        ("ville_codes_postaux", "codes_postaux"),
+        ("ville_longitude_deg", "lng"),
+        ("population_2020", "population"),
+        ("density_2020", None),
+    ],
+)
+def test_words_within_a_header_of_cities(header: str, field: str | None) -> None:
+    """ "ville" beside a label says nothing else, nor does the year of a count; the plural tells two fields."""
+    found = named(VILLE, header)
+
+    assert (found and found.field) == field
+
+
+@pytest.mark.parametrize("company", ["Entreprise", "Société", "Company"])
+def test_a_contact_beside_its_company(write: Write, company: str) -> None:
+    """ "Nom" beside "Entreprise" is that of a person, also without a first name."""
+    source = open_source(write(f"siren;Nom;{company}\n{SIREN};Jeanne Dupont;ACME\n"), ENTREPRISE)
+
+    assert next(source.chunks())[0].record["nom"] == "ACME"
+    assert source.unknown_columns == ["Nom"]
+
+
+def test_a_first_name_is_not_a_town(write: Write) -> None:
+    """One or two names of communes do not make a column of towns: "Luc" is one."""
+    source = open_source(write(f"siren;nom;Commercial\n{SIREN};A;Luc\n"), ENTREPRISE)
+
+    assert source.unknown_columns == ["Commercial"]
 
 
 # --- columns that are left out

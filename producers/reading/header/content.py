@@ -166,6 +166,6 @@ def is_value(text: str) -> bool:
 
 
 def of_communes(cells: Sequence[str]) -> Given:
-    """How much of a column is names of communes."""
+    """How much of a column is names of communes. Some first names and surnames are such names too."""
     given = [text for cell in cells if (text := cell.strip())]
     return Given(len(given), sum(map(_is_commune, given)) / len(given) if given else 0.0)

@@ -21,6 +21,7 @@ EXACT, ALIAS, USUAL, WORDS, CONFIRMED, CONTENT = 1.0, 0.95, 0.9, 0.8, 0.75, 0.6
 it that its cells confirm, and its cells alone."""
 
 _MOST = 0.8
+_FEWEST_TOWNS = 2
 
 
 class Match(NamedTuple):
@@ -101,7 +102,11 @@ def _telling(table: HeadedLines, column: int, taken: Mapping[str, int]) -> Match
             continue
         if field.kind == "siren" and not _may_be_siren(table, field, column):
             continue
-        given = of_communes(cells) if names_towns(field) else of_kind(field.kind, cells)
+        given = of_kind(field.kind, cells)
+        if names_towns(field):
+            given = of_communes(cells)
+            if given.filled < _FEWEST_TOWNS:
+                continue
         if given.share >= _MOST:
             fits = field.name not in taken and _fits(table, field, cells, taken)
             return Match(field.name, column, CONTENT, given.share) if fits else None

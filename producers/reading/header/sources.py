@@ -22,6 +22,11 @@ _NAMES_OF_PERSONS = frozenset(
     {"nom", "name", "nomdefamille", "lastname", "familyname", "fullname", "nomcomplet"}
 )
 
+_NAMES_OF_COMPANIES = frozenset(
+    {"entreprise", "nomentreprise", "nomdelentreprise", "societe", "nomsociete", "nomdelasociete"}
+    | {"company", "companyname", "organisation", "organization"}
+)
+
 
 @dataclass
 class Selection:
@@ -142,12 +147,14 @@ def _sources(
 def _drop_names_of_persons(
     table: HeadedLines, columns: dict[str, list[int]], labels: Sequence[str]
 ) -> None:
-    """Beside a first name, "Nom" is that of a person if another column names the company."""
+    """Beside a first name, or "Entreprise", "Nom" is that of a person if another column names the company."""
     own = columns.get("nom", [])
     persons = {at for at in own if labels[at] in _NAMES_OF_PERSONS}
-    if not persons or _PERSONS.isdisjoint(map(fold, table.names)):
-        return
     others = [at for at in own if at not in persons]
+    beside_person = not _PERSONS.isdisjoint(map(fold, table.names))
+    beside_company = any(labels[at] in _NAMES_OF_COMPANIES for at in others)
+    if not persons or not (beside_person or beside_company):
+        return
     if others:
         columns["nom"] = others
     elif "nom" in matching.by_words(table, set(range(len(labels))) - persons):

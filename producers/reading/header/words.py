@@ -18,6 +18,7 @@ CHECKABLE = frozenset(
 )
 """Kinds of which the cells show whether they are of it."""
 
+_COORDINATES = ("latitude", "longitude")
 _CONTACTS = ("phone", "email", "url")
 _PART = re.compile(r"[a-z]+|[0-9]+")
 _CASES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -52,6 +53,7 @@ _SILENT = frozenset(
         "number",
     ]
 )
+_YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 _LONGEST = 200
 
 
@@ -68,9 +70,12 @@ def words(name: str) -> frozenset[str]:
 
     "raisonSociale" and "Raison_Sociale" are two.
     """
+    return frozenset(map(_singular, _parts(name))) - _SILENT
+
+
+def _parts(name: str) -> list[str]:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
-    parts = _PART.findall(_CASES.sub(" ", plain).lower())
-    return frozenset(map(_singular, parts)) - _SILENT
+    return _PART.findall(_CASES.sub(" ", plain).lower())
 
 
 def _singular(word: str) -> str:
@@ -101,12 +106,19 @@ def named(import_type: ImportType, name: str) -> Named | None:
         return None
     if field := _beside_brackets(import_type, name):
         return Named(field, certain=True)
-    given = words(name)
-    found = sorted(_found(import_type, given), reverse=True)
-    if not found or len({field for *rank, field in found if rank == list(found[0][:-1])}) > 1:
+    found = sorted(_found(import_type, words(name)), reverse=True)
+    best = {field for *rank, field in found if rank == list(found[0][:-1])}
+    if len(best) > 1:
+        best = {field for field in best if _is_spelled(import_type.field[field], name)}
+    if len(best) != 1:
         return None
-    certain, *_, field = found[0]
-    return Named(field, certain=bool(certain))
+    return Named(best.pop(), certain=bool(found[0][0]))
+
+
+def _is_spelled(field: Field, name: str) -> bool:
+    """Whether a header has the words of a label as they are, singular or plural."""
+    given = set(_parts(name))
+    return any(given.issuperset(_parts(label)) for label in (field.name, *field.aliases))
 
 
 def _beside_brackets(import_type: ImportType, name: str) -> str | None:
@@ -131,6 +143,8 @@ def _found(import_type: ImportType, given: frozenset[str]) -> Iterator[tuple[boo
         if not spelled <= given:
             continue
         rest = given - spelled
+        if field.kind == "integer":
+            rest = frozenset(word for word in rest if not _YEAR.fullmatch(word))
         if rest <= silent:
             yield True, len(spelled), field.name
         elif field.kind in CHECKABLE and rest.isdisjoint(other):
@@ -169,7 +183,7 @@ def _silent_beside(import_type: ImportType, field: Field) -> frozenset[str]:
         return frozenset(silent)  # an establishment that is closed is not a company that is
     if "siren" in kinds:
         silent |= _said_of("company")
-    elif "latitude" in kinds:
+    if field.kind in _COORDINATES or ("siren" not in kinds and "latitude" in kinds):
         silent |= _said_of("place")
     if field.kind in _CONTACTS:
         silent |= _said_of("contact")

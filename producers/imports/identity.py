@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from producers.imports.order import Order
 from producers.reading import READER_VERSION, Correction, Options, Source
+from producers.reading.header.stored_header import stored
 from schemas.import_types import ImportType
 from schemas.records import ImportState
 
@@ -113,6 +114,7 @@ def pinned(source: Source, order: Order, partitions: int) -> dict[str, str]:
         **reading_options(source),
         "policy": order.policy,
         "topic": order.import_type.file_topic.name,
+        "understood": json.dumps(stored(source.columns)),
         "assigned": json.dumps(dict(source.columns.assigned), ensure_ascii=False),
         "path": os.fsencode(order.path.resolve()).decode(errors="replace"),
         # The options as the operator gave them: a retry reads the file in the same way.

@@ -27,6 +27,7 @@ from producers.kafka.reject_log import Reject
 from producers.reading import FileRow, Options, RefusedError, Source, open_source
 from producers.reading.header.columns import Header, recognise
 from producers.reading.header.labels import known
+from producers.reading.header.stored_header import restored
 from producers.reading.row.row import rows_of
 from producers.reading.table import CHUNK, Block
 from producers.settings import settings
@@ -216,6 +217,8 @@ def header_of(state: ImportState, import_type: ImportType) -> Header:
     mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
     requested = json.loads(options.get("told") or "{}").get("columns") or {}
     assigned = json.loads(options.get("assigned") or "{}")
+    if "understood" in options:
+        return restored(state["header"], json.loads(options["understood"]), assigned)
     if "assigned" not in options:  # the previous release
         assigned = {
             name: field

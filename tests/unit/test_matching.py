@@ -12,6 +12,9 @@ import pytest
 
 from producers.commands.arguments import reading_options
 from producers.gateway.processes.tasks import check
+from producers.imports import retry
+from producers.imports.identity import pinned
+from producers.imports.order import Order
 from producers.imports.preview import preview_of
 from producers.imports.publication import absent_fields
 from producers.imports.retry import header_of
@@ -21,7 +24,14 @@ from producers.reading.header import header_line
 from producers.reading.header.labels import fields_by_label, fold
 from producers.reading.header.words import named
 from producers.terminal.exits import CommandError
-from schemas.import_types import CATEGORIE, ENTREPRISE, IMPORT_TYPES, VILLE, ImportType
+from schemas.import_types import (
+    CATEGORIE,
+    ENTREPRISE,
+    IMPORT_TYPES,
+    SOUS_CATEGORIE,
+    VILLE,
+    ImportType,
+)
 
 HEADERS = Path(__file__).parents[1] / "headers"
 SIREN, SIRET = "732829320", "73282932000074"
@@ -448,6 +458,28 @@ def test_a_state_holds_how_columns_were_understood(write: Write) -> None:
     state = new_state(id="i", import_type="ENTREPRISE", header=source.header, options=options)
 
     assert header_of(state, ENTREPRISE) == source.columns
+
+
+UNDERSTOOD = [
+    (ENTREPRISE, f"siren;nom;numero;voie;Adresse;Tel;Téléphone\n{SIREN};A;1;rue B;;;0299000001\n"),
+    (ENTREPRISE, f"siren;nom;geo_point_2d\n{SIREN};A;48.1,-1.6\n"),
+    (VILLE, "Villes\nRennes (35000)\nLyon (69001)\n"),
+    (CATEGORIE, "term_name,parent_name,description\nBois,,Tout\n"),
+    (SOUS_CATEGORIE, "Code;Libellé\n62.01Z;Programmation informatique\n47.11F;Hypermarchés\n"),
+]
+
+
+@pytest.mark.parametrize(("import_type", "text"), UNDERSTOOD)
+def test_a_retry_guesses_nothing(
+    write: Write, monkeypatch: pytest.MonkeyPatch, import_type: ImportType, text: str
+) -> None:
+    """A retry takes the columns from the state, whatever a release of today would make of their names."""
+    source = open_source(write(text), import_type)
+    order = Order(source.path, import_type, Options())
+    state = new_state(id="i", header=source.header, options=pinned(source, order, 4))
+    monkeypatch.setattr(retry, "recognise", None)
+
+    assert header_of(state, import_type) == source.columns
 
 
 # --- types

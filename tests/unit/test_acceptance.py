@@ -1,11 +1,16 @@
 """From a received file to an import, while others come."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, ValuesView
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from producers.kafka.import_state import new_state
+from producers.reading.header.fingerprint import fingerprint
 from schemas.records import ImportState
 from tests.fix_application import Application
 
@@ -50,3 +55,62 @@ async def test_uploads_while_imports_come(application: Make) -> None:
     resumable = await made.send(where, 0, [b"a;b"])
 
     assert (plain.status, resumable.status) == (202, 204), (plain.body, resumable.body)
+
+
+FULL, BLANK = (
+    b"siren;nom;telephone\n732829320;A;0299000001\n",
+    b"siren;nom;telephone\n732829320;A;\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "status"),
+    [
+        (FULL, {"policy": "overwrite"}, 202),
+        (BLANK, {"policy": "merge"}, 202),
+        (BLANK, {"policy": "overwrite"}, 409),
+        (BLANK, {"policy": "overwrite", "confirm_overwrite": "false"}, 409),
+        (BLANK, {"policy": "overwrite", "confirm_overwrite": "true"}, 202),
+        (b"foo;bar\n1;2\n", {"policy": "overwrite"}, 202),
+    ],
+)
+async def test_what_overwrite_clears_is_confirmed(
+    application: Make, content: bytes, fields: dict[str, Any], status: int
+) -> None:
+    """If it clears nothing, or the file cannot be read, there is nothing to confirm."""
+    made = application()
+
+    answer = await made.upload(content, **fields)
+
+    assert answer.status == status, answer.body
+    if status == 409:
+        document = json.loads(answer.body)
+        assert (document["code"], document["blank_cells"]) == (
+            "overwrite-unconfirmed",
+            {"telephone": 1},
+        )
+        assert made.spool.pending() == []
+
+
+async def test_an_upload_with_a_remembered_mapping(application: Make) -> None:
+    """Its columns are in the spool as if they had been sent; columns that are sent hold."""
+    made = application()
+    content = b"Ref tiers;Libelle long\n732829320;A\n"
+    columns = {"Ref tiers": "siren", "Libelle long": "nom"}
+    mapping = {
+        "id": "m", "account": "tests", "import_type": "ENTREPRISE", "columns": columns,
+        "fingerprint": fingerprint([*columns]), "sheet": None, "at": datetime(2026, 3, 2, tzinfo=UTC),
+    }  # fmt: skip
+    made.gateway.take_mappings({"m": mapping})
+
+    recalled = json.loads((await made.upload(content)).body)["id"]
+    sent = json.loads((await made.upload(content, columns='{"Ref tiers": "siret"}')).body)["id"]
+
+    first, second = made.spool.find(recalled), made.spool.find(sent)
+    assert first is not None
+    assert second is not None
+    assert first.options["columns"] == columns
+    assert first.remembered == {"id": "m", "account": "tests", "at": "2026-03-02T00:00:00Z"}
+    assert (second.options["columns"], second.remembered) == ({"Ref tiers": "siret"}, None)
+    again = await made.upload(content)
+    assert again.status == 409, again.body

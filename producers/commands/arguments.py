@@ -89,10 +89,13 @@ def reading_options(
 
 
 def check_readable(path: Path) -> None:
-    """Ends the command if the path is not a file that may be read."""
+    """Ends the command if the path is not a file that may be read; limits the memory to read it with."""
     if not path.exists():
         fail(USAGE, "missing-file", f"Le fichier {path} n'existe pas.")
     if not path.is_file():
         fail(USAGE, "not-a-file", f"{path} n'est pas un fichier.")
     if not os.access(path, os.R_OK):
         fail(USAGE, "unreadable", f"Le fichier {path} ne peut pas être lu : voyez ses droits.")
+    from producers.reading.workbook.memory_limit import limit_memory
+
+    limit_memory()

@@ -71,7 +71,13 @@ def _explain(error: Exception) -> CommandError | None:
         return None  # typer ends quietly if the reader is gone, as in « foxstream list | head »
     if isinstance(error, OSError):
         return CommandError(USAGE, "unreadable", f"Lecture ou écriture impossible : {error}.")
-    return _explain_ours(error)
+    return _explain_ours(_too_large() if isinstance(error, MemoryError) else error)
+
+
+def _too_large() -> Exception:
+    from producers.reading.workbook.memory_limit import memory_exceeded
+
+    return memory_exceeded()
 
 
 def _explain_ours(error: Exception) -> CommandError | None:

@@ -219,3 +219,21 @@ def test_an_unknown_kind_of_report_ends_with_2() -> None:
 
     assert done.returncode == 2
     assert ".xlsx" in done.stderr
+
+
+@pytest.mark.parametrize("limits", [[], ["prlimit", "--as=900000000"]], ids=["none", "lower"])
+def test_a_file_that_needs_too_much_memory(companies: Path, limits: list[str]) -> None:
+    """It is refused, as the gateway refuses it, before the machine has none left."""
+    greedy = (
+        "from producers.imports import preview\n"
+        "preview.preview_of = lambda *_: [bytes(1 << 20) for _ in range(1 << 14)]\n"
+        "from producers.cli import app; app()"
+    )
+    words = ["check", str(companies), "--type", "entreprise", "--json"]
+
+    done = subprocess.run(
+        [*limits, sys.executable, "-c", greedy, *words], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 4, done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "too-large"

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import connection, forkserver, get_context, parent_process
 from typing import Any
 
-from producers.gateway.processes import address_space
 from producers.gateway.processes.children_memory import MEMORY
 from producers.reading import RefusedError
+from producers.reading.workbook.memory_limit import limit_memory, memory_exceeded
 
 _NICENESS = 10
 _KILL_SECONDS = 10.0
@@ -125,7 +125,7 @@ def _unpacked(kind: str, what: Any) -> Any:
         case "raised":
             raise ChildDiedError(None, what)
         case "died" if what == -signal.SIGABRT:  # Rust, whose allocations cannot fail otherwise
-            raise address_space.exceeded()
+            raise memory_exceeded()
     raise ChildDiedError(what)
 
 
@@ -137,7 +137,7 @@ def _main(
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(niceness)
-    address_space.limit()
+    limit_memory()
     try:
         message = ("done", task(lambda what: pipe.send(("progress", what)), *arguments))
     except RefusedError as error:
@@ -145,7 +145,7 @@ def _main(
     except AwayError as error:
         message = ("away", str(error))
     except MemoryError:
-        refused = address_space.exceeded()
+        refused = memory_exceeded()
         message = ("refused", (refused.code, refused.message))
     except Exception as error:  # noqa: BLE001 - the parent logs it and decides
         message = ("raised", f"{type(error).__name__}: {error}")

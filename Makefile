@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults soak release-check
+.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults soak attacks fuzz release-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -94,3 +94,9 @@ release-check: $(VENV)/ready ## what changes with the calendar: whether models o
 soak: $(VENV)/ready ## 70 % of capacity with imports, uploads, texts and faults, for MINUTES (30): docs/scalability.md
 	@$(BIN)/python -m tests.soak $(MINUTES)
 	@$(BIN)/python -m tests.benchmarks.report
+
+attacks: $(VENV)/ready ## attacks of docs/threat-model.md with real ACLs and little memory, beside other people's work (10 minutes; NAMES="one other")
+	@$(BIN)/python -m tests.attacks $(NAMES)
+
+fuzz: $(VENV)/ready ## damaged records, forms, resumable uploads and workbooks, for MINUTES (10) each (NAMES="one other")
+	@$(BIN)/python -m tests.fuzz $(NAMES) --minutes $(or $(MINUTES),10)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from pydantic import SecretStr
 
 from deploy.local.jars.cache import JarCache
 from deploy.local.local_settings import LocalSettings
@@ -35,6 +37,7 @@ from deploy.local.servers import unprivileged
 from deploy.local.servers.kafka import Kafka
 from deploy.local.servers.postgres import Postgres
 from deploy.local.stack import Stack
+from schemas.runtime.server_settings import ServerSettings
 from tests.fix_stack import Site
 from tests.postgres.servers import OtherPostgres, debian
 
@@ -283,6 +286,21 @@ class Secured:
             found["FOX_DATABASE_URL_FILE"] = self.secret(url)
         return found
 
+    def settings(self, user: str) -> ServerSettings:
+        """How that user of Kafka connects, and the user of the registry."""
+        return ServerSettings(
+            kafka_bootstrap=self.kafka.secured,
+            kafka_security_protocol="SASL_SSL",
+            kafka_security_username=user,
+            kafka_security_password=SecretStr(password(user)),
+            kafka_security_ca=self.authority.file,
+            topic_prefix=self.prefix,
+            schema_registry_url=self.registry.url,
+            schema_registry_ca=self.authority.file,
+            schema_registry_username="fox",
+            schema_registry_password=SecretStr(password("fox")),
+        )
+
     def secret(self, value: str) -> str:
         """The name of a file that holds it, with the line's end that an editor leaves."""
         path = self.folder / f"secret{abs(hash(value))}"
@@ -334,11 +352,22 @@ def psql(programs: Path, url: str, file: Path) -> None:
 
 @pytest.fixture(scope="session")
 def secured(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """Prepared as docs/security.md says: roles, rights, migrations, topics and schemas."""
-    programs = next(reversed(debian().values()), None)  # the newest
+    """As `secured_servers`."""
+    programs = newest_postgres()
     if programs is None:
         pytest.skip("NO TLS: Debian's PostgreSQL is not installed (apt install postgresql)")
-    folder = tmp_path_factory.mktemp("secured")
+    with secured_servers(stack, tmp_path_factory.mktemp("secured"), programs) as found:
+        yield found
+
+
+def newest_postgres() -> Path | None:
+    """Programs of a PostgreSQL that has TLS; the embedded one has not."""
+    return next(reversed(debian().values()), None)
+
+
+@contextmanager
+def secured_servers(stack: Stack, folder: Path, programs: Path) -> Iterator[Secured]:
+    """Prepared as docs/security.md says: roles, rights, migrations, topics and schemas."""
     authority, stranger = Authority(folder / "ca"), Authority(folder / "stranger")
     kafka = SecuredKafka(folder, authority)
     # Debian's programs want to pass every directory above theirs.

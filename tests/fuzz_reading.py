@@ -39,7 +39,7 @@ _PIECES = [
     b"\x81", b"sep=;\n", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
 ]  # fmt: skip
 
-_TAGS = [
+TAGS = [
     b'<row r="2">', b"</row>", b"<row>", b'<c r="B2" t="s">', b"<v>1</v>", b"</c>", b"<c>",
     b'<c r="A1" t="b">', b'<c r="XFD1048576">', b'<c t="e">', b"<v>#REF!</v>", b"<f>1/0</f>",
     b"<f/>", b"&", b"<", b'<mergeCell ref="A1:A9"/>', b"</sheetData>", b'<row hidden="1">',
@@ -125,7 +125,7 @@ def _rewritten(draw: random.Random) -> bytes:
         parts[name] = _damage(draw, bytearray(parts[name]))
     else:
         at = draw.randrange(len(parts[name]) + 1)
-        tags = b"".join(draw.choices(_TAGS, k=draw.randrange(1, 8)))
+        tags = b"".join(draw.choices(TAGS, k=draw.randrange(1, 8)))
         parts[name] = parts[name][:at] + tags + parts[name][at:]
     return zipped(parts, level=1)
 

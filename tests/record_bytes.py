@@ -1,9 +1,12 @@
 """Record batches as bytes, sound and damaged, and a client that sends them as they are."""
 
 import asyncio
+import gzip
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import cramjam
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -33,6 +36,18 @@ def sealed(data: bytes) -> bytes:
     return data[:8] + struct.pack(">i", len(data) - 12) + data[12:17] + checksum + body
 
 
+def packed(codec: str, records: bytes) -> bytes:
+    """The bytes of records, compressed."""
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "none": bytes,
+        "gzip": gzip.compress,
+        "snappy": lambda data: bytes(cramjam.snappy.compress_raw(data)),
+        "lz4": lambda data: bytes(cramjam.lz4.compress(data)),
+        "zstd": lambda data: bytes(cramjam.zstd.compress(data)),
+    }
+    return pack[codec](records)
+
+
 def compressed(plain: bytes, codec: int, packed: bytes) -> bytes:
     """The header of `plain` over records that are compressed already."""
     header = bytearray(plain[:RECORDS_AT])
@@ -40,11 +55,13 @@ def compressed(plain: bytes, codec: int, packed: bytes) -> bytes:
     return sealed(bytes(header) + packed)
 
 
-def send(bootstrap: str, topic: str, batches: Mapping[int, Sequence[bytes]]) -> list[int]:
+def send(
+    bootstrap: str, topic: str, batches: Mapping[int, Sequence[bytes]], **credentials: Any
+) -> list[int]:
     """Has a broker append batches to partitions, one after another; its error code for each."""
 
     async def produce() -> list[int]:
-        client = AIOKafkaClient(bootstrap_servers=bootstrap)
+        client = AIOKafkaClient(bootstrap_servers=bootstrap, **credentials)
         await client.bootstrap()
         try:
             await client.force_metadata_update()

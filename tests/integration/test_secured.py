@@ -11,17 +11,15 @@ import psycopg
 import pytest
 from confluent_kafka import KafkaError, Producer
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
-from pydantic import SecretStr
 
 from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import GuardedProcess
 from producers.imports.identity import import_ids
 from producers.reading import open_source
-from schemas.codec.framing import Encoder, load
 from schemas.import_types import ENTREPRISE
-from schemas.runtime.server_settings import ServerSettings
 from tests.fix_secured import Secured, SecuredSite, password
 from tests.fix_stack import Finished, eventually
+from tests.row_records import Companies
 
 FILE = b"siren,nom\n123456782,Un\n443061841,Deux\n"
 
@@ -251,27 +249,17 @@ def test_the_roles_can_do_their_work_and_no_more(secured: Secured) -> None:
 
 def send(secured: Secured, rows: Sequence[Mapping[str, Any]]) -> None:
     """Publishes companies as the upstream account, and waits until the worker has judged them."""
-    subject = f"{secured.prefix}rows.entreprise-value"
-    environment = secured.environment("fox-worker")
-    with ServerSettings(
-        schema_registry_url=environment["FOX_SCHEMA_REGISTRY_URL"],
-        schema_registry_ca=secured.authority.file,
-        schema_registry_username="fox",
-        schema_registry_password=SecretStr(password("fox")),
-    ).registry() as registry:
-        encoder = Encoder("entreprise_row", registry.schema_id(subject, load("entreprise_row")))
+    companies = Companies(secured.settings("fox-upstream"))
     producer = Producer(
         {
-            **settings(secured, "fox-upstream").librdkafka(),
+            **secured.settings("fox-upstream").librdkafka(),
             "log_level": 0,
             "partitioner": "murmur2_random",
         }
     )
-    nothing = {**dict.fromkeys(ENTREPRISE.field), "observed_at": None, "import": None}
     [(before,)] = secured.execute("SELECT count(*) FROM ingest.rejects WHERE import_id IS NULL")
     for row in rows:
-        value = encoder.encode({**nothing, **row})
-        producer.produce(f"{secured.prefix}rows.entreprise", value, row["siren"])
+        producer.produce(companies.topic, companies.value(**row), row["siren"])
     assert producer.flush(30) == 0
     eventually(
         lambda: (
@@ -327,21 +315,10 @@ def partial_url(secured: Secured) -> Callable[[str], str]:
     return lambda role: secured.postgres.secured(role, secured.authority.file, secured.database)
 
 
-def settings(secured: Secured, user: str) -> ServerSettings:
-    environment = secured.environment(user)
-    return ServerSettings(
-        kafka_bootstrap=environment["FOX_KAFKA_BOOTSTRAP"],
-        kafka_security_protocol="SASL_SSL",
-        kafka_security_username=user,
-        kafka_security_password=SecretStr(password(user)),
-        kafka_security_ca=secured.authority.file,
-    )
-
-
 def published(secured: Secured, user: str, topic: str) -> int:
     """The code of the error that Kafka answers, 0 where it takes the record."""
     failures: list[KafkaError | None] = []
-    producer = Producer({**settings(secured, user).librdkafka(), "log_level": 0})
+    producer = Producer({**secured.settings(user).librdkafka(), "log_level": 0})
     producer.produce(
         f"{secured.prefix}{topic}", b"\0", b"k", on_delivery=lambda error, _: failures.append(error)
     )

@@ -1,11 +1,9 @@
 """What any bytes of a fetch give: records, or damaged records, and never an exception or a full memory."""
 
-import gzip
 import struct
 from collections.abc import Iterable
 from typing import Any, cast
 
-import cramjam
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -23,7 +21,7 @@ from processors.kafka.records.record_batches import (
     UnreadableError,
     inflate,
 )
-from tests.record_bytes import CODECS, Headers, compressed, sealed
+from tests.record_bytes import CODECS, Headers, compressed, packed, sealed
 from tests.record_bytes import batch as record_bytes_of
 
 TP = TopicPartition("rows", 0)
@@ -62,13 +60,7 @@ def test_sound_batches_read_as_aiokafka_reads_them(codec: str) -> None:
 
 
 def bomb(codec: str, size: int) -> bytes:
-    zeros = bytes(size)
-    return {  # type: ignore[no-untyped-call]
-        "gzip": gzip.compress,
-        "snappy": lambda data: bytes(cramjam.snappy.compress_raw(data)),
-        "lz4": lambda data: bytes(cramjam.lz4.compress(data)),
-        "zstd": lambda data: bytes(cramjam.zstd.compress(data)),
-    }[codec](zeros)
+    return packed(codec, bytes(size))
 
 
 def xerial(blocks: Iterable[bytes]) -> bytes:

@@ -1,0 +1,1 @@
+"""Fuzzing by Hypothesis: what strangers send. Its findings are kept as explicit examples."""

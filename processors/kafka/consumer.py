@@ -184,7 +184,6 @@ class BatchConsumer(driver.Consumer):
         await self.sleep(self._halt_seconds)
         if self.should_stop or self.app.consumer_generation_id != generation:
             return  # the rebalance has sought it
-        self.halted.discard(tp)
         if await self._seek_or_crash({tp}) and self.app.consumer_generation_id == generation:
             self.resume_partitions({tp})
 
@@ -369,6 +368,7 @@ class BatchConsumer(driver.Consumer):
         self._expected.update(stored)
         self._written.update(stored)
         self._assignment_tokens.update({tp: object() for tp in stored})
+        self.halted -= stored.keys()
         return stored
 
 

@@ -8,6 +8,7 @@ import ast
 import asyncio
 import contextlib
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
     Producer,
     TopicCollection,
     TopicPartition,
@@ -898,10 +901,19 @@ async def after_the_interval() -> None:
     await until(lambda: monotonic() - begun > 2.5 * IDLE_SECONDS)
 
 
+NO_GROUP = {KafkaError.GROUP_ID_NOT_FOUND, KafkaError.COORDINATOR_NOT_AVAILABLE}
+"""What Kafka says of a group that nobody has joined yet, and before there is any."""
+
+
 def members(topic: Topic) -> int:
     group = f"{topic.prefix}rows"
     described = topic.admin.describe_consumer_groups([group], request_timeout=SECONDS)
-    return len(described[group].result().members)
+    try:
+        return len(described[group].result().members)
+    except KafkaException as error:
+        if error.args[0].code() not in NO_GROUP:
+            raise
+        return 0
 
 
 async def test_a_spare_worker_stays_in_its_group(topic: Topic) -> None:
@@ -938,6 +950,42 @@ async def test_a_database_that_is_away_for_longer_than_a_member_may_idle(wide: T
         positions.fault = None
 
         await until(lambda: len(survivor.records) == 40)
+
+
+async def test_a_member_that_left_its_group(topic: Topic) -> None:
+    """Once it gives signs of life it joins again, and reads."""
+    positions = Positions({})
+    positions.fault = UnreachableError("PostgreSQL is away")
+    async with reading(topic, positions=positions, broker_max_poll_interval=5.0) as reader:
+        thread = cast(Any, reader.consumer._thread)
+        thread.stay_in_group = lambda: None
+        await until(lambda: members(topic) == 1)
+        await until(lambda: members(topic) == 0)
+        await until(reader.consumer.joins)
+
+        del thread.stay_in_group
+        positions.fault = None
+        topic.put(0, 9)
+
+        await until(lambda: reader.values == list(range(10)))
+        assert not reader.consumer.joins()
+
+
+async def test_a_member_that_was_taken_for_dead(topic: Topic) -> None:
+    """A consumer whose thread stops for longer than its session joins again, and reads."""
+    halted = threading.Event()
+    async with reading(topic, broker_session_timeout=2.0, broker_heartbeat_interval=0.5) as reader:
+        await until(lambda: members(topic) == 1 and not reader.consumer.joins())
+        reader.consumer._thread.thread_loop.call_soon_threadsafe(halted.wait)
+        try:
+            await until(lambda: members(topic) == 0)
+        finally:
+            halted.set()
+        topic.put(0, 9)
+
+        await until(lambda: members(topic) == 1)
+        await until(lambda: reader.values == list(range(10)))
+        assert not reader.consumer.joins()
 
 
 # A whole worker

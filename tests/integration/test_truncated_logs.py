@@ -100,6 +100,13 @@ def test_a_truncated_log(site: Site, others: int) -> None:
     assert (partition, reason.endswith(command)) == (LOST, True)
     eventually(lambda: written(site) == before | set(companies.sent[KEPT]))
     assert rejects(site) == 2
+    for words, message in (
+        ((topic, KEPT), f"{topic}[{KEPT}] is not halted"),
+        ((topic, LOST, "--offset", 99), "not 99"),
+        ((topic, PARTITIONS), f"PostgreSQL has no position of {topic}[{PARTITIONS}]"),
+    ):
+        refused = site.foxstream_worker("positions", "accept", *map(str, words))
+        assert (refused.code, message in refused.stderr) == (2, True)
 
     accepted = site.foxstream_worker(*command.split()[1:])
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,21 +12,16 @@ import pytest
 from producers.commands.arguments import Policy
 from schemas.codec.framing import load
 from tests.fix_files import zipped
+from tests.fix_stack import Finished, run_preloaded, run_process
 
-COMMAND = [sys.executable, "-c", "from producers.cli import app; app()"]
 NOBODY = {"FOX_KAFKA_BOOTSTRAP": "127.0.0.1:1", "FOX_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
 
 
-def foxstream(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def foxstream(
+    *words: str | Path, run: Callable[..., Finished] = run_preloaded, **environment: str
+) -> Finished:
     """Runs a command; no server answers it."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        env={**os.environ, **NOBODY, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run("producers.cli", words, {**os.environ, **NOBODY, **environment})
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("command", ["import", "check", "status", "list", "errors"])
 def test_every_command_has_help(command: str) -> None:
     """And the whole program lists them."""
-    assert foxstream(command, "--help").returncode == 0
+    assert foxstream(command, "--help").code == 0
     assert f"  {command} " in foxstream("--help").stdout
 
 
@@ -77,7 +73,7 @@ def test_wrong_usage_ends_with_2(companies: Path, arguments: tuple[str, ...], sa
     """And says what would be right."""
     done = foxstream("import", companies, *arguments)
 
-    assert done.returncode == 2
+    assert done.code == 2
     assert said in done.stderr
     assert done.stdout == ""
 
@@ -87,7 +83,7 @@ def test_a_file_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
     missing = foxstream("import", tmp_path / "none.csv", "--type", "ENTREPRISE")
     directory = foxstream("check", tmp_path, "--type", "ENTREPRISE")
 
-    assert (missing.returncode, directory.returncode) == (2, 2)
+    assert (missing.code, directory.code) == (2, 2)
     assert "n'existe pas" in missing.stderr
     assert "n'est pas un fichier" in directory.stderr
 
@@ -99,16 +95,16 @@ def test_a_refused_file_ends_with_4_without_any_server(tmp_path: Path) -> None:
 
     done = foxstream("import", path, "--type", "ENTREPRISE", "--json")
 
-    assert done.returncode == 4
+    assert done.code == 4
     assert json.loads(done.stdout)["error"]["code"] == "no-rows"
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_no_server_is_one_sentence(companies: Path) -> None:
     """No traceback and none of librdkafka's own lines; exit code 5 within ten seconds."""
-    done = foxstream("import", companies, "--type", "ENTREPRISE", "--json")
+    done = foxstream("import", companies, "--type", "ENTREPRISE", "--json", run=run_process)
 
-    assert done.returncode == 5
+    assert done.code == 5
     assert [line.partition(" : ")[0] for line in done.stderr.splitlines()] == [
         "Kafka ne répond pas à l'adresse 127.0.0.1:1"
     ]
@@ -119,7 +115,7 @@ def test_a_setting_that_makes_no_sense_ends_with_2(companies: Path) -> None:
     """The sentence names the variable."""
     done = foxstream("import", companies, "--type", "ENTREPRISE", FOX_SCHEMA_REGISTRY_URL="nowhere")
 
-    assert done.returncode == 2
+    assert done.code == 2
     assert "FOX_SCHEMA_REGISTRY_URL" in done.stderr
 
 
@@ -128,7 +124,7 @@ def test_types_are_known_in_any_case(companies: Path, kind: str) -> None:
     """A check needs no server; `--dry-run` is a check."""
     done = foxstream("import", companies, "--type", kind, "--dry-run")
 
-    assert done.returncode == 0
+    assert done.code == 0
     assert "3 valides" in done.stdout
 
 
@@ -140,7 +136,7 @@ def test_check_tells_in_json_what_an_import_would_do(companies: Path) -> None:
     done = foxstream("check", companies, "--type", "ENTREPRISE", "--json")
 
     verdict = json.loads(done.stdout)
-    assert done.returncode == 3
+    assert done.code == 3
     assert tuple(
         verdict[name] for name in ("total_rows", "valid_rows", "rejected_rows", "duplicate_rows")
     ) == (5, 4, 1, 1)
@@ -170,7 +166,7 @@ def test_check_of_lines_that_are_left_out(tmp_path: Path) -> None:
 
     done = foxstream("check", path, "--type", "ENTREPRISE")
 
-    assert done.returncode == 3
+    assert done.code == 3
     assert "  « mars.csv » : 1 ligne n'a pas été lue. La colonne obligatoire « nom » manque" in (
         done.stdout
     )
@@ -209,7 +205,7 @@ def test_check_of_a_refused_file_ends_with_4(tmp_path: Path) -> None:
 
     done = foxstream("check", path, "--type", "ENTREPRISE", "--json")
 
-    assert done.returncode == 4
+    assert done.code == 4
     assert json.loads(done.stdout)["refusal"]["message"]
 
 
@@ -217,7 +213,7 @@ def test_an_unknown_kind_of_report_ends_with_2() -> None:
     """Before any server is asked."""
     done = foxstream("errors", "an-id", "--output", "erreurs.pdf")
 
-    assert done.returncode == 2
+    assert done.code == 2
     assert ".xlsx" in done.stderr
 
 

@@ -1,8 +1,6 @@
 """How servers are reached, and what is never shown of it."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import producers.settings
 from processors.kafka.credentials import credentials
 from processors.settings import Settings
 from schemas.runtime.server_settings import SecretFileError, ServerSettings
+from tests.fix_stack import run_preloaded, run_process
 
 MARKER = "MARKER"
 SECRETS = {
@@ -30,9 +29,8 @@ OPEN = {
     "FOX_SCHEMA_REGISTRY_USERNAME": "u",
     "FOX_KAFKA_BOOTSTRAP": "localhost:1",
 }
-WORKER = (sys.executable, "-c", "from processors.worker.commands import app; app()")
-COMMAND = (sys.executable, "-c", "from producers.cli import app; app()")
-GATEWAY = (sys.executable, "-c", "from producers.gateway.commands import app; app()")
+WORKER, COMMAND = "processors.worker.commands", "producers.cli"
+GATEWAY = "producers.gateway.commands"
 
 
 @pytest.fixture(autouse=True)
@@ -223,16 +221,17 @@ def test_no_command_shows_a_secret(what: str) -> None:
     """Neither in its help, nor where a setting is wrong, nor where no server answers."""
     environment = {**os.environ, **OPEN, **SECRETS, **MALFORMED.get(what, {})}
     words = ["--help"] if what == "help" else ["schemas", "register"]
-    commands = [[*WORKER, *words]]
+    run = run_process if what in ("help", "away") else run_preloaded
+    commands = [(WORKER, words)]
     if what == "help":
-        commands += [[*COMMAND, *words], [*COMMAND, "import", *words], [*GATEWAY, *words]]
+        commands += [(COMMAND, words), (COMMAND, ["import", *words]), (GATEWAY, words)]
     if what not in ("help", "away"):
-        commands.append([*COMMAND, "template", "entreprise"])
-    for command in commands:
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        commands.append((COMMAND, ["template", "entreprise"]))
+    for module, given in commands:
+        done = run(module, given, environment)
         told = done.stdout + done.stderr
 
-        assert MARKER.encode() not in told, told
-        assert b"Traceback" not in told, told
-        if command[: len(WORKER)] == list(WORKER):
-            assert done.returncode == {"help": 0, "away": 5}.get(what, 2), told
+        assert MARKER not in told, told
+        assert "Traceback" not in told, told
+        if module == WORKER:
+            assert done.code == {"help": 0, "away": 5}.get(what, 2), told

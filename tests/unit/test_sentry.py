@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.fix_stack import run_preloaded
+
 SECRET = "552100554"
 
 WORKER = """
@@ -134,12 +136,6 @@ def test_a_dsn_that_is_none() -> None:
         ("processors.worker.commands", ["run"]),
         ("producers.gateway.commands", ["run"]),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", module, *words],
-            env={**os.environ, "FOX_SENTRY_DSN": "nowhere"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 2
+        done = run_preloaded(module, words, {**os.environ, "FOX_SENTRY_DSN": "nowhere"})
+        assert done.code == 2
         assert "FOX_SENTRY_DSN" in done.stderr

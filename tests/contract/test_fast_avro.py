@@ -1,6 +1,7 @@
 """Our Avro readers and writers, made for speed, against fastavro."""
 
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 from itertools import accumulate
 from typing import Any
@@ -75,6 +76,12 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
+@cache
+def schema_of(record: str) -> Any:
+    return parse_schema(load(record))
+
+
+@cache
 def rows(record: str) -> st.SearchStrategy[dict[str, Any]]:
     """Records of the schema, each field null now and then, or all from some field to the tie."""
 
@@ -119,10 +126,21 @@ def by_fastavro(schema: Any) -> Any:
     return read
 
 
+@cache
 def compiled(record: str, compiler: Any = compile_reader) -> Any:
     read = compiler(load(record))
     assert read is not None
     return lambda data: read(data, data.decode("latin-1"), 0)
+
+
+@cache
+def compiled_for_many(record: str) -> Any:
+    return compile_rows_reader(load(record))
+
+
+@cache
+def writer(record: str) -> Any:
+    return column_writer(schema_of(record))
 
 
 def many(record: str, written: list[bytes]) -> object:
@@ -130,7 +148,7 @@ def many(record: str, written: list[bytes]) -> object:
     data = b"".join(written)
     ends = list(accumulate(map(len, written)))
     try:
-        return compile_rows_reader(load(record))(data, data.decode("latin-1"), [0, *ends], ends)
+        return compiled_for_many(record)(data, data.decode("latin-1"), [0, *ends], ends)
     except Exception:  # noqa: BLE001 - damage shows as any error
         return "damaged"
 
@@ -169,7 +187,7 @@ def nameless(value: Any) -> Any:
 @given(data=st.data())
 def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
     """A written record reads as itself, and as fastavro reads it."""
-    schema = parse_schema(load(record))
+    schema = schema_of(record)
     buffer = BytesIO()
     fastavro.schemaless_writer(buffer, schema, data.draw(rows(record)))
 
@@ -185,7 +203,7 @@ def test_both_read_what_was_written(record: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("tie", [None, TIE], ids=["upstream", "file"])
 def test_one_field_is_given(record: str, tie: dict[str, Any] | None) -> None:
     """Fields that most rows lack are read where one of them alone is given, or none."""
-    schema = parse_schema(load(record))
+    schema = schema_of(record)
     fields: list[dict[str, Any]] = load(record)["fields"]
     names = [field["name"] for field in fields]
     for field in (*fields, None):
@@ -205,9 +223,7 @@ def test_one_field_is_given(record: str, tie: dict[str, Any] | None) -> None:
 @given(data=st.data())
 def test_many_are_read_as_one_by_one(record: str, data: st.DataObject) -> None:
     """Rows read at once are what each reads as; one that is damaged or cut makes all refused."""
-    schema = parse_schema(load(record))
-    one, whole = compile_row_reader(load(record)), []
-    assert one is not None
+    schema, read, whole = schema_of(record), compiled(record, compile_row_reader), []
     for row in data.draw(st.lists(rows(record), min_size=1, max_size=5)):
         buffer = BytesIO()
         fastavro.schemaless_writer(buffer, schema, row)
@@ -216,7 +232,7 @@ def test_many_are_read_as_one_by_one(record: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(whole) - 1))
     damaged[place] = whole[place][: data.draw(st.integers(0, len(whole[place]) - 1))]
 
-    assert many(record, whole) == [one(v, v.decode("latin-1"), 0)[0] for v in whole]
+    assert many(record, whole) == [read(v)[0] for v in whole]
     assert many(record, damaged) == "damaged"
 
 
@@ -225,12 +241,12 @@ def test_many_are_read_as_one_by_one(record: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_columns_are_written_as_fastavro_writes_rows(record: str, data: st.DataObject) -> None:
     """A column of records gives, byte for byte, what fastavro writes of each; so do their columns."""
-    schema = parse_schema(load(record))
+    schema = schema_of(record)
     records = data.draw(st.lists(rows(record), max_size=5))
 
-    written = column_writer(schema)(records)
+    written = writer(record)(records)
 
-    assert column_writer(schema)(in_columns(records, load(record))) == written
+    assert writer(record)(in_columns(records, load(record))) == written
 
     for one, value in zip(written, records, strict=True):
         buffer = BytesIO()
@@ -246,7 +262,7 @@ def test_damaged_bytes_are_read_as_fastavro_reads_them(record: str, data: st.Dat
 
     Ours is the stricter: fastavro takes a negative branch of a union for one from the end.
     """
-    schema = parse_schema(load(record))
+    schema = schema_of(record)
     buffer = BytesIO()
     fastavro.schemaless_writer(buffer, schema, data.draw(rows(record)))
     written = bytearray(buffer.getvalue())

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
@@ -47,17 +48,24 @@ BEFORE = (
 CORPUS = [f"{before}{call}" for before, call in product(BEFORE, CALLS)]
 
 
-def formulas(path: Path, *options: str) -> list[str]:
-    """Of the cells of the file once LibreOffice has opened it."""
+def formulas(*paths: Path, options: Sequence[str] = ()) -> dict[str, list[str]]:
+    """By name, those of the cells of each file once LibreOffice has opened it."""
     assert SOFFICE is not None
-    folder = path.parent / "opened"
-    command = [SOFFICE, f"-env:UserInstallation=file://{path.parent}/profile", "--headless"]
-    command += [*options, "--convert-to", "fods", "--outdir", str(folder), str(path)]
+    folder = paths[0].parent
+    command = [SOFFICE, f"-env:UserInstallation=file://{folder}/profile", "--headless", *options]
+    command += ["--convert-to", "fods", "--outdir", str(folder / "opened"), *map(str, paths)]
     subprocess.run(command, check=True, capture_output=True)
-    document = ElementTree.parse(folder / f"{path.stem}.fods")
-    cells = [cell for cell in document.iter() if cell.tag.endswith("}table-cell")]
-    assert len(cells) > len(CORPUS)
-    return [cell.attrib[FORMULA] for cell in cells if FORMULA in cell.attrib]
+    found = {}
+    for path in paths:
+        document = ElementTree.parse(folder / "opened" / f"{path.stem}.fods")
+        cells = [cell for cell in document.iter() if cell.tag.endswith("}table-cell")]
+        assert len(cells) > len(CORPUS)
+        found[path.name] = [cell.attrib[FORMULA] for cell in cells if FORMULA in cell.attrib]
+    return found
+
+
+def split_at(separators: str) -> list[str]:
+    return [f"--infilter=CSV:{EVALUATED.format(SEPARATORS[separators])}"]
 
 
 def report(path: Path, delimiter: str = ";") -> Path:
@@ -69,18 +77,18 @@ def report(path: Path, delimiter: str = ";") -> Path:
 pytestmark = pytest.mark.skipif(SOFFICE is None, reason="LibreOffice Calc (soffice) is missing")
 
 
-@pytest.mark.parametrize("delimiter", [";", ","])
-def test_no_cell_of_a_csv_report_is_a_formula(tmp_path: Path, delimiter: str) -> None:
+@pytest.mark.parametrize("separators", SEPARATORS)
+def test_no_cell_of_a_csv_report_is_a_formula(tmp_path: Path, separators: str) -> None:
     """Whatever separator the report has, and whatever one the spreadsheet splits it at."""
-    path = report(tmp_path / "e.csv", delimiter)
+    semicolons, commas = report(tmp_path / "s.csv"), report(tmp_path / "c.csv", ",")
 
-    for name, separators in SEPARATORS.items():
-        filter_options = f"--infilter=CSV:{EVALUATED.format(separators)}"
-        assert (name, formulas(path, filter_options)) == (name, [])
+    found = formulas(semicolons, commas, options=split_at(separators))
+
+    assert found == {"s.csv": [], "c.csv": []}
 
 
 def test_no_cell_of_a_workbook_is_a_formula(tmp_path: Path) -> None:
-    assert formulas(report(tmp_path / "e.xlsx")) == []
+    assert formulas(report(tmp_path / "e.xlsx")) == {"e.xlsx": []}
 
 
 def test_the_same_cells_unguarded_are_formulas(tmp_path: Path) -> None:
@@ -90,4 +98,4 @@ def test_the_same_cells_unguarded_are_formulas(tmp_path: Path) -> None:
         "a\n" * len(CORPUS) + "\n".join(f"a;{cell}" for cell in CORPUS), encoding="utf-8"
     )
 
-    assert len(formulas(path, f"--infilter=CSV:{EVALUATED.format(SEPARATORS['all'])}")) > 20
+    assert len(formulas(path, options=split_at("all"))["e.csv"]) > 20

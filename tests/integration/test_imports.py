@@ -253,7 +253,11 @@ def test_a_sheet_with_fewer_columns_overwrites_nothing_else(site: Site, tmp_path
     """A summary behind the data leaves the columns as they are that it does not have."""
     book = Workbook()
     data, summary = book.create_sheet("Données", 0), book.create_sheet("Synthèse", 1)
-    for row in (["siren", "nom", "ville"], ["732829320", "Un", "Lyon"], ["005520135", "Deux", "Brest"]):
+    for row in (
+        ["siren", "nom", "ville"],
+        ["732829320", "Un", "Lyon"],
+        ["005520135", "Deux", "Brest"],
+    ):
         data.append(row)
     for row in (["siren", "nom"], ["732829320", "Un SARL"]):
         summary.append(row)

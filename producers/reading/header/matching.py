@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from producers.reading.header.content import BY_CONTENT, is_not, is_value, of_communes, of_kind
@@ -100,16 +101,13 @@ def _telling(table: HeadedLines, column: int, taken: Mapping[str, int]) -> Match
     for field in sorted(table.import_type.fields, key=_order):
         if field.register or not (field.kind in BY_CONTENT or names_towns(field)):
             continue
+        given = of_communes(cells) if names_towns(field) else of_kind(field.kind, cells)
+        if given.share < _MOST or (names_towns(field) and given.filled < _FEWEST_TOWNS):
+            continue
         if field.kind == "siren" and not _may_be_siren(table, field, column):
             continue
-        given = of_kind(field.kind, cells)
-        if names_towns(field):
-            given = of_communes(cells)
-            if given.filled < _FEWEST_TOWNS:
-                continue
-        if given.share >= _MOST:
-            fits = field.name not in taken and _fits(table, field, cells, taken)
-            return Match(field.name, column, CONTENT, given.share) if fits else None
+        fits = field.name not in taken and _fits(table, field, cells, taken)
+        return Match(field.name, column, CONTENT, given.share) if fits else None
     return None
 
 
@@ -137,9 +135,19 @@ LIKENESS = 0.75
 
 
 def likeness(field: Field, name: str) -> float:
-    """How much a header resembles a label of the field, 0 to 1."""
-    spelled = [fold(label) for label in (field.name, *field.aliases, *field.usual)]
-    return max(difflib.SequenceMatcher(None, fold(name), one).ratio() for one in spelled)
+    """How much a header resembles a label of the field, 0 to 1; 0 if their lengths are too unlike."""
+    given = fold(name)
+    near = (
+        one
+        for one in _folded(field)
+        if 2 * min(len(given), len(one)) >= LIKENESS * (len(given) + len(one))
+    )
+    return max((difflib.SequenceMatcher(None, given, one).ratio() for one in near), default=0.0)
+
+
+@cache
+def _folded(field: Field) -> tuple[str, ...]:
+    return tuple(map(fold, (field.name, *field.aliases, *field.usual)))
 
 
 def alike(table: HeadedLines, field: Field, columns: Iterable[int]) -> list[int]:

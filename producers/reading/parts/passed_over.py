@@ -39,11 +39,10 @@ class PassedOver:
         self._fields = known(import_type, header.names)
         self._labels_of_fields = fields_by_label(import_type)
         self._header = list(map(fold, header.names))
-        self._by_column = [header.mapping.get(name) for name in header.names]
+        fields = header.mapping
+        self._by_column = list(map(fields.get, header.names))
         ticked = {
-            name
-            for name, field in header.mapping.items()
-            if import_type.field[field].kind == "boolean"
+            name for name, field in fields.items() if import_type.field[field].kind == "boolean"
         }
         spare = {"", *header.unknown, *ticked}
         self._used = {at for at, name in enumerate(header.names) if name not in spare}

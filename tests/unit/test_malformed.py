@@ -138,7 +138,7 @@ REQUESTS = {
 
 RAW = [
     b"\r\n\r\n", b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/0.9\r\n\r\n",
-    b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", b"GET //x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",

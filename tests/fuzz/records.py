@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.kafka.batch import Batch, record_bytes
-from processors.kafka.record_batches import PartitionRecords, RecordBatches
+from processors.kafka.records.record_batches import PartitionRecords, RecordBatches
 from processors.rows.model import Validated
 from processors.rows.validation import validate
 from schemas.codec.framing import Encoder, RowDecoder, load

@@ -18,9 +18,8 @@ def write_next_version(folder: Path) -> None:
     _add_field(folder, "import_state", "comment")
     _replace(
         folder / "schemas/import_types.py",
-        'Field("population", "integer", ("pop", "habitants", "nb habitants")),',
-        'Field("population", "integer", ("pop", "habitants", "nb habitants")),\n'
-        f'        Field("{FIELD}", "text", (), 100),',
+        '        Field(\n            "code_insee",',
+        f'        Field("{FIELD}", "text", (), 100),\n        Field(\n            "code_insee",',
     )
     (folder / "processors/database/migrations/9000_next.sql").write_text(
         f"ALTER TABLE location_ville ADD COLUMN {FIELD} varchar(100) NOT NULL DEFAULT '';\n",

@@ -14,7 +14,7 @@ from processors.texts import report
 from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import Terms
 from processors.texts.model.batch_api import Batcher
-from processors.texts.model.call_limits import scopes
+from processors.texts.model.call_limits import LAST_ANSWERS, scopes
 from processors.texts.model.known_answers import KnownAnswers
 from processors.texts.stage_config import batch_terms
 from tests.fix_enrichment import TERMS, Texts, cities, soon, standing, states
@@ -202,6 +202,18 @@ async def test_bad_answers_to_many_prompts_stop(texts: Texts, model: ScriptedOpe
     assert await texts.caller(AT_ONCE)._next()
 
     assert standing(texts.site, "open_until") is None
+
+
+async def test_a_filter_that_refuses_everything_stops(texts: Texts, model: ScriptedOpenAI) -> None:
+    """A filter that is set wrongly does not fail all that waits."""
+    model.script = lambda _: Reply(400, error={"code": "content_filter", "message": "filtered"})
+    texts.ask(cities(texts.site, 60))
+    async with texts.working(AT_ONCE):
+        await soon_open(texts)
+
+    assert states(texts.site)["failed"] == LAST_ANSWERS
+    assert standing(texts.site, "open_reason") == "useless-answers"
+    assert "content-filter: filtered" in standing(texts.site, "open_message")
 
 
 async def soon_open(texts: Texts) -> None:

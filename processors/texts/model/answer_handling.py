@@ -174,6 +174,7 @@ class AnswerHandling:
         if error.trouble is Trouble.REFUSED:
             await self._refused(request, prompt, error)
         elif error.trouble is Trouble.PROMPT:
+            await call_limits.useless(self.connection, self._terms.limits, *why)
             await self._conclude(request, prompt, _failed_answer(*why))
         elif tries > self._terms.retries:
             await self.end(request, "failed", prompt.hash, why)

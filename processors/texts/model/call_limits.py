@@ -35,7 +35,6 @@ _MARGIN = 1 / 30
 LONGEST_OPEN_SECONDS = 600.0
 """The longest time between two test calls to a provider that keeps failing."""
 
-
 LAST_ANSWERS = 40
 """So many answers are looked at: fewer bad ones are three asks of a dozen rows with poor data, and these
 cost a cent or two with the models of the table."""
@@ -312,7 +311,8 @@ async def works(connection: Connection, model: str) -> None:
 
 async def useless(connection: Connection, limits: Limits, code: str, reason: str) -> None:
     """The provider answered, but not so that it can be used: paid for all the same, three times for
-    each prompt. If most answers are so, the breaker opens; else it closes.
+    each prompt; or its filter fails one prompt after the other. If most answers are so, the breaker
+    opens; else it closes.
     """
     model = await _locked(connection, limits.model)
     cursor = await connection.execute(
@@ -322,8 +322,8 @@ async def useless(connection: Connection, limits: Limits, code: str, reason: str
     if answers < LAST_ANSWERS or bad <= MOST_USELESS * answers:
         await works(connection, limits.model)
         return
-    message = f"{bad} of the last {answers} answers cannot be used; {code}: {reason}"
-    error = CallError(Trouble.QUOTA, "useless-answers", message[:500])
+    message = f"{bad} of the last {answers} answers cannot be used; {code}: {reason}"[:500]
+    error = CallError(Trouble.QUOTA, "useless-answers", message)
     await _open(connection, limits, model, error, at_once=True)
 
 
@@ -340,8 +340,7 @@ async def failed(connection: Connection, limits: Limits, error: CallError) -> bo
     """
     model = await _locked(connection, limits.model)
     if error.wait is not None or error.trouble is Trouble.RATE:
-        wait = limits.window if error.wait is None else error.wait
-        await block(connection, limits.model, wait)
+        await block(connection, limits.model, error.wait or limits.window)
     match error.trouble:
         case Trouble.OPERATOR:
             await halts.halt(connection, limits.model, error)
@@ -389,11 +388,9 @@ async def standing(connection: Connection, model: str) -> dict[str, Any]:
     may be made now."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["standing"], {"model": model})
-        unknown: dict[str, Any] = {
-            "open": False,
-            "halted": None,
-            "paused": False,
-            "proven": [],
-            "shut": False,
-        }
-        return await cursor.fetchone() or unknown
+        return await cursor.fetchone() or dict(_UNKNOWN)
+
+
+_UNKNOWN: Mapping[str, Any] = {
+    "open": False, "halted": None, "paused": False, "proven": [], "shut": False,
+}  # fmt: skip

@@ -111,8 +111,11 @@ SET open_until = statement_timestamp() + %(seconds)s * interval '1 second',
 WHERE model = %(model)s
 
 -- name: last_answers
+-- What a filter or a limit of one request refused was no answer, but says the same.
 SELECT count(*), count(code) FROM (
-    SELECT code FROM ingest.ai_calls WHERE model = %(model)s AND state = 'answered'
+    SELECT code FROM ingest.ai_calls
+    WHERE model = %(model)s
+        AND (state = 'answered' OR state = 'failed' AND code IN ('content-filter', 'too-large', 'length'))
     ORDER BY at DESC LIMIT %(answers)s
 ) last
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from producers.mappings.choice import MOST_COLUMNS
 from producers.reading import Options, RefusedError
 from producers.reading.container.archive import contents_of
 from producers.reading.header.columns import LEFT_OUT
@@ -62,7 +63,11 @@ def _header_lines(
     try:
         for candidate in candidates_of(contents_of(path).members, path.name, import_type, options):
             if candidate.wanted:
-                yield from ((candidate, line) for line in _lines(candidate))
+                yield from (
+                    (candidate, line)
+                    for line in _lines(candidate)
+                    if sum(map(bool, line)) <= MOST_COLUMNS
+                )
     except RefusedError:
         return  # the reader says why
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from producers.gateway.processes.tasks import CrowdedError
 from producers.kafka.import_state import new_state
 from producers.reading.header.fingerprint import fingerprint
 from schemas.records import ImportState
@@ -114,3 +115,19 @@ async def test_an_upload_with_a_remembered_mapping(application: Make) -> None:
     assert (second.options["columns"], second.remembered) == ({"Ref tiers": "siret"}, None)
     again = await made.upload(content)
     assert again.status == 409, again.body
+
+
+async def test_no_memory_for_a_first_look(
+    application: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload that would have to be read first is to come again, not taken as it is."""
+    made = application()
+
+    async def crowded(*_: object, **__: object) -> None:
+        raise CrowdedError("Trop de fichiers à la fois.")
+
+    monkeypatch.setattr(made.gateway.children, "run", crowded)
+    answer = await made.upload(BLANK, policy="overwrite")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert made.spool.pending() == []

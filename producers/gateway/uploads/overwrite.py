@@ -6,11 +6,10 @@ from pathlib import Path
 from producers.gateway.access.accounts import Account
 from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
-from producers.gateway.processes.child_processes import ChildDiedError
 from producers.gateway.shared import Gateway
 from producers.gateway.spool.spool import SpooledFile
+from producers.gateway.uploads.first_look import looked_at
 from producers.imports.start import OverwriteUnconfirmedError
-from producers.reading.refusals import RefusedError
 
 
 async def confirmed(
@@ -22,16 +21,10 @@ async def confirmed(
     """
     if spooled.policy != "overwrite" or spooled.overwrite_confirmed:
         return spooled
-    try:
-        async with gateway.reading.turn(account.name):
-            cells = await gateway.children.run(
-                tasks.cleared,
-                path,
-                spooled.import_type,
-                spooled.options,
-                seconds=gateway.limits.check_seconds,
-            )
-    except (RefusedError, ChildDiedError, TimeoutError, OSError):
+    cells = await looked_at(
+        gateway, account, tasks.cleared, path, spooled.import_type, spooled.options
+    )
+    if cells is None:
         return spooled
     if cells:
         unconfirmed = OverwriteUnconfirmedError(cells)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from producers.gateway.access.accounts import Account
 from producers.gateway.processes import tasks
-from producers.gateway.processes.child_processes import ChildDiedError
 from producers.gateway.shared import Gateway
 from producers.gateway.spool.spool import SpooledFile
+from producers.gateway.uploads.first_look import looked_at
 from producers.gateway.uploads.form import Form
 from producers.mappings.phrases import shown
 from producers.mappings.recall import with_mapping
-from producers.reading.refusals import RefusedError
 from schemas.records import GatewayMapping
 
 _MOST = 1000
@@ -41,17 +40,8 @@ async def with_remembered(
     mappings = offered(gateway, account, types) if form.recalls else []
     if not mappings:
         return spooled
-    try:
-        async with gateway.reading.turn(account.name):
-            mapping = await gateway.children.run(
-                tasks.recall,
-                path,
-                types,
-                form.options_json(),
-                mappings,
-                seconds=gateway.limits.check_seconds,
-            )
-    except (RefusedError, ChildDiedError, TimeoutError, OSError):
-        return spooled  # who publishes it finds out why
+    mapping = await looked_at(
+        gateway, account, tasks.recall, path, types, form.options_json(), mappings
+    )
     options = replace(form, options=with_mapping(form.options, mapping)).options_json()
     return replace(spooled, options=options, remembered=shown(mapping))

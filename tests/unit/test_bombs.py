@@ -123,6 +123,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         "rows",
     ),
     "xlsx-names": (lambda: workbook(names=numbered(700_000, b'<definedName name="n%d">Sheet!$A$1</definedName>')), "rows"),
+    "xlsx-one-name": (lambda: workbook(names=b'<definedName name="n">1</definedName>' * 4_500_000), "rows"),
     "xlsx-merged": (lambda: workbook(sheet=sheet(b"", after=b"<mergeCells>%s</mergeCells>" % (b'<mergeCell ref="A2:XFD1048576"/>' * 250_000))), "no-rows|too-large"),
     "xlsx-merged-over-each-other": (
         lambda: workbook(sheet=sheet(b"<row><c><v>1</v></c></row>" * 1000, after=b"<mergeCells>%s</mergeCells>" % (b'<mergeCell ref="A2:XFD1048576"/>' * 200))),

@@ -11,7 +11,7 @@ from tests.attacks.scripts.attacker import Act, Attack, Attacker
 from tests.record_bytes import CODECS, RECORDS_AT, batch, compressed, packed, sealed
 
 _BREAK = Event()
-_BOMB_BYTES = 300 << 20
+_BOMB_BYTES = 100 << 20
 
 
 def _sent(made: Callable[[Attacker, int], bytes], pause: float = 0.05) -> Callable[[Attacker], Act]:

@@ -54,8 +54,8 @@ class Batch:
 
     @property
     def last_record(self) -> LastRecord | None:
-        """What the position after this batch is stored with; None if it is damaged."""
-        return LastRecord.of(self.records[-1], self.leader_epoch)
+        """What the position after this batch is stored with; None if it is damaged, or there is none."""
+        return LastRecord.of(self.records[-1], self.leader_epoch) if self.records else None
 
     def precedes(self, other: "Batch") -> bool:
         """Whether `other` is the fetch after this one, without a seek between the two."""

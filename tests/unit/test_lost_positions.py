@@ -140,6 +140,11 @@ def test_a_damaged_record() -> None:
     assert replace(Batch("t", 0, 9, 10, [damaged], None), leader_epoch=4).last_record is None
 
 
+def test_a_batch_without_records() -> None:
+    """Nothing is known of the record before its end."""
+    assert Batch("t", 0, 3, 3, [], None).last_record is None
+
+
 # Where a person lets it go on
 
 

@@ -81,9 +81,10 @@ bench: $(VENV)/ready ## foxstream beside three others, traits, import times: doc
 bench-growth: $(VENV)/ready ## producers, fairness, bad rows, growth to 5 million rows (20 minutes)
 	@$(BIN)/python -m tests.benchmarks long
 
-faults: $(VENV)/ready ## 2 million rows and 200 faults, then 1,000 texts and 2 kills: all exact (25 minutes; OPTIONS="--rows N --faults N --seed N")
+faults: $(VENV)/ready ## 2 million rows and 200 faults, then 1,000 texts and 2 kills, then failures of whole servers: all exact (40 minutes; OPTIONS="--rows N --faults N --seed N")
 	@$(BIN)/python -m tests.faults $(OPTIONS)
 	@$(BIN)/python -m tests.faults.texts
+	@$(BIN)/python -m tests.faults.recoveries
 
 mutants: $(VENV)/ready ## break each guard of tests/mutants once, and say which test notices (10 minutes; NAMES="one other")
 	@$(BIN)/python -m tests.mutants $(NAMES)

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from processors.database import grants
-from tests.documents import behaviours_page, commands_page, errors_page, record_types, settings_page
+from tests.documents import (
+    behaviours_page,
+    commands_page,
+    errors_page,
+    record_types,
+    recoveries_page,
+    settings_page,
+)
 
 _ROOT = Path(__file__).parents[2]
 DOCS = _ROOT / "docs"
@@ -14,6 +21,7 @@ def written() -> Mapping[Path, str]:
     """What each of them should be."""
     errors = DOCS / "errors.md"
     enrichment = DOCS / "enrichment.md"
+    operations = DOCS / "operations.md"
     roles = _ROOT / "deploy" / "postgres" / "roles.sql"
     return {
         DOCS / "settings.md": settings_page.page(),
@@ -21,6 +29,7 @@ def written() -> Mapping[Path, str]:
         _ROOT / "schemas" / "records.py": record_types.module(),
         errors: errors_page.filled(errors.read_text(encoding="utf-8")),
         roles: _granted(roles.read_text(encoding="utf-8")),
+        operations: recoveries_page.filled(operations.read_text(encoding="utf-8")),
         enrichment: behaviours_page.filled(enrichment.read_text(encoding="utf-8")),
     }
 

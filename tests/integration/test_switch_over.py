@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,10 +94,13 @@ def pair(site: Site) -> Iterator[Pair]:
     with TemporaryDirectory() as folder:
         # PostgreSQL 15 has to reach its data as the user that it runs as.
         Path(folder).chmod(0o755)
-        yield from _pair(site, Path(folder), programs)
+        with replicated(site, Path(folder), programs) as both:
+            yield both
 
 
-def _pair(site: Site, folder: Path, programs: Path) -> Iterator[Pair]:
+@contextmanager
+def replicated(site: Site, folder: Path, programs: Path) -> Iterator[Pair]:
+    """The worker runs, and the standby has what it wrote. Ends all three."""
     primary = OtherPostgres(folder / "one", programs)
     standby = Standby(folder / "two", programs, primary)
     try:

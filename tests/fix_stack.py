@@ -73,6 +73,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 class Site:
     """Topics, schemas and a database of one test, and the commands that use them.
 
+    One without topics and schemas has no prefix: see `tables`.
     `settings` are further variables of the environment; they go before all others. A `quick` site
     waits less long than one in production, and forks its processes from one that has loaded them.
     """
@@ -155,15 +156,19 @@ class Site:
         and autovacuum looks after all databases.
         """
         self.kill()
+        if self.prefix:
+            self._delete_topics()
+        server, _, name = self.database_url.rpartition("/")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+    def _delete_topics(self) -> None:
         admin = AdminClient(
             {"log_level": 0, "bootstrap.servers": self.stack.environment["FOX_KAFKA_BOOTSTRAP"]}
         )
         known = admin.list_topics(timeout=10).topics
         if topics := [topic for topic in known if topic.startswith(self.prefix)]:
             wait(admin.delete_topics(topics).values())
-        server, _, name = self.database_url.rpartition("/")
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows that PostgreSQL answers."""
@@ -322,5 +327,13 @@ def prepared(stack: Stack, *, quick: bool = True) -> Site:
 def site(stack: Stack) -> Iterator[Site]:
     """A prefix and a database that no other test uses, ready for a worker."""
     found = prepared(stack)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def tables(stack: Stack) -> Iterator[Site]:
+    """A migrated database that no other test uses, for what asks nothing of Kafka and the registry."""
+    found = Site(stack, "", new_database(stack, f"t{next(_numbers)}"), quick=True)
     yield found
     found.end()

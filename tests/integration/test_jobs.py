@@ -73,13 +73,13 @@ def locked(site: Site, table: str) -> Iterator[None]:
         yield
 
 
-def test_a_new_job_has_missed_nothing(site: Site) -> None:
+def test_a_new_job_has_missed_nothing(tables: Site) -> None:
     """What was due before anybody knew of the job is not caught up: no plan at noon of day one."""
-    assert due_now(site) == {}
-    site.execute("UPDATE ingest.jobs SET since = %s", NOW - timedelta(minutes=25))
-    assert due_now(site) == {"check-accounts": LAST["check-accounts"]}
-    assert set(listed(site)) == set(JOBS)
-    assert listed(site)["clean"]["last"] is None
+    assert due_now(tables) == {}
+    tables.execute("UPDATE ingest.jobs SET since = %s", NOW - timedelta(minutes=25))
+    assert due_now(tables) == {"check-accounts": LAST["check-accounts"]}
+    assert set(listed(tables)) == set(JOBS)
+    assert listed(tables)["clean"]["last"] is None
     # FoxJobLate goes by it: a job that never runs is late as well.
     since = {"name": "clean"}
     assert (
@@ -88,29 +88,29 @@ def test_a_new_job_has_missed_nothing(site: Site) -> None:
     )
 
 
-def test_a_dump_that_is_restored_under_running_workers(site: Site) -> None:
+def test_a_dump_that_is_restored_under_running_workers(tables: Site) -> None:
     """A table is there before its key: nothing is inserted meanwhile that keeps the key from being made."""
-    known_since(site, NOW)
-    site.execute("ALTER TABLE ingest.jobs DROP CONSTRAINT jobs_pkey")
+    known_since(tables, NOW)
+    tables.execute("ALTER TABLE ingest.jobs DROP CONSTRAINT jobs_pkey")
     with pytest.raises(psycopg.errors.InvalidColumnReference):
-        due_now(site)
-    assert site.query("SELECT count(*) FROM ingest.jobs") == [(len(JOBS),)]
+        due_now(tables)
+    assert tables.query("SELECT count(*) FROM ingest.jobs") == [(len(JOBS),)]
 
     for command in ("migrate", "run"):
-        done = site.foxstream_worker(command)
+        done = tables.foxstream_worker(command)
         assert done.code == 2
         assert "tables lack their primary keys: jobs." in done.stderr
 
-    site.execute("ALTER TABLE ingest.jobs ADD PRIMARY KEY (name)")
-    assert site.foxstream_worker("migrate").code == 0
+    tables.execute("ALTER TABLE ingest.jobs ADD PRIMARY KEY (name)")
+    assert tables.foxstream_worker("migrate").code == 0
 
 
-def test_a_worker_that_runs_no_jobs_reports_them(site: Site) -> None:
+def test_a_worker_that_runs_no_jobs_reports_them(tables: Site) -> None:
     """A scheduler of somebody else's may run them: what is late is known, and nothing is run."""
-    known_since(site, NOW - timedelta(days=60))
-    asyncio.run(Scheduler(settings(site, jobs_scheduled=False), lambda: NOW).look())
+    known_since(tables, NOW - timedelta(days=60))
+    asyncio.run(Scheduler(settings(tables, jobs_scheduled=False), lambda: NOW).look())
 
-    assert outcomes(site) == {}
+    assert outcomes(tables) == {}
     since = {"name": "resolve-pages"}
     assert (
         REGISTRY.get_sample_value("fox_job_last_success_timestamp_seconds", since)
@@ -118,23 +118,23 @@ def test_a_worker_that_runs_no_jobs_reports_them(site: Site) -> None:
     )
 
 
-def test_what_was_missed_is_caught_up_once(site: Site) -> None:
+def test_what_was_missed_is_caught_up_once(tables: Site) -> None:
     """However many times were missed, and however many workers find out at the same moment."""
-    known_since(site, NOW - timedelta(days=60))
-    assert due_now(site) == LAST
+    known_since(tables, NOW - timedelta(days=60))
+    assert due_now(tables) == LAST
 
     with ThreadPoolExecutor(8) as workers:
         ran = list(
             workers.map(
-                lambda _: run(settings(site), "clean", LAST["clean"], Event()) is not None,
+                lambda _: run(settings(tables), "clean", LAST["clean"], Event()) is not None,
                 range(24),
             )
         )
 
     assert ran.count(True) == 1
-    assert outcomes(site) == {("clean", "done"): 1}
-    assert set(due_now(site)) == LAST.keys() - {"clean"}
-    assert "clean" in due_now(site, NOW + timedelta(days=7))
+    assert outcomes(tables) == {("clean", "done"): 1}
+    assert set(due_now(tables)) == LAST.keys() - {"clean"}
+    assert "clean" in due_now(tables, NOW + timedelta(days=7))
 
 
 def test_two_workers_run_each_job_once(site: Site) -> None:
@@ -166,42 +166,42 @@ def job_process(site: Site, name: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_a_killed_run_gives_its_lease_up(site: Site) -> None:
+def test_a_killed_run_gives_its_lease_up(tables: Site) -> None:
     """By hand and by the clock never at once; a run that was killed is recorded as died, and due again."""
-    known_since(site, NOW - timedelta(days=60))
-    with locked(site, "ingest.imports"):
-        by_hand = job_process(site, "clean")
-        eventually(lambda: outcomes(site) == {("clean", None): 1})
-        busy = site.foxstream_worker("job", "clean")
-        assert run(settings(site), "clean", LAST["clean"], Event()) is None
-        assert listed(site)["clean"]["last"]["outcome"] == "running"
+    known_since(tables, NOW - timedelta(days=60))
+    with locked(tables, "ingest.imports"):
+        by_hand = job_process(tables, "clean")
+        eventually(lambda: outcomes(tables) == {("clean", None): 1})
+        busy = tables.foxstream_worker("job", "clean")
+        assert run(settings(tables), "clean", LAST["clean"], Event()) is None
+        assert listed(tables)["clean"]["last"]["outcome"] == "running"
         by_hand.send_signal(signal.SIGKILL)
         by_hand.wait()
     assert busy.code == 4
     assert "runs somewhere else" in busy.stderr
     # Nobody knows yet that it is dead.
-    assert run(settings(site), "clean", LAST["clean"], Event()) is None
+    assert run(settings(tables), "clean", LAST["clean"], Event()) is None
 
-    site.execute("UPDATE ingest.job_runs SET leased_until = now() - interval '1 second'")
-    assert listed(site)["clean"]["last"]["outcome"] == "died"
-    assert "clean" in due_now(site)
-    assert outcomes(site) == {("clean", "died"): 1}
-    assert run(settings(site), "clean", LAST["clean"], Event()) is not None
-    assert outcomes(site) == {("clean", "died"): 1, ("clean", "done"): 1}
+    tables.execute("UPDATE ingest.job_runs SET leased_until = now() - interval '1 second'")
+    assert listed(tables)["clean"]["last"]["outcome"] == "died"
+    assert "clean" in due_now(tables)
+    assert outcomes(tables) == {("clean", "died"): 1}
+    assert run(settings(tables), "clean", LAST["clean"], Event()) is not None
+    assert outcomes(tables) == {("clean", "died"): 1, ("clean", "done"): 1}
 
 
-def test_who_lost_the_lease_writes_nothing(site: Site) -> None:
+def test_who_lost_the_lease_writes_nothing(tables: Site) -> None:
     """A run that comes back after it was given up ends before its next commit."""
-    old_import(site, uuid4(), 120)
-    with locked(site, "core_importlog"):
-        slow = job_process(site, "clean")
-        eventually(lambda: outcomes(site) == {("clean", None): 1})
-        eventually(lambda: waiting_for_locks(site))
-        site.execute("UPDATE ingest.job_runs SET ended_at = now(), outcome = 'died'")
+    old_import(tables, uuid4(), 120)
+    with locked(tables, "core_importlog"):
+        slow = job_process(tables, "clean")
+        eventually(lambda: outcomes(tables) == {("clean", None): 1})
+        eventually(lambda: waiting_for_locks(tables))
+        tables.execute("UPDATE ingest.job_runs SET ended_at = now(), outcome = 'died'")
 
     assert slow.wait(60) == 1
-    assert site.query("SELECT count(*)::int FROM ingest.imports") == [(1,)]
-    assert outcomes(site) == {("clean", "died"): 1}
+    assert tables.query("SELECT count(*)::int FROM ingest.imports") == [(1,)]
+    assert outcomes(tables) == {("clean", "died"): 1}
 
 
 def waiting_for_locks(site: Site) -> bool:
@@ -213,73 +213,73 @@ def waiting_for_locks(site: Site) -> bool:
     )
 
 
-def test_what_dies_again_and_again_is_given_up_until_the_next_time(site: Site) -> None:
+def test_what_dies_again_and_again_is_given_up_until_the_next_time(tables: Site) -> None:
     """A job that kills its worker does not kill all of them, one after the other."""
-    known_since(site, NOW - timedelta(days=60))
+    known_since(tables, NOW - timedelta(days=60))
     for attempt in range(MOST_DEATHS):
-        site.execute(
+        tables.execute(
             "INSERT INTO ingest.job_runs (id, job, due_at, attempt, leased_until, ended_at, outcome) "
             "VALUES (gen_random_uuid(), 'clean', %s, %s, now(), now(), 'died')",
             LAST["clean"], attempt + 1,
         )  # fmt: skip
 
-    assert run(settings(site), "clean", LAST["clean"], Event()) is None
-    assert run(settings(site), "clean", LAST["clean"] + timedelta(days=7), Event()) is not None
+    assert run(settings(tables), "clean", LAST["clean"], Event()) is None
+    assert run(settings(tables), "clean", LAST["clean"] + timedelta(days=7), Event()) is not None
 
 
-def test_a_run_that_stops_with_its_worker_is_due_again(site: Site) -> None:
+def test_a_run_that_stops_with_its_worker_is_due_again(tables: Site) -> None:
     """It ends at its next transaction, says so, and whoever looks next begins anew."""
-    known_since(site, NOW - timedelta(days=60))
+    known_since(tables, NOW - timedelta(days=60))
     stop = Event()
     stop.set()
     for _ in range(MOST_DEATHS + 1):
         with pytest.raises(StoppedError):
-            run(settings(site), "clean", LAST["clean"], stop)
+            run(settings(tables), "clean", LAST["clean"], stop)
 
-    assert "clean" in due_now(site)
-    assert run(settings(site), "clean", LAST["clean"], Event()) is not None
+    assert "clean" in due_now(tables)
+    assert run(settings(tables), "clean", LAST["clean"], Event()) is not None
 
 
-def test_a_job_that_fails_says_why_and_waits_for_its_next_time(site: Site) -> None:
+def test_a_job_that_fails_says_why_and_waits_for_its_next_time(tables: Site) -> None:
     """Failures are for people: the record has the reason, the list tells it, nothing runs in circles."""
-    known_since(site, NOW - timedelta(days=60))
-    old_import(site, import_id := uuid4(), 1)
+    known_since(tables, NOW - timedelta(days=60))
+    old_import(tables, import_id := uuid4(), 1)
 
     with pytest.raises(DriftError):
-        run(settings(site), "check-accounts", LAST["check-accounts"], Event())
+        run(settings(tables), "check-accounts", LAST["check-accounts"], Event())
 
-    last = listed(site)["check-accounts"]["last"]
+    last = listed(tables)["check-accounts"]["last"]
     assert last["outcome"] == "failed"
     assert str(import_id) in last["message"]
-    assert str(import_id) in site.foxstream_worker("jobs").stdout
-    assert "check-accounts" not in due_now(site)
-    assert "check-accounts" in due_now(site, NOW + timedelta(hours=1))
+    assert str(import_id) in tables.foxstream_worker("jobs").stdout
+    assert "check-accounts" not in due_now(tables)
+    assert "check-accounts" in due_now(tables, NOW + timedelta(hours=1))
     failed = {job: metrics.JOB_FAILED.labels(job)._value.get() for job in JOBS}
     assert failed == {**dict.fromkeys(JOBS, 0), "check-accounts": 1}
 
 
-def test_jobs_go_by_the_clock_of_a_time_zone(site: Site) -> None:
+def test_jobs_go_by_the_clock_of_a_time_zone(tables: Site) -> None:
     """Paris' by default; where another is told, by that one, whose summer is as its winter."""
-    site.settings = {"FOX_JOBS_SCHEDULED": "true"}
-    hours = {datetime.fromisoformat(listed(site)["clean"]["next"]).hour}
-    site.settings = {**site.settings, "FOX_JOBS_TIME_ZONE": "America/Guadeloupe"}
+    tables.settings = {"FOX_JOBS_SCHEDULED": "true"}
+    hours = {datetime.fromisoformat(listed(tables)["clean"]["next"]).hour}
+    tables.settings = {**tables.settings, "FOX_JOBS_TIME_ZONE": "America/Guadeloupe"}
 
     assert hours <= {1, 2}
-    assert datetime.fromisoformat(listed(site)["clean"]["next"]).hour == 7
+    assert datetime.fromisoformat(listed(tables)["clean"]["next"]).hour == 7
 
 
-def test_statistics_follow_large_imports(site: Site) -> None:
+def test_statistics_follow_large_imports(tables: Site) -> None:
     """ANALYZE is due when an import that wrote much has ended, once; small ones change nothing."""
-    known_since(site, datetime.now(UTC) - timedelta(days=60))
-    old_import(site, uuid4(), 2)
-    assert "analyze" not in due_now(site)
-    old_import(site, uuid4(), 1, inserted=6_000, updated=4_000)
-    at = due_now(site)["analyze"]
+    known_since(tables, datetime.now(UTC) - timedelta(days=60))
+    old_import(tables, uuid4(), 2)
+    assert "analyze" not in due_now(tables)
+    old_import(tables, uuid4(), 1, inserted=6_000, updated=4_000)
+    at = due_now(tables)["analyze"]
 
-    assert run(settings(site), "analyze", at, Event()) == {"tables": 6, "refused": 0}
+    assert run(settings(tables), "analyze", at, Event()) == {"tables": 6, "refused": 0}
 
-    assert "analyze" not in due_now(site)
-    assert site.query(
+    assert "analyze" not in due_now(tables)
+    assert tables.query(
         "SELECT last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'location_ville'"
     ) == [(True,)]
 
@@ -388,16 +388,16 @@ AGING: Sequence[tuple[str, str]] = (
 """A row of each table that is cleaned by its own age; `a.at` is its time."""
 
 
-def test_cleaning_removes_what_is_old_and_nothing_else(site: Site) -> None:
+def test_cleaning_removes_what_is_old_and_nothing_else(tables: Site) -> None:
     """An import of 91 days goes with a row of each table that hangs on it; one of 89 days keeps its own."""
     gone, kept, parent, child, open_ = (uuid4() for _ in range(5))
-    old_import(site, gone, 91)
-    old_import(site, kept, 89)
-    old_import(site, parent, 200)  # its retry is young: that one settles its rows
-    old_import(site, child, 1, parent=parent)
-    old_import(site, open_, 300)
-    site.execute("UPDATE ingest.imports SET completed_at = NULL WHERE id = %s", open_)
-    with psycopg.connect(site.database_url, options=AS_DJANGO) as connection:
+    old_import(tables, gone, 91)
+    old_import(tables, kept, 89)
+    old_import(tables, parent, 200)  # its retry is young: that one settles its rows
+    old_import(tables, child, 1, parent=parent)
+    old_import(tables, open_, 300)
+    tables.execute("UPDATE ingest.imports SET completed_at = NULL WHERE id = %s", open_)
+    with psycopg.connect(tables.database_url, options=AS_DJANGO) as connection:
         for import_id in (gone, kept, parent, open_):
             for _, insert in HANGING:
                 connection.execute(insert.encode(), {"i": import_id})
@@ -413,28 +413,27 @@ def test_cleaning_removes_what_is_old_and_nothing_else(site: Site) -> None:
     expected = Counter(table for table, _ in HANGING for _ in range(3))
     expected.update(table for table, _ in AGING)
     expected["ingest.rejects"] += 1
-    tables = sorted(expected)
 
     def rows() -> dict[str, int]:
-        return {t: site.query(f"SELECT count(*)::int FROM {t}")[0][0] for t in tables}
+        return {t: tables.query(f"SELECT count(*)::int FROM {t}")[0][0] for t in sorted(expected)}
 
     before = rows()
-    done = site.foxstream_worker("job", "clean", "--batch", "1", "--json")
+    done = tables.foxstream_worker("job", "clean", "--batch", "1", "--json")
 
     assert done.code == 0, done.stderr
     assert rows() == dict(expected)
     counts: dict[str, int] = done.json()
     assert counts.pop("imports") == 1
     assert sum(counts.values()) == sum(before.values()) - expected.total()
-    assert {i for (i,) in site.query("SELECT id FROM ingest.imports")} == {
+    assert {i for (i,) in tables.query("SELECT id FROM ingest.imports")} == {
         kept,
         parent,
         child,
         open_,
     }
-    assert site.query("SELECT id, partition FROM ingest.forgotten") == [(gone, 1)]
-    assert site.foxstream_worker("job", "clean", "--json").json() == {"imports": 0}
+    assert tables.query("SELECT id, partition FROM ingest.forgotten") == [(gone, 1)]
+    assert tables.foxstream_worker("job", "clean", "--json").json() == {"imports": 0}
 
-    site.settings = {"FOX_RETENTION_DAYS": "88"}
-    assert site.foxstream_worker("job", "clean", "--json").json()["imports"] == 1
-    assert {i for (i,) in site.query("SELECT id FROM ingest.imports")} == {parent, child, open_}
+    tables.settings = {"FOX_RETENTION_DAYS": "88"}
+    assert tables.foxstream_worker("job", "clean", "--json").json()["imports"] == 1
+    assert {i for (i,) in tables.query("SELECT id FROM ingest.imports")} == {parent, child, open_}

@@ -140,7 +140,7 @@ WITH RECURSIVE used_up AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT id FROM ingest.enrichment e
         WHERE e.state = 'pending' AND e.import_id = i.import_id AND e.not_before <= now()
-        ORDER BY priority, turn LIMIT 4
+        ORDER BY e.import_id, priority, turn LIMIT 4
     ) first
     WHERE i.import_id NOT IN (SELECT import_id FROM used_up)
     UNION ALL
@@ -149,11 +149,11 @@ WITH RECURSIVE used_up AS MATERIALIZED (
         WHERE state = 'pending' AND import_id IS NULL AND not_before <= now()
             AND NOT (%(batched)s AND reason IN ('missing', 'expired', 'low-quality'))
             AND EXISTS (SELECT FROM used_up)
-        ORDER BY priority, turn LIMIT 4
+        ORDER BY import_id, priority, turn LIMIT 4
     )
 ), other AS (
     SELECT id FROM ingest.enrichment
-    WHERE id IN (SELECT id FROM others) AND state = 'pending'
+    WHERE id = ANY(ARRAY(SELECT id FROM others)) AND state = 'pending'
     ORDER BY priority, turn, asked_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED

@@ -77,6 +77,14 @@ def check(path: Path, import_type: ImportType, content: bytes, expected: Sequenc
             id="encoded three times",
         ),
         pytest.param(
+            text("siren;nom;ville", f"{A};L\x19Été;Sète", f"{B};L’Été;Lyon"),
+            [
+                ({"ville_nom": "Sète"}, ("corrected", "unreadable-character")),
+                ({"nom": "L’Été"}, FINE),
+            ],
+            id="half of a letter of UTF-16",
+        ),
+        pytest.param(
             text("siren;nom", f"{A};L’Église", encoding="utf-32-be"),
             [({"nom": "L’Église"}, FINE)],
             id="UTF-32 without a BOM",

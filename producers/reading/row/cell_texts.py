@@ -107,7 +107,7 @@ def _written(cells: list[str], joined: str) -> list[int]:
     """Puts the letters into the cells that an earlier program took for others, and returns their rows."""
     if not may_be_misread(joined):
         return []
-    texts = list(map(as_written, cells))
+    texts = [cell if cell.isascii() else as_written(cell) for cell in cells]
     rows = [row for row, text in enumerate(texts) if text != cells[row]]
     cells[:] = texts
     return rows

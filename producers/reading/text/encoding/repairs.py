@@ -175,7 +175,9 @@ def _decoded(detour: _Detour, letters: str) -> str:
         return ""
 
 
-_CONTROL = re.compile("[\x80-\x84\x86-\x9f]")
+# Those that are not blanks: of "’" in half of UTF-16 a byte 19 is left.
+_CONTROLS = "".join(map(chr, (*range(1, 9), *range(0x0E, 0x1C))))
+_CONTROL = re.compile(f"[{_CONTROLS}\x80-\x84\x86-\x9f]")
 
 
 def as_written(cell: str) -> str:
@@ -186,6 +188,8 @@ def as_written(cell: str) -> str:
 
 
 def _of_windows(found: re.Match[str]) -> str:
+    if found[0] in _CONTROLS:
+        return "\ufffd"
     return found[0].encode("latin-1").decode("cp1252", "replace")
 
 
@@ -206,8 +210,8 @@ def _without(signs: str, encoding: str) -> bytes:
 
 
 _USUAL = {
-    "latin-1": _without("ÃÂÅ" + "".join(map(chr, range(0x80, 0xA0))), "latin-1"),
-    "cp1252": _without("ÃÂÅ¬‚ð€", "cp1252"),
+    "latin-1": _without("ÃÂÅ" + _CONTROLS + "".join(map(chr, range(0x80, 0xA0))), "latin-1"),
+    "cp1252": _without("ÃÂÅ¬‚ð€" + _CONTROLS, "cp1252"),
 }
 """By encoding, the bytes that no letters are made of which as_written changes: most texts have no other."""
 

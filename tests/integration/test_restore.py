@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from schemas.topics import IMPORT_LOG
 from tests.fix_companies import Companies, exact, hurry, importing, make_slow, shared
 from tests.fix_stack import Site, create_database, eventually
 from tests.integration.test_strange_records import Upstream, settled
+
+FEW = 2_000
+"""Rows of the files that are imported before and after: only the one between is to be interrupted."""
 
 COLUMNS = "siren, id, nom, code_postal, ville_nom, is_active, ingest_import_id, ingest_line"
 
@@ -73,7 +77,7 @@ def test_the_database_is_set_back(site: Site, companies: Companies) -> None:
     make_slow(site, 0.2)
     workers = [site.worker(), site.worker()]
     eventually(lambda: shared(site, 2))
-    with importing(site, companies.file()) as command:
+    with importing(site, companies.file(FEW)) as command:
         assert command.wait(180) == PARTIAL
     path = companies.file()
     with importing(site, path) as command:
@@ -81,7 +85,7 @@ def test_the_database_is_set_back(site: Site, companies: Companies) -> None:
         copy = copied(site)
         hurry(site)
         assert command.wait(180) == PARTIAL
-    with importing(site, companies.file()) as command:
+    with importing(site, companies.file(FEW)) as command:
         assert command.wait(180) == PARTIAL
     exact(site, companies)
     before, states = business(site), eventually(lambda: last_states(site))
@@ -90,7 +94,7 @@ def test_the_database_is_set_back(site: Site, companies: Companies) -> None:
 
     assert business(site) != before
     eventually(lambda: business(site) == before)
-    eventually(lambda: all(companies.are_exact(each) for each in companies.files))
+    eventually(lambda: all(starmap(companies.are_exact, companies.files.items())))
     exact(site, companies)
     eventually(lambda: last_states(site) == states, 10)
     assert all(worker.running for worker in workers)

@@ -87,7 +87,7 @@ def seen(table: Table, content: bytes) -> str:
 
 
 @settings(
-    max_examples=examples(1600),
+    max_examples=examples(4000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )

@@ -147,7 +147,7 @@ def same(content: bytes) -> bytes:
 
 
 @settings(
-    max_examples=examples(1600),
+    max_examples=examples(4000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

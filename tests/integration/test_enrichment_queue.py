@@ -49,16 +49,6 @@ def fill(queue: Queue, count: int, **values: Any) -> None:
     queue.execute(FILL, {**known, **values, "count": count})
 
 
-def without_budget(queue: Queue) -> Any:
-    """An import whose budget is used up."""
-    import_id = uuid4()
-    queue.execute(
-        "INSERT INTO ingest.ai_budgets (scope, spent, denied) VALUES (%s, 1, 1)",
-        (f"import {import_id}",),
-    )
-    return import_id
-
-
 def touched(queue: Queue) -> int:
     """Pages that are touched to lease one request."""
     queue.execute("ANALYZE ingest.enrichment")
@@ -76,17 +66,5 @@ def touched(queue: Queue) -> int:
 def test_the_first_of_many(queue: Queue) -> None:
     """It is found by the index."""
     fill(queue, REQUESTS)
-
-    assert touched(queue) < MOST_PAGES
-
-
-@pytest.mark.parametrize("behind", ["an import", "the night"])
-def test_the_first_behind_an_import_without_budget(behind: str, queue: Queue) -> None:
-    """Those that wait for money are not looked at one by one."""
-    fill(queue, REQUESTS, import_id=without_budget(queue))
-    if behind == "an import":
-        fill(queue, 10, import_id=uuid4(), after=REQUESTS)
-    else:
-        fill(queue, 10, reason="missing", priority=2)
 
     assert touched(queue) < MOST_PAGES

@@ -61,8 +61,8 @@ class Positions(Protocol):
         """
         ...
 
-    async def store_lost(self, tp: TP, reason: str) -> None:
-        """Stores why the log does not have what follows on the stored position."""
+    async def store_lost(self, tp: TP, position: int, reason: str) -> None:
+        """Stores why the log does not have what follows on the position, if it is still stored."""
 
 
 class _Delivered(NamedTuple):
@@ -361,7 +361,7 @@ class BatchConsumer(driver.Consumer):
         for tp, reason in lost.items():
             log.error("partition halted", action="partition_halted", reason=reason)
             self.halt(tp, again=True)
-            self.add_future(self._positions.store_lost(tp, reason))
+            self.add_future(self._positions.store_lost(tp, positions[tp].offset, reason))
         stored = {tp: position.offset for tp, position in positions.items() if tp not in lost}
         self._dropped -= tps
         await self.seek_wait(stored)

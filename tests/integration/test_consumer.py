@@ -91,7 +91,7 @@ class Positions:
             for tp, start in beginnings.items()
         }
 
-    async def store_lost(self, tp: TP, reason: str) -> None:
+    async def store_lost(self, tp: TP, position: int, reason: str) -> None:
         self.lost[tp] = reason
 
 

@@ -422,7 +422,8 @@ async def test_a_lost_position_stays_lost(log: Partition) -> None:
     for position, last in ((1, known), (7, LastRecord(6, -1, -1, ""))):
         await log.execute(f"UPDATE ingest.positions SET next_offset = {position}")
 
-        await stored.store_lost(log.tp, "the log ends before")
+        await stored.store_lost(log.tp, position + 1, "of a position that a person replaced")
+        await stored.store_lost(log.tp, position, "the log ends before")
 
         assert await stored.restore({log.tp: 0}) == {log.tp: Position(position, last)}
     assert await log.query("SELECT halted FROM ingest.positions") == [("the log ends before",)]

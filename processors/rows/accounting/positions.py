@@ -109,9 +109,9 @@ class StoredPositions:
                 ) from error
             raise
 
-    async def store_lost(self, tp: TP, reason: str) -> None:
+    async def store_lost(self, tp: TP, position: int, reason: str) -> None:
         """Halts a partition; if its last record was not known, the log is never that of its position."""
-        await store_halt(self.pool, tp, reason, statement="lost")
+        await store_halt(self.pool, tp, reason, position)
 
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
         """The current positions; partitions without one are left out.
@@ -133,15 +133,16 @@ class StoredPositions:
             return {TP(topic, number): next_offset for topic, number, next_offset, _ in rows}
 
 
-async def store_halt(pool: Pool, tp: TP, reason: str, statement: str = "halt") -> None:
+async def store_halt(pool: Pool, tp: TP, reason: str, lost: int | None = None) -> None:
     """Stores why the partition is halted; its next batch clears the reason.
 
-    A failure is logged: what halts a partition may also prevent this statement.
+    `lost`: the position that the log does not have; a person may have replaced it by now. A failure is
+    logged: what halts a partition may also prevent this statement.
     """
-    parameters = {"topic": tp.topic, "partition": tp.partition, "reason": reason}
+    parameters = {"topic": tp.topic, "partition": tp.partition, "reason": reason, "position": lost}
     try:
         async with pool.connection() as connection:
-            await connection.execute(_SQL[statement], parameters)
+            await connection.execute(_SQL["halt" if lost is None else "lost"], parameters)
     except (psycopg.Error, PoolTimeout):
         log.exception("halt is not stored", action="halt_unnoted", topic=tp.topic)
 

@@ -48,4 +48,4 @@ SET halted = %(reason)s,
             'next_offset', next_offset, 'offset', next_offset - 1, 'leader_epoch', -1,
             'timestamp', -1, 'sha256', ''
         ) END
-WHERE topic = %(topic)s AND partition = %(partition)s
+WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(position)s

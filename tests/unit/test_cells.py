@@ -323,7 +323,7 @@ def test_coordinates(tmp_path: Path, cell: str, lat: object, lng: object, codes:
         ("\u200bSiren\u200e;Ra\u00adison sociale;Te\u0301le\u0301phone;Mél", "siren nom telephone email_contact"),
         ("1. SIREN;2. Raison sociale;3) Code postal", "siren nom code_postal"),
         ("siren;Prénom;Nom;Société", "siren - - nom"),
-        ("siren;Nom;Société", "siren nom -"),
+        ("siren;Nom;Société", "siren - nom"),
         ("siren;Nom;Nom (dirigeant);Téléphone (ex. 0478000000)", "siren nom - telephone"),
     ],
 )  # fmt: skip

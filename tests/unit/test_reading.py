@@ -620,10 +620,12 @@ class TestWorkbook:
         assert refused(path, sheet="Notice").code == "unknown-columns"
 
     def test_columns_beyond_the_header(self, workbook: Files) -> None:
-        """Cells beyond the header are not read, and are no fault in a workbook."""
-        (row,) = rows_of(workbook(F=[["siren", "nom"], [SIREN, "A", "remarque"]]))
+        """Cells beyond the header are not read, and are not a fault in a workbook."""
+        lines = [[SIREN, "A", "remarque"], [OTHER, "B"], [OTHER, "C"], [OTHER, "D"]]
 
-        assert (row.cells, row.faults) == ([SIREN, "A"], [])
+        first, *_ = rows_of(workbook(F=[["siren", "nom"], *lines]))
+
+        assert (first.cells, first.faults) == ([SIREN, "A"], [])
 
     def test_empty_workbook(self, workbook: Files) -> None:
         """A workbook of empty sheets is refused, and so is one with a header only."""

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from producers.reading.header import words
 from producers.reading.header.labels import fields_by_label, fold, is_report, known, named
@@ -64,8 +65,9 @@ class Header:
             mapping[self.names[self.coordinates]] = self.position[0]
         if self.activity is not None:
             mapping[self.names[self.activity]] = "categorie"
-        for field_name, sources in self.sources.items():
-            for source in sources[1:]:
+        # A column that may give two fields is shown with the one that prefers it.
+        for sources in zip_longest(*self.sources.values(), fillvalue=()):
+            for field_name, source in zip(self.sources, sources, strict=True):
                 for column in source:
                     mapping.setdefault(self.names[column], field_name)
         return {name: mapping[name] for name in self.names if name in mapping}

@@ -29,15 +29,19 @@ Positions = Mapping[tuple[str, int], int]
 
 
 def create(settings: Settings) -> list[str]:
-    """Creates the topics that are missing, with the partitions that PostgreSQL knows; returns their names.
+    """Creates the topics that are missing; returns their names.
 
-    Raises UnreachableError.
+    They get the partitions that PostgreSQL knows, if it can be reached: topics of a first installation
+    need no database, and workers refuse to start on topics of another number. Raises UnreachableError
+    if Kafka cannot be reached.
     """
-    with connect(settings.database_url.get_secret_value()) as connection:
-        migrated = connection.execute("SELECT to_regclass('ingest.positions')").fetchone()
-        known = (
-            known_partitions(connection, settings.topic_prefix) if migrated and migrated[0] else {}
-        )
+    try:
+        with connect(settings.database_url.get_secret_value()) as connection:
+            migrated = connection.execute("SELECT to_regclass('ingest.positions')").fetchone()
+            is_migrated = migrated is not None and migrated[0] is not None
+            known = known_partitions(connection, settings.topic_prefix) if is_migrated else {}
+    except UnreachableError:
+        known = {}
     return create_topics(settings, known)
 
 

@@ -60,7 +60,7 @@ def _bounded(result: Any, max_records: int | None = None) -> _Taken:
 
 
 _UNCOMMITTED = 0
-"""An isolation level: what stands at an offset, were it an aborted record or a marker."""
+"""An isolation level: what is at an offset, even if it is an aborted record or a marker."""
 
 fetcher.FetchResult.getall = _bounded
 fetcher.MemoryRecords = RecordBatches

@@ -321,7 +321,7 @@ def test_the_overview_counts_the_site(user: Page, served: Served) -> None:
 
 
 def test_other_texts_are_requested_after_a_question(user: Page) -> None:
-    """Whoever says no requests nothing; that edited texts are replaced is part of the question."""
+    """A person who says no requests nothing; that edited texts are replaced is part of the question."""
     asked: list[str] = []
     posted: list[object] = []
 

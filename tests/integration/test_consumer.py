@@ -1078,7 +1078,7 @@ def test_worker_of_another_topic(site: Site) -> None:
 @pytest.mark.parametrize("how", ["below", "beyond"])
 def test_worker_without_its_position(site: Site, how: str) -> None:
     """A partition whose position Kafka does not hold halts, also once the log has grown beyond it, and
-    whichever worker has it. Another partition goes on."""
+    on any worker. Another partition goes on."""
     raw(site, 10)
     store(site, 2 if how == "below" else 11)
     if how == "below":

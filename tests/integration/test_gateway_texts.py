@@ -64,7 +64,7 @@ def test_what_is_no_request(asked: object, served: Served) -> None:
 
 
 def test_who_may_request_them(served: Served) -> None:
-    """Whoever may import; a person signed in with the token of the page."""
+    """Accounts that may import; a person signed in with the token of the page."""
     reader = served.new_token("lecture", "read")
     asked = {"kind": "VILLE", "rows": ["a"]}
     with served.client(reader) as client:

@@ -400,7 +400,7 @@ def test_the_first_of_several_postal_codes(write: Write) -> None:
     ],
 )
 def test_words_within_a_header_of_cities(header: str, field: str | None) -> None:
-    """ "ville" beside a label says nothing else, nor does the year of a count; the plural tells two fields."""
+    """ "ville" beside a label says nothing else, nor does the year of a count; the plural distinguishes two fields."""
     found = named(VILLE, header)
 
     assert (found and found.field) == field

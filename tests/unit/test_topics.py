@@ -120,7 +120,7 @@ def test_what_is_restored_after_kafka_was_lost() -> None:
 
 @pytest.mark.parametrize("topic", MIRRORED, ids=[topic.name for topic in MIRRORED])
 def test_rights_on_mirrored_topics(topic: Topic) -> None:
-    """Workers read them, and whoever creates topics publishes them again."""
+    """Workers read them, and the user that creates topics publishes them again."""
     allowed = {
         (right.user, operation)
         for right in rights()

@@ -132,7 +132,7 @@ def _number(digits: str) -> int:
 
 
 def status_of(error: object) -> int:
-    """The HTTP status that an error stands for which came without one; 502 if it does not say."""
+    """The HTTP status of an error that came without one; 502 if the error does not name it."""
     error = _unpacked(error)
     for each in _objects(error):
         for name in ("code", "status", "status_code", "statusCode"):

@@ -10,7 +10,7 @@ from producers.reading.header.labels import fold
 
 def fingerprint(cells: Sequence[str]) -> str:
     """Of a header: SHA-256 in hexadecimal digits. Neither the order of its columns counts nor what `fold`
-    ignores in their names, unless that is all there is or tells two of them apart."""
+    ignores in their names, unless the name has nothing else or two names differ only in it."""
     names = [name for name in clean(cells) if name]
     folded = [fold(name) for name in names]
     alike = Counter(folded)

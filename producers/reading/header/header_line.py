@@ -56,7 +56,7 @@ def _is_filled(column: int, rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _divides(below: Sequence[str], names: Sequence[str], import_type: ImportType) -> bool:
-    """Whether the line below a header names the columns that a title stands over, and only them.
+    """Whether the line below a header names the columns below a title, and only them.
 
     "SIREN;Nom;Adresse;;" over ";;Rue;CP;Ville": merged cells that were exported as text.
     """

@@ -31,7 +31,7 @@ __all__ = ["database", "log", "picky", "topics", "upstream"]  # fixtures
 VALUE = {"column": "Courriel", "code": "malformed", "message": "Pas valide.", "value": "x@"}
 FILE = """SIREN;Raison sociale;Courriel;CP;Téléphone
 100000009;Bonne;a@b.fr;35000;0299010203
-100000017;Sans adresse;x@;35000;0299010204
+100000017;Incomplète;x@;35000;0299010204
 12345;Rejetée;y@;35000;
 100000025;Sans code;c@d.fr;2A300;demander
 """
@@ -203,7 +203,7 @@ def test_the_report_names_them_and_its_correction_completes_the_rows(
     assert counts(done) == {"updated": 1}
     assert site.query(
         "SELECT nom, email_contact FROM enterprise_entreprise WHERE siren = '100000017'"
-    ) == [("Sans adresse", "x@y.fr")]
+    ) == [("Incomplète", "x@y.fr")]
     eventually(lambda: status(site, first["id"])["dropped_rows"] == 1)
     left = status(site, first["id"])
     assert (left["status"], counts(left)) == (first["status"], counts(first))

@@ -108,13 +108,13 @@ def _lose_and_recover(site: Site, served: Served, companies: Companies) -> None:
     revoked = served.new_token("gone", "read")
     [token_id] = re.findall(r"([0-9a-f]{16}).*gone", served.command("token", "list").stdout)
     served.command("token", "revoke", token_id)
-    tokens = served.command("token", "list").stdout
     eventually(lambda: all(compacted(site).values()))
     whole = len(read_keys(site, MIRRORED)) + len(MIRRORED) - 1  # each has the one to be removed
     eventually(lambda: mirrored(site) == whole)
     remove_some(site)
     eventually(lambda: mirrored(site) == whole - len(MIRRORED))
     eventually(lambda: len(read_keys(site, [CATEGORIES])) == 2)
+    tokens = served.command("token", "list").stdout
     before, keys = listed(site), compacted(site)
     worker.stop()
     make_slow(site, 0.05)

@@ -429,6 +429,22 @@ async def test_a_lost_position_stays_lost(log: Partition) -> None:
     assert await log.query("SELECT halted FROM ingest.positions") == [("the log ends before",)]
 
 
+async def test_rejects_of_two_records_at_one_offset(log: Partition) -> None:
+    """A log that a person accepted has another number: its records are not those of before."""
+    log.append(company(1, nom=None))
+    await log.write(log.batch())
+    await log.execute(
+        "UPDATE ingest.positions SET next_offset = 0, last_record = NULL,"
+        " log_number = coalesce(log_number, 0) + 1"
+    )
+    log.records.clear()
+    log.append(company(2, nom=None))
+
+    await log.write(log.batch())
+
+    assert await log.query('SELECT "offset", count(*) FROM ingest.rejects GROUP BY 1') == [(0, 2)]
+
+
 # All or nothing
 
 

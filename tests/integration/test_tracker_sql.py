@@ -11,6 +11,7 @@ import pytest
 from faust.types import TP
 from structlog.testing import capture_logs
 
+from processors.database import queries
 from processors.database.pool import open_pool
 from processors.imports.log_guard import LogGuard
 from processors.imports.tracker import Tracker
@@ -116,6 +117,27 @@ async def desk(database: str) -> AsyncIterator[Desk]:
         await found.log.begin()
         await found.submit()
         yield found
+
+
+# Kafka that was lost
+
+
+@pytest.mark.parametrize(("written", "total"), [(49, None), (50, 50)])
+async def test_rows_that_were_lost_are_read_again(
+    desk: Desk, written: int, total: int | None
+) -> None:
+    """The number of rows is open again if Kafka lost some of them before they were written."""
+    await desk.tell("ReadingFinished", total_rows=50)
+    await desk.events.execute(
+        "INSERT INTO ingest.progress (import_id, topic, partition, inserted)"
+        f" VALUES ('{IMPORT}', 'fox.file-rows.ville', 0, {written})"
+    )
+
+    await desk.events.execute(
+        queries.load("processors.operator", "kafka_recovery.sql")["read_again"]
+    )
+
+    assert await desk.stored("total_rows") == (total,)
 
 
 # Events that come twice, or too late

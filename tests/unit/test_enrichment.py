@@ -1,5 +1,6 @@
 """Texts by a language model, without servers of ours but the one that plays the model."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from processors.settings import Settings
 from processors.texts import stage_config
 from processors.texts.content import prompts
-from processors.texts.content.answers import sent_schema
+from processors.texts.content.answers import Description, read, sent_schema
 from processors.texts.content.quality import Bounds, problems, sentences
 from processors.texts.kinds import KINDS
 from processors.texts.model.answer_handling import check
@@ -326,6 +327,16 @@ class Stored:
 
     async def fetchall(self) -> list[tuple[int, int]]:
         return list(self.read.items())
+
+
+def test_the_last_of_several_drafts_counts() -> None:
+    """A model that corrects itself in one answer is not asked again, and its first try is not stored."""
+    draft, final = (
+        json.dumps({"texte": f"{word} " + "Des artisans de plusieurs métiers. " * 8, "meta_description": META})
+        for word in ("Brouillon.", "Enfin.")
+    )  # fmt: skip
+
+    assert read(f"Essai : {draft}\nMieux : {final}\n{{fin}}", Description).texte.startswith("Enfin")
 
 
 async def test_nothing_is_asked_before_the_answers_are_read() -> None:

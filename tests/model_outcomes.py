@@ -74,7 +74,7 @@ def _then(site: Site, state: str, calls: int) -> Then:
 
 def _spent(calls: list[tuple[str, int]], counted: int) -> Spent:
     states = {state for state, _ in calls}
-    if states == {"failed"}:
+    if states == {"failed"} or ("answered", 0) in calls:
         return Spent.NOTHING
     used = states == {"answered"} and {tokens for _, tokens in calls} == {counted}
     return Spent.USED if used else Spent.RESERVED

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fix_enrichment",
     "tests.fix_application",
     "tests.fix_disk",
+    "tests.fix_memory",
     "tests.fix_gateway",
     "tests.fix_secured",
     "tests.reruns",

@@ -4,7 +4,7 @@ To add one: its record in schemas/avro, its entry here, its topic in schemas/top
 in processors/rows/merge and its table in a migration.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -69,6 +69,15 @@ class ImportType:
         """The fields that have a latitude and a longitude, in this order; empty without them."""
         kinds = {field.kind: field.name for field in self.fields}
         return tuple(kinds[kind] for kind in _POSITION if kind in kinds)
+
+    def without_column(self, given: Iterable[str]) -> list[str]:
+        """The fields that a file has no column for whose columns are `given` to these fields."""
+        known = {*given}
+        if known.intersection(self.position[:1]):
+            known.update(self.position)  # one column may hold both
+        return [
+            one.name for one in self.fields if one.name not in known and one.taken_from not in known
+        ]
 
     def keys(self, columns: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """The natural keys of rows of which there is a column a field."""

@@ -228,15 +228,7 @@ def absent_fields(state: ImportState) -> list[str] | None:
     columns = state["options"].get("columns")
     if columns is None:
         return None
-    given = set(json.loads(columns).values())
-    import_type = IMPORT_TYPES[state["import_type"]]
-    if given.intersection(import_type.position[:1]):
-        given.update(import_type.position)  # one column may hold both
-    return [
-        one.name
-        for one in import_type.fields
-        if one.name not in given and one.taken_from not in given
-    ]
+    return IMPORT_TYPES[state["import_type"]].without_column(json.loads(columns).values())
 
 
 class _RowEncoder:
@@ -293,7 +285,7 @@ class _RowEncoder:
             dropped=[
                 [value._asdict() for value in row.dropped] if row.dropped else None for row in rows
             ],
-            absent=[self._absent and [*self._absent, *row.absent] for row in rows],
+            absent=[None if self._absent is None else [*self._absent, *row.absent] for row in rows],
         )
 
     def _oversized(self, row: FileRow, key: str, line: dict[str, Any]) -> tuple[str, bytes]:

@@ -185,11 +185,9 @@ class Source:
 
     def _absent(self, columns: Header) -> Sequence[str]:
         """The fields that other parts have a column for."""
-        given = {*columns.mapping.values()}
-        if given.intersection(self.import_type.position):
-            given.update(self.import_type.position)  # one column may hold both
-        fields = map(self.import_type.field.__getitem__, {*self.mapping.values()} - given)
-        return sorted(one.name for one in fields if one.taken_from not in given)
+        of_all = {*self.mapping.values()}
+        absent = self.import_type.without_column(columns.mapping.values())
+        return [name for name in absent if name in of_all]
 
 
 def _filled(parts: Sequence[Part]) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """Which import a file is, whether it may be gone on with, and what of it counts as read."""
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from producers.reading import FileRow, RefusedError, open_source
 from schemas.codec.framing import Decoder, Encoder, load
 from schemas.codec.schema import Schema
 from schemas.dropped_value import DroppedValue
-from schemas.import_types import ENTREPRISE, VILLE
+from schemas.import_types import CATEGORIE, ENTREPRISE, VILLE
 from schemas.records import ImportState
 
 IDS = ["first", "second", "third"]
@@ -227,6 +228,26 @@ def test_rows_of_a_chunk_have_details_of_their_own(path: Path) -> None:
         ("C", "exemple.fr", None),
         ("D", None, "https://exemple.fr/d.png"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "columns", "expected"),
+    [
+        ("merge", {"n": "nom", "o": "ordre"}, None),
+        ("overwrite", {"n": "nom", "d": "description", "m": "meta_description", "o": "ordre"}, ["ordre"]),
+        ("overwrite", {"n": "nom", "m": "meta_description", "o": "ordre"}, ["description", "ordre"]),
+    ],
+)  # fmt: skip
+def test_what_overwriting_leaves(
+    policy: str, columns: dict[str, str], expected: list[str] | None
+) -> None:
+    """What the file has no column for, and what the row's own sheet lacks, also if the file lacks nothing."""
+    of_file = new_state(id="i", import_type="CATEGORIE", options={"columns": json.dumps(columns)})
+    row = FileRow(2, "A", ["Bois"], dict.fromkeys(CATEGORIE.field), "bois", [], [])
+    row.absent = ["ordre"]
+    encoder = _RowEncoder(Encoder("categorie_row", 1), Reading(of_file), policy, CATEGORIE.routing)
+
+    assert encoder._lines([row])["absent"] == [expected]
 
 
 @pytest.mark.parametrize("beyond", [0, 1])

@@ -1,17 +1,13 @@
 """docs/enrichment.md: what foxstream does with what providers answer, made of the tests' table."""
 
-from tests.documents.markdown import table
+from tests.documents.markdown import table, with_part
 from tests.model_outcomes import Then
 from tests.provider_behaviours import BEHAVIOURS, Behaviour
-
-_BEGIN, _END = "<!-- behaviours -->", "<!-- end behaviours -->"
 
 
 def filled(text: str) -> str:
     """The page with its generated part anew."""
-    head, _, rest = text.partition(_BEGIN)
-    _, _, tail = rest.partition(_END)
-    return f"{head}{_BEGIN}\n\n{_behaviours()}\n\n{_END}{tail}"
+    return with_part(text, "behaviours", _behaviours())
 
 
 def _behaviours() -> str:

@@ -9,5 +9,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def with_part(page: str, name: str, part: str) -> str:
+    """The page with its generated part of this name anew; the rest is written by hand."""
+    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+    head, _, rest = page.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n\n{part}\n\n{end}{tail}"
+
+
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())

@@ -2,17 +2,13 @@
 
 import json
 
-from tests.documents.markdown import table
+from tests.documents.markdown import table, with_part
 from tests.faults.recoveries import FAILURES, RESULTS, SWITCH_OVER, Incident
-
-_BEGIN, _END = "<!-- recoveries -->", "<!-- end recoveries -->"
 
 
 def filled(text: str) -> str:
     """The page with its generated part anew."""
-    head, _, rest = text.partition(_BEGIN)
-    _, _, tail = rest.partition(_END)
-    return f"{head}{_BEGIN}\n\n{_recoveries()}\n\n{_END}{tail}"
+    return with_part(text, "recoveries", _recoveries())
 
 
 def _recoveries() -> str:

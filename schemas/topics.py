@@ -100,7 +100,9 @@ UPSTREAM_ROWS = (
     ROWS_DEPARTEMENT,
 )
 
-CO_PARTITIONED = (*UPSTREAM_ROWS, *map(file_rows, UPSTREAM_ROWS), CATEGORIES)
+ROWS = (*UPSTREAM_ROWS, *map(file_rows, UPSTREAM_ROWS))
+
+CO_PARTITIONED = (*ROWS, CATEGORIES)
 """The row topics and what lies beside them: one number of partitions for all."""
 
 STATS = Topic("stats", "stats", "subject", 1, "compact", None)

@@ -43,18 +43,19 @@ def _bounded(result: Any, max_records: int | None = None) -> _Taken:
     if not result.check_assignment(result._topic_partition) or not result.has_more():
         return _Taken()
     taken, records = _Taken(), result._partition_records
-    size, first = 0, UNKNOWN_EPOCH
+    size, first, is_full = 0, UNKNOWN_EPOCH, False
     for record in records:
         if not taken:
             first = records.leader_epoch
         taken.append(record)
         size += record_bytes(record)
-        if size >= FETCH_BYTES or len(taken) == max_records:
+        is_full = size >= FETCH_BYTES or len(taken) == max_records
+        if is_full:
             break
     if taken:
         taken.epochs = (first, records.leader_epoch)
     result._update_position()
-    if not (size >= FETCH_BYTES or len(taken) == max_records):
+    if not is_full:
         result._partition_records = None
     return taken
 

@@ -35,6 +35,7 @@ from schemas.topics import (
     MIRRORED,
     REFERENCE_NAF,
     REJECTS,
+    ROWS,
     TOPICS,
     Topic,
 )
@@ -156,7 +157,7 @@ def _restore(
         connection.execute(_SQL["tombstones"])
     names = [settings.topic_prefix + topic.name for topic in lost]
     connection.execute(_SQL["positions"], {"topics": names})
-    if IMPORT_EVENTS not in lost and not any("rows." in name for name in names):
+    if lost.keys().isdisjoint((IMPORT_EVENTS, *ROWS)):
         return []
     connection.execute(_SQL["read_again"])
     return connection.execute(_SQL["unfinished"]).fetchall()

@@ -23,7 +23,7 @@ from processors.kafka.broker_topics import (
 )
 from processors.kafka.topic_identity import identify
 from processors.settings import Settings
-from schemas.topics import CATEGORIES, CO_PARTITIONED
+from schemas.topics import CO_PARTITIONED, ROWS
 
 Positions = Mapping[tuple[str, int], int]
 
@@ -52,7 +52,7 @@ def widen(settings: Settings, partitions: int) -> list[str]:
     not written, or a topic has more partitions already. A run that died can be repeated.
     """
     names = [settings.topic_prefix + topic.name for topic in CO_PARTITIONED]
-    rows = [name for name in names if name != settings.topic_prefix + CATEGORIES.name]
+    rows = [settings.topic_prefix + topic.name for topic in ROWS]
     admin = admin_client(settings)
     try:
         check_no_worker(settings)

@@ -88,9 +88,12 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
         order = Order(file, import_type, options, policy.value, generate_ai, force)
         mapping = _recalled(order)
-        options = with_mapping(options, mapping)
-        order = replace(order, options=options, remembered=shown(mapping))
-        order = replace(order, overwrite_confirmed=yes)
+        order = replace(
+            order,
+            options=with_mapping(options, mapping),
+            remembered=shown(mapping),
+            overwrite_confirmed=yes,
+        )
 
         def publish(order: Order) -> NoReturn:
             _publish(

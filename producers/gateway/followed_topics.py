@@ -204,6 +204,7 @@ def follow_states(
 
 
 Take = Callable[[dict[str, Record]], None]
+TakeChanged = Callable[[dict[str, Record | None]], None]
 
 
 def follow_tokens(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop) -> Follower:
@@ -224,14 +225,11 @@ def follow_stats(settings: Settings, take: Take, loop: asyncio.AbstractEventLoop
 
 
 def follow_mappings(
-    settings: Settings, take: "TakeChanged", loop: asyncio.AbstractEventLoop
+    settings: Settings, take: TakeChanged, loop: asyncio.AbstractEventLoop
 ) -> Follower:
     """A follower that gives `take` the remembered mappings that change, by id; None for a forgotten one."""
     following = _following(GATEWAY_MAPPINGS, settings, take, loop)
     return Follower("mappings", following, settings, needed=False)
-
-
-TakeChanged = Callable[[dict[str, Record | None]], None]
 
 
 def _kept(take: Take) -> TakeChanged:

@@ -4,7 +4,8 @@ Each task takes `notify`, which it calls with its progress, and returns somethin
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
@@ -46,6 +47,15 @@ _KNOWN_SECONDS = 30.0
 
 class AwayError(Exception):
     """Kafka or the schema registry is away, or not set up; the message is in French."""
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    """A block that asks Kafka or the schema registry. Raises AwayError."""
+    try:
+        yield
+    except (ClusterError, RegistryUnavailableError) as error:
+        raise AwayError(str(error)) from error
 
 
 class CrowdedError(AwayError):
@@ -119,13 +129,10 @@ def give_up(
         spooled = spool.find(import_id) if mine and spool.is_pending(import_id) else None
         if spooled is None:
             return "held"
-        try:
-            with Connections(settings) as connections:
-                publish_refusal(
-                    _order(spool, spooled), connections, spooled.sha256, RefusedError(code, message)
-                )
-        except (ClusterError, RegistryUnavailableError) as error:
-            raise AwayError(str(error)) from error
+        with _away(), Connections(settings) as connections:
+            publish_refusal(
+                _order(spool, spooled), connections, spooled.sha256, RefusedError(code, message)
+            )
         spool.published(import_id)
         return "refused"
 
@@ -138,27 +145,21 @@ def request_action(
     The gateway lists an upload before it is in the import log: this waits for it.
     """
     until = monotonic() + _KNOWN_SECONDS
-    try:
-        while True:
-            try:
-                with Connections(settings) as connections:
-                    return control.request_action(action, import_id, connections, by, seconds=0.0)
-            except RefusedError as refusal:
-                if refusal.code != "unknown-import" or monotonic() > until:
-                    raise
-    except (ClusterError, RegistryUnavailableError) as error:
-        raise AwayError(str(error)) from error
+    while True:
+        try:
+            with _away(), Connections(settings) as connections:
+                return control.request_action(action, import_id, connections, by, seconds=0.0)
+        except RefusedError as refusal:
+            if refusal.code != "unknown-import" or monotonic() > until:
+                raise
 
 
 def request_texts(
     notify: Notify, settings: Settings, kind: str, rows: Sequence[str], rewriting: control.Rewriting
 ) -> None:
     """As control.request_texts. Raises AwayError."""
-    try:
-        with Connections(settings) as connections:
-            control.request_texts(connections, kind, rows, rewriting)
-    except (ClusterError, RegistryUnavailableError) as error:
-        raise AwayError(str(error)) from error
+    with _away(), Connections(settings) as connections:
+        control.request_texts(connections, kind, rows, rewriting)
 
 
 def retry(notify: Notify, settings: Settings, folder: Path, import_id: str, by: str) -> str:
@@ -176,18 +177,15 @@ def retry(notify: Notify, settings: Settings, folder: Path, import_id: str, by: 
             notified.add(reading.import_id)
             notify(reading.import_id)
 
-    try:
-        with Connections(settings) as connections:
-            return publish_rest(
-                import_id,
-                file if file and file.exists() else None,
-                connections,
-                watch,
-                lambda _: None,
-                by,
-            ).import_id
-    except (ClusterError, RegistryUnavailableError) as error:
-        raise AwayError(str(error)) from error
+    with _away(), Connections(settings) as connections:
+        return publish_rest(
+            import_id,
+            file if file and file.exists() else None,
+            connections,
+            watch,
+            lambda _: None,
+            by,
+        ).import_id
 
 
 def _order(spool: Spool, spooled: SpooledFile) -> Order:
@@ -309,11 +307,8 @@ def cleared(
 
 def forget(notify: Notify, settings: Settings, mapping_id: str) -> None:
     """Removes a remembered mapping. Raises AwayError."""
-    try:
-        with Connections(settings) as connections:
-            connections.forget([mapping_id])
-    except (ClusterError, RegistryUnavailableError) as error:
-        raise AwayError(str(error)) from error
+    with _away(), Connections(settings) as connections:
+        connections.forget([mapping_id])
 
 
 def errors_file(
@@ -328,18 +323,15 @@ def errors_file(
     spooled = spool.find(state["id"])
     rest = Rest.of(state, spool.data(spooled) if spooled is not None else None)
     record = str(IMPORT_TYPES[state["import_type"]].topic.record)
-    try:
-        with settings.registry() as registry, RejectLog(settings) as log:
-            content = report(
-                state,
-                log.read(state, _PATIENCE_SECONDS),
-                Decoder(record, registry),
-                unread=lambda: unread_rows(rest),
-                dropped=dropped_rows(settings, state, _PATIENCE_SECONDS),
-            )
-            return write(path, content, state["options"].get("delimiter") or ",")
-    except (ClusterError, RegistryUnavailableError) as error:
-        raise AwayError(str(error)) from error
+    with _away(), settings.registry() as registry, RejectLog(settings) as log:
+        content = report(
+            state,
+            log.read(state, _PATIENCE_SECONDS),
+            Decoder(record, registry),
+            unread=lambda: unread_rows(rest),
+            dropped=dropped_rows(settings, state, _PATIENCE_SECONDS),
+        )
+        return write(path, content, state["options"].get("delimiter") or ",")
 
 
 def first_errors(notify: Notify, settings: Settings, state: ImportState) -> dict[str, Any]:
@@ -349,7 +341,7 @@ def first_errors(notify: Notify, settings: Settings, state: ImportState) -> dict
     """
     codes: Counter[str] = Counter()
     lines: list[dict[str, Any]] = []
-    try:
+    with _away():
         with RejectLog(settings) as log:
             for reject in log.read(state, _PATIENCE_SECONDS):
                 codes.update({str(error["code"]) for error in reject.errors})
@@ -357,8 +349,6 @@ def first_errors(notify: Notify, settings: Settings, state: ImportState) -> dict
                 if len(lines) > 4 * _SHOWN_REJECTS:
                     lines = _first(lines)
         rows = dropped_rows(settings, state, _PATIENCE_SECONDS)
-    except ClusterError as error:
-        raise AwayError(str(error)) from error
     dropped = _first(list(chain.from_iterable(map(_lines, rows))))
     return {"by_code": dict(codes.most_common()), "first": _first(lines), "dropped": dropped}
 

@@ -66,8 +66,9 @@ class Header:
         if self.activity is not None:
             mapping[self.names[self.activity]] = "categorie"
         # A column that may give two fields is shown with the one that prefers it.
-        for sources in zip_longest(*self.sources.values(), fillvalue=()):
-            for field_name, source in zip(self.sources, sources, strict=True):
+        further = (sources[1:] for sources in self.sources.values())
+        for links in zip_longest(*further, fillvalue=()):
+            for field_name, source in zip(self.sources, links, strict=True):
                 for column in source:
                     mapping.setdefault(self.names[column], field_name)
         return {name: mapping[name] for name in self.names if name in mapping}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+import openpyxl
 import xlwt
 
 from producers.reading import FileRow, RefusedError, open_source
@@ -35,6 +36,16 @@ COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 Table = Sequence[Sequence[object]]
+
+
+def xlsx(*rows: Sequence[object]) -> bytes:
+    """A workbook with one sheet."""
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
 
 
 def xls(**sheets: Table) -> bytes:

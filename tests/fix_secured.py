@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 
 from deploy.local.jars.cache import JarCache
@@ -51,6 +52,13 @@ SUPER = "root"
 def password(user: str) -> str:
     """Each begins with the same marker, so that one search finds them all."""
     return f"MARKER-{user}-pass/word%"
+
+
+def each_is_denied(connection: psycopg.Connection, *statements: str) -> None:
+    """PostgreSQL refuses each of them to the connection's role."""
+    for statement in statements:
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute(statement.encode())
 
 
 class Authority:

@@ -77,6 +77,12 @@ def written(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
+def import_with_success(user: Page) -> None:
+    """Sends the file that was chosen, and waits until its import has ended well."""
+    user.get_by_role("button", name="Importer").click()
+    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+
+
 def is_accessible(page: Page) -> None:
     """No serious fault that axe knows."""
     found = Axe().run(page).response["violations"]
@@ -141,9 +147,7 @@ def test_values_that_are_not_stored(user: Page, tmp_path: Path) -> None:
     expect(user.locator("#examples")).to_contain_text("L'adresse e-mail « x@ » n'est pas valide")
     is_accessible(user)
 
-    user.get_by_role("button", name="Importer").click()
-
-    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    import_with_success(user)
     expect(user.locator("#state")).to_contain_text("Une ligne est importée sans une de ses valeurs")
     heading = user.get_by_role("heading", name="Premières valeurs non enregistrées")
     expect(heading).to_be_visible()
@@ -157,8 +161,7 @@ def test_values_that_are_not_stored(user: Page, tmp_path: Path) -> None:
     corrected = written(tmp_path, "corrigé.csv", report.replace('"x@"', '"x@y.fr"', 1).encode())
     user.get_by_label("Choisissez un fichier").set_input_files(corrected)
     expect(user.locator("#verdict")).to_contain_text("1 ligne à importer, aucune erreur")
-    user.get_by_role("button", name="Importer").click()
-    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    import_with_success(user)
     user.goto(address)
     expect(user.locator("#state")).to_have_attribute("data-dropped", "0")
     expect(heading).to_be_hidden()
@@ -412,8 +415,7 @@ def test_columns_are_remembered_and_forgotten(user: Page, tmp_path: Path) -> Non
     user.get_by_label("Ref tiers").select_option("siren")
     user.get_by_label("Intitulé long").select_option("nom")
     expect(user.locator("#verdict")).to_contain_text("1 ligne à importer")
-    user.get_by_role("button", name="Importer").click()
-    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    import_with_success(user)
 
     user.goto("/envoyer")
     expect(user.get_by_role("heading", name="Choix de colonnes retenus")).to_be_visible()
@@ -421,8 +423,7 @@ def test_columns_are_remembered_and_forgotten(user: Page, tmp_path: Path) -> Non
     expect(user.locator("#remembered")).to_contain_text("Colonnes comme retenues de tests, le ")
     expect(user.get_by_label("Ref tiers")).to_have_value("siren")
     is_accessible(user)
-    user.get_by_role("button", name="Importer").click()
-    expect(user.locator("#state")).to_have_attribute("data-status", "SUCCESS")
+    import_with_success(user)
     expect(user.locator("#state")).to_contain_text("Colonnes comme retenues de tests, le ")
 
     user.goto("/envoyer")

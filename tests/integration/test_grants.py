@@ -10,11 +10,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.errors import InsufficientPrivilege
 
 from deploy.local.stack import Stack
 from processors.database.grants import GRANTS
 from processors.database.migrator import migrate
+from tests.fix_secured import each_is_denied
 from tests.fix_stack import create_database
 
 ROLES = (Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql").read_bytes()
@@ -92,8 +92,7 @@ def test_accounts_and_sessions_are_of_nobody(acting: As) -> None:
             ):
                 if role == "foxstream_migrate" and "foxstream_migrations" in forbidden:
                     continue
-                with pytest.raises(InsufficientPrivilege):
-                    connection.execute(forbidden.encode())
+                each_is_denied(connection, forbidden)
 
 
 def test_tables_that_are_named(site: str, acting: As) -> None:
@@ -118,9 +117,9 @@ def test_tables_that_are_named(site: str, acting: As) -> None:
         for table in GRANTS["foxstream_read"]:
             connection.execute(f"SELECT * FROM {table} LIMIT 0".encode())
         connection.execute("SELECT * FROM ingest.rejects, ingest.text_marks LIMIT 0")
-        for forbidden in ("DELETE FROM ingest.rejects", "UPDATE location_ville SET nom = ''"):
-            with pytest.raises(InsufficientPrivilege):
-                connection.execute(forbidden.encode())
+        each_is_denied(
+            connection, "DELETE FROM ingest.rejects", "UPDATE location_ville SET nom = ''"
+        )
 
 
 def test_work_of_the_write_role(site: str, acting: As) -> None:
@@ -187,14 +186,13 @@ def test_the_site_reads_where_texts_come_from(site: str, acting: As) -> None:
         connection.execute(
             "UPDATE ingest.text_provenance SET reviewed_by = 'A', reviewed_at = now()"
         )
-        for forbidden in (
+        each_is_denied(
+            connection,
             "UPDATE ingest.text_provenance SET generated_by = 'people'",
             "DELETE FROM ingest.text_history",
             "SELECT * FROM ingest.ai_calls",
             "SELECT nom FROM enterprise_entreprise",
-        ):
-            with pytest.raises(InsufficientPrivilege):
-                connection.execute(forbidden.encode())
+        )
 
 
 def test_the_role_of_the_site_sees_its_texts_marked(site: str) -> None:

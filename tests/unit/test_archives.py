@@ -11,7 +11,6 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-import openpyxl
 import pytest
 from inflate64 import Deflater
 
@@ -19,7 +18,7 @@ from producers.reading import FileRow, Options, RefusedError, open_source
 from producers.reading.container import archive as contents_module
 from producers.reading.parts import candidates
 from schemas.import_types import ENTREPRISE
-from tests.fix_files import COMPRESSIONS, xls, zipped
+from tests.fix_files import COMPRESSIONS, xls, xlsx, zipped
 
 SIREN, OTHER = "732829320", "005520135"
 TEXT = f"siren;nom\n{SIREN};Été\n".encode()
@@ -49,15 +48,6 @@ def refused(path: Path) -> str:
     return refusal.value.code
 
 
-def workbook(*rows: list[object]) -> bytes:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    target = io.BytesIO()
-    book.save(target)
-    return target.getvalue()
-
-
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_compressed(write: Write, name: str) -> None:
     """A compressed file reads like the file, several streams in a row like one."""
@@ -71,10 +61,10 @@ def test_compressed(write: Write, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
-def test_compressed_workbook(write: Write, name: str) -> None:
+def test_compressed_xlsx(write: Write, name: str) -> None:
     """A workbook may be compressed as well."""
     for content in (
-        workbook(["siren", "nom"], [SIREN, "A"]),
+        xlsx(["siren", "nom"], [SIREN, "A"]),
         xls(F=[["siren", "nom"], [SIREN, "A"]]),
     ):
         (row,) = rows_of(write(COMPRESSIONS[name](content)))
@@ -100,7 +90,7 @@ def test_several_files(write: Write) -> None:
             "b/nord.csv": TEXT,
             "__MACOSX/b/._nord.csv": b"\0\5",
             "a.csv": f"siren,nom\n{OTHER},B\n".encode("utf-16"),
-            "c.xlsx": workbook(["siren", "nom"], [SIREN, "C"]),
+            "c.xlsx": xlsx(["siren", "nom"], [SIREN, "C"]),
             "villes.csv": b"commune;cp;lat\nBrest;29200;48\n",
         }
     )
@@ -280,7 +270,7 @@ def deflate64(members: dict[str, bytes]) -> bytes:
 def test_deflate64(write: Write) -> None:
     """Its members are read, a workbook too; a flipped byte never gives other rows."""
     text = b"siren;nom\n" + b"".join(b"%s;Nom %d\n" % (SIREN.encode(), n) for n in range(300))
-    book = workbook(["siren", "nom"], [OTHER, "B"])
+    book = xlsx(["siren", "nom"], [OTHER, "B"])
     content = deflate64({"a.csv": text, "b.xlsx": book})
 
     rows = rows_of(write(content))
@@ -343,7 +333,7 @@ PREFIXES = (b"\r\n", b"\xef\xbb\xbf", b"\n\n<br />\n<b>Warning</b>: x in /a.php\
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_something_before_it(write: Write, prefix: bytes) -> None:
     """What a script printed before a workbook or an archive is passed over."""
-    books = [workbook(["siren", "nom"], [SIREN, "A"]), zipped({"a.csv": f"siren;nom\n{SIREN};A\n".encode()})]  # fmt: skip
+    books = [xlsx(["siren", "nom"], [SIREN, "A"]), zipped({"a.csv": f"siren;nom\n{SIREN};A\n".encode()})]  # fmt: skip
     if not prefix.strip(b"\xef\xbb\xbf\r\n "):
         books.append(xls(F=[["siren", "nom"], [SIREN, "A"]]))
     for content in books:
@@ -370,7 +360,7 @@ def test_nothing_is_left_behind(
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     monkeypatch.setattr(candidates, "INFLATED_BYTES", 1 << 20)
-    large = workbook(["siren", "nom"], [SIREN, "A"]) + bytes(2 << 20)
+    large = xlsx(["siren", "nom"], [SIREN, "A"]) + bytes(2 << 20)
 
     assert refused(write(zipped({"a.xlsx": large, "b.csv": member}))) == "too-large"
     assert refused(write(COMPRESSIONS["gzip"](large))) == "too-large"

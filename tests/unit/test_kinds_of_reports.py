@@ -1,15 +1,13 @@
 """Small files of the kinds that people report of importers: the rows of each, and what is said of them."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pytest
 
 from schemas.import_types import CATEGORIE, ENTREPRISE, VILLE, ImportType
-from tests.fix_files import reading
+from tests.fix_files import reading, xlsx
 
 A, B, C = "900000019", "900000027", "900000035"
 Row = tuple[Mapping[str, Any], Sequence[str]]
@@ -23,15 +21,6 @@ REPAIRED = ("encoding-repaired",)
 
 def text(*lines: str, encoding: str = "utf-8") -> bytes:
     return "".join(f"{line}\n" for line in lines).encode(encoding)
-
-
-def workbook(*rows: Sequence[object]) -> bytes:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    target = io.BytesIO()
-    book.save(target)
-    return target.getvalue()
 
 
 def check(path: Path, import_type: ImportType, content: bytes, expected: Sequence[Row]) -> None:
@@ -62,7 +51,7 @@ def check(path: Path, import_type: ImportType, content: bytes, expected: Sequenc
             id="Windows-1252 that was taken for ISO-8859-1",
         ),
         pytest.param(
-            workbook(["siren", "nom"], [A, "CrÃªperie L’Ã‰tÃ©"], [B, "SÃO PAULO"], [C, "√∫"]),
+            xlsx(["siren", "nom"], [A, "CrÃªperie L’Ã‰tÃ©"], [B, "SÃO PAULO"], [C, "√∫"]),
             [
                 ({"nom": "Crêperie L’Été"}, CORRECTED),
                 ({"nom": "SÃO PAULO"}, FINE),
@@ -126,7 +115,7 @@ def check(path: Path, import_type: ImportType, content: bytes, expected: Sequenc
             id="backslashes that are text",
         ),
         pytest.param(
-            workbook(["siren;nom;ville"], [f"{A};A;Lyon"], [None], [f'{B};"B; b";Paris']),
+            xlsx(["siren;nom;ville"], [f"{A};A;Lyon"], [None], [f'{B};"B; b";Paris']),
             [
                 ({"nom": "A", "ville_nom": "Lyon"}, FINE),
                 ({"nom": "B; b", "ville_nom": "Paris"}, FINE),
@@ -147,7 +136,7 @@ def check(path: Path, import_type: ImportType, content: bytes, expected: Sequenc
             id="a header of two lines",
         ),
         pytest.param(
-            workbook(
+            xlsx(
                 ["Clients"],
                 ["SIREN", "Nom", "Contact", None, "Ville"],
                 [None, None, "Tél.", "E-mail", None],
@@ -205,7 +194,7 @@ def test_companies(tmp_path: Path, content: bytes, expected: Sequence[Row]) -> N
         ),
         pytest.param(
             CATEGORIE,
-            workbook(["nom"], ["Plomberie, chauffage"], ["Nom, métier"]),
+            xlsx(["nom"], ["Plomberie, chauffage"], ["Nom, métier"]),
             [({"nom": "Plomberie, chauffage"}, FINE), ({"nom": "Nom, métier"}, FINE)],
             id="a workbook of one column",
         ),

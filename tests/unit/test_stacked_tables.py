@@ -1,16 +1,15 @@
 """Tables that stand one below another in a file, each with a header of its own."""
 
-import io
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
-import openpyxl
 import pytest
 
 from producers.imports.preview import preview_of
 from producers.reading import FileRow, Source, open_source
 from schemas.import_types import CATEGORIE, ENTREPRISE, ImportType
+from tests.fix_files import xlsx
 
 A, B, C, D = "900000019", "900000027", "900000035", "900000043"
 HEADER = ["siren", "nom", "adresse", "ville"]
@@ -26,12 +25,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Written:
         if request.param == "csv":
             path.write_text("\n".join(";".join(line) for line in lines))
             return path
-        book = openpyxl.Workbook()
-        for line in lines:
-            book.active.append(line)
-        target = io.BytesIO()
-        book.save(target)
-        path.write_bytes(target.getvalue())
+        path.write_bytes(xlsx(*lines))
         return path
 
     return written

@@ -59,8 +59,8 @@ def accept(settings: Settings, topic: str, partition: int, offset: int | None) -
     """Stores `offset` as the position; without one, the lowest that may hold an unread record.
 
     A worker that holds the partition seeks it within FOX_HALT_SECONDS. Raises ConfigurationError if
-    there is no position, if the partition is not halted and no offset is given, or if the log does not
-    have the offset.
+    PostgreSQL has no position of the partition, if it is not halted and `offset` is missing, or if the
+    log does not have the offset.
     """
     place = {"topic": topic, "partition": partition}
     [identity] = asyncio.run(identify(settings, [topic])).values()

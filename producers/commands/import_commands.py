@@ -117,7 +117,7 @@ def _confirm(asked: "OverwriteUnconfirmedError") -> bool:
 
 
 def _recalled(order: "Order") -> "GatewayMapping | None":
-    """The remembered mapping. A file that is refused anyway is so also while Kafka is away."""
+    """The remembered mapping. A file that has to be refused is refused even if Kafka is away."""
     from producers.kafka.broker import ANSWER_SECONDS, ClusterError
     from schemas.runtime.registry import RegistryUnavailableError
 

@@ -22,7 +22,7 @@ READ, UNREAD = 6, 3
 
 
 class Companies:
-    """Rows of companies, and records that are no rows, each partition with its own."""
+    """Rows of companies, and records that are not rows, different ones in each partition."""
 
     def __init__(self, site: Site) -> None:
         self._upstream = Upstream(site)

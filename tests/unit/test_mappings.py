@@ -106,7 +106,7 @@ def test_the_same_header(other: list[str]) -> None:
     ],
 )
 def test_another_header(one: list[str], other: list[str]) -> None:
-    """Each column counts, and of columns that only their spelling tells apart also that."""
+    """Each column counts; if two names differ only in spelling, the spelling counts as well."""
     assert fingerprint(one) != fingerprint(other)
 
 

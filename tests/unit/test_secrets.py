@@ -229,9 +229,9 @@ def test_no_command_shows_a_secret(what: str) -> None:
         commands.append((COMMAND, ["template", "entreprise"]))
     for module, given in commands:
         done = run(module, given, environment)
-        told = done.stdout + done.stderr
+        output = done.stdout + done.stderr
 
-        assert MARKER not in told, told
-        assert "Traceback" not in told, told
+        assert MARKER not in output, output
+        assert "Traceback" not in output, output
         if module == WORKER:
-            assert done.code == {"help": 0, "away": 5}.get(what, 2), told
+            assert done.code == {"help": 0, "away": 5}.get(what, 2), output

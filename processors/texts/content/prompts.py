@@ -80,7 +80,7 @@ def most_tokens(body: Mapping[str, Any], count: Count | None = None) -> tuple[in
     """The most tokens that a call may use for what is sent and for its answer.
 
     No vocabulary has more tokens than a text has bytes in UTF-8. `count` says how many the texts of the
-    messages have: what a server makes of the rest, nobody knows. The JSON around the texts is longer than
+    messages have; how a server counts the rest is not known. The JSON around the texts is longer than
     the note before a schema in the prompt (processors/texts/server/dialect.py).
     """
     sent = {name: value for name, value in body.items() if name != "model"}

@@ -111,7 +111,7 @@ SET open_until = statement_timestamp() + %(seconds)s * interval '1 second',
 WHERE model = %(model)s
 
 -- name: last_answers
--- What a filter or a limit of one request refused was no answer, but says the same.
+-- Requests that a filter or a limit refused were not answered, but count in the same way.
 SELECT count(*), count(code) FROM (
     SELECT code FROM ingest.ai_calls
     WHERE model = %(model)s

@@ -157,7 +157,7 @@ async def waiting(
 
 
 async def unpaid_imports(connection: Connection, budget: Decimal | None) -> Sequence[UUID]:
-    """The imports whose budget (US dollars) has no room for what it was asked for the last time."""
+    """The imports whose budget (US dollars) was too small for their latest request."""
     cursor = await connection.execute(_SQL["unpaid_imports"], {"import_budget": budget})
     return [import_id for (import_id,) in await cursor.fetchall()]
 

@@ -11,9 +11,9 @@ from producers.reading.refusals import RefusedError
 
 
 async def looked_at(gateway: Gateway, account: Account, task: Any, *arguments: Any) -> Any:
-    """What the task returns. None if the file cannot be read, or not in time: who publishes it says why.
+    """What the task returns. None if the file cannot be read, or not in time: its publication reports why.
 
-    Raises Problem 503 if there is no memory for it now.
+    Raises Problem 503 while memory is short.
     """
     try:
         async with gateway.reading.turn(account.name):

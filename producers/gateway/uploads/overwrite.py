@@ -17,7 +17,7 @@ async def confirmed(
 ) -> SpooledFile:
     """The upload. Raises Problem 409 if its blank cells would clear something and nobody confirmed it.
 
-    What cannot be read, or not in time, is left to who publishes it, and counts the cells as well.
+    A file that cannot be read, or not in time, is left to its publication, which counts the cells as well.
     """
     if spooled.policy != "overwrite" or spooled.overwrite_confirmed:
         return spooled

@@ -213,7 +213,7 @@ _USUAL = {
     "latin-1": _without("ÃÂÅ" + _CONTROLS + "".join(map(chr, range(0x80, 0xA0))), "latin-1"),
     "cp1252": _without("ÃÂÅ¬‚ð€" + _CONTROLS, "cp1252"),
 }
-"""By encoding, the bytes that no letters are made of which as_written changes: most texts have no other."""
+"""By encoding, the bytes of letters that as_written leaves as they are: most texts have only these."""
 
 
 def repaired_lines(lines: list[str]) -> Iterator[tuple[int, str]]:

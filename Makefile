@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults soak attacks fuzz release-check
+.PHONY: help demo test test-outages test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults soak attacks fuzz release-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -29,8 +29,13 @@ $(VENV)/ready: requirements.lock pyproject.toml
 demo: $(VENV)/ready ## start everything, import the sample files, check every count, stop everything
 	@$(BIN)/python -m deploy.local.demo
 
-test: $(VENV)/ready ## the whole test suite, against real embedded servers
-	$(BIN)/pytest -n 3 --dist worksteal --max-worker-restart 1 -rsR --durations 25
+SUITE = $(BIN)/pytest -n 5 --dist worksteal --max-worker-restart 1 -rsR --durations 25
+
+test: $(VENV)/ready ## the test suite, against real embedded servers (10 minutes)
+	$(SUITE) --ignore tests/outages
+
+test-outages: $(VENV)/ready ## tests in which servers and processes are killed, stopped and replaced (8 minutes)
+	$(SUITE) tests/outages
 
 test-fast: $(VENV)/ready ## unit and contract tests, without servers (90 seconds)
 	@$(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/contract

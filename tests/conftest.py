@@ -3,7 +3,7 @@
 import os
 
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.examples import TIMES, examples
 
@@ -32,5 +32,12 @@ structlog.configure(
 os.environ["FOX_SCHEMA_CACHE"] = ""
 
 # The suite has the same examples at every run: what a change breaks is the change's doing.
-settings.register_profile("suite", derandomize=TIMES == 1, max_examples=examples(100))
+settings.register_profile(
+    "suite",
+    derandomize=TIMES == 1,
+    max_examples=examples(100),
+    # A busy machine is not a fault.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("suite")

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -32,6 +33,7 @@ from schemas.topics import TOPICS
 from tests.preloaded import Fork, PreloadedProcess, preloaded
 
 _numbers = count(1)
+_cleaning = ThreadPoolExecutor(max_workers=1)
 
 SESSION_SECONDS = 5.0
 """Half of the default: dozens of tests wait until a worker that was killed is taken for dead."""
@@ -158,9 +160,7 @@ class Site:
         self.kill()
         if self.prefix:
             self._delete_topics()
-        server, _, name = self.database_url.rpartition("/")
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        _cleaning.submit(_drop_database, self.database_url)
 
     def _delete_topics(self) -> None:
         admin = AdminClient(
@@ -295,6 +295,13 @@ def _template(server: str) -> str:
     )
     migrate(url)
     return name
+
+
+def _drop_database(url: str) -> None:
+    """Waits for a checkpoint, for seconds on a busy disk. A server may be gone with its test."""
+    server, _, name = url.rpartition("/")
+    with suppress(psycopg.Error), psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
 def new_database(stack: Stack, name: str) -> str:

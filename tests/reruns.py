@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-WITH_SERVERS = {"integration", "browser"}
+WITH_SERVERS = {"integration", "browser", "outages"}
 
 MOST = 3
 """Second tries in one run: a machine may stand still for longer than a session lasts, but rarely."""

@@ -25,10 +25,10 @@ from schemas.topics import ROW_PARTITIONS
 from tests import fix_prometheus, long_run
 from tests.fix_prometheus import Watcher
 from tests.fix_stack import Site, eventually, prepared
-from tests.integration.test_kafka_lost import replace_kafka
-from tests.integration.test_restore import copied, dumped, restored, restored_in_place
 from tests.integration.test_strange_records import COMPANIES, Upstream
-from tests.integration.test_switch_over import replicated
+from tests.outages.test_kafka_lost import replace_kafka
+from tests.outages.test_restore import copied, dumped, restored, restored_in_place
+from tests.outages.test_switch_over import replicated
 from tests.postgres.servers import debian
 
 RESULTS = Path(__file__).parent / "results" / "recoveries.json"
@@ -197,7 +197,7 @@ SWITCH_OVER = Incident(
     "a standby of PostgreSQL becomes the primary, as planned",
     "imports wait for a moment",
     "none",
-    "tests/integration/test_switch_over.py",
+    "tests/outages/test_switch_over.py",
 )
 
 FAILURES = (
@@ -206,7 +206,7 @@ FAILURES = (
             "a worker is killed, and it is the only one",
             "imports stay where they are",
             "none: a supervisor starts it (`make up`, Kubernetes)",
-            "tests/integration/test_deaths.py",
+            "tests/outages/test_deaths.py",
             "FoxNoWorker",
         ),
         _kill_worker,
@@ -217,7 +217,7 @@ FAILURES = (
             "PostgreSQL is away",
             "imports wait for the database; uploads are taken",
             "none",
-            "tests/integration/test_database_trouble.py",
+            "tests/outages/test_database_trouble.py",
             "FoxServerUnreachable",
         ),
         _stop_postgres,
@@ -239,7 +239,7 @@ FAILURES = (
             "PostgreSQL's data directory is set back to an earlier copy",
             "imports since then run once more",
             "none",
-            "tests/integration/test_restore.py",
+            "tests/outages/test_restore.py",
         ),
         lambda scene: restored(scene.site, scene.kept),
         prepare=_copy_data,
@@ -249,7 +249,7 @@ FAILURES = (
             "a dump is restored while workers run",
             "imports stay where they are; those since the dump then run once more",
             "`foxstream-worker run`, after [the restore](#the-database-was-restored)",
-            "tests/integration/test_restore.py",
+            "tests/outages/test_restore.py",
             "FoxNoWorker",
         ),
         _restore_dump,
@@ -261,7 +261,7 @@ FAILURES = (
             "Kafka is lost with all that it held",
             "imports stay where they are; no state is listed until workers run",
             "`foxstream-worker recover`, see [Kafka was lost](#kafka-was-lost)",
-            "tests/integration/test_kafka_lost.py",
+            "tests/outages/test_kafka_lost.py",
             "FoxServerUnreachable",
         ),
         lambda scene: scene.site.stack.kafka.kill(),
@@ -272,7 +272,7 @@ FAILURES = (
             "the log of a topic is truncated below the positions",
             "imports of that type stay where they are",
             "`foxstream-worker positions accept`, see [A position is lost](#a-position-is-lost)",
-            "tests/integration/test_truncated_logs.py",
+            "tests/outages/test_truncated_logs.py",
             "FoxPositionGap",
         ),
         _truncate,

@@ -1,4 +1,4 @@
-"""The next version that tests/integration/test_upgrade.py installs."""
+"""The next version that tests/outages/test_upgrade.py installs."""
 
 from pathlib import Path
 

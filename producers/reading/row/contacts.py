@@ -44,6 +44,7 @@ def phones(texts: Texts, numeric: Sequence[int]) -> Values:
         joined.isascii()
         and joined.count("\n0") + joined.count("\n+") == len(given)
         and max(map(len, given), default=0) <= _USUAL_LENGTH
+        and joined.lower() == joined.upper()  # no letters
         and not any(map(joined.__contains__, _ODD_IN_PHONE))
     ):
         return Values(texts, malformed=malformed)
@@ -66,10 +67,15 @@ def telephone(text: str) -> Corrected:
     number = _shortened(number)
     if number == spaced or not has_form("phone", number):
         within = None if has_form("phone", spaced) else _FRENCH_NUMBER.search(spaced)
-        if within is None or _OF_SOMETHING_ELSE.search(spaced):
+        if within is None or _OF_SOMETHING_ELSE.search(_around(within)):
             return Corrected(spaced)
         return Corrected(_shortened(within[0]), is_corrected=True)
     return Corrected(number, not is_restored, is_restored)
+
+
+def _around(number: re.Match[str]) -> str:
+    """The words before a number, and those behind it up to one that names a number of its own."""
+    return number.string[: number.start()] + _OWN_NUMBER.sub("", number.string[number.end() :])
 
 
 _MOST_SIGNS = 20
@@ -93,6 +99,9 @@ _MOST_DIGITS = 15  # E.164, and the sign
 _FRENCH_NUMBER = re.compile(
     r"(?<![0-9+.,])(?:0|(?:\+|00)33 ?(?:\(0\) ?)?)[1-9](?:[ ./-]?[0-9]{2}){4}(?![0-9]|[.,/-][0-9])"
 )
+_OWN_NUMBER = re.compile(
+    r"[^\w(]*(?:t[ée]l[ée])?(?:fax|copie)[ .:]{0,3}(?=[+(0])[0-9 ().+/-]*$", re.IGNORECASE
+)
 _OF_SOMETHING_ELSE = re.compile(r"fax|t[ée]l[ée]cop|sire[nt]|rcs|€|ancien|faux", re.IGNORECASE)
 
 
@@ -113,7 +122,8 @@ def _number(spaced: str) -> str:
 _IN_THREES = re.compile(r"[0-9]{3}[ .][0-9]{3}[ .][0-9]{3}")
 _DIGITS_ONLY = re.compile(r"[^0-9]+")
 
-_ODD_IN_EMAIL = "<>;,()[]\"':|/\\?`#&"
+_ODD_IN_EMAIL = (*"<>;,()[]\"':|/\\?`#& ", ".\n", "\n.")
+_QUOTES = frozenset("'’`")
 _AT = re.compile(r"[(\[{] ?(?:at|a|arobase|arobas|chez|@) ?[)\]}]", re.IGNORECASE)
 _BESIDE_EMAIL = re.compile(
     r"[;,|/:<>()\[\]\"“”«»?\\#]+| (?:ou|et|or|and|-) |^(?:e-?)?mails? +", re.IGNORECASE
@@ -122,16 +132,17 @@ _BESIDE_EMAIL = re.compile(
 
 def emails(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of e-mail addresses."""
-    joined = "\n".join(filter(None, texts))
-    usual = joined.isascii() and ".\n" not in joined and "\n." not in joined and " " not in joined
-    if usual and joined[-1:] != "." and not any(map(joined.__contains__, _ODD_IN_EMAIL)):
+    given = list(filter(None, texts))
+    joined = "\n".join(("", *given, ""))
+    usual = joined.isascii() and joined.count("\n") == len(given) + 1
+    if usual and not any(map(joined.__contains__, _ODD_IN_EMAIL)):
         return Values(texts)
     return correct(texts, range(len(texts)), email)
 
 
 def email(text: str) -> Corrected:
     """The address of a cell, the first if it holds several, without a name or mailto: beside it."""
-    if len(text) > LONGEST or (has_form("email", text) and text[-1] not in "'’`"):
+    if len(text) > LONGEST or (has_form("email", text) and _QUOTES.isdisjoint((text[0], text[-1]))):
         return Corrected(text)
     spelled = _AT.sub("@", plain(unescape(text)))
     spelled = "@".join(part.strip() for part in spelled.split("@"))
@@ -145,7 +156,8 @@ def email(text: str) -> Corrected:
 
 _HOST = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*(?:[:/?#]\S*)?")
 _SCHEMES = re.compile(r"(?:https?(?::/*|/+))+|//", re.IGNORECASE)
-_BESIDE_URL = re.compile(r"[\s|<>\"“”«»]+|[;,](?=\s|https?:|www\.|$)", re.IGNORECASE)
+_BESIDE_URL = re.compile(r"[\s|<>\"“”«»]+|\]\(|[;,](?=\s|https?:|www\.|$)", re.IGNORECASE)
+_DIVIDED_HOST = re.compile(r"\b(www\.) +(?=[\w-]+\.\w)", re.IGNORECASE)
 _ODD_IN_URL = ";,|<>\" '“”«»()"
 _ODD_ENDS_OF_URL = (".\n", ":\n", "!\n", "#\n")
 _ODD_SCHEME = re.compile(r"(https?) ?: ?[/\\]{1,3} *", re.IGNORECASE)
@@ -189,7 +201,7 @@ def url(text: str) -> Corrected:
     spelled = plain(link[1] if link else text)
     if scheme := _ODD_SCHEME.match(spelled):
         spelled = f"{scheme[1]}://{spelled[scheme.end() :]}"
-    for piece in _BESIDE_URL.split(spelled):
+    for piece in _BESIDE_URL.split(_DIVIDED_HOST.sub(r"\1", spelled)):
         address = _address(piece.strip(".,;:!'()[]"))
         if address is not None:
             return Corrected(address, is_corrected=address != text)

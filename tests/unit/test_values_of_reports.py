@@ -1,0 +1,75 @@
+"""Cells as people report them of importers: what is stored of each, and what is said of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.fix_files import reading
+
+KEYS = ("900000019", "900000027", "900000035")
+FINE: Sequence[str] = ()
+CORRECTED = ["corrected"]
+DROPPED = ["malformed"]
+Expected = tuple[str, object, Sequence[str]]
+"""A cell, its value, and the codes of its row's faults and warnings."""
+
+
+def quoted(cell: str) -> str:
+    return '"{}"'.format(cell.replace('"', '""')) if any(sign in cell for sign in ';"\n') else cell
+
+
+def check(folder: Path, field: str, cell: str, value: object, codes: Sequence[str]) -> None:
+    """The cell is read between two rows that have none."""
+    cells = dict.fromkeys(KEYS, "")
+    cells[KEYS[1]] = cell
+    lines = [f"siren;nom;{field}", *(f"{key};A;{quoted(own)}" for key, own in cells.items())]
+    if field in ("siren", "nom"):
+        lines = [field_line.rpartition(";")[0] for field_line in lines]
+        usual = {"siren": KEYS[1], "nom": "A"} | {field: quoted(cell)}
+        lines[2] = ";".join(usual.values())
+    path = folder / "fichier.csv"
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+    rows, _ = reading(path)
+
+    found = rows[1]
+    assert len(rows) == len(KEYS)
+    said = [fault.code for fault in found.faults] + found.warnings
+    assert (found.record.get(field), said) == (value, list(codes))
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "codes"),
+    [
+        ("0478000000x12", "0478000000", CORRECTED),
+        ("04 78 00 00 00 Fax : 04 78 00 00 01", "04 78 00 00 00", CORRECTED),
+        ("04 78 00 00 00 (fax 04 78 00 00 01)", "04 78 00 00 00", CORRECTED),
+        ("04 78 00 00 00 (fax)", None, DROPPED),
+        ("Fax 04 78 00 00 01 Tél 04 78 00 00 00", None, DROPPED),
+    ],
+)
+def test_telephones(tmp_path: Path, cell: str, value: object, codes: Sequence[str]) -> None:
+    check(tmp_path, "telephone", cell, value, codes)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("a@exemple.fr\nb@exemple.fr", "a@exemple.fr"),
+        ("'a@exemple.fr", "a@exemple.fr"),
+    ],
+)
+def test_addresses_of_mail(tmp_path: Path, cell: str, value: object) -> None:
+    check(tmp_path, "email_contact", cell, value, CORRECTED)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("[exemple](https://exemple.fr)", "https://exemple.fr"),
+        ("www. exemple.fr", "https://www.exemple.fr"),
+    ],
+)
+def test_addresses_of_sites(tmp_path: Path, cell: str, value: object) -> None:
+    check(tmp_path, "site_web", cell, value, CORRECTED)

@@ -73,3 +73,13 @@ def test_addresses_of_mail(tmp_path: Path, cell: str, value: object) -> None:
 )
 def test_addresses_of_sites(tmp_path: Path, cell: str, value: object) -> None:
     check(tmp_path, "site_web", cell, value, CORRECTED)
+
+
+@pytest.mark.parametrize("cell", ["(69003)", "Lyon 69003", "Lyon (69003)", "69003_"])
+def test_postal_codes(tmp_path: Path, cell: str) -> None:
+    check(tmp_path, "code_postal", cell, "69003", CORRECTED)
+
+
+@pytest.mark.parametrize("cell", ["5610-A", "56.10-A"])
+def test_activities(tmp_path: Path, cell: str) -> None:
+    check(tmp_path, "naf_code", cell, "56.10A", CORRECTED)

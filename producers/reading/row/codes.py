@@ -23,6 +23,8 @@ _WITH_TOWN = re.compile(
     r"([0-9]{2}) ?([0-9]{3})(?:[ ,;:()-]{1,3}[^\W\d_][^0-9]*(?:(?<=CEDEX)[0-9]{1,2}|(?<=CEDEX )[0-9]{1,2})?)?",
     re.IGNORECASE,
 )
+# Behind another country's letter, as in D-10115, it is not a French one.
+_BEHIND_TOWN = re.compile(r"[^\W\d_][^0-9]{2,60}[ (-]([0-9]{2}) ?([0-9]{3})")
 
 
 def _padded(code: str) -> str | None:
@@ -36,7 +38,8 @@ def postal_code(text: str) -> Corrected:
     if padded:
         return Corrected(padded, found.is_corrected, is_restored=True)
     if not is_digits(found.value) and len(text) <= LONGEST:
-        match = _WITH_TOWN.fullmatch(" ".join(plain(text).strip("'\" .,;").split()))
+        spelled = " ".join(plain(text).strip("'\" .,;()_").split())
+        match = _WITH_TOWN.fullmatch(spelled) or _BEHIND_TOWN.fullmatch(spelled)
         if match:
             return Corrected(match[1] + match[2], is_corrected=True)
     return found
@@ -95,7 +98,7 @@ def _listed(text: str) -> tuple[str, bool]:
 _LOST_DOT = re.compile(r"([0-9]{2})[.]?([0-9]{2})([A-Z])")
 _WITH_LABEL = re.compile(
     r"(?:(?:CODE )?(?:NAF|APE)(?:/(?:NAF|APE))?[ :]{1,3})?"
-    r"([0-9](?=[.,-])|[0-9]{2}) ?[.,-]? ?([0-9])\.?([0-9]) ?([A-Z])(?:[ :(,;|/-].*)?",
+    r"([0-9](?=[.,-])|[0-9]{2}) ?[.,-]? ?([0-9])\.?([0-9])[ -]?([A-Z])(?:[ :(,;|/-].*)?",
     re.DOTALL,
 )
 _CODE_WITHIN = re.compile(r"(?<![0-9A-Z.,])[A-U]?([0-9]{2})\.?([0-9]{2}[A-Z])(?![0-9A-Z])")

@@ -30,7 +30,7 @@ from schemas.outcomes import (
 )
 from schemas.rules import Luhn
 
-READER_VERSION = "8"
+READER_VERSION = "9"
 """Raise this if the same file may be read differently by this version, for example by a new rule on a
 key field. An interrupted import of the earlier version is then not resumed."""
 

@@ -83,3 +83,27 @@ def test_postal_codes(tmp_path: Path, cell: str) -> None:
 @pytest.mark.parametrize("cell", ["5610-A", "56.10-A"])
 def test_activities(tmp_path: Path, cell: str) -> None:
     check(tmp_path, "naf_code", cell, "56.10A", CORRECTED)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "codes"),
+    [
+        ("900-000-027", "900000027", CORRECTED),
+        ("Lyon B 900 000 027", "900000027", CORRECTED),
+        ("B900000027", "900000027", CORRECTED),
+        ("TVA FR12900000027", "900000027", CORRECTED),
+        ("9,00000027E+08", "900000027", CORRECTED),
+        ("9,0000003E+08", None, DROPPED),
+        ("W900000027", None, DROPPED),
+    ],
+)
+def test_numbers_of_companies(
+    tmp_path: Path, cell: str, value: object, codes: Sequence[str]
+) -> None:
+    """In scientific notation a number has all its digits or is lost."""
+    check(tmp_path, "siren", cell, value or "".join(cell.split()), codes)
+
+
+def test_telephone_in_scientific_notation(tmp_path: Path) -> None:
+    """Its zero comes back too."""
+    check(tmp_path, "telephone", "4.78000001E+08", "0478000001", ["zeros-restored"])

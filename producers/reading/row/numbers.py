@@ -24,12 +24,16 @@ _THOUSANDS = re.compile(r"([0-9]{1,3}(?:([.,'_])[0-9]{3})(?:\2[0-9]{3})*)(?:([.,
 _DOTTED = re.compile(
     r"[0-9]{1,3}(?:\.[0-9]{3})+(?:\.?[0-9]{5})?|[0-9]{9}\.[0-9]{5}|[0-9]{2}\.[0-9]{3}"
 )
+# With as many decimals as its power has zeros it has all the digits of a number.
+_POWER = re.compile(r"([1-9])[.,]([0-9]{1,17})[eE]\+?([0-9]{1,2})")
 _AROUND = "'\"“”«»"
 
 
 def whole(text: str) -> str:
-    """478000000 of 478000000.0; any other text as it is."""
+    """478000000 of 478000000.0 and 4.78000000E+08; any other text as it is."""
     match = None if _THOUSANDS.fullmatch(text) else _DECIMAL_ZERO.fullmatch(text)
+    if match is None and (power := _POWER.fullmatch(text)) and len(power[2]) == int(power[3]):
+        return power[1] + power[2]
     return match[1] if match else text
 
 
@@ -106,10 +110,11 @@ def codes_of(full: int, shortest: int) -> Callable[[Texts, Sequence[int]], Value
 
 _SIREN = 9
 _SIRET = 14
-# RCS Lyon B 732 829 320, FR40732829320, SIREN : 732829320 (siège), 732829320-00074
+# RCS Lyon B 732 829 320, TVA FR40732829320, SIREN : 732829320 (siège), 732829320-00074
 _LABELLED = re.compile(
-    r"(?:(?:SIRE[NT]|R\.?C\.?S|N ?[°º]|NUM[EÉ]RO|TVA)[^0-9]{0,60}|FR ?[0-9]{2} ?)?"
-    r"([0-9]{3})(?P<between>[ .]?)([0-9]{3})(?P=between)([0-9]{3})(?:[ ./-]{0,3}([0-9]{3}) ?([0-9]{2}))?"
+    r"(?:(?:SIRE[NT]|R\.?C\.?S|N ?[°º]|NUM[EÉ]RO|TVA)[^0-9]{0,60})?"
+    r"(?:FR ?[0-9]{2} ?|(?:[^\W\d][^\d]{2,60} )?[A-D] ?)?"
+    r"([0-9]{3})(?P<between>[ .-]?)([0-9]{3})(?P=between)([0-9]{3})(?:[ ./-]{0,3}([0-9]{3}) ?([0-9]{2}))?"
     r"(?: ?(?:R\.?C\.?S|\()[^0-9]{0,60})?",
     re.IGNORECASE,
 )

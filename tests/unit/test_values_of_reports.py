@@ -107,3 +107,18 @@ def test_numbers_of_companies(
 def test_telephone_in_scientific_notation(tmp_path: Path) -> None:
     """Its zero comes back too."""
     check(tmp_path, "telephone", "4.78000001E+08", "0478000001", ["zeros-restored"])
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [
+        ("siret", "à venir"),
+        ("siret", "En cours d'immatriculation"),
+        ("siret", "SANS SIRET"),
+        ("ville_nom", "Non transmis"),
+        ("adresse", "Adresse inconnue"),
+        ("site_web", "pas de site"),
+    ],
+)
+def test_words_for_no_value(tmp_path: Path, field: str, cell: str) -> None:
+    check(tmp_path, field, cell, None, DROPPED)

@@ -122,3 +122,28 @@ def test_telephone_in_scientific_notation(tmp_path: Path) -> None:
 )
 def test_words_for_no_value(tmp_path: Path, field: str, cell: str) -> None:
     check(tmp_path, field, cell, None, DROPPED)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "codes"),
+    [
+        ("Caf=C3=A9", "Café", CORRECTED),
+        ("Caf%C3%A9%20de%20la%20Gare", "Café de la Gare", CORRECTED),
+        ("L%27Atelier%20du%20Pain", "L'Atelier du Pain", CORRECTED),
+        ("Caf+AOk- Bar", "Café Bar", CORRECTED),
+        ("Durand_x000D_", "Durand", CORRECTED),
+        ("Durand<br/>Fils", "Durand Fils", CORRECTED),
+        ("<p>Durand &amp; <b>Fils</b></p>", "Durand & Fils", CORRECTED),
+        ("{\\rtf1{\\fonttbl{\\f0 Arial;}}\\f0 Caf\\u233? \\b Durand\\b0\\par }", "Café Durand", CORRECTED),
+        ("A=41=42 100%41%42", "A=41=42 100%41%42", FINE),
+        ("Plus+Belle-Vie <3 C:\\new I<3U", "Plus+Belle-Vie <3 C:\\new I<3U", FINE),
+        ("L&#39;Atelier", "L'Atelier", FINE),
+    ],
+)  # fmt: skip
+def test_letters_as_codes(tmp_path: Path, cell: str, value: object, codes: Sequence[str]) -> None:
+    check(tmp_path, "nom", cell, value, codes)
+
+
+@pytest.mark.parametrize("cell", ["En activite", "EN ACTIVITÉ", "en-activite"])
+def test_active_companies(tmp_path: Path, cell: str) -> None:
+    check(tmp_path, "is_active", cell, value=True, codes=FINE)

@@ -6,7 +6,6 @@ nothing is to be done, and calls per cell would cost more than all the rest of a
 
 import re
 from collections.abc import Callable, Sequence
-from html import unescape
 from typing import Any
 
 from producers.reading.row.codes import (
@@ -20,35 +19,20 @@ from producers.reading.row.column_values import Memo, Texts, Values
 from producers.reading.row.contacts import domains, emails, phones, urls
 from producers.reading.row.coordinates import latitudes, longitudes
 from producers.reading.row.numbers import MALFORMED, codes_of, integers, readable, whole
+from producers.reading.text.encoding.escapes import SIGNS, without_entities, written_out
 from schemas.values.field import Kind
 from schemas.values.slugs import slugify
 
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-# PostgreSQL and JSON write a line end as two letters, and others as six.
-_ESCAPE = re.compile(r"(?:\\r)?\\n(?=[A-Z0-9À-Ý\s]|$)|\\t(?=[A-Z0-9À-Ý\s]|$)|\\u00[0-9a-fA-F]{2}")
-_SPELLED = {"\\t": " "}
-
 
 def _decoded(texts: Texts) -> tuple[Texts, Sequence[int]]:
-    """The texts with the letters that entities of HTML and escapes stand for, and the rows of the latter.
-
-    Exports of websites leave entities.
-    """
+    """The texts with the letters that codes stand for, and the rows of those that are not entities."""
     joined = "".join(filter(None, texts))
     if "&" in joined:
-        texts = [
-            text and (_ENTITY.sub(lambda found: unescape(found[0]), text).strip() or None)
-            for text in texts
-        ]
-    if "\\" not in joined:
+        texts = [text and (without_entities(text).strip() or None) for text in texts]
+    if not any(map(joined.__contains__, SIGNS)):
         return texts, ()
-    found = [text and _ESCAPE.sub(_letter, text).strip() for text in texts]
+    found = [text and (written_out(text) or None) for text in texts]
     return found, [row for row, text in enumerate(found) if text != texts[row]]
-
-
-def _letter(found: re.Match[str]) -> str:
-    escape = found[0]
-    return chr(int(escape[2:], 16)) if "u" in escape else _SPELLED.get(escape, "\n")
 
 
 # Of a cell that holds no text a person sees what its format shows: 50 % of 0.5, mars-12 of a day.
@@ -98,8 +82,8 @@ _FALSE = (
 _WORDS = {
     spelled: value
     for words, value in ((_TRUE, True), (_FALSE, False))
-    for word in words.replace("_", "\u00a0").split(" ")
-    for spelled in (word.replace("\u00a0", " "), slugify(word.replace("\u00a0", " ")))
+    for word in (one.replace("_", " ") for one in words.split(" "))
+    for spelled in (word, slugify(word), slugify(word).replace("-", " "))
     if spelled
 }
 

@@ -107,6 +107,11 @@ _FRENCH = "àâäçéèêëîïôöùûüÿœæÀÂÄÇÉÈÊËÎÏÔÖÙÛÜŸ�
 _WESTERN = "áíóúñãõåøßÁÍÓÚÑÃÕÅØŠšŽž•·²³´®©™½¼\u202f"
 
 
+def is_western(text: str) -> bool:
+    """Whether the letters of the text beyond ASCII are those of French and its neighbours."""
+    return all(sign.isascii() or sign in _FRENCH or sign in _WESTERN for sign in text)
+
+
 class _Detour(NamedTuple):
     """UTF-8 read as another encoding: what its letters look like, one and several in a row, the bytes that
     they were, and the letters that are believed: "√∫" is more likely mathematics than "ú" in Mac OS Roman.

@@ -86,6 +86,10 @@ WARNINGS: dict[str, Words] = {
     "zeros-restored": Words("zéros perdus et rétablis", "zéros perdus et rétablis"),
     "malformed": Words("valeur mal formée et ignorée", "valeurs mal formées et ignorées"),
     "corrected": Words("valeur corrigée à la lecture", "valeurs corrigées à la lecture"),
+    "lost-letter": Words(
+        "valeur où un « ? » remplace peut-être une lettre, gardée",
+        "valeurs où un « ? » remplace peut-être une lettre, gardées",
+    ),
     "formula-error": Words("erreur de tableur, ignorée", "erreurs de tableur, ignorées"),
     "other-column": Words(
         "valeur d'une seconde colonne pour le même champ, ignorée",

@@ -147,3 +147,19 @@ def test_letters_as_codes(tmp_path: Path, cell: str, value: object, codes: Seque
 @pytest.mark.parametrize("cell", ["En activite", "EN ACTIVITÉ", "en-activite"])
 def test_active_companies(tmp_path: Path, cell: str) -> None:
     check(tmp_path, "is_active", cell, value=True, codes=FINE)
+
+
+@pytest.mark.parametrize(
+    ("cell", "codes"),
+    [
+        ("Besan?on", ["lost-letter"]),
+        ("?vreux", ["lost-letter"]),
+        ("L?Haÿ-les-Roses (n?3)", ["lost-letter"]),
+        ("Où est le chef ?", FINE),
+        ("Quoi? Rien", FINE),
+        ("exemple.fr/?a=b", FINE),
+    ],
+)
+def test_letters_that_were_lost(tmp_path: Path, cell: str, codes: Sequence[str]) -> None:
+    """Nobody knows which letter a question mark was, but that it was one."""
+    check(tmp_path, "ville_nom", cell, cell, codes)

@@ -46,11 +46,27 @@ def _text(texts: Texts, numeric: Sequence[int]) -> Values:
     if numeric:
         formatted = (row for row in numeric if _FORMATTED.fullmatch(texts[row] or ""))
         corrected = [*corrected, *formatted]
+    damaged = _damaged(decoded)
     if _ZEROS.isdisjoint(decoded):
-        return Values(decoded, corrected=corrected)
+        return Values(decoded, corrected=corrected, damaged=damaged)
     zeros = [row for row, text in enumerate(decoded) if text in _ZEROS]
     values = [None if text in _ZEROS else text for text in decoded]
-    return Values(values, malformed=zeros, corrected=corrected)
+    return Values(values, malformed=zeros, corrected=corrected, damaged=damaged)
+
+
+# A program that writes an encoding without accents puts a question mark for them: Besan?on, ?vreux.
+_LOST_LETTER = re.compile(r"[^\W\d_]\?[^\W\d_]|(?<![^\s(-])\?[a-zà-ÿ]")
+
+
+def _damaged(texts: Texts) -> Sequence[int]:
+    """The rows of texts that have lost a letter; addresses of the web have question marks of their own."""
+    if not any("?" in text for text in texts if text):
+        return ()
+    return [
+        row
+        for row, text in enumerate(texts)
+        if text and "://" not in text and "=" not in text and _LOST_LETTER.search(text)
+    ]
 
 
 _UNEVEN = ("  ", *filter(str.isspace, map(chr, range(0x3001))))

@@ -10,13 +10,14 @@ class Values(NamedTuple):
     """The values of a column, and the rows of those that are not simply the cell's text.
 
     `restored` got back the zeros that they began with, `corrected` were written in another form,
-    `malformed` are not values of the kind.
+    `malformed` are not values of the kind, `damaged` have a question mark for a letter that was lost.
     """
 
     values: list[Any]
     restored: Sequence[int] = ()
     malformed: Sequence[int] = ()
     corrected: Sequence[int] = ()
+    damaged: Sequence[int] = ()
 
 
 class Corrected(NamedTuple):

@@ -20,6 +20,7 @@ from schemas.values.naf import codes
 
 MALFORMED = "malformed"
 UNREADABLE = "unreadable-character"
+LOST_LETTER = "lost-letter"
 MISSING = "missing-value"
 CHECKSUM = "checksum"
 FORMULA_ERROR = "formula-error"
@@ -167,6 +168,9 @@ def _converted(
         columns[field.name] = done.values
         _warn_of_changes(column, unwrapped, done, warnings)
         found += [Violation(row, field.name, MALFORMED, field.strict) for row in done.malformed]
+        found += [
+            Violation(row, field.name, LOST_LETTER, fatal=False, kept=True) for row in done.damaged
+        ]
     return columns, found
 
 

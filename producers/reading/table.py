@@ -22,8 +22,9 @@ class Block:
     what keeps a line from being split into cells; `warned` the code of what was repaired in it;
     `numeric`, by column, the positions of numbers in a workbook. `calculated`: the cells are those of
     a workbook, which has formulas. `beyond`: of a workbook's lines that have cells beyond the
-    header, by position, these cells. `displayed`, by column and position, are the texts as which
-    numbers are shown, where that is more than the number: None where only a spreadsheet knows.
+    header, by position, these cells. `displayed` finds by column, which most imports want few of, the
+    texts by position as which numbers are shown, where that is more than the number: None where only
+    a spreadsheet knows.
     """
 
     lines: Sequence[int]
@@ -33,7 +34,7 @@ class Block:
     warned: MutableMapping[int, str] = field(default_factory=dict)
     numeric: Mapping[int, Sequence[int]] = field(default_factory=dict)
     calculated: bool = False
-    displayed: Mapping[int, Mapping[int, str | None]] = field(default_factory=dict)
+    displayed: Mapping[int, Callable[[], Mapping[int, str | None]]] = field(default_factory=dict)
     beyond: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 

@@ -38,7 +38,7 @@ def as_seen(import_type: ImportType, header: Header, block: Block) -> Seen:
         if kind not in _TEXTS and kind not in _CODES:
             continue
         for column in {column for source in sources for column in source}:
-            texts = block.displayed.get(column, {})
+            texts = block.displayed[column]() if column in block.displayed else {}
             put = {
                 i: text
                 for i, text in texts.items()
@@ -53,6 +53,6 @@ def as_seen(import_type: ImportType, header: Header, block: Block) -> Seen:
 
 
 def _is_code(text: str, number: str) -> bool:
-    """Whether the text is the number with zeros in front and signs between."""
+    """Whether the text is the number with zeros in front, which may have signs between its digits."""
     digits = text.translate(_BETWEEN)
-    return digits.isascii() and digits.isdigit() and digits.lstrip("0") == number.lstrip("0")
+    return digits.isascii() and digits.isdigit() and digits.lstrip("0") == number != digits

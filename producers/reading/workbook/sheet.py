@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from itertools import count, islice
 from typing import Any, NamedTuple
 
@@ -151,11 +152,11 @@ class Sheet:
 
     def _shown_in(
         self, columns: Sequence[Sequence[Any]], first: int
-    ) -> dict[int, Mapping[int, str | None]]:
+    ) -> dict[int, Callable[[], Mapping[int, str | None]]]:
         """What is shown of the numbers of columns, by column and position."""
         here = (at - self.left for at in self.displayed.columns())
         return {
-            at: self.displayed.texts(at + self.left, first, columns[at])
+            at: partial(self.displayed.texts, at + self.left, first, columns[at])
             for at in here
             if 0 <= at < len(columns)
         }

@@ -16,7 +16,7 @@ from producers.reading.refusals import RefusedError, refusal
 from producers.reading.table import Format
 from producers.reading.workbook.default_password import decrypted
 from producers.reading.workbook.open_xml.number_display import Display, display_of
-from producers.reading.workbook.open_xml.styled_cells import ShownTexts
+from producers.reading.workbook.open_xml.styled_cells import StyledCells
 from producers.reading.workbook.open_xml.xlsx_notes import UNCALCULATED
 from producers.reading.workbook.sheet import Notes, Sheet
 from producers.reading.workbook.xls_records import CountedBook, uncalculated
@@ -84,21 +84,16 @@ class BinaryWorkbook:
         )
         return Sheet(name, lambda: self._rows(cells), notes, merged, 0, self._displayed(cells))
 
-    def _displayed(self, cells: Any) -> ShownTexts:
+    def _displayed(self, cells: Any) -> StyledCells:
         """What numbers are shown as, where that is more than the number."""
-        found = ShownTexts()
-        displays = [self._display(style) for style in self._book.xf_list]
-        if not any(displays):
+        displays = {str(at): self._display(style) for at, style in enumerate(self._book.xf_list)}
+        found = StyledCells({at: display for at, display in displays.items() if display})
+        if not any(displays.values()):
             return found
         for row in range(cells.nrows):
             for column, kind in enumerate(cells.row_types(row)):
-                display = (
-                    displays[cells.cell_xf_index(row, column)]
-                    if kind == xlrd.XL_CELL_NUMBER
-                    else None
-                )
-                if display is not None:
-                    found.add(row, column, display(cells.cell_value(row, column)))
+                if kind == xlrd.XL_CELL_NUMBER:
+                    found.add(row, column, str(cells.cell_xf_index(row, column)))
         return found
 
     def _display(self, style: Any) -> Display | None:

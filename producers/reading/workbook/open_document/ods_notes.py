@@ -34,6 +34,7 @@ from producers.reading.workbook.open_document.odf_names import (
     TAB,
     TABLE,
     TABLE_STYLE,
+    VALUE,
     VALUE_TYPE,
     VISIBILITY,
 )
@@ -50,7 +51,6 @@ _ERROR = re.compile(r"#[A-ZÀ-Ý][A-ZÀ-Ý0-9/_ ]*+[!?]?|(?:Err|Erreur) ?:[0-9]{
 _SHOWN_LENGTH = 60
 _NUMBERS = ("float", "currency", "percentage")
 # What is shown of a number and says no more than it does: no zero in front, no word, no percentage.
-_BARE = re.compile(r"-?(?:0|[1-9][0-9\s]*)(?:[.,][0-9]*)?")
 
 
 class Tables:
@@ -197,7 +197,10 @@ class Tables:
             for row, column in self._places():
                 self._sheet.odd[row, column] = odd
                 self._check_notes()
-        elif self._cell.get(VALUE_TYPE) in _NUMBERS and text and not _BARE.fullmatch(text):
+        elif self._cell.get(VALUE_TYPE) in _NUMBERS and text.replace(",", ".") not in (
+            "",
+            self._cell.get(VALUE),
+        ):
             for row, column in self._places():
                 self._displayed.add(row, column, text)
 

@@ -61,13 +61,11 @@ def _tokens(section: str) -> Sequence[_Token] | None:
 
 
 def _is_telling(tokens: Sequence[_Token]) -> bool:
-    """Whether a person sees more than the number, or nothing: a word, a percentage, zeros in front."""
+    """Whether a person sees more than the number, or nothing: a word, zeros, a percentage, thousands."""
     if any(kind == "text" and text.strip(" \u00a0\u202f()-") for kind, text in tokens):
         return True
     signs = [text for kind, text in tokens if kind != "text"]
-    whole = signs[: signs.index(".")] if "." in signs else signs
-    places = [text for text in whole if text in tuple("0#?")]
-    return "%" in signs or not places or "0" in places[:-1]
+    return bool({"%", ".", ","} & {*signs}) or not signs or "0" in signs[:-1]
 
 
 def _shown(sections: Sequence[Sequence[_Token] | None], value: float) -> str | None:

@@ -11,6 +11,9 @@ _DATES = frozenset([*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)])
 _ELAPSED = 46
 # Of a French Excel, where the file has but their numbers.
 _USUAL_CODES = {
+    "2": "0.00",
+    **dict.fromkeys(("3", "37", "38", "41"), "#,##0"),
+    **dict.fromkeys(("4", "39", "40", "43"), "#,##0.00"),
     **dict.fromkeys(("5", "6", "42"), '#,##0 "€"'),
     **dict.fromkeys(("7", "8", "44"), '#,##0.00 "€"'),
     "9": "0%",

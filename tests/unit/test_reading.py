@@ -581,7 +581,7 @@ class TestWorkbook:
         (row,) = rows_of(path)
 
         assert row.cells == [
-            SIREN, "29600", "vrai", "2020-01-02", "2020-01-02 03:04:00", "0.3", "",
+            SIREN, "29600", "VRAI", "2020-01-02", "2020-01-02 03:04:00", "0.3", "",
         ]  # fmt: skip
         assert row.record["is_active"] is True
         assert row.record["adresse"] is None

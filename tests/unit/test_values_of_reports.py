@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fix_files import reading
+from tests.fix_files import reading, xlsx
 
 KEYS = ("900000019", "900000027", "900000035")
 FINE: Sequence[str] = ()
@@ -163,3 +163,24 @@ def test_active_companies(tmp_path: Path, cell: str) -> None:
 def test_letters_that_were_lost(tmp_path: Path, cell: str, codes: Sequence[str]) -> None:
     """Nobody knows which letter a question mark was, but that it was one."""
     check(tmp_path, "ville_nom", cell, cell, codes)
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "value", "codes"),
+    [
+        ("adresse", True, "VRAI", CORRECTED),
+        ("adresse", 1e21, "1e+21", CORRECTED),
+        ("is_active", True, True, FINE),
+        ("telephone", False, None, DROPPED),
+    ],
+)
+def test_cells_that_are_not_texts(
+    tmp_path: Path, field: str, cell: object, value: object, codes: Sequence[str]
+) -> None:
+    """A person sees VRAI in a column of texts, and does not mean it."""
+    path = tmp_path / "classeur.xlsx"
+    path.write_bytes(xlsx(["siren", "nom", field], [KEYS[0], "A", cell], [KEYS[1], "B"]))
+
+    (row, _), _ = reading(path)
+
+    assert (row.record[field], row.warnings, row.faults) == (value, list(codes), [])

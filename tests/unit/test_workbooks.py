@@ -76,7 +76,7 @@ class TestOtherFormats:
             "Été\nbis",
             "1000",
             "299000000",
-            "vrai",
+            "VRAI",
             "2020-01-02",
             "0.3",
         ]
@@ -381,7 +381,7 @@ class TestCorpus:
 
         assert set(first) == {""}
         assert second[:7] == [
-            "String", "1", "1.1", "vrai", "faux", "2010-10-10", "2010-10-10 10:10:10",
+            "String", "1", "1.1", "VRAI", "FAUX", "2010-10-10", "2010-10-10 10:10:10",
         ]  # fmt: skip
         assert second[7] == "10:10:10"
         assert [visible for _, visible in book.sheets()] == [True] * len(book.sheets())

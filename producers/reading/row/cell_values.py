@@ -35,8 +35,10 @@ def _decoded(texts: Texts) -> tuple[Texts, Sequence[int]]:
     return found, [row for row, text in enumerate(found) if text != texts[row]]
 
 
-# Of a cell that holds no text a person sees what its format shows: 50 % of 0.5, mars-12 of a day.
-_FORMATTED = re.compile(r"-?[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{2,}:[0-9:.]+")
+# Of a cell that holds no text a person sees what its format shows: mars-12 of a day, VRAI of a truth.
+_FORMATTED = re.compile(
+    r"-?[0-9]+\.[0-9]+|-?[0-9.]+e[+-][0-9]+|VRAI|FAUX|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{2,}:[0-9:.]+"
+)
 _ZEROS = frozenset({"0", "00", "000", "0.0", "0,0", "0.00", "0,00"})
 
 

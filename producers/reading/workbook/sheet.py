@@ -15,7 +15,7 @@ from producers.reading.workbook.open_xml.styled_cells import ShownTexts, StyledC
 
 _HEAD = 200
 _HEADER_ROWS = 3
-_TEXTS = {str, bool}
+_MOST_EXACT = 10**15
 
 
 Displayed = StyledCells | ShownTexts
@@ -132,8 +132,7 @@ class Sheet:
             kinds = set(map(type, values))
             if kinds != {str}:
                 columns[at] = list(map(shown, values))
-                if kinds - _TEXTS:
-                    numeric[at] = [i for i, v in enumerate(values) if type(v) not in _TEXTS]
+                numeric[at] = [i for i, v in enumerate(values) if type(v) is not str]
         texts = list(map(list, zip(*columns[:width], strict=True)))
         beyond = {}
         if len(columns) > width:
@@ -233,9 +232,10 @@ def shown(value: Any) -> str:
         text: str = value
     elif kind is float:
         # 15 digits are what Excel shows; whole numbers without a decimal point.
-        text = str(int(value)) if value.is_integer() else format(value, ".15g")
+        is_exact = value.is_integer() and abs(value) < _MOST_EXACT
+        text = str(int(value)) if is_exact else format(value, ".15g")
     elif kind is bool:
-        text = "vrai" if value else "faux"
+        text = "VRAI" if value else "FAUX"
     else:
         text = _moment(value)
     return text

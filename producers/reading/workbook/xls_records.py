@@ -13,8 +13,9 @@ from producers.reading.container.workbook_beginnings import BARE
 
 _EOF, _FORMULA, _CONTINUE = 0x000A, 0x0006, 0x003C
 _CALCULATE_ON_LOAD = 2
+_NO_TEXT = b"\x03\0\0\0\0\0\xff\xff"
 _HEADER = struct.Struct("<HH")
-_RESULT = struct.Struct("<HHH8sH")
+_RESULT = struct.Struct("<HHH8sHI")
 _SHORTEST_TEXT = 3
 
 
@@ -50,9 +51,8 @@ class CountedBook(Book):  # type: ignore[misc]
 
 
 def uncalculated(book: Book, sheet: int) -> Iterator[tuple[int, int]]:
-    """Row and column of the formulas that are to be calculated when opened and have 0 as a result.
-
-    Apache POI writes them so.
+    """Row and column of the formulas that are to be calculated when opened and have 0 as a result, which
+    Apache POI writes, or no text and none of the marks that spreadsheets leave, which xlwt writes.
     """
     if book.biff_version < 50:
         return
@@ -68,7 +68,8 @@ def uncalculated(book: Book, sheet: int) -> Iterator[tuple[int, int]]:
             if depth <= 0:
                 return
         elif opcode == _FORMULA and length >= _RESULT.size and at + length <= len(content):
-            row, column, _, result, options = _RESULT.unpack_from(content, at)
-            if options & _CALCULATE_ON_LOAD and not any(result):
+            row, column, _, result, options, chain = _RESULT.unpack_from(content, at)
+            is_no_text = result == _NO_TEXT and not options and not chain
+            if is_no_text or (options & _CALCULATE_ON_LOAD and not any(result)):
                 yield row, column
         at += length

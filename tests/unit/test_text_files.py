@@ -403,3 +403,15 @@ def test_a_stray_quote_in_a_list_of_cities(read: Callable[..., list[FileRow]]) -
 
     assert [row.line for row in rows] == [2, 3, 4, 5]
     assert next(row.line for row in rows if row.faults) == 3
+
+
+def test_half_a_letter_in_front(tmp_path: Path) -> None:
+    """Each letter beyond ISO-8859-1 would get half of its neighbour: "Œuvre" becomes "Rŵvre"."""
+    content = '\ufeff"nom";"siren";"ville"\n"Un";"900000027";"Œuvre"\n'.encode("utf-16-le")
+    path = tmp_path / "clients.csv"
+    path.write_bytes(content[:1] + b'"' + content[1:])
+
+    with pytest.raises(RefusedError) as refused:
+        open_source(path, ENTREPRISE)
+
+    assert refused.value.code == "encoding"

@@ -33,6 +33,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _WIDE = ("utf-16", "utf-32")
+_TWO_BYTES = ("utf-16-le", "utf-16-be")
 _UTF8 = ("utf-8", "utf-8-sig")
 
 EIGHT_BITS = ("cp1252", "mac_roman", "cp850", "iso8859-15")
@@ -148,14 +149,17 @@ def _decoded(blocks: Iterator[bytes], name: str) -> Text:
     """As an encoding of which lines cannot be distinguished before they are decoded."""
     wide = name.startswith(_WIDE)
     decoder = codecs.getincrementaldecoder(name)(ASIDE if wide else "strict")
-    damaged = 0
+    damaged = size = 0
     try:
         for block in chain(blocks, [b""]):
+            size += len(block)
             text = decoder.decode(block, final=not block)
             damaged += text.count(UNREADABLE_SIGN)
     except UnicodeError as error:
         raise refusal("encoding", encoding=name) from error
-    if damaged > _DAMAGED_LINES:
+    # Without a BOM half a letter may be the first one, which gives half of its neighbour to each.
+    is_shifted = name in _TWO_BYTES and size % 2
+    if damaged > _DAMAGED_LINES or is_shifted:
         raise refusal("encoding", encoding=name)
     return Text(name, repair=damaged > 0)
 

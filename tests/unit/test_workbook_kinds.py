@@ -114,6 +114,8 @@ _F = "<f>UPPER(A1)</f>"
         "<c r='B2' t='e'><v>#REF!</v></c>",
         '<c r="B2" t = "e"><v>#REF!</v></c>',
         '<c r="B2" t="&#101;"><v>#REF!</v></c>',
+        '<c r="B2" s="0" t = "e"><v>#REF!</v></c>',
+        '<c r="B2" s="0" t="e"/>',
         '<c r="B2" t="e"><v>#SPILL!</v></c>',
         '<!-- > --><c r="B2"><f><![CDATA[a<b]]></f></c>',
     ],
@@ -312,7 +314,7 @@ def test_indented_xml(read: Read) -> None:
     (row,) = read(ods({"F": _INDENTED}))
 
     assert (row.line, row.key) == (4, A)
-    assert row.cells == [A, "CAFÉ DU  PORT\nBIS", "faux"]
+    assert row.cells == [A, "CAFÉ DU  PORT\nBIS", "FAUX"]
 
 
 @pytest.mark.parametrize(

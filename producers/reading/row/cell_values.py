@@ -24,9 +24,8 @@ from schemas.values.field import Kind
 from schemas.values.slugs import slugify
 
 
-def _decoded(texts: Texts) -> tuple[Texts, Sequence[int]]:
+def _decoded(texts: Texts, joined: str) -> tuple[Texts, Sequence[int]]:
     """The texts with the letters that codes stand for, and the rows of those that are not entities."""
-    joined = "".join(filter(None, texts))
     if "&" in joined:
         texts = [text and (without_entities(text).strip() or None) for text in texts]
     if not any(map(joined.__contains__, SIGNS)):
@@ -44,11 +43,12 @@ _ZEROS = frozenset({"0", "00", "000", "0.0", "0,0", "0.00", "0,00"})
 
 def _text(texts: Texts, numeric: Sequence[int]) -> Values:
     """A column of texts; the 0 that a reference to an empty cell comes to is none."""
-    decoded, corrected = _decoded(texts)
+    joined = "".join(filter(None, texts))
+    decoded, corrected = _decoded(texts, joined)
     if numeric:
         formatted = (row for row in numeric if _FORMATTED.fullmatch(texts[row] or ""))
         corrected = [*corrected, *formatted]
-    damaged = _damaged(decoded)
+    damaged = _damaged(decoded) if "?" in joined else ()
     if _ZEROS.isdisjoint(decoded):
         return Values(decoded, corrected=corrected, damaged=damaged)
     zeros = [row for row, text in enumerate(decoded) if text in _ZEROS]
@@ -62,8 +62,6 @@ _LOST_LETTER = re.compile(r"[^\W\d_]\?[^\W\d_]|(?<![^\s(-])\?[a-zà-ÿ]")
 
 def _damaged(texts: Texts) -> Sequence[int]:
     """The rows of texts that have lost a letter; addresses of the web have question marks of their own."""
-    if not any("?" in text for text in texts if text):
-        return ()
     return [
         row
         for row, text in enumerate(texts)

@@ -143,6 +143,7 @@ class _OpenXml:
             is_sheet=name in self._sheets,
             recalculated=self._package.recalculated,
             shares=self._package.strings is not None,
+            styled=bool(self._displays),
         )
         styled = StyledCells(self._displays if name in self._sheets else {})
         size = 0

@@ -29,26 +29,38 @@ _ROW = re.compile(rb'<row r="([0-9]{1,7})"')
 
 
 class _References(NamedTuple):
-    """References of cells down to a row, and what finds a cell that is an error or has another form."""
+    """References of cells down to a row, and what finds cells beyond them or of another form.
+
+    `other` also finds errors; `farther` takes half as long and looks at the first attribute only.
+    """
 
     digits: int
     other: re.Pattern[bytes]
+    farther: re.Pattern[bytes]
 
     @property
     def rows(self) -> int:
         return int("9" * self.digits)
 
+    def lack(self, xml: bytes, *, exactly: bool) -> bool:
+        """Whether the block has cells beyond them, of another form or in error: an error's text is #..."""
+        if exactly or b"#" in xml or b't="e"' in xml:
+            return self.other.search(xml) is not None
+        return self.farther.search(xml) is not None
+
 
 @cache
-def _other(columns: bytes, digits: int) -> re.Pattern[bytes]:
-    return re.compile(
-        rb'<c(?! r="%s[0-9]{1,%d}"(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>)[\s/>]'
-        % (columns, digits)
+def _references(columns: bytes, digits: int) -> _References:
+    cell = rb'<c(?! r="%s[0-9]{1,%d}"%%s)[\s/>]' % (columns, digits)
+    return _References(
+        digits,
+        re.compile(cell % rb'(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>'),
+        re.compile(cell % rb'(?:/?>| [sctvp][a-z]?=")'),
     )
 
 
 def _forms(columns: bytes, *digits: int) -> tuple[_References, ...]:
-    return tuple(_References(most, _other(columns, most)) for most in digits)
+    return tuple(_references(columns, most) for most in digits)
 
 
 # Each from the rows that it begins with to those that it may reach.
@@ -71,10 +83,12 @@ class Look:
     """A first look at a part. `usual`: its cells have the usual form and are near the first one;
     `noteworthy`: it has something that a note is worth. `texts`: how many it has for cells to share.
 
-    A sheet holds no texts that are shared.
+    A sheet holds no texts that are shared. Of one that is `styled` the form of all attributes matters.
     """
 
-    def __init__(self, *, is_sheet: bool, recalculated: bool, shares: bool = True) -> None:
+    def __init__(
+        self, *, is_sheet: bool, recalculated: bool, shares: bool = True, styled: bool = False
+    ) -> None:
         self.texts = 0
         self._rows, self._columns = 0, set[bytes]()
         self._may_hold_texts = not is_sheet
@@ -82,8 +96,9 @@ class Look:
         self._row = 0
         self._formula = _ZERO_OR_UNCALCULATED if recalculated else _UNCALCULATED
         self._near: tuple[tuple[_References, ...], ...] = _NEAR
-        # What finds a cell beyond the columns that are known; None if that is not one letter.
-        self._beyond: re.Pattern[bytes] | None = None
+        self._styled = styled
+        # Those up to the last column that is known; None if that is not one letter.
+        self._known: _References | None = None
         self.noteworthy = False
         self.plain = True
         self.shared = 0
@@ -106,9 +121,9 @@ class Look:
         """One block of the part, ending where a tag begins."""
         if self.usual:
             self.plain = not (
-                b":c" in xml or (b"!" in xml and b"<!" in xml) or b"\0" in xml[:_BEGINNING]
+                _has(xml, b":", b":c") or _has(xml, b"!", b"<!") or b"\0" in xml[:_BEGINNING]
             )
-            if self._beyond is None or self._beyond.search(xml):
+            if self._known is None or self._known.lack(xml, exactly=self._styled):
                 self._widen(xml)
         if self._shares:
             self.shared += xml.count(b't="s"')
@@ -120,20 +135,20 @@ class Look:
             self._rows = max(self._rows, _FAR_ROWS, *map(int, {*_ROW_OF.findall(xml), b"0"}))
         self._number(list(map(int, _ROW.findall(xml))))
         if not self.noteworthy:
-            self.noteworthy = (b"hidden" in xml and _HIDDEN.search(xml) is not None) or (
-                b"<f" in xml and self._formula.search(xml) is not None
+            self.noteworthy = (_has(xml, b"h", b"hidden") and bool(_HIDDEN.search(xml))) or (
+                _has(xml, b"f", b"<f") and bool(self._formula.search(xml))
             )
 
     def _widen(self, xml: bytes) -> None:
-        self._near = _fitting(self._near, xml)
+        self._near = _fitting(self._near, xml, exactly=self._styled)
         if not self._near or self._may_hold_texts:
             return
         self._columns.update(_COLUMN_OF.findall(xml))
         last = max(self._columns, key=lambda name: (len(name), name), default=b"")
         if len(last) == 1:
-            self._beyond = _other(b"[A-%c]" % last, self._near[0][0].digits)
+            self._known = _references(b"[A-%c]" % last, self._near[0][0].digits)
         else:
-            self._beyond = None
+            self._known = None
 
     def _number(self, rows: Sequence[int]) -> None:
         """Raises RefusedError if two rows have one number: each reader would mix other cells of both."""
@@ -152,13 +167,18 @@ class Look:
                 self.longest = max(self.longest, _LONGEST)
 
 
+def _has(xml: bytes, letter: bytes, text: bytes) -> bool:
+    """Whether the block has the text: that it lacks one of its letters is found out in no time."""
+    return letter in xml and text in xml
+
+
 def _fitting(
-    near: tuple[tuple[_References, ...], ...], xml: bytes
+    near: tuple[tuple[_References, ...], ...], xml: bytes, *, exactly: bool
 ) -> tuple[tuple[_References, ...], ...]:
     """The first forms that fit a block, which those of all later ones begin with."""
     for forms in near:
         for at, form in enumerate(forms):
-            if not form.other.search(xml):
+            if not form.lack(xml, exactly=exactly):
                 return (forms[at:],)
     return ()
 

@@ -97,9 +97,10 @@ class Application:
         *,
         answered: Callable[[], None] = lambda: None,
         headers: Mapping[str, str] | None = None,
+        path: str = "/api/imports/upload/",
         **fields: str,
     ) -> Answer:
-        """POST of a plain upload, in blocks of forty bytes."""
+        """POST of a plain upload, or of a file to check, in blocks of forty bytes."""
         told = {"import_type": "ENTREPRISE", **fields}
         parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in told.items()]
         parts.append(b'name="file"; filename="a.csv"\r\n\r\n' + content)
@@ -107,7 +108,7 @@ class Application:
         body = b"".join(begin + part + b"\r\n" for part in parts) + b"--x--\r\n"
         return await self.ask(
             "POST",
-            "/api/imports/upload/",
+            path,
             {"Content-Type": "multipart/form-data; boundary=x", **(headers or {})},
             [body[at : at + 40] for at in range(0, len(body), 40)],
             answered=answered,

@@ -27,8 +27,10 @@ from schemas.outcomes import SKIPPED, WARNINGS
 from schemas.runtime.terminal import say
 
 if TYPE_CHECKING:
-    from producers.reading import Options
-    from schemas.records import GatewayMapping
+    from collections.abc import Mapping
+
+    from producers.reading import Options, Source
+    from schemas.records import GatewayMapping, ImportState
 
 
 _CERTAIN = 0.9
@@ -56,15 +58,25 @@ def preview_file(
     path: Path, import_type: ImportType, options: "Options", policy: Policy, *, as_json: bool
 ) -> NoReturn:
     """Prints what an import of the file would give, and ends the command."""
+    from producers.imports.identity import as_understood
     from producers.imports.preview import preview_of
     from producers.mappings.phrases import shown
     from producers.mappings.recall import with_mapping
+    from producers.reading import open_source
 
     mapping, away = _recalled(path, import_type, options)
     options = with_mapping(options, mapping)
-    found = {**preview_of(path, import_type, options), "remembered": shown(mapping)}
-    if found["refusal"] is None and not away:
-        found["already_imported"] = _already_imported(path, import_type, options, policy)
+    states: dict[str, ImportState] = {}
+
+    def look(source: Source) -> Mapping[str, ImportState]:
+        states.update({} if away else _states(source))
+        return states
+
+    preview = preview_of(path, import_type, options, look)
+    found = {**preview, "remembered": shown(mapping)}
+    if found["refusal"] is None and states:
+        source = as_understood(open_source(path, import_type, options), states)
+        found["already_imported"] = _already_imported(source, policy, states)
     if as_json:
         say(json.dumps(found, ensure_ascii=False, default=str))
     else:
@@ -88,30 +100,29 @@ def _recalled(
     return found, False
 
 
-def _already_imported(
-    path: Path, import_type: ImportType, options: "Options", policy: Policy
-) -> dict[str, Any] | None:
-    from producers.imports.identity import import_ids, known_import
+def _states(source: "Source") -> "dict[str, ImportState]":
+    """Those of this file and of the import that it corrects; none if the servers are away."""
+    from producers.imports.identity import parent_of
     from producers.kafka.broker import ClusterError
     from producers.kafka.import_log import ImportLog
-    from producers.kafka.import_state import document
-    from producers.reading import open_source
     from producers.settings import settings
     from schemas.runtime.registry import RegistryUnavailableError
 
-    source = open_source(path, import_type, options)
-    ids = import_ids(source, policy.value)
     try:
-        with (
-            settings().registry() as registry,
-            ImportLog(settings(), registry) as log,
-        ):
+        with settings().registry() as registry, ImportLog(settings(), registry) as log:
             log.start(timeout_seconds=_PATIENCE_SECONDS)
-            states = log.read(set(ids), file_sha256=source.sha256)
-            state = known_import(states, ids, source, policy.value)
+            return log.read({parent_of(source) or ""}, file_sha256=source.sha256)
     except (ClusterError, RegistryUnavailableError):
-        # A check works without servers, but then cannot know this.
-        return None
+        return {}
+
+
+def _already_imported(
+    source: "Source", policy: Policy, states: "dict[str, ImportState]"
+) -> dict[str, Any] | None:
+    from producers.imports.identity import import_ids, known_import
+    from producers.kafka.import_state import document
+
+    state = known_import(states, import_ids(source, policy.value), source, policy.value)
     if state is None:
         return None
     return {name: document(state)[name] for name in ("id", "status", "created_at", "completed_at")}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from uuid import UUID, uuid5
 
 from producers.imports.order import Order
@@ -80,6 +80,16 @@ def known_import(
 def parent_of(source: Source) -> str | None:
     """The import that the file corrects; None if the file is not a correction."""
     return source.corrects if isinstance(source, Correction) else None
+
+
+def as_understood(source: Source, states: Mapping[str, ImportState]) -> Source:
+    """A correction whose import is among `states`, with its columns as that had them; else the source itself."""
+    state = states.get(parent_of(source) or "")
+    if not isinstance(source, Correction) or state is None:
+        return source
+    if state["import_type"] != source.import_type.name:
+        return source
+    return source.understood_as(state)
 
 
 def reading_options(source: Source) -> dict[str, str]:

@@ -1,27 +1,35 @@
 """What an import of a file would find, without importing it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from producers.imports.identity import as_understood, parent_of
 from producers.imports.order import Beside
 from producers.reading import FileRow, Options, RefusedError, Source, open_source
 from producers.settings import settings
 from schemas.dropped_value import foreseen
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.records import ImportState
 
 _EXAMPLES = 20
 _PREVIEW = 10
 
 
-def preview_of(path: Path, import_type: ImportType, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - it is frozen
+def preview_of(
+    path: Path,
+    import_type: ImportType,
+    options: Options = Options(),  # noqa: B008 - it is frozen
+    states: Callable[[Source], Mapping[str, ImportState]] = lambda _: {},
+) -> dict[str, Any]:
     """The answer of a check; gateway/api/documents.py lists its keys. A refusal leaves the counts at 0.
 
     `preview` holds the records of the first rows that are valid, `dropped` the first values that would not
     be stored although their rows would; `dropped_rows` counts all such rows. `already_imported` is None:
-    it is not in the file. `blank_cells`, by field, are those that the policy `overwrite` would clear.
+    it is not in the file. `corrects` is the import that a correction corrects; if it is among `states`, the
+    columns are as it had them. `blank_cells`, by field, are those that the policy `overwrite` would clear.
     `ai_estimate` is what the texts of its rows would cost. Raises OSError
     if the file cannot be read.
     """
@@ -50,10 +58,13 @@ def preview_of(path: Path, import_type: ImportType, options: Options = Options()
         "dropped": [],
         "untouched_rows": 0,
         "confidence": {},
+        "corrects": None,
         "blank_cells": {},
     }
     try:
         source = open_source(path, import_type, options)
+        found["corrects"] = parent_of(source)
+        source = as_understood(source, states(source))
         found |= _recognised(source) | _counted(source)
         texts = found["valid_rows"] - found["duplicate_rows"]
         found["ai_estimate"] = settings().ai_estimate(import_type.name, texts)

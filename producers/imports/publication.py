@@ -15,13 +15,21 @@ An error report that is sent back is imported as a child of the import that it r
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from producers.imports.connections import Connections
 from producers.imports.events import Events
-from producers.imports.identity import earlier, import_ids, known_import, parent_of, pinned
+from producers.imports.identity import (
+    as_understood,
+    earlier,
+    import_ids,
+    known_import,
+    parent_of,
+    pinned,
+)
 from producers.imports.occurrences import Occurrences
 from producers.imports.order import Beside, Order, Reading
 from producers.imports.preview import blank_cells
@@ -60,18 +68,19 @@ def publish_file(
     """
     before = order.path.stat()
     source = order.source()
-    chunks = source.chunks()
-    first: list[FileRow] = next(chunks, [])
+    corrects = parent_of(source)
+    rows = None if corrects else _begun(source)
 
     row_publisher = RowPublisher(connections, order.import_type)
     connections.log.start()
-    ids = [order.import_id] if order.import_id else import_ids(source, order.policy)
-    corrects = parent_of(source)
-    states = connections.log.read({*ids, corrects or ""}, file_sha256=source.sha256)
-    options = pinned(source, order, row_publisher.partitions)
-    submission = submission_of(order, source, options, corrects)
+    states = connections.log.read({corrects or ""}, file_sha256=source.sha256)
     if corrects:
         check_parent(states.get(corrects), corrects, order.import_type)
+        source = as_understood(source, states)
+    rows = rows or _begun(source)
+    ids = [order.import_id] if order.import_id else import_ids(source, order.policy)
+    options = pinned(source, order, row_publisher.partitions)
+    submission = submission_of(order, source, options, corrects)
     known = (
         earlier(states, ids) if order.import_id else known_import(states, ids, source, order.policy)
     )
@@ -79,11 +88,10 @@ def publish_file(
     reading.beside = Beside.of(source)
     reading.warnings.update(source.warnings)
     if not (reading.resumed or order.overwrite_confirmed):
-        _check_overwrite(order)
+        _check_overwrite(source, order.policy)
     watch(reading)
     if reading.finished:
         return reading
-    rows: Iterable[list[FileRow]] = chain([first], chunks)
     if corrects:
         rows = still_broken(rows, connections.rejects(states[corrects], 0.0), row_publisher.decoder)
     small = before.st_size <= SMALL_FILE_BYTES
@@ -98,9 +106,16 @@ def publish_file(
     return reading
 
 
-def _check_overwrite(order: Order) -> None:
+def _begun(source: Source) -> Iterator[list[FileRow]]:
+    """Its rows, of which the first are read. Raises RefusedError."""
+    chunks = source.chunks()
+    return chain([next(chunks, [])], chunks)
+
+
+def _check_overwrite(source: Source, policy: str) -> None:
     """Raises OverwriteUnconfirmedError if the import would clear anything."""
-    found = blank_cells(order.source()) if order.policy == "overwrite" else {}
+    # A copy, because the lines that are passed over are counted in the source itself.
+    found = blank_cells(replace(source)) if policy == "overwrite" else {}
     if found:
         raise OverwriteUnconfirmedError(found)
 

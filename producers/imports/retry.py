@@ -8,7 +8,7 @@ published; if the reader died, per partition all beyond the last row that came.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -25,14 +25,13 @@ from producers.imports.start import begin
 from producers.kafka.import_state import new_state
 from producers.kafka.reject_log import Reject
 from producers.reading import FileRow, Options, RefusedError, Source, open_source
-from producers.reading.header.columns import Header, recognise
-from producers.reading.header.labels import known
-from producers.reading.header.stored_header import restored
+from producers.reading.header.columns import Header
+from producers.reading.header.stored_header import header_of
 from producers.reading.row.row import rows_of
 from producers.reading.table import CHUNK, Block
 from producers.settings import settings
 from schemas.codec.framing import DecodeError, Decoder, Record
-from schemas.import_types import IMPORT_TYPES, VILLE, ImportType
+from schemas.import_types import IMPORT_TYPES, ImportType
 from schemas.outcomes import TERMINAL
 from schemas.records import ImportState
 from schemas.rejected_line import RejectedLine
@@ -209,27 +208,6 @@ def _decoded(reject: Reject, decoder: Decoder) -> Record:
 def _as_it_was(import_type: ImportType, record: Record) -> FileRow:
     fields = {field.name: record[field.name] for field in import_type.fields}
     return FileRow(0, None, [], fields, import_type.key_of(fields), [], [])
-
-
-def header_of(state: ImportState, import_type: ImportType) -> Header:
-    """How the columns of an import's file were understood. Raises RefusedError."""
-    options = state["options"]
-    mapping: dict[str, str] = json.loads(options.get("columns") or "{}")
-    requested = json.loads(options.get("told") or "{}").get("columns") or {}
-    assigned = json.loads(options.get("assigned") or "{}")
-    if "understood" in options:
-        return restored(state["header"], json.loads(options["understood"]), assigned)
-    if "assigned" not in options:  # the previous release
-        assigned = {
-            name: field
-            for name, field in mapping.items()
-            if field == "naf_code" and known(import_type, [name]) == {"naf_libelle"}
-        }
-    listed = None
-    if import_type is VILLE and "code_postal_principal" not in mapping.values():
-        listed = next((at for at, name in enumerate(state["header"]) if name in mapping), None)
-    header = recognise(import_type, state["header"], assigned | requested, city_list=listed)
-    return replace(header, assigned=assigned)
 
 
 def _restored(header: Header, records: list[Record]) -> Mapping[int, list[int]]:

@@ -19,8 +19,9 @@ from typing import Any
 from producers.reading import source
 from producers.reading.formula_guard import original
 from producers.reading.header import header_line
-from producers.reading.header.columns import Header
-from producers.reading.header.labels import OURS, is_report
+from producers.reading.header.columns import Header, recognise
+from producers.reading.header.labels import OURS, is_report, known
+from producers.reading.header.stored_header import header_of
 from producers.reading.options import Options
 from producers.reading.parts.passed_over import PassedOver
 from producers.reading.refusals import RefusedError
@@ -30,6 +31,7 @@ from producers.reading.table import Block, Part, chunked
 from producers.reading.text.json_objects import line_of, text_of
 from schemas.faults import Fault
 from schemas.import_types import ImportType
+from schemas.records import ImportState
 from schemas.rejected_line import RejectedLine
 from schemas.values.stored import is_uuid
 
@@ -45,10 +47,13 @@ _SAMPLE = 200
 class Correction(Source):
     """A report that came back. `corrects` is the import that all its lines name, a UUID.
 
-    `places` are where the report's own columns stand, `undo` gives a cell as it was.
+    `places` are where the report's own columns stand, `undo` gives a cell as it was. `refusal`: this
+    release does not understand its columns. `requested`: the operator says what they are.
     """
 
     corrects: str = ""
+    refusal: RefusedError | None = None
+    requested: bool = False
     places: Mapping[str, int] = field(default_factory=dict)
     extra: Sequence[int] = ()
     kept: Sequence[int] = ()
@@ -57,8 +62,10 @@ class Correction(Source):
     def chunks(self) -> Iterator[list[FileRow]]:
         """As of any file, with the reject that each row stands for.
 
-        Raises RefusedError if there are rows, and all of them are left out.
+        Raises RefusedError if there are rows, and all of them are left out, and `refusal`.
         """
+        if self.refusal is not None:
+            raise self.refusal
         self.blank_lines = self.untouched_rows = 0
         are_all_untouched = True
         passed_over = PassedOver(self.import_type, self.columns)
@@ -78,6 +85,30 @@ class Correction(Source):
                 "Aucune ligne de ce rapport n'a été corrigée : ses lignes sont déjà importées, sans les "
                 "valeurs que la colonne _message indique. Corrigez ces valeurs, puis renvoyez le fichier.",
             )
+
+    def understood_as(self, state: ImportState) -> "Correction":
+        """With its columns as `state`, that of the import, holds them, if all of them are still there.
+
+        Columns that were added are found by their labels. Raises RefusedError.
+        """
+        header = header_of(state, self.import_type)
+        names = self.columns.names
+        former = distinct(header.names) if self.format == "jsonl" else header.names
+        free = {name: [at for at, one in enumerate(names) if one == name] for name in names}
+        found = [free[name].pop(0) if free.get(name) else None for name in former]
+        place = {at: new for at, new in enumerate(found) if new is not None}
+        if self.requested or not place.keys() >= header.used:
+            return self
+        columns = _moved(header, names, place)
+        added = {
+            field: ((at,),)
+            for at, name in enumerate(names)
+            if at not in place.values()
+            for field in known(self.import_type, [name]).difference(header.fields)
+        }
+        columns = replace(columns, sources={**added, **columns.sources})
+        parts = [replace(part, columns=columns) for part in self.parts]
+        return replace(self, columns=columns, parts=parts, refusal=None)
 
     def _rows(
         self,
@@ -189,11 +220,11 @@ def open_source(path: Path, import_type: ImportType, options: Options = Options(
     """As producers.reading.source.open_source; a Correction if the file is one of our reports."""
     names = _json_names(path)
     if names is not None:
-        return _correction(_open_jsonl(path, names, import_type, options), undo=str)
-    return _correction(source.open_source(path, import_type, options), undo=original)
+        return _correction(_open_jsonl(path, names, import_type, options), options, undo=str)
+    return _correction(source.open_source(path, import_type, options), options, undo=original)
 
 
-def _correction(found: Source, undo: Callable[[str], str]) -> Source:
+def _correction(found: Source, options: Options, undo: Callable[[str], str]) -> Source:
     names = found.columns.names
     places = {name: names.index(name) for name in OURS if name in names}
     if not is_report(names):
@@ -206,8 +237,27 @@ def _correction(found: Source, undo: Callable[[str], str]) -> Source:
         "parts": [_own(part, kept, undo) for part in found.parts],
         "columns": _without(found.columns, kept, undo),
     }
-    corrects = _named(found, places["_import"])
-    return Correction(**own, corrects=corrects, places=places, extra=extra, kept=kept, undo=undo)
+    return Correction(
+        **own,
+        corrects=_named(found, places["_import"]),
+        refusal=_refusal(found, options),
+        requested=bool(options.columns),
+        places=places,
+        extra=extra,
+        kept=kept,
+        undo=undo,
+    )
+
+
+def _refusal(found: Source, options: Options) -> RefusedError | None:
+    """Why nothing is known of the columns of a report."""
+    if found.columns.used:
+        return None
+    try:
+        recognise(found.import_type, found.header, options.columns)
+    except RefusedError as reason:
+        return reason
+    return None
 
 
 def _blocks(found: Source) -> Iterator[Block]:
@@ -221,9 +271,14 @@ def _own(part: Part, kept: Sequence[int], undo: Callable[[str], str]) -> Part:
 
 def _without(columns: Header, kept: Sequence[int], undo: Callable[[str], str]) -> Header:
     place = {column: number for number, column in enumerate(kept)}
+    return _moved(columns, [undo(columns.names[column]) for column in kept], place)
+
+
+def _moved(columns: Header, names: list[str], place: Mapping[int, int]) -> Header:
+    """The header with other names, `place` saying where each of its columns is among them."""
     return replace(
         columns,
-        names=[undo(columns.names[column]) for column in kept],
+        names=names,
         sources={
             name: tuple(tuple(place[column] for column in one) for one in sources)
             for name, sources in columns.sources.items()
@@ -234,6 +289,7 @@ def _without(columns: Header, kept: Sequence[int], undo: Callable[[str], str]) -
         confidence={place[at]: sure for at, sure in columns.confidence.items() if at in place},
         parents=tuple(place[column] for column in columns.parents),
         activity=None if columns.activity is None else place[columns.activity],
+        nomenclatures=tuple(place[column] for column in columns.nomenclatures),
     )
 
 
@@ -261,6 +317,18 @@ def _named(found: Source, column: int) -> str:
 
 
 # --- .jsonl
+
+
+def distinct(header: Sequence[str]) -> list[str]:
+    """Names as keys: two columns of one name, or of none, are two keys."""
+    names: dict[str, None] = {}
+    for name in header:
+        number, key = 1, name
+        while key in names or (number == 1 and not key):
+            number += 1
+            key = f"{name}_{number}"
+        names[key] = None
+    return list(names)
 
 
 def _json_names(path: Path) -> list[str] | None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from producers.kafka.reject_log import Reject
 from producers.reading import UNREAD, FileRow
-from producers.reading.correction import fingerprint
+from producers.reading.correction import distinct, fingerprint
 from producers.reading.formula_guard import safe
 from schemas.codec.framing import DecodeError, Decoder
 from schemas.import_types import IMPORT_TYPES
@@ -198,23 +198,11 @@ def _write_csv(path: Path, content: Report, delimiter: str) -> None:
 
 
 def _write_jsonl(path: Path, content: Report) -> None:
-    names = _distinct(content.header)
+    names = distinct(content.header)
     with path.open("w", encoding="utf-8") as file:
         for row in content.rows:
             line = dict(zip(names, row, strict=True))
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _distinct(header: Sequence[str]) -> list[str]:
-    """Names as keys: two columns of one name, or of none, are two keys."""
-    names: dict[str, None] = {}
-    for name in header:
-        number, key = 1, name
-        while key in names or (number == 1 and not key):
-            number += 1
-            key = f"{name}_{number}"
-        names[key] = None
-    return list(names)
 
 
 def _write_xlsx(path: Path, content: Report) -> None:

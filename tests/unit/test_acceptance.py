@@ -11,7 +11,9 @@ import pytest
 
 from producers.gateway.processes.tasks import CrowdedError
 from producers.kafka.import_state import new_state
+from producers.reading.header.columns import Header
 from producers.reading.header.fingerprint import fingerprint
+from producers.reading.header.stored_header import stored
 from schemas.records import ImportState
 from tests.fix_application import Application
 
@@ -115,6 +117,31 @@ async def test_an_upload_with_a_remembered_mapping(application: Make) -> None:
     assert (second.options["columns"], second.remembered) == ({"Ref tiers": "siret"}, None)
     again = await made.upload(content)
     assert again.status == 409, again.body
+
+
+@pytest.mark.parametrize("import_type", ["ENTREPRISE", ""])
+async def test_a_correction_is_checked_beside_its_import(
+    application: Make, import_type: str
+) -> None:
+    """With its columns as the import had them, not as their names say today."""
+    made = application()
+    parent = str(uuid4())
+    sources = {"siren": ((0,),), "nom": ((1,),)}
+    made.gateway.states.by_id[parent] = new_state(
+        id=parent,
+        import_type="ENTREPRISE",
+        header=["Réf", "Quoi", "nom"],
+        options={"understood": json.dumps(stored(Header([], sources)))},
+    )
+    report = f"Réf;Quoi;nom;_line;_import\n732829320;A;B;2;{parent}\n"
+
+    answer = await made.upload(
+        report.encode(), path="/api/imports/preview/", import_type=import_type
+    )
+
+    found = json.loads(answer.body)
+    assert (found["refusal"], found["corrects"]) == (None, parent)
+    assert found["mapping"] == {"Réf": "siren", "Quoi": "nom"}
 
 
 async def test_no_memory_for_a_first_look(

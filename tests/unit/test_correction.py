@@ -1,15 +1,23 @@
 """Our reports when they come back: the same cells, and which reject each line stands for."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from producers.reading import Correction, FileRow, Options, RefusedError, open_source
+from producers.imports.identity import as_understood
+from producers.imports.preview import preview_of
+from producers.kafka.import_state import new_state
+from producers.reading import Correction, FileRow, Options, RefusedError, Source, open_source
+from producers.reading.header.columns import Header
+from producers.reading.header.stored_header import stored
 from producers.reports.error_report import FORMATS, Report, write
 from schemas.import_types import ENTREPRISE, IMPORT_TYPES
+from schemas.records import ImportState
 from tests.examples import examples
 
 IMPORT = "6f1d4a52-8a0e-5c3b-9a6e-0b8f7a1c2d3e"
@@ -240,3 +248,82 @@ def test_lines_that_are_not_rows(tmp_path: Path, line: str) -> None:
         file.write(f"{line}{';' * (header.count(';') - line.count(';'))}\n")
 
     assert [row.cells for row in rows_of(path)] == [["123456782", "Un"]] * 2
+
+
+FORMER = {"Réf": "siren", "Quoi": "nom", "Rue": "adresse"}
+"""How a file was understood by a release that knew other words than this one."""
+
+HEADER = ["Réf", "Quoi", "siren", "", "Rue", "N°", "nom", ""]
+
+
+def imported(header: Sequence[str] = HEADER) -> ImportState:
+    """The state of an import whose columns were understood so, each address in two of them."""
+    sources: dict[str, tuple[tuple[int, ...], ...]] = {
+        name: ((header.index(column),),) for column, name in FORMER.items()
+    }
+    understood = stored(Header([*header], {**sources, "adresse": ((5, 4),)}))
+    options = {"columns": json.dumps(FORMER), "understood": json.dumps(understood)}
+    return new_state(id=IMPORT, import_type="ENTREPRISE", header=[*header], options=options)
+
+
+def corrected(path: Path, **options: Any) -> Source:
+    """The report, read beside the state of its import."""
+    source = open_source(path, ENTREPRISE, Options(**options))
+    return as_understood(source, {IMPORT: imported()})
+
+
+CELLS = ["123456782", "Un", "732829320", "x", "rue Neuve", "3", "Deux", "y"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_columns_are_as_the_import_had_them(tmp_path: Path, suffix: str) -> None:
+    """Whatever this release would make of their names; the check answers the same."""
+    path = saved(tmp_path / f"e{suffix}", [CELLS], HEADER)
+
+    [[row]] = corrected(path).chunks()
+
+    read = {name: value for name, value in row.record.items() if value is not None}
+    assert read == {"siren": "123456782", "nom": "Un", "adresse": "3 rue Neuve"}
+    found = preview_of(path, ENTREPRISE, states=lambda _: {IMPORT: imported()})
+    assert (found["corrects"], found["preview"]) == (IMPORT, [row.record])
+    assert found["mapping"] == {**FORMER, "N°": "adresse"}
+
+
+def test_columns_that_this_release_does_not_know(tmp_path: Path) -> None:
+    """The report is read beside its import, and refused without it, before anything is published."""
+    header = [
+        name if name in FORMER or name == "N°" else f"colonne {at}"
+        for at, name in enumerate(HEADER)
+    ]
+    path = saved(tmp_path / "e.csv", [CELLS], header)
+    states = {IMPORT: imported(header)}
+
+    [[row]] = as_understood(open_source(path, ENTREPRISE), states).chunks()
+
+    assert row.record["siren"] == "123456782"
+    with pytest.raises(RefusedError) as refusal:
+        next(open_source(path, ENTREPRISE).chunks())
+    assert refusal.value.code == "missing-label"
+    assert preview_of(path, ENTREPRISE)["refusal"]["code"] == "missing-label"
+
+
+def test_a_report_whose_columns_were_moved(tmp_path: Path) -> None:
+    """They are found by their names; one that was added is found as in any file."""
+    order = [5, 4, 1, 0, 2]
+    header = [*(HEADER[at] for at in order), "telephone", "siret"]
+    cells = [*(CELLS[at] for at in order), "0299000001", "12345678200010"]
+    path = saved(tmp_path / "e.csv", [cells], header)
+
+    [[row]] = corrected(path).chunks()
+
+    read = {name: row.record[name] for name in ("siren", "nom", "adresse", "telephone")}
+    assert [*read.values()] == ["123456782", "Un", "3 rue Neuve", "0299000001"]
+
+
+def test_a_report_that_lacks_a_column(tmp_path: Path) -> None:
+    """It is a file of its own, read by its names; so is one whose columns the operator names."""
+    path = saved(tmp_path / "e.csv", [CELLS[1:]], HEADER[1:])
+    assert corrected(path).mapping == {"siren": "siren", "Rue": "adresse", "nom": "nom"}
+
+    path = saved(tmp_path / "f.csv", [CELLS], HEADER)
+    assert corrected(path, columns={"Quoi": "nom_commercial"}).mapping["siren"] == "siren"

@@ -10,9 +10,9 @@ import openpyxl
 import pytest
 
 from producers.imports.preview import preview_of
-from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import Correction, FileRow, Options, Source, open_source
+from producers.reading.header.stored_header import header_of
 from producers.reports.error_report import Report, write
 from schemas.import_types import CATEGORIE, ENTREPRISE, VILLE, ImportType
 from tests.fix_files import xls, zipped

@@ -12,16 +12,15 @@ import pytest
 
 from producers.commands.arguments import reading_options
 from producers.gateway.processes.tasks import check
-from producers.imports import retry
 from producers.imports.identity import pinned
 from producers.imports.order import Order
 from producers.imports.preview import preview_of
 from producers.imports.publication import absent_fields
-from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import FileRow, Options, RefusedError, open_source
-from producers.reading.header import header_line
+from producers.reading.header import header_line, stored_header
 from producers.reading.header.labels import fields_by_label, fold
+from producers.reading.header.stored_header import header_of
 from producers.reading.header.words import named
 from producers.terminal.exits import CommandError
 from schemas.import_types import (
@@ -477,7 +476,7 @@ def test_a_retry_guesses_nothing(
     source = open_source(write(text), import_type)
     order = Order(source.path, import_type, Options())
     state = new_state(id="i", header=source.header, options=pinned(source, order, 4))
-    monkeypatch.setattr(retry, "recognise", None)
+    monkeypatch.setattr(stored_header, "recognise", None)
 
     assert header_of(state, import_type) == source.columns
 

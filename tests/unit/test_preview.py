@@ -15,7 +15,7 @@ KEYS = [
     "already_imported", "ai_estimate", "compression", "encoding_hint", "delimiter_confidence",
     "skipped_sheets", "left_out_rows", "left_out", "other_sheets", "skipped_rows", "hidden_rows", "hidden_columns", "merged_cells",
     "dropped_rows", "dropped", "untouched_rows",
-    "confidence", "blank_cells",
+    "confidence", "corrects", "blank_cells",
 ]  # fmt: skip
 
 COMPANIES = """siren;nom;cp;slogan
@@ -79,6 +79,7 @@ def test_verdict(companies: Path) -> None:
         "hidden_rows": 0,
         "hidden_columns": 0,
         "confidence": {"siren": 1.0, "nom": 1.0, "cp": 0.95},
+        "corrects": None,
         "blank_cells": {"code_postal": 1},
         "merged_cells": 0,
         "dropped_rows": 1,

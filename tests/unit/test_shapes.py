@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from producers.imports.preview import preview_of
-from producers.imports.retry import header_of
 from producers.kafka.import_state import new_state
 from producers.reading import FileRow, RefusedError, open_source
+from producers.reading.header.stored_header import header_of
 from schemas.import_types import CATEGORIE, ENTREPRISE, SOUS_CATEGORIE, ImportType
 from schemas.values.naf import category_of, codes
 

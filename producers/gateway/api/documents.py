@@ -131,6 +131,7 @@ class Preview(BaseModel):
     mapping: dict[str, str]
     unknown_columns: list[str]
     confidence: dict[str, float]
+    corrects: str | None
     blank_cells: dict[str, int]
     remembered: Remembered | None
     total_rows: int

@@ -24,7 +24,7 @@ from producers.gateway.shared import Needs, of
 from producers.gateway.spool.multipart import Upload
 from producers.gateway.spool.spool import Receiver
 from producers.gateway.uploads import acceptance, file_type, quota
-from producers.gateway.uploads.form import form_of
+from producers.gateway.uploads.form import Form, form_of
 from producers.gateway.uploads.overwrite import confirmed
 from producers.gateway.uploads.remembered import offered, with_remembered
 from producers.kafka.import_state import running
@@ -137,18 +137,10 @@ async def preview(
     async with gateway.receiving.receive(request, account.name) as (received, receiver):
         form = form_of(received.fields, type_required=False)
         file = _named(received, receiver)
-        types = [form.import_type.name] if form.import_type else list(IMPORT_TYPES)
-        found = await run_task(
-            request,
-            account,
-            tasks.check,
-            file.path,
-            types,
-            form.options_json(),
-            gateway.limits.max_rows,
-            offered(gateway, account, types) if form.recalls else [],
-            seconds=gateway.limits.check_seconds,
-        )
+        found = await _checked(request, account, file.path, form)
+        corrected = gateway.states.by_id.get(found["corrects"])
+        if corrected is not None:
+            found = await _checked(request, account, file.path, form, corrected)
     found["file_name"] = file.name
     known = acceptance.same_content(gateway, file.sha256, form, IMPORT_TYPES[found["import_type"]])
     if known is not None:
@@ -161,6 +153,32 @@ async def preview(
     return Response(
         json.dumps(found, ensure_ascii=False, default=str), media_type="application/json"
     )
+
+
+async def _checked(
+    request: Request,
+    account: Account,
+    path: Path,
+    form: Form,
+    corrected: ImportState | None = None,
+) -> dict[str, Any]:
+    """As tasks.check, with the import that the file corrects if it is known to correct one."""
+    gateway = of(request)
+    found_out = [corrected["import_type"]] if corrected else list(IMPORT_TYPES)
+    types = [form.import_type.name] if form.import_type else found_out
+    found: dict[str, Any] = await run_task(
+        request,
+        account,
+        tasks.check,
+        path,
+        types,
+        form.options_json(),
+        gateway.limits.max_rows,
+        offered(gateway, account, types) if form.recalls else [],
+        {corrected["id"]: corrected} if corrected else {},
+        seconds=gateway.limits.check_seconds,
+    )
+    return found
 
 
 @router.get("/", response_model=documents.Page, summary="List imports")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from producers.gateway.processes.type_choice import Choice, choice_of
@@ -262,8 +263,11 @@ def check(
     options: Mapping[str, Any],
     max_rows: int,
     mappings: Sequence[GatewayMapping] = (),
+    corrected: Mapping[str, ImportState] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The preview of a file as the only one of `types`, or as the one that it is found to be of.
+
+    `corrected` are the imports that it may correct.
 
     A remembered one of `mappings` that the file has the header of says the type. If the type is
     doubtful, the preview says so in a refusal. Raises RefusedError if it has too many rows.
@@ -276,7 +280,8 @@ def check(
         choice = choice_of(path, map(IMPORT_TYPES.__getitem__, types), read)
     else:
         choice = Choice(IMPORT_TYPES[types[0]])
-    found = {**preview_of(path, choice.import_type, read), "remembered": shown(mapping)}
+    preview = preview_of(path, choice.import_type, read, lambda _: corrected)
+    found = {**preview, "remembered": shown(mapping)}
     if choice.doubt is not None:
         found["refusal"] = {"code": choice.doubt.code, "message": choice.doubt.message}
     if found["total_rows"] > max_rows:

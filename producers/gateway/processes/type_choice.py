@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from producers.reading import Options, RefusedError, Source, open_source
+from producers.reading import Correction, Options, RefusedError, Source, open_source
 from producers.reading.header.content import of_communes
 from producers.reading.header.labels import fold
 from producers.reading.header.words import names_towns
@@ -67,6 +67,8 @@ def lost_columns(lost: int, columns: int) -> str:
 def _fit(path: Path, import_type: ImportType, options: Options) -> Fit:
     try:
         source = open_source(path, import_type, options)
+        if isinstance(source, Correction) and source.refusal is not None:
+            raise source.refusal
     except RefusedError as reason:
         used, columns = len(reason.mapping), len(reason.mapping) + len(reason.unknown_columns)
         lacking = sum(

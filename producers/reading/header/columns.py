@@ -80,12 +80,18 @@ class Header:
         return [*self.sources, *special]
 
     @property
-    def unknown(self) -> list[str]:
-        """The named columns that do not feed a field."""
+    def used(self) -> set[int]:
+        """The columns that something is read from."""
         used = {column for sources in self.sources.values() for one in sources for column in one}
         used.update(self.parents, self.nomenclatures)
-        others = (self.coordinates, self.activity)
+        others = (self.cities, self.coordinates, self.activity)
         used.update(at for at in others if at is not None)
+        return used
+
+    @property
+    def unknown(self) -> list[str]:
+        """The named columns that do not feed a field."""
+        used = self.used
         return [name for at, name in enumerate(self.names) if name and at not in used]
 
     def needed(self, import_type: ImportType) -> int:

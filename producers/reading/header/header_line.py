@@ -82,20 +82,28 @@ def header_of(
     import_type: ImportType,
     requested: Mapping[str, str],
 ) -> Header:
-    """The header that `names` are, above lines of which some are `below`. Raises RefusedError."""
+    """The header that `names` are, above lines of which some are `below`. Raises RefusedError.
+
+    That of a report has no sources if this release cannot understand it: its import may say how.
+    """
     assigned = {**_of_report(names, below, import_type), **_codes(import_type, names, below)}
     requested = {**assigned, **requested}
     if not any(requested.values()):
         shaped = _taxonomy(import_type, names) or _nomenclature(import_type, names, below)
         if shaped is not None:
             return shaped
-    header = recognise(
-        import_type,
-        names,
-        requested,
-        below=() if is_report(names) else below,
-        city_list=city_list.column(below),
-    )
+    try:
+        header = recognise(
+            import_type,
+            names,
+            requested,
+            below=() if is_report(names) else below,
+            city_list=city_list.column(below),
+        )
+    except RefusedError:
+        if not is_report(names):
+            raise
+        return Header(clean(names), {})
     return replace(header, assigned={**assigned, **header.assigned})
 
 

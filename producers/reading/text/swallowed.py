@@ -34,12 +34,9 @@ class Table(NamedTuple):
 
 def table_of(dialect: Dialect, header: Header, import_type: ImportType) -> Table:
     """What is known of the lines below the header."""
-    used = {column for sources in header.sources.values() for one in sources for column in one}
-    others = (header.cities, header.coordinates, header.activity)
-    used.update(header.parents, header.nomenclatures, (at for at in others if at is not None))
     lists_cities = header.cities is not None
     keys = _keys(header, import_type)
-    return Table(dialect, len(header.names), keys, frozenset(used), lists_cities)
+    return Table(dialect, len(header.names), keys, frozenset(header.used), lists_cities)
 
 
 def _keys(header: Header, import_type: ImportType) -> dict[int, re.Pattern[str]]:

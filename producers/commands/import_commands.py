@@ -111,9 +111,10 @@ def import_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def _confirm(asked: "OverwriteUnconfirmedError") -> bool:
-    """Whether the person at the terminal wants it."""
-    question = f"{asked.cells} : effacer ce que la base contient à leur place ?"
-    return typer.confirm(question, err=True)
+    """Whether the person at the terminal wants it; Enter alone is no."""
+    question = f"{asked.cells} : effacer ce que la base contient à leur place ? [o/N]"
+    answer: str = typer.prompt(question, default="n", show_default=False, err=True)
+    return answer.strip().casefold() in ("o", "oui", "y", "yes")
 
 
 def _recalled(order: "Order") -> "GatewayMapping | None":

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -272,3 +276,52 @@ def test_a_sheet_with_fewer_columns_overwrites_nothing_else(site: Site, tmp_path
         ("Deux", "Brest"),
         ("Un SARL", "Lyon"),
     ]
+
+
+def at_a_terminal(site: Site, answer: str, *words: str | Path) -> tuple[int, str]:
+    """Exit code and output of a `foxstream` command whose question a person answers so."""
+    terminal, inside = pty.openpty()
+    code = "from producers.cli import app; app()"
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        env={**os.environ, **site.environment},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+    )
+    site.commands.append(command)
+    os.close(inside)
+    shown = bytearray()
+    try:
+        while b"[o/N]" not in shown:
+            shown += os.read(terminal, 4096)
+        os.write(terminal, f"{answer}\n".encode())
+        while some := os.read(terminal, 4096):
+            shown += some
+    except OSError:
+        pass  # EIO: the command has closed its end
+    finally:
+        os.close(terminal)
+    return command.wait(60), shown.decode()
+
+
+def test_a_person_at_a_terminal_is_asked_what_overwrite_clears(site: Site, tmp_path: Path) -> None:
+    """Once, with the number of cells; anything but yes imports nothing."""
+    site.worker()
+    before, after = tmp_path / "avant.csv", tmp_path / "apres.csv"
+    before.write_text("siren;nom;ville\n732829320;Un;Lyon\n")
+    after.write_text("siren;nom;ville\n732829320;Un;\n")
+    assert imported(site, before).code == 0
+    words = ("import", after, "--type", "entreprise", "--policy", "overwrite")
+    town = "SELECT ville_nom FROM enterprise_entreprise"
+
+    for answer in ("", "n", "pourquoi pas"):
+        code, shown = at_a_terminal(site, answer, *words)
+        assert (code, "1 cellule sans valeur (ville_nom : 1)" in shown) == (4, True), shown
+        assert site.query(town) == [("Lyon",)]
+    assert site.query("SELECT count(*) FROM ingest.imports") == [(1,)]
+
+    code, shown = at_a_terminal(site, "Oui", *words)
+
+    assert (code, shown.count("[o/N]")) == (0, 1), shown
+    assert site.query(town) == [("",)]

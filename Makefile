@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-outages test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults soak attacks fuzz release-check
+.PHONY: help demo test test-outages test-fast test-postgres properties mutants up down check fmt lock audit docs bench bench-growth faults membership soak attacks fuzz release-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -90,6 +90,9 @@ faults: $(VENV)/ready ## 2 million rows and 200 faults, then 1,000 texts and 2 k
 	@$(BIN)/python -m tests.faults $(OPTIONS)
 	@$(BIN)/python -m tests.faults.texts
 	@$(BIN)/python -m tests.faults.recoveries
+
+membership: $(VENV)/ready ## members of a group with nothing to read for Faust's 1,000 seconds, and longer (35 minutes)
+	@FOX_TEST_IDLE_SECONDS=1000 $(BIN)/pytest -q tests/integration/test_consumer.py -k "spare_worker or may_idle"
 
 mutants: $(VENV)/ready ## break each guard of tests/mutants once, and say which test notices (10 minutes; NAMES="one other")
 	@$(BIN)/python -m tests.mutants $(NAMES)

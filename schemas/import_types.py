@@ -141,6 +141,7 @@ ENTREPRISE = ImportType(
             strict=True,
             chains=public_headers.NAMES,
             usual=usual_headers.COMPANIES["nom"],
+            alone=usual_headers.NAMES_ALONE,
         ),
         Field(
             "siret",

@@ -35,7 +35,7 @@ class Field:
 
     `aliases` are other headers that name it, compared without case, accents and punctuation.
     `usual` are headers that name it in a file that has no column of the name or an alias; of an
-    optional field they come after these.
+    optional field they come after these. `alone` are headers that name it only if none of all these does.
     `chains` are headers of public registers, "a > b > c + d": if column a is blank, b is read,
     then c and d joined by a space; b, c and d beside a are not a second column for the field. In
     "a + b > c", b must be there and a may.
@@ -58,3 +58,4 @@ class Field:
     register: bool = False
     detail: bool = False
     usual: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()

@@ -62,4 +62,5 @@ COORDINATES = (
     "geo point",
     "geopoint",
     "geolocalisation",
+    "geolocalisation de l etablissement",
 )

@@ -162,7 +162,14 @@ def of_kind(kind: Kind, cells: Sequence[str]) -> Given:
 
 def is_value(text: str) -> bool:
     """Whether what should be a header is a value itself: the table has no header then."""
-    return any(_TESTS[kind](text.strip()) for kind in BY_CONTENT)
+    # "titulaire.id" is a member of an object.
+    kinds = [kind for kind in BY_CONTENT if kind != "url" or _ADDRESS.search(text)]
+    return any(_TESTS[kind](text.strip()) for kind in kinds)
+
+
+_ADDRESS = re.compile(
+    r"://|^www\.|\.(?:fr|com|net|org|eu|io|info|be|ch|bzh|re|paris)\b", re.IGNORECASE
+)
 
 
 def of_communes(cells: Sequence[str]) -> Given:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from producers.reading.header import city_list
+from producers.reading.header import city_list, words
 from producers.reading.header.columns import (
     HEADER_WITHIN,
     LEFT_OUT,
@@ -129,11 +129,21 @@ def _codes(
     import_type: ImportType, names: Sequence[str], below: Sequence[Sequence[str]]
 ) -> dict[str, str]:
     """A column named for labels of activities that holds their codes, if no other column does."""
-    fields = [known(import_type, [name]) for name in names]
-    if {"naf_code"} in fields or {"naf_libelle"} not in fields:
+    fields = [_field_named(import_type, name) for name in names]
+    if "naf_code" in fields:
         return {}
-    at = fields.index({"naf_libelle"})
-    return {names[at]: "naf_code"} if _are_activities(below, at, one_in=2) else {}
+    for at, field in enumerate(fields):
+        if field == "naf_libelle" and _are_activities(below, at, one_in=2):
+            return {names[at]: "naf_code"}
+    return {}
+
+
+def _field_named(import_type: ImportType, name: str) -> str | None:
+    """The field that a header names, by a label or else by words."""
+    for field in known(import_type, [name]):
+        return field
+    by_words = words.named(import_type, name)
+    return by_words.field if by_words else None
 
 
 def _are_activities(rows: Sequence[Sequence[str]], at: int, *, one_in: int) -> bool:

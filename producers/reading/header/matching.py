@@ -12,7 +12,9 @@ from producers.reading.header.words import (
     is_of_any_number,
     is_of_something_else,
     named,
+    named_party,
     names_towns,
+    party_of,
 )
 from schemas.import_types import ImportType
 from schemas.values.field import Field
@@ -49,6 +51,28 @@ class HeadedLines(NamedTuple):
 def by_words(table: HeadedLines, columns: Iterable[int]) -> dict[str, list[Match]]:
     """The best of the columns for each field by words within their headers."""
     return _best_by_field(_named(table, column) for column in columns)
+
+
+def by_party(table: HeadedLines, columns: Iterable[int], number: str) -> dict[str, list[Match]]:
+    """The columns for the name of the party whose number has the header `number`."""
+    party = party_of(number)
+    if party is None:
+        return {}
+    return _best_by_field(
+        Match("nom", column, WORDS)
+        for column in columns
+        if party == named_party(table.names[column])
+    )
+
+
+def alone(table: HeadedLines, columns: Iterable[int]) -> dict[str, list[Match]]:
+    """The columns whose headers name a field that no other column names."""
+    return _best_by_field(
+        Match(field.name, column, WORDS)
+        for field in table.import_type.fields
+        for column in columns
+        if fold(table.names[column]) in map(fold, field.alone)
+    )
 
 
 def contradicted(table: HeadedLines, columns: Iterable[int]) -> list[int]:

@@ -8,6 +8,7 @@ from producers.reading.header import matching
 from producers.reading.header.content import is_not
 from producers.reading.header.labels import fields_by_label, fold, label
 from producers.reading.header.matching import HeadedLines, Match
+from producers.reading.header.words import without_prefix
 from schemas.import_types import ImportType
 from schemas.values.field import Field
 from schemas.values.public_headers import NAMES_OF_ESTABLISHMENTS
@@ -56,9 +57,13 @@ def chosen(table: HeadedLines, fixed: Mapping[str, int], left_out: set[int]) -> 
     _by_labels(table, found, free)
     if _is_of_register(table.import_type, found):
         return found  # all its columns are known
-    for step in (_by_words, _by_cells):
+    bare = table._replace(names=without_prefix(table.names))
+    steps = [(_by_words, table), (_by_party, bare), (_alone, bare), (_by_cells, table)]
+    if bare.names != table.names:
+        steps[1:1] = [(_by_labels, bare), (_by_words, bare)]
+    for step, headed in steps:
         used = set(found.used())
-        step(table, found, [at for at in free if at not in used and table.names[at]])
+        step(headed, found, [at for at in free if at not in used and headed.names[at]])
     return found
 
 
@@ -202,14 +207,29 @@ def _drop_trade_names(columns: dict[str, list[int]], names: Sequence[str]) -> No
 
 def _by_words(table: HeadedLines, found: Selection, free: Sequence[int]) -> None:
     found.assigned |= dict.fromkeys(matching.contradicted(table, free), "")
-    for name, candidates in matching.by_words(table, free).items():
-        _take(table.import_type, found, name, candidates)
+    _take_all(table, found, matching.by_words(table, free))
+
+
+def _by_party(table: HeadedLines, found: Selection, free: Sequence[int]) -> None:
+    """The name that goes with the number: "nom_amenageur" beside "siren_amenageur"."""
+    numbers = [found.sources[name][0][-1] for name in ("siret", "siren") if name in found.sources]
+    for column in numbers:
+        _take_all(table, found, matching.by_party(table, free, table.names[column]))
+
+
+def _alone(table: HeadedLines, found: Selection, free: Sequence[int]) -> None:
+    """Columns that only have no better one."""
+    _take_all(table, found, matching.alone(table, free))
 
 
 def _by_cells(table: HeadedLines, found: Selection, free: Sequence[int]) -> None:
     taken = {name: sources[0][-1] for name, sources in found.sources.items()}
     taken |= {name: columns[0] for name, columns in found.unclear.items()}
-    for name, candidates in matching.by_cells(table, free, taken).items():
+    _take_all(table, found, matching.by_cells(table, free, taken))
+
+
+def _take_all(table: HeadedLines, found: Selection, matches: Mapping[str, Sequence[Match]]) -> None:
+    for name, candidates in matches.items():
         _take(table.import_type, found, name, candidates)
 
 

@@ -3,7 +3,8 @@
 import csv
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from itertools import chain
@@ -85,6 +86,45 @@ def _singular(word: str) -> str:
 def is_of_something_else(name: str) -> bool:
     """Whether a header names a person, another party, another address or a thing of another kind."""
     return not words(name).isdisjoint(_said_of("other"))
+
+
+_NUMBERS = frozenset({"siren", "siret"})
+_NAMES = frozenset({"raison", "sociale"})
+_PLACES = frozenset({"siege", "social", "billing", "facturation", "office", "hq", "accueil"})
+
+
+def party_of(name: str) -> frozenset[str] | None:
+    """What the header of a number says of whose it is: "amenageur" of "siren_amenageur"."""
+    party = words(name) - _NUMBERS - _said_of("number") - _said_of("any")
+    return party if party and party.isdisjoint(_PLACES | _said_of("contact")) else None
+
+
+def named_party(name: str) -> frozenset[str] | None:
+    """Of whom a header is the name, if it says nothing else; None if it is of something else."""
+    if is_of_something_else(name) or not _COUNTING.isdisjoint(_parts(name)):
+        return None
+    return words(name) - _said_of("name") - _NAMES
+
+
+_COUNTING = frozenset({"n", "no", "num", "numero", "number"})
+
+
+_PREFIX = re.compile(r"([^\W_]{1,20})(?:_|\.|/| - )")
+_FEWEST_COLUMNS = 4
+
+
+def without_prefix(names: Sequence[str]) -> list[str]:
+    """The headers without what nearly all of them begin with, such as the table of a program: "CT_Siret"."""
+    found = [_PREFIX.match(name) for name in names]
+    prefixes = Counter(match[1] for match in found if match)
+    for prefix, columns in prefixes.most_common(1):
+        is_person = is_of_something_else(prefix) or prefix.lower() in _said_of("contact")
+        if columns >= _FEWEST_COLUMNS and 4 * columns >= 3 * len(names) and not is_person:
+            return [
+                name[match.end() :] if match and match[1] == prefix else name
+                for name, match in zip(names, found, strict=True)
+            ]
+    return list(names)
 
 
 def is_of_any_number(name: str) -> bool:

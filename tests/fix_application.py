@@ -119,10 +119,14 @@ class Application:
         return (await self.create(length)).headers["location"]
 
     async def create(
-        self, length: int, answered: Callable[[], None] = lambda: None, name: str = "a.csv"
+        self,
+        length: int,
+        answered: Callable[[], None] = lambda: None,
+        name: str = "a.csv",
+        **more: str,
     ) -> Answer:
-        """POST of a resumable upload."""
-        fields = {"filename": name, "import_type": "ENTREPRISE"}
+        """POST of a resumable upload; `more` are further fields."""
+        fields = {"filename": name, "import_type": "ENTREPRISE", **more}
         metadata = ",".join(
             f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items()
         )

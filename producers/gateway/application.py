@@ -16,7 +16,13 @@ from producers.gateway import problems
 from producers.gateway.access.open_requests import HEALTH, OpenRequests
 from producers.gateway.access.request_bodies import RequestBodies
 from producers.gateway.access.sessions import set_session_cookie
-from producers.gateway.api import documents, imports_api, mappings_api, texts_api
+from producers.gateway.api import (
+    confirmation_api,
+    documents,
+    imports_api,
+    mappings_api,
+    texts_api,
+)
 from producers.gateway.monitoring import gateway_metrics
 from producers.gateway.pages import admin_pages, session_pages
 from producers.gateway.pages.page_rendering import FOLDER
@@ -64,6 +70,7 @@ def create_app(settings: Settings, limits: GatewaySettings) -> FastAPI:
     app.include_router(tus.router)
     app.include_router(mappings_api.router)
     app.include_router(texts_api.router)
+    app.include_router(confirmation_api.router)
     app.include_router(imports_api.router)
     app.include_router(session_pages.router)
     app.include_router(admin_pages.router)

@@ -68,6 +68,7 @@ _TITLES = {
     405: "Méthode non permise",
     408: "Envoi interrompu",
     409: "Conflit",
+    410: "Plus conservé",
     411: "Taille inconnue",
     412: "Version non prise en charge",
     413: "Fichier trop grand",

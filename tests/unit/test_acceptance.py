@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, ValuesView
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 from uuid import uuid4
 
@@ -93,6 +94,60 @@ async def test_what_overwrite_clears_is_confirmed(
             {"telephone": 1},
         )
         assert made.spool.pending() == []
+
+
+def refused(made: Application, import_id: str, code: str = "overwrite-unconfirmed") -> None:
+    """As the import log says what became of the file when it was published."""
+    spooled = made.spool.find(import_id)
+    assert spooled is not None
+    made.spool.published(import_id)
+    error = {"code": code, "message": "1 cellule sans valeur"}
+    made.gateway.states.by_id[import_id] = new_state(
+        id=import_id, status="ERROR", error=error, created_at=spooled.when, version=9,
+        import_type="ENTREPRISE", file_name="a.csv", file_sha256=spooled.sha256,
+        uploaded_by="tests", options={"policy": "overwrite"},
+    )  # fmt: skip
+
+
+async def test_an_import_is_confirmed_without_its_file(application: Make) -> None:
+    """That of a resumable upload cannot be asked before: it is imported anew from the file that is kept."""
+    made = application()
+    where = (await made.create(len(BLANK), policy="overwrite")).headers["location"]
+    sent = await made.send(where, 0, [BLANK])
+    first = sent.headers["location"].split("/")[-2]
+    confirm = f"/api/imports/{first}/confirm_overwrite/"
+    assert (await made.ask("POST", confirm)).status == 409, "nothing is known of it yet"
+    refused(made, first, "time-limit")
+    assert (await made.ask("POST", confirm)).status == 409, "it failed for another reason"
+    refused(made, first)
+
+    answer = await made.ask("POST", confirm)
+
+    assert answer.status == 202, answer.body
+    second = json.loads(answer.body)["id"]
+    spooled = made.spool.find(second)
+    assert spooled is not None
+    assert (spooled.overwrite_confirmed, spooled.policy, spooled.max_rows) == (
+        True, "overwrite", None,
+    )  # fmt: skip
+    assert made.spool.data(spooled).read_bytes() == BLANK
+    assert made.spool.pending() == [second]
+    again = await made.ask("POST", confirm)
+    assert (again.status, json.loads(again.body)["import_id"]) == (409, second)
+    assert list((made.spool.folder / "incoming").iterdir()) == []
+
+
+async def test_a_confirmation_of_a_file_that_is_gone(application: Make) -> None:
+    """The person is asked to send it again."""
+    made = application()
+    where = (await made.create(len(BLANK), policy="overwrite")).headers["location"]
+    first = (await made.send(where, 0, [BLANK])).headers["location"].split("/")[-2]
+    refused(made, first)
+    made.spool.clean(0.0, now=time() + 9e6)
+
+    answer = await made.ask("POST", f"/api/imports/{first}/confirm_overwrite/")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (410, "file-gone")
 
 
 async def test_an_upload_with_a_remembered_mapping(application: Make) -> None:

@@ -1,12 +1,25 @@
 """Published files that are kept for retries: of each account as much as its share of the disk."""
 
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from producers.gateway.spool.spool import Spool
+from producers.gateway.spool.spool import Spool, SpooledFile
+
+
+def another_name(spool: Spool, spooled: SpooledFile) -> Path | None:
+    """The file of an import under a second name, which the caller moves or removes; None if it is not kept."""
+    path = spool.scratch(".kept")
+    path.unlink()
+    try:
+        os.link(spool.data(spooled), path)
+    except FileNotFoundError:
+        return None
+    os.utime(path)  # an orphan is removed by its age
+    return path
 
 
 class _KeptFile(NamedTuple):

@@ -9,15 +9,19 @@ from typing import Literal
 from tests.faults.points import POINTS
 
 Target = Literal["worker", "foxstream", "postgres", "kafka", "registry"]
-Action = Literal["kill", "end", "stop"]
+Action = Literal["kill", "end", "stop", "restore"]
 
 SHORT, LONG = 3.0, 13.0
 """Seconds: a worker that stops for the longer ones is taken for dead (FOX_SESSION_SECONDS, by default 10)."""
 
+OUTAGE = 90.0
+"""Seconds of a long outage: longer than Kafka's clients wait for an answer."""
+
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault. `kill` is SIGKILL, `end` an orderly end, `stop` SIGSTOP for `seconds`.
+    """One kind of fault. `kill` is SIGKILL, `end` an orderly end, `stop` SIGSTOP for `seconds`; `restore` sets
+    the data of a server back to a copy that is `seconds` old.
 
     At the named point of a process, or else at any time.
     """
@@ -65,6 +69,12 @@ FIRST = (
     Kind("kafka", "kill", seconds=1.0),
 )
 
+LENGTHY = (
+    Kind("postgres", "kill", seconds=OUTAGE),
+    Kind("kafka", "kill", seconds=OUTAGE),
+    Kind("postgres", "restore", seconds=SHORT),
+)
+
 DECK = (
     *map(_at, POINTS),
     *(_at(point, "stop", SHORT) for point in ("mid-copy", "reject-sent", "publishing", "sought")),
@@ -84,6 +94,7 @@ DECK = (
     *(Kind("kafka", "kill", seconds=seconds) for seconds in (0.5, SHORT)),
     *(Kind("kafka", "stop", seconds=seconds) for seconds in (SHORT, LONG)),
     *(Kind("registry", "kill", seconds=seconds) for seconds in (SHORT, LONG)),
+    *LENGTHY,
 )
 
 # Passed once in the life of a process, or only now and then.

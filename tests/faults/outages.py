@@ -1,5 +1,7 @@
 """Faults of the servers, each in a thread, and when they were."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,6 +72,10 @@ class Outages:
         server = self._servers[fault.kind.target]
         pid = server.pid
         try:
+            if fault.kind.action == "restore":
+                _restore(server, fault.kind.seconds)
+                self._seen(fault)
+                return
             if fault.kind.action == "stop":
                 server.pause()
             elif fault.kind.action == "kill":
@@ -85,3 +91,16 @@ class Outages:
                 server.start()
         finally:
             outage.ended = time()
+
+
+def _restore(server: Server, seconds: float) -> None:
+    """Sets a server back to a copy of its data, so many seconds after it was made."""
+    copy = server.data.with_name(f"{server.data.name}.copy")
+    server.stop()
+    subprocess.run(["cp", "-a", server.data, copy], check=True)
+    server.start()
+    Event().wait(seconds)
+    server.stop()
+    shutil.rmtree(server.data)
+    copy.rename(server.data)
+    server.start()

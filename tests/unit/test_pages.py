@@ -116,6 +116,24 @@ def test_rows_that_lack_values(
     assert "Tout est importé." in page
 
 
+@pytest.mark.parametrize(
+    ("code", "scope", "shown"),
+    [
+        ("overwrite-unconfirmed", "import", True),
+        ("overwrite-unconfirmed", "read", False),
+        ("time-limit", "import", False),
+    ],
+)
+def test_an_import_that_waits_for_a_confirmation(code: str, scope: str, shown: bool) -> None:
+    """Its page offers to confirm it to whoever may import, and for this reason alone."""
+    failed = state(status="ERROR", error={"code": code, "message": "Une cellule."})
+    facts = {"row": import_view(failed), "actions": (), "related": (), "estimate": None}
+
+    page = str(render("_import.html", Account("a", scope, "t"), 200, **facts).body, "utf-8")
+
+    assert ('data-action="confirm_overwrite"' in page) is shown
+
+
 def test_dropped_values_on_a_page() -> None:
     """With line, column, value and reason, whatever somebody wrote into the cell."""
     value = {"line": 3, "sheet": None, "column": "Courriel", "code": "malformed", "value": "<b>x@", "message": "Pas valide."}  # fmt: skip

@@ -126,6 +126,15 @@ _OPENAI: list[Row] = [
     ("a tool call in place of a text",
      said(document(None, "tool_calls", message={"tool_calls": [{"id": "a", "type": "function"}]})),
      asked_again("schema"), _CHAT),
+    ("the answer as the arguments of a tool call",
+     said(document(None, "tool_calls", message={"tool_calls": [
+         {"id": "a", "type": "function", "function": {"name": "json", "arguments": GOOD}}]})),
+     STORED, _CHAT),
+    ("the answer as the arguments of a `function_call`",
+     said(document(None, "function_call", message={"function_call": {"name": "json", "arguments": GOOD}})),
+     STORED, _CHAT),
+    ("two choices, the first one empty",
+     said({**document(), "choices": [*document("")["choices"], *document()["choices"]]}), STORED, _CHAT),
     ("no usage", said({**document(), "usage": None}), UNMETERED, _CHAT),
     ("401 `invalid_api_key`", Reply(401, error={"message": "Incorrect API key", "code": "invalid_api_key"}),
      UNKNOWN_KEY, _CODES),
@@ -165,6 +174,7 @@ _AZURE: list[Row] = [
     ("`content_filter` with empty content",
      said(document("", "content_filter", choice={"content_filter_results": {"hate": {"filtered": True}}})),
      FILTERED_ANSWER, _AZURE_FILTER),
+    ("`content_filtered`", said(document("", "content_filtered")), FILTERED_ANSWER, _AZURE_FILTER),
     ("a text, and filter results", said(document(prompt_filter_results=[{"prompt_index": 0}])), STORED,
      _AZURE_FILTER),
     ("429, `Retry-After` of a day",
@@ -243,6 +253,11 @@ _GEMINI: list[Row] = [
     ("no content: all was thought", said(document(None, "length")), THOUGHT,
      "github.com/evalstate/fast-agent/issues/184"),
     ("`MAX_TOKENS`", said(document(None, "MAX_TOKENS")), THOUGHT, _GEMINI_ENDS),
+    ("`FinishReason.MAX_TOKENS`: the name with its type", said(document(GOOD[:60], "FinishReason.MAX_TOKENS")),
+     asked_again("length"), _GEMINI_ENDS),
+    ("`OTHER`", said(document("", "OTHER")), asked_again("schema"), _GEMINI_ENDS),
+    ("`function_call_filter: MALFORMED_FUNCTION_CALL`",
+     said(document(None, "function_call_filter: MALFORMED_FUNCTION_CALL")), asked_again("schema"), _GEMINI_ENDS),
     ("`SAFETY`", said(document("", "SAFETY")), FILTERED_ANSWER, _GEMINI_ENDS),
     ("`RECITATION`", said(document(None, "RECITATION")), FILTERED_ANSWER, _GEMINI_ENDS),
     ("a filter's reason behind a colon", said(document("", "content_filter: PROHIBITED_CONTENT")),
@@ -341,6 +356,8 @@ _OPENROUTER: list[Row] = [
      said({"error": {"code": "429", "message": "Rate limit exceeded: free-models-per-min."}}), WAIT,
      _OPENROUTER_ERRORS),
     ("401", Reply(401, error={"code": 401, "message": "No auth credentials found"}), UNKNOWN_KEY, _OPENROUTER_ERRORS),
+    ("429, the time of a clock in `Retry-After`", Reply(429, headers={"Retry-After": "4102444799"}), WAIT,
+     _OPENROUTER_ERRORS),
     ("503, nobody has the model", Reply(503, error={"code": 503, "message": "no available model provider"}),
      again(503), _OPENROUTER_ERRORS),
 ]  # fmt: skip
@@ -386,6 +403,11 @@ _OLLAMA: list[Row] = [
      "github.com/stackblitz-labs/bolt.diy/issues/434"),
     ("500, the error a text", said({"error": "llama runner process has terminated"}, 500), again(500),
      "https://docs.ollama.com/api/errors"),
+    ("its own format, not OpenAI's",
+     said({"model": "m", "message": {"role": "assistant", "content": GOOD}, "done": True, "eval_count": 100}),
+     GARBAGE, "https://docs.ollama.com/api/chat"),
+    ("`load`: the model was loaded, not asked", said(document("", "load")), BROKEN_OFF,
+     "https://docs.ollama.com/api/chat"),
     ("thoughts in `<think>`", Reply(content=f"<think>\nHm, {{une ville}}.\n</think>\n\n{GOOD}"), STORED,
      "https://docs.ollama.com/capabilities/thinking"),
 ]  # fmt: skip
@@ -442,8 +464,39 @@ _VLLM: list[Row] = [
     ("500 for `json_schema`",
      Reply(500, raw=b'{"object": "error", "message": "The provided JSON schema is not supported", "code": 500}'),
      OTHERWISE, _VLLM_SERVER, "json_schema"),
+    ("the whole answer taken for reasoning", said(document(None, message={"reasoning_content": GOOD})), STORED,
+     "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"),
+    ("no content, and reasoning without an end", said(document("", message={"reasoning_content": "Hm {1"})),
+     asked_again("schema"), "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"),
     ("no content: all was reasoning", said(document(None, "length", message={"reasoning": "Hm."})), THOUGHT,
      "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"),
+]  # fmt: skip
+
+_ANTHROPIC_ERRORS = "https://docs.anthropic.com/en/api/errors"
+_ANTHROPIC_STOPS = "https://docs.anthropic.com/en/api/handling-stop-reasons"
+
+
+def _anthropic(status: int, kind: str, message: str) -> Reply:
+    return said({"type": "error", "error": {"type": kind, "message": message}}, status)
+
+
+_ANTHROPIC: list[Row] = [
+    ("529, overloaded", _anthropic(529, "overloaded_error", "Overloaded"), again(529), _ANTHROPIC_ERRORS),
+    ("401", _anthropic(401, "authentication_error", "invalid x-api-key"), UNKNOWN_KEY, _ANTHROPIC_ERRORS),
+    ("400, no credit", _anthropic(400, "invalid_request_error", "Your credit balance is too low."), judged(400),
+     _ANTHROPIC_ERRORS),
+    ("429", _anthropic(429, "rate_limit_error", "This request would exceed your rate limit."), WAIT,
+     _ANTHROPIC_ERRORS),
+    ("`end_turn`", said(document(finish="end_turn")), STORED, _ANTHROPIC_STOPS),
+    ("`stop_sequence`", said(document(finish="stop_sequence")), STORED, _ANTHROPIC_STOPS),
+    ("`max_tokens`", said(document(GOOD[:60], "max_tokens")), asked_again("length"), _ANTHROPIC_STOPS),
+    ("`refusal`", said(document("", "refusal")), FILTERED_ANSWER, _ANTHROPIC_STOPS),
+    ("usage in its own names", Reply(usage={"input_tokens": 400, "output_tokens": 100}), STORED,
+     "https://docs.anthropic.com/en/api/messages"),
+    ("its own format, not OpenAI's",
+     said({"type": "message", "role": "assistant", "content": [{"type": "text", "text": GOOD}],
+           "usage": {"input_tokens": 400, "output_tokens": 100}}),
+     GARBAGE, "https://docs.anthropic.com/en/api/messages"),
 ]  # fmt: skip
 
 _JSON = "https://www.rfc-editor.org/rfc/rfc8259"
@@ -452,6 +505,13 @@ _CLOUDFLARE = "https://developers.cloudflare.com/support/troubleshooting/http-st
 _GZIPPED = gzip.compress(json.dumps(document()).encode())
 _GZIP = {"Content-Encoding": "gzip"}
 _BODY = json.dumps(document())
+_TEXTS: dict[str, str] = json.loads(GOOD)
+
+
+def _spelt(*names: str) -> Reply:
+    return Reply(content=json.dumps(dict(zip(names, _TEXTS.values(), strict=True))))
+
+
 _ANY: list[Row] = [
     ("200 with a page of HTML", Reply(raw=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
      GARBAGE, _HTTP),
@@ -467,6 +527,9 @@ _ANY: list[Row] = [
      "github.com/decolua/9router/issues/2727"),
     ("a message of null", said({**document(), "choices": [{"message": None}]}), GARBAGE, _CHAT),
     ("content that is an object", said(document(json.loads(GOOD))), STORED, _CHAT),
+    ("content that is one block", said(document({"type": "text", "text": GOOD})), STORED, _CHAT),
+    ("content in blocks of blocks", said(document([None, [{"type": "text", "text": {"value": GOOD}}]])), STORED,
+     _CHAT),
     ("content that is a number", said(document(7)), GARBAGE, _CHAT),
     ("no reason why it ended", said(document(finish=None)), STORED, _CHAT),
     ("`error` of null beside the answer", said(document(error=None)), STORED, _OPENROUTER_ERRORS),
@@ -479,6 +542,10 @@ _ANY: list[Row] = [
     ("a stream that was not asked for", Reply(raw=b"data: " + _BODY.encode() + b"\n\ndata: [DONE]\n\n"), GARBAGE,
      "https://openrouter.ai/docs/api/reference/streaming"),
     ("usage in fractions", Reply(usage={"prompt_tokens": 400.0, "completion_tokens": 100.0}), STORED, _JSON),
+    ("usage in parts of tokens", Reply(usage={"prompt_tokens": 399.2, "completion_tokens": "99.5"}), STORED, _JSON),
+    ("usage of only a total", Reply(usage={"total_tokens": 500}), UNMETERED, _JSON),
+    ("usage in a list", said(document(usage=[400, 100])), UNMETERED, _JSON),
+    ("details of usage that are null", Reply(usage={**USAGE, "completion_tokens_details": None}), STORED, _JSON),
     ("usage in texts", Reply(usage={"prompt_tokens": "400", "completion_tokens": "100"}), STORED, _JSON),
     ("usage of NaN", Reply(usage={"prompt_tokens": float("nan"), "completion_tokens": 100}), UNMETERED, _JSON),
     ("usage of less than nothing", Reply(usage={"prompt_tokens": -1, "completion_tokens": 100}), UNMETERED, _JSON),
@@ -504,6 +571,21 @@ _ANY: list[Row] = [
     ("429, `Retry-After` a date beyond every number",
      Reply(429, headers={"Retry-After": "Wed, 99999999999999999999 Oct 2015 07:28:00 GMT"}), WAIT, _HTTP),
     ("429, `Retry-After` less than nothing", Reply(429, headers={"Retry-After": "-5"}), WAIT, _HTTP),
+    ("429, `Retry-After` as a time in words", Reply(429, headers={"Retry-After": "1m30s"}), WAIT, _HTTP),
+    ("429, a page of Cloudflare's", Reply(429, raw=b"<html>error code: 1015</html>"), WAIT, _CLOUDFLARE),
+    ("520, Cloudflare's word for anything", Reply(520, raw=b"<html>"), again(520), _CLOUDFLARE),
+    ("530, Cloudflare does not reach it", Reply(530, raw=b"error code: 1033"), again(530), _CLOUDFLARE),
+    ("200 with a code and a reason", said({"code": 429, "msg": "too many requests", "data": None}), WAIT,
+     "github.com/songquanpeng/one-api"),
+    ("200 with the status of MiniMax",
+     said({"choices": None, "base_resp": {"status_code": 1000, "status_msg": "unknown error"}}), again(502),
+     "https://platform.minimaxi.com/document/ChatCompletion"),
+    ("400 in a list of nothing", said([], 400), judged(400), _HTTP),
+    ("407, a proxy wants a name", Reply(407, raw=b"Proxy Authentication Required"), judged(407), _HTTP),
+    ("418", Reply(418, raw=b"I'm a teapot"), judged(418), _HTTP),
+    ("421", Reply(421, raw=b"Misdirected Request"), judged(421), _HTTP),
+    ("425", Reply(425, raw=b"Too Early"), again(425), _HTTP),
+    ("409", Reply(409, raw=b"Conflict"), again(409), _HTTP),
     ("422 of FastAPI", said({"detail": [{"loc": ["body", "model"], "msg": "Field required", "type": "missing"}]}, 422),
      judged(422), "https://fastapi.tiangolo.com/tutorial/handling-errors/"),
     ("400 without a body", Reply(400, raw=b""), judged(400), _HTTP),
@@ -516,6 +598,22 @@ _ANY: list[Row] = [
     ("an answer of no tokens", Reply(usage={"prompt_tokens": 400, "completion_tokens": 0}), UNMETERED, _CHAT),
     ("`refusal` of false", said(document(message={"refusal": False})), STORED, _CHAT),
     ("two drafts, and the answer", Reply(content=f"Essai : {GOOD}\nMieux : {GOOD}\n{{fin}}"), STORED, _CHAT),
+    ("an answer with a comma too many", Reply(content=f"{GOOD[:-1]},\n}}"), STORED, _JSON),
+    ("an answer without its last brace", Reply(content=GOOD[:-1]), STORED, _JSON),
+    ("an answer that ends within a text", Reply(content=GOOD[:-20]), asked_again("schema"), _JSON),
+    ("an answer that is JSON in a text", Reply(content=json.dumps(GOOD)), STORED, _JSON),
+    ("an answer with its quotes escaped", Reply(content=json.dumps(GOOD)[1:-1]), STORED, _JSON),
+    ("names with capitals", _spelt("Texte", "Meta_Description"), STORED, _JSON),
+    ("names in another spelling", _spelt(" texte", "métaDescription"), STORED, _JSON),
+    ("names in English", _spelt("text", "meta"), asked_again("schema"), _JSON),
+    ("a property that was not asked for", Reply(content=json.dumps({**_TEXTS, "langue": "fr"})), STORED, _JSON),
+    ("a name that comes twice", Reply(content='{"texte": "Essai.", ' + GOOD[1:]), STORED, _JSON),
+    ("NaN in the answer", Reply(content=GOOD[:-1] + ', "note": NaN}'), STORED, _JSON),
+    ("a table of Markdown", Reply(content="| texte | meta_description |\n|---|---|\n| Ville | 1 |"),
+     asked_again("schema"), _JSON),
+    ("a byte order mark before the answer", Reply(content=f"\ufeff{GOOD}"), STORED, _JSON),
+    ("a sentence that declines", Reply(content="Je suis désolé, je ne peux pas répondre."), asked_again("schema"),
+     _CHAT),
     ("an answer in an object of its own", Reply(content=f'{{"reponse": {GOOD}}}'), STORED, _CHAT),
 ]  # fmt: skip
 
@@ -532,6 +630,7 @@ BY_PROVIDER: Mapping[str, list[Row]] = {
     "LM Studio": _LM_STUDIO,
     "llama.cpp": _LLAMACPP,
     "vLLM": _VLLM,
+    "Anthropic": _ANTHROPIC,
     "any": _ANY,
 }
 BEHAVIOURS = [Behaviour(provider, *row) for provider, rows in BY_PROVIDER.items() for row in rows]

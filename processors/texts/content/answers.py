@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, TypeVar
+from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
@@ -77,12 +78,15 @@ def read(text: str, answer: type[Kind]) -> Kind:
     """The answer in a text of the model. Raises ValidationError.
 
     What can be repaired without changing a word is not paid for again: thoughts before the JSON,
-    words, a code fence or another object around it, line breaks in its strings, characters that
-    PostgreSQL does not store, and a meta description that is too long, which is cut after a word and
-    ends with an ellipsis. Of several objects that fit, the last counts: the others were drafts.
+    words, a code fence, quotes or another object around it, a comma or a missing brace at its end,
+    line breaks in its strings, characters that PostgreSQL does not store, names in another spelling,
+    properties that were not asked for, and a meta description that is too long, which is cut after a
+    word and ends with an ellipsis. Of several objects that fit, the last counts: the others were drafts.
     """
-    found = [_repaired(each) for each in islice(_objects(_THOUGHT.sub("", text, count=1)), _MOST)]
-    for each in reversed(found):
+    text = _THOUGHT.sub("", text, count=1)
+    found = [_repaired(each, answer) for each in _objects(text)]
+    repaired = (_repaired(each, answer) for again in _readings(text) for each in _objects(again))
+    for each in chain(reversed(found), repaired):
         with suppress(ValidationError):
             return answer.model_validate(each)
     if found:
@@ -95,16 +99,42 @@ _DECODER = json.JSONDecoder(strict=False)
 
 
 def _objects(text: str) -> Iterator[Schema]:
-    """The JSON objects in a text, with those that are part of another."""
+    """The first JSON objects in a text, with those that are part of another."""
+    return islice(_decoded(text), _MOST)
+
+
+def _decoded(text: str) -> Iterator[Schema]:
     for place in islice(re.finditer("{", text), 5 * _MOST):
         with suppress(ValueError, RecursionError):
             yield _DECODER.raw_decode(text, place.start())[0]
 
 
-def _repaired(found: Schema) -> Schema:
-    found = with_texts(found, storable)
+_COMMA = re.compile(r'("(?:[^"\\]|\\.?)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
+_END = re.compile(r"[\s,`]*\Z")
+
+
+def _readings(text: str) -> Iterator[str]:
+    """What a text says that is almost JSON: JSON within a string, commas before a brace, none at the end."""
+    said = text.strip()
+    with suppress(ValueError):
+        yield str(_DECODER.decode(said if said.startswith('"') else f'"{said}"'))
+    tidy = _COMMA.sub(lambda match: match[1] or "", text)
+    yield tidy
+    yield _END.sub("}", tidy, count=1)
+
+
+def _repaired(found: Schema, answer: type[Answer]) -> Schema:
+    names = {_letters(name): name for name in answer.model_fields}
+    spelt = {names[_letters(key)]: value for key, value in found.items() if _letters(key) in names}
+    exact = {key: value for key, value in found.items() if key in answer.model_fields}
+    found = with_texts({**spelt, **exact}, storable)
     meta = found.get("meta_description")
     return {**found, "meta_description": _cut(meta.strip())} if isinstance(meta, str) else found
+
+
+def _letters(name: str) -> str:
+    """A name without case, accents, blanks and punctuation: métaDescription is meta_description."""
+    return re.sub("[^a-z]", "", normalize("NFKD", name).lower())
 
 
 def _cut(meta: str) -> str:

@@ -214,7 +214,10 @@ def _objects(body: object) -> Iterator[Mapping[str, Any]]:
         yield from _objects(value)
 
 
-_REASONS = ("message", "detail", "msg", "error", "errors", "error_description", "title", "reason")
+_REASONS = (
+    "message", "detail", "msg", "error", "errors", "error_description", "title", "reason",
+    "error_msg", "base_resp", "status_msg",
+)  # fmt: skip
 
 
 def _message(body: object) -> str:

@@ -1,8 +1,10 @@
 """The replies of chat completions, in every form in which servers send them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from processors.texts.server.failures import CallError, of_status, passing, status_of
@@ -43,12 +45,12 @@ def reply_of(found: Any) -> Reply:
     if isinstance(found, Mapping) and (error := _error(found)):
         raise _broken_off(error, found)
     try:
-        choice = found["choices"][0]
+        choice = _choice(found["choices"])
         message = choice["message"]
         finish = _finish(choice.get("finish_reason"))
         used = _usage(found.get("usage"))
         reply = Reply(
-            _text(message.get("content")),
+            _said(message, finish),
             _refusal(message),
             finish,
             *(used or (0, 0)),
@@ -64,15 +66,38 @@ def reply_of(found: Any) -> Reply:
     return reply
 
 
+def _choice(choices: Any) -> Any:
+    """The first choice that says something; else the first."""
+    said = (each for each in choices[1:] if isinstance(each, Mapping) and each.get("message"))
+    return next(
+        (each for each in (choices[0], *said) if each["message"].get("content")), choices[0]
+    )
+
+
+def _said(message: Mapping[str, Any], finish: str) -> str:
+    """The text of a message. Where the model calls a tool instead, what it passes to it; where the server
+    takes a whole answer for thoughts (vLLM), those."""
+    text = _text(message.get("content"))
+    if text.strip() or finish == "length":
+        return text
+    calls = [each.get("function") for each in message.get("tool_calls") or ()]
+    passed = [call.get("arguments") for call in (*calls, message.get("function_call")) if call]
+    thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    others = map(_text, [*passed, *thoughts])
+    return next((other for other in others if other.rstrip().endswith("}")), text)
+
+
+_SAYS = ("message", "detail", "errors", "msg", "error_msg")
+
+
 def _error(found: Mapping[str, Any]) -> Any:
     """The error that an answer with status 200 is, if it is one: OpenRouter's, or with the fields of one
-    and no choice (vLLM, FastAPI)."""
+    and no choice (vLLM, FastAPI, Baidu, MiniMax). Ollama's own answers have an object as `message`."""
     if found.get("error") or found.get("choices"):
         return found.get("error")
-    says_so = found.get("object") == "error" or any(
-        found.get(name) for name in ("message", "detail", "errors")
-    )
-    return found if says_so else None
+    said = [found.get(name) for name in _SAYS]
+    says_so = any(isinstance(each, str | list) and each for each in said)
+    return found if says_so or found.get("object") == "error" or "base_resp" in found else None
 
 
 def _broken_off(error: Any, found: Mapping[str, Any]) -> CallError:
@@ -83,29 +108,23 @@ def _broken_off(error: Any, found: Mapping[str, Any]) -> CallError:
 
 
 _FINISHES = {
-    "max_tokens": "length",  # Gemini's and Anthropic's own words
-    "model_length": "length",  # Mistral
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "blocklist": "content_filter",
-    "prohibited_content": "content_filter",
-    "image_safety": "content_filter",
-    "guardrail_intervened": "content_filter",  # Bedrock
-    "error_toxic": "content_filter",  # Cohere
-    "model_context_window_exceeded": "length",  # Anthropic
-    "spii": "content_filter",
-    "sensitive": "content_filter",  # Z.ai
-    "insufficient_system_resource": "error",  # DeepSeek
-    "network_error": "error",  # Z.ai
-    "abort": "error",  # vLLM
+    # A filter of the provider's, or the model's own refusal (Gemini, Bedrock, Cohere, Z.ai, Anthropic).
+    "content_filter": r"content.?filter|\bfilter|safety|recitation|blocklist|prohibited|guardrail|toxic"
+    r"|spii|sensitive|refus|moderat",
+    # Gemini and Anthropic; Mistral: model_length.
+    "length": r"length|\bmax|context|limit|trunc",
+    # DeepSeek: insufficient_system_resource; Z.ai: network_error; vLLM: abort.
+    "error": r"error|abort|cancel|time.?out|insufficient|interrupt|overload|^load$",
 }
-"""Other words for OpenAI's reasons, in small letters."""
+"""Words in other servers' reasons, in small letters, by OpenAI's reason; the first that fits counts."""
 
 
 def _finish(reason: Any) -> str:
-    """Why the model ended, in OpenAI's words; a colon precedes a provider's own word for it."""
-    said = str(reason or "stop").lower().partition(":")[0].strip()
-    return _FINISHES.get(said, said)
+    """Why the model ended, in OpenAI's words; a colon precedes a provider's own word for it, a dot
+    follows the name of its type."""
+    said = str(reason or "stop").lower().partition(":")[0].rpartition(".")[2].strip()
+    said = said.removeprefix("finish_reason_")
+    return next((ends for ends, words in _FINISHES.items() if re.search(words, said)), said)
 
 
 def _refusal(message: Mapping[str, Any]) -> str | None:
@@ -119,19 +138,21 @@ def _refusal(message: Mapping[str, Any]) -> str | None:
 
 
 def _text(content: Any) -> str:
-    """A text, or the texts of a list of blocks (Mistral, Gemini), as PostgreSQL can store it. Where a
-    server has read the JSON of the answer already, it is JSON again."""
+    """A text, or the texts of blocks (Mistral, Gemini), as PostgreSQL can store it. Where a server has
+    read the JSON of the answer already, it is JSON again."""
     if isinstance(content, list):
-        content = "".join(
-            block if isinstance(block, str) else _text(block.get("text"))
-            for block in content
-            if isinstance(block, str) or block.get("type") in (None, "text", "output_text")
-        )
+        content = "".join(map(_text, filter(_is_said, content)))
     if isinstance(content, Mapping):
-        content = json.dumps(content, ensure_ascii=False)
+        block = next((content[name] for name in ("text", "value") if name in content), None)
+        content = json.dumps(content, ensure_ascii=False) if block is None else _text(block)
     if not isinstance(content, str | None):
         raise TypeError(type(content).__name__)
     return storable(content or "")
+
+
+def _is_said(block: Any) -> bool:
+    """Whether a block is of what the model says: no thought, no refusal."""
+    return not isinstance(block, Mapping) or block.get("type") in (None, "text", "output_text")
 
 
 def word(value: Any) -> str | None:
@@ -146,14 +167,21 @@ def _usage(usage: Any) -> tuple[int, int] | None:
     the answer has (Grok, without a total): it is paid for as the answer is.
     """
     try:
-        given, answered = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-        total = int(usage.get("total_tokens") or 0)
-        thought = int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        given = _tokens(usage.get("prompt_tokens", usage.get("input_tokens")))
+        answered = _tokens(usage.get("completion_tokens", usage.get("output_tokens")))
+        total = _tokens(usage.get("total_tokens") or 0)
+        details = usage.get("completion_tokens_details") or {}
+        thought = _tokens(details.get("reasoning_tokens") or 0)
+    except (TypeError, ValueError, AttributeError, OverflowError):
         return None
     answered = max(answered + (thought if thought > answered else 0), total - given)
     known = 0 < given <= _MOST_TOKENS and 0 <= answered <= _MOST_TOKENS
     return (given, answered) if known else None
+
+
+def _tokens(count: Any) -> int:
+    """A number, also in a text or with a fraction, which is paid for as a whole one."""
+    return ceil(float(count))
 
 
 _MOST_TOKENS = 10_000_000

@@ -3,11 +3,13 @@
 import re
 
 # INSEE names a legal person, a person in their own name and a shop in different columns. A person has
-# a usual first name, and a name of usage that goes before the name of birth.
+# a usual first name, or else a first one, and a name of usage that goes before the name of birth.
 NAMES = (
-    "denominationUniteLegale > prenomUsuelUniteLegale + nomUsageUniteLegale"
-    " > prenomUsuelUniteLegale + nomUniteLegale > nomUniteLegale > denominationUsuelle1UniteLegale"
-    " > denominationUsuelleEtablissement > sigleUniteLegale",
+    "denominationUniteLegale"
+    " > prenomUsuelUniteLegale + nomUsageUniteLegale > prenom1UniteLegale + nomUsageUniteLegale"
+    " > nomUsageUniteLegale"
+    " > prenomUsuelUniteLegale + nomUniteLegale > prenom1UniteLegale + nomUniteLegale > nomUniteLegale"
+    " > denominationUsuelle1UniteLegale > denominationUsuelleEtablissement > sigleUniteLegale",
     "denominationUsuelleEtablissement > enseigne1Etablissement",
     "NOMEN_LONG > NOM",
     "nom_raison_sociale > nom_complet",

@@ -125,6 +125,30 @@ def test_words_for_what_is_not_disclosed(tmp_path: Path, first_name: str, name: 
     assert (one["nom"], one["nom_commercial"]) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("cells", "name"),
+    [
+        ("ALIX;ANNE;MARTIN;DUPONT", "ALIX MARTIN"),
+        ("ALIX;ANNE;;DUPONT", "ALIX DUPONT"),
+        (";ANNE;MARTIN;DUPONT", "ANNE MARTIN"),
+        ("[ND];ANNE;;DUPONT", "ANNE DUPONT"),
+        (";[ND];MARTIN;DUPONT", "MARTIN"),
+        (";;;DUPONT", "DUPONT"),
+        ("ALIX;ANNE;;", None),
+    ],
+)
+def test_names_of_persons(tmp_path: Path, cells: str, name: str | None) -> None:
+    """The usual first name or else the first one, with the name of usage or else that of birth."""
+    header = (
+        "siren;denominationUniteLegale;prenomUsuelUniteLegale;prenom1UniteLegale"
+        ";nomUsageUniteLegale;nomUniteLegale;statutDiffusionUniteLegale"
+    )
+
+    [one] = records(tmp_path / "a.csv", ENTREPRISE, header, f"{SIREN};;{cells};O")
+
+    assert one["nom"] == name
+
+
 def test_a_company_that_has_only_an_acronym(tmp_path: Path) -> None:
     """It is the last one of its names; a name in full goes before."""
     header = "siren;denominationUniteLegale;sigleUniteLegale;nomUniteLegale"

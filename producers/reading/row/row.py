@@ -7,6 +7,7 @@ from typing import Any
 
 from producers.reading.header import city_list, header_line
 from producers.reading.header.columns import Header
+from producers.reading.header.sources import Sources
 from producers.reading.row.cell_texts import disclosed
 from producers.reading.row.cell_values import truth
 from producers.reading.row.coordinates import pair_of
@@ -257,13 +258,8 @@ def _columns(
             given[field] = _chosen(header, block, kind, [at for (at,) in sources], columns, place)
             continue
         texts = columns[column]
-        if len(sources[0]) > 1:
-            texts = _joined([_disclosed(columns[other]) for other in sources[0]])
-        elif len(sources) > 1:
-            texts = _disclosed(texts)
-        for source in sources[1:]:
-            if "" in texts:
-                texts = _filled_in(texts, [_disclosed(columns[other]) for other in source])
+        if len(sources) > 1 or len(sources[0]) > 1:
+            texts = _linked(sources, columns)
         numeric = [place[i] for i in block.numeric.get(column, ()) if i in place]
         shown = [place[i] for i in unknown.get(column, ()) if i in place]
         name = header.names[column]
@@ -333,16 +329,28 @@ def _of_activities(
     }
 
 
-def _filled_in(texts: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    others_joined = others[0] if len(others) == 1 else _joined(others)
-    return tuple([text or other for text, other in zip(texts, others_joined, strict=True)])
+def _linked(sources: Sources, columns: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The texts of a chain: of each row what its first link gives that gives something.
+
+    The last column of a link must be there. The others need not, unless a later link has that one too.
+    """
+    texts = ("",) * len(columns[0])
+    for number, source in enumerate(sources, 1):
+        if "" in texts:
+            is_whole = any(later[-1] == source[-1] for later in sources[number:])
+            given = _joined([_disclosed(columns[at]) for at in source], is_whole=is_whole)
+            texts = tuple([text or other for text, other in zip(texts, given, strict=True)])
+    return texts
 
 
-def _joined(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The cells of each row with a space between; nothing if the last one is blank, which must be there."""
-    return tuple(
-        [" ".join(filter(None, row)) if row[-1] else "" for row in zip(*columns, strict=True)]
-    )
+def _joined(columns: Sequence[tuple[str, ...]], *, is_whole: bool) -> tuple[str, ...]:
+    """The cells of each row with a space between."""
+    if len(columns) == 1:
+        return columns[0]
+    rows = zip(*columns, strict=True)
+    if is_whole:
+        return tuple(["" if "" in row else " ".join(row) for row in rows])
+    return tuple([" ".join(filter(None, row)) if row[-1] else "" for row in rows])
 
 
 def _disclosed(cells: tuple[str, ...]) -> tuple[str, ...]:

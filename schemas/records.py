@@ -246,6 +246,12 @@ class ImportEvent(TypedDict):
     ]
 
 
+class TextCost(TypedDict):
+    kind: str
+    day: str
+    cost: float
+
+
 class FileError(TypedDict):
     code: str
     message: str
@@ -288,6 +294,7 @@ class ImportState(TypedDict):
     ai_failed: int
     ai_left: int
     ai_cost: float
+    ai_costs: list[TextCost]
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

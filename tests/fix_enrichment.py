@@ -81,7 +81,7 @@ def open_shop(
 
 _TABLES = (
     "ingest.enrichment", "ingest.enrichment_texts", "ingest.ai_results", "ingest.ai_rejected",
-    "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_batches", "ingest.text_provenance",
+    "ingest.ai_calls", "ingest.ai_budgets", "ingest.ai_import_costs", "ingest.ai_batches", "ingest.text_provenance",
     "ingest.text_history", "ingest.ai_results_removed", "ingest.ai_limits", "ingest.ai_pauses",
     "reviews_avisdecrypte",
     "reviews_avis", "enterprise_prolocalisation", "enterprise_entreprise",

@@ -9,7 +9,7 @@ from psycopg.rows import kwargs_row
 
 from processors.database.pool import Connection
 from processors.database.queries import load
-from schemas.records import FileError, LeftOut
+from schemas.records import FileError, LeftOut, TextCost
 
 _SQL = load("processors.imports", "tracker.sql")
 
@@ -93,6 +93,7 @@ class ImportFacts(TypedDict):
     now_ai_left: int
     now_ai_started: bool
     now_ai_cost: float
+    now_ai_costs: list[TextCost]
     ai_scanning: bool
     lacks_companies: bool
     halted: str | None

@@ -92,6 +92,7 @@ def state_of(facts: ImportFacts) -> ImportState:
         "generate_ai_content": asks,
         **texts,
         "ai_cost": facts["now_ai_cost"] if asks else 0.0,
+        "ai_costs": facts["now_ai_costs"] if asks else [],
         "ai_generation_started": asks and facts["now_ai_started"],
         "ai_generation_completed": asks and finished and _texts_are_handled(facts, texts),
         "created_at": facts["created_at"],

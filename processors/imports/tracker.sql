@@ -74,6 +74,14 @@ SELECT i.*, now() AS now, %(reader_gone)s::interval AS reader_gone,
     coalesce(
         (SELECT b.spent FROM ingest.ai_budgets b WHERE b.scope = 'import ' || i.id), 0
     )::float8 AS now_ai_cost,
+    (
+        -- The latest: the sum of all is above.
+        SELECT coalesce(jsonb_agg(latest), '[]') FROM (
+            SELECT kind, day, cost::float8 FROM ingest.ai_import_costs c
+            WHERE c.import_id = i.id AND cost > 0
+            ORDER BY day DESC, kind LIMIT 100
+        ) latest
+    ) AS now_ai_costs,
     EXISTS (SELECT FROM ingest.enrichment_scans WHERE import_id = i.id) AS ai_scanning,
     coalesce(p.rejected, 0) > 0 AND EXISTS (
         SELECT FROM ingest.rejects r

@@ -31,6 +31,7 @@ OF_IMPORTS = (
     "enrichment_of",
     "enrichment_scans_of",
     "ai_budgets_of",
+    "ai_import_costs_of",
     "import_logs_of",
     "forget",
     "imports_of",

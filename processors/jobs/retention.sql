@@ -32,6 +32,9 @@ DELETE FROM ingest.enrichment_scans WHERE import_id = ANY(%(ids)s)
 -- name: ai_budgets_of
 DELETE FROM ingest.ai_budgets WHERE scope IN (SELECT 'import ' || id FROM unnest(%(ids)s::uuid[]) AS id)
 
+-- name: ai_import_costs_of
+DELETE FROM ingest.ai_import_costs WHERE import_id = ANY(%(ids)s)
+
 -- name: import_logs_of
 DELETE FROM core_importlog WHERE id = ANY(%(ids)s)
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from processors.database.pool import transaction
+from processors.imports.facts import read_facts
+from processors.imports.state import state_of
 from processors.texts import report
 from processors.texts.model import call_limits, halts
 from processors.texts.model.answer_handling import Terms
@@ -17,7 +20,7 @@ from processors.texts.model.batch_api import Batcher
 from processors.texts.model.call_limits import LAST_ANSWERS, scopes
 from processors.texts.model.known_answers import KnownAnswers
 from processors.texts.stage_config import batch_terms
-from tests.fix_enrichment import TERMS, Texts, cities, soon, standing, states
+from tests.fix_enrichment import TERMS, Texts, cities, page, soon, standing, states
 from tests.fix_stack import Site
 from tests.openai_server import Reply, ScriptedOpenAI, good
 
@@ -142,6 +145,39 @@ async def test_an_import_without_budget_holds_up_no_other(
     await work(texts, limited(**{"import": "1"}))
 
     assert states(texts.site) == {"done": 20}
+
+
+async def test_what_an_import_costs_by_kind_and_day(texts: Texts, model: ScriptedOpenAI) -> None:
+    """All that its budget says: what was answered, and what may be paid; nothing for what failed."""
+    first, *ids, other = cities(texts.site, 4)
+    import_id = of_import(texts, [first])
+    texts.ask([other])
+    await work(texts)
+    texts.site.execute("UPDATE ingest.ai_import_costs SET day = day - 1")
+    mine = "UPDATE ingest.enrichment SET import_id = %s WHERE state = 'pending'"
+    texts.ask(ids)
+    texts.ask([page(texts.site)])
+    texts.site.execute("UPDATE ingest.enrichment SET kind = 'PROLOCALISATION' WHERE entity_id IN "
+                       "(SELECT id FROM enterprise_prolocalisation)")  # fmt: skip
+    texts.site.execute(mine, import_id)
+    bad = [Reply(raw=b"{}"), Reply(500)]
+    model.script = lambda call: bad.pop() if call.kind == "VILLE" else Reply()
+    await work(texts, replace(AT_ONCE, retries=0))
+
+    async with transaction(texts.pool) as connection:
+        parameters = {"reader_gone": timedelta(seconds=9), "topics": Jsonb({})}
+        [facts] = await read_facts(connection, [import_id], parameters)
+    state = state_of(facts)
+    newest, lost, oldest = state["ai_costs"]
+    assert [each["kind"] for each in (newest, lost, oldest)] == [
+        "PROLOCALISATION",
+        "VILLE",
+        "VILLE",
+    ]
+    assert newest["day"] == lost["day"] > oldest["day"]
+    assert newest["cost"] == oldest["cost"] == pytest.approx(0.00012)
+    assert lost["cost"] > oldest["cost"]
+    assert state["ai_cost"] == pytest.approx(newest["cost"] + lost["cost"] + oldest["cost"])
 
 
 def test_the_report_says_which_budget_has_no_room() -> None:

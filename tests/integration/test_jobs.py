@@ -334,6 +334,10 @@ HANGING: Sequence[tuple[str, str]] = (
     ),
     ("ingest.ai_budgets", "INSERT INTO ingest.ai_budgets VALUES ('import ' || %(i)s::uuid)"),
     (
+        "ingest.ai_import_costs",
+        "INSERT INTO ingest.ai_import_costs VALUES (%(i)s, 'VILLE', current_date, 1)",
+    ),
+    (
         "core_importlog",
         "INSERT INTO core_importlog (id, import_type, status, file_name, generate_ai_content, "
         "ai_generation_started, ai_generation_completed, total_rows, success_rows, error_rows, "

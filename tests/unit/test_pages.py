@@ -1,7 +1,9 @@
 """What the admin pages make of states and counts."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 import pytest
@@ -86,6 +88,26 @@ def test_what_the_texts_of_an_import_cost(cost: float, shown: bool) -> None:
     page = str(render("_import.html", Account("a", "read", "t"), 200, **facts).body, "utf-8")
 
     assert ("<dt>Dépensé</dt><dd>1,50 $</dd>" in page) is shown
+    assert "Jour (UTC)" not in page
+
+
+def test_what_the_texts_of_an_import_cost_by_day_and_kind() -> None:
+    """The latest day first, as the state has them."""
+    costs = [
+        {"kind": "AVIS", "day": "2026-12-02", "cost": 1.25},
+        {"kind": "PROLOCALISATION", "day": "2026-12-01", "cost": 0.001},
+    ]
+    facts: dict[str, Any] = {
+        "row": import_view(state(**COMPLETED, ai_done=2, ai_cost=1.251, ai_costs=costs)),
+        "related": [], "actions": [], "estimate": None,
+    }  # fmt: skip
+    page = str(render("_import.html", Account("a", "read", "t"), 200, **facts).body, "utf-8")
+
+    rows = re.findall("<tr><td>(.*)</td><td>(.*)</td><td>(.*)</td></tr>", page)
+    assert [[unescape(cell) for cell in row] for row in rows] == [
+        ["02/12/2026", "Synthèses d'avis", "1,25 $"],
+        ["01/12/2026", "Pages d'entreprises", "moins de 0,01 $"],
+    ]
 
 
 @pytest.mark.parametrize(

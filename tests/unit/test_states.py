@@ -69,6 +69,7 @@ def facts(**known: object) -> ImportFacts:
         **{f"now_{name}": 0 for name in AI_COUNTS},
         "now_ai_started": False,
         "now_ai_cost": 0.0,
+        "now_ai_costs": [],
         "ai_scanning": False,
         "lacks_companies": False,
         **{f"now_{name}": 0 for name in (*OUTCOMES, "released")},
@@ -143,7 +144,9 @@ def test_status(status: str, known: ImportFacts) -> None:
 @pytest.mark.parametrize(("asks", "cost"), [(True, 0.25), (False, 0.0)])
 def test_the_cost_of_texts(asks: bool, cost: float) -> None:
     """What its budget says that was spent, of an import that asks for texts."""
-    assert state_of(facts(generate_ai_content=asks, now_ai_cost=0.25))["ai_cost"] == cost
+    costs = [{"kind": "VILLE", "day": "2026-12-01", "cost": 0.25}]
+    state = state_of(facts(generate_ai_content=asks, now_ai_cost=0.25, now_ai_costs=costs))
+    assert (state["ai_cost"], state["ai_costs"]) == (cost, costs if asks else [])
 
 
 def test_why_an_import_is_refused() -> None:

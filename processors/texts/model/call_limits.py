@@ -248,7 +248,7 @@ async def _budget_denies(
         if limit is not None and spent[scope] + call.cost > limit:
             await connection.execute(_SQL["deny"], {"scope": scope, "cost": call.cost})
             return Denial("budget", LOOK_SECONDS, kind)
-    await connection.execute(_SQL["spend"], {**values, "cost": call.cost})
+    await connection.execute(_SQL["spend"], {**values, **call._asdict(), "at": now})
     return None
 
 
@@ -298,9 +298,10 @@ async def account(connection: Connection, model: str, permit: Permit, used: Used
     row = await cursor.fetchone()
     if row is None:
         return False
-    more, import_id, at = row
+    cost, request_id, import_id, at = row
+    values = {"cost": cost, "request_id": request_id, "import_id": import_id, "at": at}
     found = list(scopes(import_id, at).values())
-    await connection.execute(_SQL["spend"], {"scopes": found, "cost": more})
+    await connection.execute(_SQL["spend"], {**values, "scopes": found})
     return True
 
 

@@ -58,6 +58,14 @@ SELECT scope, spent + denied FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s
 SELECT scope, spent FROM ingest.ai_budgets WHERE scope = ANY(%(scopes)s)
 
 -- name: spend
+-- And what the import has cost, by kind and day.
+WITH shown AS (
+    INSERT INTO ingest.ai_import_costs AS known (import_id, day, kind, cost)
+    SELECT e.import_id, (%(at)s::timestamptz AT TIME ZONE 'UTC')::date, e.kind, %(cost)s
+    FROM ingest.enrichment e
+    WHERE e.id = %(request_id)s AND e.import_id = %(import_id)s
+    ON CONFLICT (import_id, day, kind) DO UPDATE SET cost = known.cost + EXCLUDED.cost
+)
 UPDATE ingest.ai_budgets SET spent = spent + %(cost)s WHERE scope = ANY(%(scopes)s)
 
 -- name: call
@@ -88,7 +96,7 @@ SET state = %(state)s, code = %(code)s, tokens = coalesce(%(tokens)s, b.tokens),
     cost = coalesce(%(cost)s, b.cost)
 FROM before b
 WHERE c.id = b.id
-RETURNING c.cost - b.cost, b.import_id, b.at
+RETURNING c.cost - b.cost AS cost, b.request_id, b.import_id, b.at
 
 -- name: works
 UPDATE ingest.ai_models

@@ -20,6 +20,14 @@ class LeftOutSheet(BaseModel):
     message: str
 
 
+class TextCost(BaseModel):
+    """What the texts of one kind cost on one day (UTC), in US dollars."""
+
+    kind: str
+    day: str
+    cost: float
+
+
 class Import(BaseModel):
     """The state of an import (schemas/avro/import_state.avsc) and its labels in French."""
 
@@ -63,6 +71,7 @@ class Import(BaseModel):
     ai_failed: int
     ai_left: int
     ai_cost: float
+    ai_costs: list[TextCost]
     created_at: str
     started_at: str | None
     completed_at: str | None

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from producers.gateway.access.accounts import Account
 from producers.gateway.api import listing
+from producers.gateway.api.texts_api import KIND_LABELS
 from producers.gateway.uploads import form
 from producers.terminal.screen import number, seconds
 from schemas.outcomes import (
@@ -79,6 +80,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "STATUSES": listing.STATUS_LABELS,
         "TYPES": listing.TYPE_LABELS,
+        "KINDS": KIND_LABELS,
         "ACTIONS": {name: action.label for name, action in ACTIONS.items()},
         "OUTCOMES": {name: words.label for name, words in OUTCOMES.items()},
         "WAITING": {name: words.label for name, words in WAITING.items()},

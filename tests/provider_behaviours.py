@@ -551,6 +551,8 @@ _ANY: list[Row] = [
     ("usage of less than nothing", Reply(usage={"prompt_tokens": -1, "completion_tokens": 100}), UNMETERED, _JSON),
     ("usage beyond belief", Reply(usage={"prompt_tokens": 10**12, "completion_tokens": 1}), UNMETERED, _JSON),
     ("the answer packed, which was not asked for", Reply(raw=_GZIPPED, headers=_GZIP), STORED, _HTTP),
+    ("an answer that ends early", Reply(raw=_BODY.encode()[:-30]), GARBAGE, _HTTP),
+    ("the answer packed, and cut", Reply(raw=_GZIPPED[:-20], headers=_GZIP), GARBAGE, _HTTP),
     ("an error packed", Reply(429, raw=gzip.compress(b'{"error": {"code": "insufficient_quota"}}'), headers=_GZIP),
      UNPAID, _HTTP),
     ("said to be packed, and is not", Reply(raw=_BODY.encode(), headers=_GZIP), GARBAGE, _HTTP),

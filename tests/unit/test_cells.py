@@ -155,7 +155,7 @@ DROPPED = ["malformed"]
         ("site_web", "12.50", None, DROPPED),
         ("site_web", "ftp://a.fr", None, DROPPED),
         # Truth
-        *((("is_active", word, True, FINE)) for word in ("O", "Y", "Actif", "VRAI", "WAHR", "Sí", "ouvert")),
+        *((("is_active", word, True, FINE)) for word in ("O", "T", "Y", "Actif", "VRAI", "WAHR", "Sí", "ouvert")),
         *((("is_active", word, False, FINE)) for word in ("N", "Inactif", "Fermé", "cesse", "FALSCH", "falso")),
     ],
 )  # fmt: skip

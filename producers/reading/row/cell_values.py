@@ -88,7 +88,7 @@ def _name(texts: Texts, numeric: Sequence[int]) -> Values:
 # INSEE writes A for a company that is active, C for one that has ceased, F for an establishment that is
 # closed. Spreadsheets show TRUE and FALSE in their language.
 _TRUE = (
-    "true 1 oui o yes y vrai v x a actif active activé activée ouvert ouverte en_activité ✓ ✔ ☑ on "
+    "true t 1 oui o yes y vrai v x a actif active activé activée ouvert ouverte en_activité ✓ ✔ ☑ on "
     "wahr ja verdadero sí si vero waar verdadeiro sim"
 )
 _FALSE = (

@@ -131,6 +131,54 @@ async def test_a_postal_code_goes_before_the_commune(log: Partition, cities: Par
     assert await log.query(PAGES) == []
 
 
+PLACES = [
+    # A CEDEX with its commune, with a label of its own or without.
+    (("35042", "RENNES", "35238"), RENNES, "rennes-35000"),
+    (("35042", "RENNES CEDEX 7", "35238"), RENNES, "rennes-35000"),
+    (("35040", "RENNES CEDEX", "35238"), RENNES, "rennes-35000"),
+    (("92974", "PARIS LA DEFENSE CEDEX", "92026"), [city("Courbevoie", "92400", "92026")], "courbevoie-92400"),
+    (("75270", "PARIS 6", "75106"), WHOLE, "paris-75001"),
+    (("75383", "PARIS CEDEX 08", "75108"), BY_ARRONDISSEMENT, "paris-8-75008"),
+    # Without one: the city of this name in the département.
+    (("35042", "Rennes Cedex 7", None), RENNES, "rennes-35000"),
+    (("20186", "AJACCIO CEDEX 2", None), [city("Ajaccio", "20000", "2A004")], "ajaccio-20000"),
+    (("35042", "RENNES", None), RENNES, None),
+    (("35042", "RENNES CEDEX", None), [city("Rennes", "44000")], None),
+    (("35042", "CEDEX", None), RENNES, None),
+    # The commune is that of the line before: the company is elsewhere now.
+    (("35307", "FOUGERES", "35238"), RENNES, None),
+    (("29101", "QUIMPER CEDEX", "35238"), RENNES, None),
+    # A postal code of a city that is not known yet.
+    (("35200", "RENNES", "35238"), RENNES, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["cities", "company"])
+@pytest.mark.parametrize(("values", "rows", "slug"), PLACES)
+async def test_the_city_of_a_cedex(
+    log: Partition,
+    cities: Partition,
+    values: tuple[str | None, ...],
+    rows: list[dict[str, Any]],
+    slug: str | None,
+    first: str,
+) -> None:
+    """Its commune decides, without one the name in the département; whichever is there first."""
+    place = dict(zip(("code_postal", "ville_nom", "code_commune"), values, strict=True))
+    if first == "cities":
+        await bring(cities, *rows)
+        await put(log, unit(), seat(**place))
+    else:
+        await put(log, unit(), seat(**place))
+        assert await log.query("SELECT reason FROM ingest.unresolved_pages") == [("ville",)]
+        await bring(cities, *rows)
+        await log.execute("UPDATE ingest.pages_due SET at = at - interval '1 hour'")
+        while await resolve_some(log.pool):
+            pass
+
+    assert await log.query(PAGES) == ([(slug,)] if slug else [])
+
+
 CODES = "SELECT slug, code FROM ingest.communes ORDER BY slug"
 
 

@@ -30,7 +30,7 @@ from tests.integration.test_row_writer import (
 
 __all__ = ["database"]  # fixtures
 
-A, B, C = "2026-01-01T00:00:00", "2026-02-01T00:00:00", "2026-03-01T00:00:00"
+A, B, C, D = (f"2026-0{month}-01T00:00:00" for month in range(1, 5))
 
 
 @pytest.fixture
@@ -209,6 +209,19 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
         seat(1, B, naf_code="62.02A"),
         seat(1, C, naf_code="62.20G", naf_2025=None),
     ],
+    "an activity that changes and changes back": [
+        unit(),
+        seat(),
+        seat(1, B, naf_code="47.91A", naf_2025="47.12H"),
+        seat(1, C),
+    ],
+    "an activity of rev. 2 that changes back within one of NAF 2025": [
+        seat(naf_code="62.01Z"),
+        seat(1, B, naf_code="62.02A"),
+        seat(1, C, naf_code="62.01Z"),
+        seat(1, D, naf_code="62.20G", naf_2025=None),
+        unit(),
+    ],
     "trade names that follow each other and end": [
         unit(),
         seat(nom_commercial="CHEZ ACME"),
@@ -281,6 +294,18 @@ async def test_in_any_order(log: Partition, events: str, *, at_once: bool) -> No
         await emptied(log)
         await put(log, *order, at_once=at_once)
         assert await state(log) == expected, order
+
+
+@pytest.mark.parametrize(("order", "naf_2025"), [((0, 1, 2), None), ((2, 0, 1), "62.20G")])
+async def test_an_activity_that_changes_back_without_one_of_2025(
+    log: Partition, order: tuple[int, ...], naf_2025: str | None
+) -> None:
+    """Its code of 2025 is that of before the change if that line comes last: of what a company had, only
+    the last codes are kept."""
+    lines = [seat(), seat(1, B, naf_code="47.91A", naf_2025=None), seat(1, C, naf_2025=None)]
+    await put(log, unit(naf_code=None, naf_2025=None), *(lines[at] for at in order))
+
+    assert await log.query("SELECT naf_rev2, naf_2025 FROM ingest.sirene") == [("62.02A", naf_2025)]
 
 
 async def test_a_head_office_of_an_older_file(log: Partition) -> None:

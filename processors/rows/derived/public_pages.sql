@@ -40,21 +40,24 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
 -- name: make
 -- After one of the two lists above. Companies of one place are grouped and separated again: a join of
 -- two such lists would be quadratic here. Never a guess: exactly one matching city, or none. Without a
--- postal code, which may not be disclosed, the commune decides.
+-- postal code of a city, which may not be disclosed or is a CEDEX, the commune decides; of a CEDEX without
+-- one, which the name of the city says to be one, the name within the département.
 , known AS MATERIALIZED (
     SELECT c.id, c.code_postal, c.ville_nom, coalesce(x.naf_rev2, c.naf_code) AS naf_code,
         x.naf_2025, c.is_active AND x.masked_person IS NOT TRUE AS is_active,
-        CASE WHEN c.code_postal = '' THEN x.code_commune END AS code_commune
+        CASE WHEN c.code_postal = '' OR ingest.may_be_cedex(c.code_postal, c.ville_nom)
+            THEN x.code_commune END AS code_commune
     FROM companies c
     LEFT JOIN ingest.sirene x ON x.siren = c.siren
 ), given AS MATERIALIZED (
     SELECT code_postal, ville_nom, code_commune, ingest.city_key(ville_nom) AS key,
+        left(code_postal, 2) AS departement, ville_nom ~* '\mcedex' AS is_cedex,
         array_agg(id) AS ids, array_agg(naf_code) AS codes, array_agg(naf_2025) AS codes_2025
     FROM known
     WHERE is_active AND naf_code <> ''
     GROUP BY code_postal, ville_nom, code_commune
 ), places AS MATERIALIZED (
-    SELECT g.*, coalesce(fitting.ville_id, of_commune.id) AS ville_id
+    SELECT g.*, coalesce(fitting.ville_id, of_commune.id, namesake.id) AS ville_id
     FROM given g
     CROSS JOIN LATERAL (
         SELECT CASE WHEN count(*) = 1 THEN (array_agg(id))[1] END AS ville_id
@@ -74,17 +77,31 @@ SELECT FROM enterprise_entreprise WHERE id = ANY(%(ids)s) ORDER BY siren FOR NO 
         SELECT v.id
         FROM (
             SELECT slug, code FROM ingest.communes
-            WHERE g.code_commune IS NOT NULL AND code IN (g.code_commune, a.city)
+            WHERE g.code_commune IS NOT NULL AND fitting.ville_id IS NULL
+                AND code IN (g.code_commune, a.city)
             OFFSET 0
         ) m
         CROSS JOIN LATERAL (
             SELECT id, slug, code_postal_principal FROM location_ville
-            WHERE slug = m.slug COLLATE "default" OFFSET 0
+            WHERE slug = m.slug COLLATE "default" AND (
+                -- SIRENE's commune may be older than the place of the row.
+                g.code_postal = '' OR ingest_key = g.key
+                OR (g.is_cedex OR g.key = '') AND left(code_postal_principal, 2) = g.departement
+            ) OFFSET 0
         ) v
         ORDER BY m.code <> g.code_commune, v.code_postal_principal IS DISTINCT FROM a.postal_code,
             v.code_postal_principal, v.slug
         LIMIT 1
     ) of_commune ON true
+    LEFT JOIN LATERAL (
+        -- No two communes of a département have one name.
+        SELECT id FROM location_ville
+        WHERE g.is_cedex AND fitting.ville_id IS NULL AND of_commune.id IS NULL
+            AND code_postal_principal BETWEEN g.departement || '000' AND g.departement || '999'
+            AND ingest_key = g.key AND g.key <> ''
+        ORDER BY code_postal_principal, slug
+        LIMIT 1
+    ) namesake ON true
 ), resolved AS MATERIALIZED (
     SELECT c.id, c.naf_code, p.code_postal, p.ville_nom, p.code_commune, p.ville_id,
         s.id AS sous_categorie_id,
@@ -181,17 +198,30 @@ LIMIT 1000
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: waiting
--- By their postal code, or by their commune if they have none.
-SELECT entreprise_id
-FROM ingest.unresolved_pages u
-WHERE reason = %(reason)s AND (%(keys)s::text[] IS NULL OR code_postal = ANY(%(keys)s::text[] || ARRAY['']))
-    AND (
-        %(keys)s::text[] IS NULL OR code_postal <> '' OR code_commune = ANY(%(keys)s) OR EXISTS (
-            SELECT FROM ingest.arrondissements a
-            WHERE a.code = u.code_commune AND a.city = ANY(%(keys)s)
-        )
-    )
-    AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
+-- By their postal code; by their commune; and those with a CEDEX by their département. `keys` are postal
+-- codes and codes of communes.
+(
+    SELECT entreprise_id FROM ingest.unresolved_pages
+    WHERE reason = %(reason)s AND (%(keys)s::text[] IS NULL OR code_postal = ANY(%(keys)s))
+        AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
+    ORDER BY entreprise_id
+    LIMIT %(limit)s
+) UNION (
+    SELECT entreprise_id FROM ingest.unresolved_pages
+    WHERE reason = 'ville' AND code_commune = ANY(%(keys)s || ARRAY(
+            SELECT code FROM ingest.arrondissements WHERE city = ANY(%(keys)s)
+        ))
+        AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
+    ORDER BY entreprise_id
+    LIMIT %(limit)s
+) UNION (
+    SELECT entreprise_id FROM ingest.unresolved_pages
+    WHERE reason = 'ville' AND ville_nom ~* '\mcedex'
+        AND left(code_postal, 2) = ANY(ARRAY(SELECT left(key, 2) FROM unnest(%(keys)s::text[]) key))
+        AND (%(after)s::uuid IS NULL OR entreprise_id > %(after)s)
+    ORDER BY entreprise_id
+    LIMIT %(limit)s
+)
 ORDER BY entreprise_id
 LIMIT %(limit)s
 

@@ -582,7 +582,6 @@ _ANY: list[Row] = [
     ("200 with the status of MiniMax",
      said({"choices": None, "base_resp": {"status_code": 1000, "status_msg": "unknown error"}}), again(502),
      "https://platform.minimaxi.com/document/ChatCompletion"),
-    ("400 in a list of nothing", said([], 400), judged(400), _HTTP),
     ("407, a proxy wants a name", Reply(407, raw=b"Proxy Authentication Required"), judged(407), _HTTP),
     ("418", Reply(418, raw=b"I'm a teapot"), judged(418), _HTTP),
     ("421", Reply(421, raw=b"Misdirected Request"), judged(421), _HTTP),

@@ -30,6 +30,17 @@ async def test_a_head_without_end(tmp_path: Path) -> None:
             assert b"200 OK" in await server.health() or b"503" in await server.health()
 
 
+async def test_headers_are_counted(tmp_path: Path) -> None:
+    """A head of many small headers is refused long before its bytes are too many."""
+    async with serving(tmp_path) as server:
+        head = b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        few = await server.ask(head + b"X-A: a\r\n" * 200 + b"\r\n")
+        assert few.startswith(b"HTTP/1.1 200"), few[:200]
+        many = await server.connect()
+        await many.send(head + b"X-A: a\r\n" * 300)
+        assert (await many.answer()).startswith(b"HTTP/1.1 431")
+
+
 async def test_trailers_without_end(tmp_path: Path) -> None:
     """What is beside a body is bounded as its head is, and no trailer becomes a header."""
     async with serving(tmp_path) as server:
@@ -164,6 +175,20 @@ async def test_every_route_bounds_its_body(
             sent = await peer.flood(block, 64 << 20)
             assert sent < 16 << 20, (path, sent)
             assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_unwanted_bodies_take_little_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no route wants is read slowly, however many send it: the time is that of others."""
+    monkeypatch.setattr(request_bodies, "_DRAIN_RATE", 1 << 20)
+    monkeypatch.setattr(request_bodies, "_DRAIN_SECONDS", 1.0)
+    async with serving(tmp_path) as server:
+        peers = [await server.connect() for _ in range(4)]
+        for peer in peers:
+            await peer.send(BEGIN + b"Content-Length: 1073741824\r\n\r\n")
+        sent = await asyncio.gather(*(peer.flood(b"a" * 65536, 64 << 20) for peer in peers))
+        assert sum(sent) < 64 << 20, sent
 
 
 async def test_a_body_that_is_too_large_is_refused_with_an_answer(tmp_path: Path) -> None:

@@ -174,6 +174,19 @@ async def test_parts_are_bounded(application: Make) -> None:
     assert list((made.spool.folder / "incoming").iterdir()) == []
 
 
+@pytest.mark.parametrize(("blocks", "status"), [(1, 202), (100, 400)])
+async def test_what_follows_a_form_is_bounded(application: Make, blocks: int, status: int) -> None:
+    """RFC 2046 allows an epilogue; one without end is refused."""
+    part = b'--x\r\nContent-Disposition: form-data; name="%s\r\n\r\n%s\r\n'
+    form = part % (b'import_type"', b"ENTREPRISE") + part % (b'file"; filename="a.csv"', CONTENT)
+    media = {"Content-Type": "multipart/form-data; boundary=x"}
+    body = [form + b"--x--\r\n", *[b"a" * 1000] * blocks]
+
+    answer = await application().ask("POST", "/api/imports/upload/", media, body)
+
+    assert answer.status == status, answer.body
+
+
 def test_an_upload_goes_to_the_disk_as_it_comes(
     application: Make, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ _FORM_BYTES = 16 << 10
 _OTHER_BYTES = 64 << 10
 _LEAST_RATE = 1 << 10
 _DRAIN_BYTES = 64 << 20
+_DRAIN_RATE = 16 << 20
 _DRAIN_SECONDS = 20.0
 _DRAIN_SILENCE_SECONDS = 1.0
 
@@ -37,21 +38,46 @@ class RequestBodies:
     def __init__(self, app: Any, limits: GatewaySettings) -> None:
         self._app = app
         self._limits = limits
+        self._unwanted = _Unwanted()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         most = largest(self._limits, scope["method"], scope["path"])
-        body = _Body(Headers(scope=scope), receive, send, most, self._limits.idle_seconds)
+        body = _Body(
+            Headers(scope=scope), receive, send, most, self._limits.idle_seconds, self._unwanted
+        )
         await self._app(scope, body.receive, body.send)
+
+
+class _Unwanted:
+    """What is read of all bodies that no route wants: at most _DRAIN_RATE bytes per second.
+
+    Whoever sends gigabytes without a right would else take the time of those who have one.
+    """
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    async def read(self, size: int) -> None:
+        """Returns when further bytes may be read."""
+        now = monotonic()
+        self._free_at = max(now, self._free_at) + size / _DRAIN_RATE
+        await asyncio.sleep(self._free_at - now)
 
 
 class _Body:
     """One request's. Its `receive` and `send` are those that the route gets."""
 
     def __init__(
-        self, headers: Headers, receive: Any, send: Any, most: int, idle_seconds: float
+        self,
+        headers: Headers,
+        receive: Any,
+        send: Any,
+        most: int,
+        idle_seconds: float,
+        unwanted: _Unwanted,
     ) -> None:
         announced = headers.get("content-length", "0")
         self._announced = int(announced) if announced.isdecimal() else 0
@@ -59,6 +85,7 @@ class _Body:
         self._send = send
         self._most = most
         self._idle_seconds = idle_seconds
+        self._unwanted = unwanted
         self._received = 0
         self._waited = 0.0
         self._complete = not self._announced and "transfer-encoding" not in headers
@@ -110,7 +137,8 @@ class _Body:
         with suppress(TimeoutError, Problem):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while not self._complete and self._received < until:
-                    await self._next()
+                    message = await self._next()
+                    await self._unwanted.read(len(message.get("body", b"")))
 
 
 def _too_large(most: int) -> Problem:

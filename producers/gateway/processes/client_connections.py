@@ -18,6 +18,7 @@ BACKLOG = 128
 """Connections that the kernel accepts before this process does; each is a descriptor for a moment."""
 
 _HEAD_BYTES = 64 << 10
+_MOST_HEADERS = 256
 _SLICE = 16 << 10
 _LOOK_SECONDS = 1.0
 _RESERVED = 256
@@ -94,6 +95,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._limits = connections
         self._beside_body = 0
+        self._fields = 0
         self._in_head = True
         self._idle = False
         self._unread_since: float | None = None
@@ -118,15 +120,17 @@ class LimitedProtocol(HttpToolsProtocol):
             part = data[begin : begin + _SLICE]
             self._beside_body += len(part)
             super().data_received(part)
-            if self._beside_body > _HEAD_BYTES:
+            if self._beside_body > _HEAD_BYTES or self._fields > _MOST_HEADERS:
                 self.refuse(431)
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._fields = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer is not a header
+        self._fields += 1
+        if self._in_head and self._fields <= _MOST_HEADERS:  # a trailer is not a header
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

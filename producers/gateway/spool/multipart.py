@@ -25,6 +25,7 @@ _HEAD = 1024
 _FIELD_BYTES = 64 << 10
 _PARTS = 32
 _ENVELOPE_BYTES = 1 << 20
+_EPILOGUE_BYTES = 64 << 10
 
 
 @dataclass
@@ -115,9 +116,15 @@ class Receiving:
 
     async def _receive(self, request: Request, boundary: bytes, receiver: Receiver) -> Upload:
         form = _Form()
+        epilogue = 0
         try:
             parser = MultipartParser(boundary, form.callbacks())
             async for block in self.blocks(request):
+                if form.complete:
+                    epilogue += len(block)
+                    if epilogue > _EPILOGUE_BYTES:
+                        raise Problem(400, "malformed-form", "Le formulaire continue après sa fin.")
+                    continue
                 parser.write(block)
                 if receiver.size + form.waiting > self._max_bytes:
                     raise self._too_large()

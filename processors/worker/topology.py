@@ -359,7 +359,7 @@ def _app(world: World, kind: str) -> faust.App:
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_SECONDS * 1000,
         producer_acks=-1,
-        producer_linger=0,
+        producer_max_batch_size=256 << 10,  # one of a partition is under way at a time
         producer_max_request_size=REJECT_MAX_BYTES,
         stream_wait_empty=False,
         TableManager=Tables,

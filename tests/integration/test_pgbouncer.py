@@ -92,7 +92,7 @@ def _clients(site: Site) -> int:
 
 
 def test_workers_share_sessions(site: Site, tmp_path: Path) -> None:
-    """Two of every kind, rows of three types, some of which are bad or wait; then commands."""
+    """Two of every kind, rows of three types: some are bad, wait, or have one key. Then commands."""
     with pooled(site, tmp_path, "transaction") as shared:
         _work(site, shared, tmp_path)
 
@@ -104,7 +104,8 @@ def _work(site: Site, pooled: Site, tmp_path: Path) -> None:
         "SOUS_CATEGORIE": b"nom,categorie\n"
         + b"".join(b"Metier %d,Famille\n" % n for n in range(300)),
         "CATEGORIE": b"nom\nFamille\n",
-        "ENTREPRISE": companies(1, 20_000, faulty=30),
+        "ENTREPRISE": companies(1, 20_000, faulty=30)
+        + b"".join(b"\n%09d;Autre %d;75001" % (n % 2 + 1, n) for n in range(100)),
     }
     started = []
     for kind, content in files.items():

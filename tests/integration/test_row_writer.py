@@ -995,6 +995,32 @@ async def test_many_rows_of_one_key(log: Partition) -> None:
     assert await log.stored() == [(siren(1), f"A{rows - 1}")]
 
 
+@pytest.mark.parametrize("refused", [False, True])
+async def test_rounds_share_a_plan(database: str, refused: bool) -> None:
+    """Their statement is planned once, and nothing of it is left to who has the connection next."""
+    async with open_pool(database, 1) as pool:
+        log = Partition(pool)
+        await log.begin()
+        await log.execute("ALTER TABLE enterprise_entreprise ADD CHECK (nom <> 'bad')")
+        await log.execute("CREATE TABLE plans (prepared bigint, planned bigint)")
+        await log.execute(
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO plans"
+            " SELECT count(*), sum(custom_plans) FROM pg_prepared_statements; RETURN NULL; END $$"
+        )
+        await log.execute(
+            "CREATE TRIGGER note BEFORE INSERT ON enterprise_entreprise"
+            " FOR EACH STATEMENT EXECUTE FUNCTION note()"
+        )
+        for number in range(20):
+            log.append(company(1, "bad" if refused and number == 10 else f"A{number}"))
+
+        await log.write_all()
+
+        assert await log.stored() == [(siren(1), "A19")]
+        assert await log.query("SELECT max(prepared), sum(planned) FROM plans") == [(1, 0)]
+        assert await log.query("SELECT count(*) FROM pg_prepared_statements") == [(0,)]
+
+
 ABSENT: Mapping[str, tuple[Columns, Columns]] = {
     "ENTREPRISE": (
         {

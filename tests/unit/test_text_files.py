@@ -415,3 +415,13 @@ def test_half_a_letter_in_front(tmp_path: Path) -> None:
         open_source(path, ENTREPRISE)
 
     assert refused.value.code == "encoding"
+
+
+def test_a_letter_that_no_word_ends_in(read: Callable[..., list[FileRow]]) -> None:
+    """One byte that is "½" in Windows-1252 and "œ" in ISO-8859-15 does not decide alone."""
+    content = "siren;nom\n900000027;Évreux½\n".encode("cp1252")
+
+    with pytest.raises(RefusedError) as refused:
+        read(content)
+
+    assert refused.value.code == "doubtful-encoding"

@@ -17,7 +17,7 @@ _LETTERS = {
 }
 _FOREIGN = -8.0
 _OE, _AFTER_OE = -0.5, tuple("uUiI")
-"""As in "cœur", "œillet": nearly all words with this letter."""
+"""As in "cœur", "œillet": nearly all words with this letter; none ends in it."""
 _WRONG_CASE = -5.0
 _NO_SIGN = -9.0
 _CONTROL = -12.0
@@ -48,8 +48,8 @@ def of_sign(sign: str, before: str, after: str) -> float:
 
 def _letter(letter: str, before: str, after: str) -> float:
     merit = _LETTERS.get(letter.lower(), _FOREIGN)
-    if after in _AFTER_OE and letter in "œŒ":
-        merit = _OE
+    if letter in "œŒ":
+        merit = _OE if after in _AFTER_OE else merit if after.isalpha() else _FOREIGN
     if before.isalpha() and not before.isascii():
         merit += _TWO_IN_A_ROW
     lone = not before.isalpha() and not after.isalpha()

@@ -21,7 +21,8 @@ from schemas.rules import has_form
 
 _DIGITS = frozenset("0123456789")
 _USUAL_LENGTH = 17
-_ODD_IN_PHONE = (";", ",", "'", '"', ":", "|", "(+", ".\n", "-\n", "/\n")
+_USUAL_IN_PHONE = b"0123456789 +-.()/\n"
+_ODD_IN_PHONE = ("(+", ".\n", "-\n", "/\n")
 _NATIONAL, _INTERNATIONAL = 9, 11
 _LABEL = re.compile(
     r"(?:t[ée]l(?:[ée]phone)?|t|phone|fixe|mobile|portable|port|standard)\b\.? ?:? ?",
@@ -41,10 +42,9 @@ def phones(texts: Texts, numeric: Sequence[int]) -> Values:
     given = list(filter(None, texts))
     joined = "\n".join(("", *given, ""))
     if (
-        joined.isascii()
+        not joined.encode(errors="replace").translate(None, _USUAL_IN_PHONE)
         and joined.count("\n0") + joined.count("\n+") == len(given)
         and max(map(len, given), default=0) <= _USUAL_LENGTH
-        and joined.lower() == joined.upper()  # no letters
         and not any(map(joined.__contains__, _ODD_IN_PHONE))
     ):
         return Values(texts, malformed=malformed)

@@ -31,7 +31,7 @@ _ROW = re.compile(rb'<row r="([0-9]{1,7})"')
 class _References(NamedTuple):
     """References of cells down to a row, and what finds cells beyond them or of another form.
 
-    `other` also finds errors; `farther` takes half as long and looks at the first attribute only.
+    `other` also finds errors; `farther` takes half as long and looks at no attribute.
     """
 
     digits: int
@@ -55,7 +55,7 @@ def _references(columns: bytes, digits: int) -> _References:
     return _References(
         digits,
         re.compile(cell % rb'(?: (?!t="e")[sctvp][a-z]?="[A-Za-z0-9]*+")*+ ?/?>'),
-        re.compile(cell % rb'(?:/?>| [sctvp][a-z]?=")'),
+        re.compile(cell % rb" ?+[sctvp/>]"),
     )
 
 

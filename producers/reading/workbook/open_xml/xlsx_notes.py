@@ -25,7 +25,14 @@ _BEGINNING = 64  # in UTF-16 it has a NUL
 _COLUMNS, _ROWS = 16_384, 1_048_576
 _TRUE = ("1", "true", "on")
 
+_SOME = 1 << 16
+_PREFIXED = re.compile(rb":c[\s/>]")
 _ROW = re.compile(rb'<row r="([0-9]{1,7})"')
+
+
+def _has(xml: bytes, letter: bytes, text: bytes) -> bool:
+    """Whether the block has the text: that it lacks one of its letters is found out in no time."""
+    return letter in xml and text in xml
 
 
 class _References(NamedTuple):
@@ -44,7 +51,7 @@ class _References(NamedTuple):
 
     def lack(self, xml: bytes, *, exactly: bool) -> bool:
         """Whether the block has cells beyond them, of another form or in error: an error's text is #..."""
-        if exactly or b"#" in xml or b't="e"' in xml:
+        if exactly or b"#" in xml or _has(xml, b"e", b't="e"'):
             return self.other.search(xml) is not None
         return self.farther.search(xml) is not None
 
@@ -121,7 +128,9 @@ class Look:
         """One block of the part, ending where a tag begins."""
         if self.usual:
             self.plain = not (
-                _has(xml, b":", b":c") or _has(xml, b"!", b"<!") or b"\0" in xml[:_BEGINNING]
+                (_has(xml, b":", b":c") and _PREFIXED.search(xml))
+                or _has(xml, b"!", b"<!")
+                or b"\0" in xml[:_BEGINNING]
             )
             if self._known is None or self._known.lack(xml, exactly=self._styled):
                 self._widen(xml)
@@ -140,6 +149,11 @@ class Look:
             )
 
     def _widen(self, xml: bytes) -> None:
+        """Takes the last rows of the block for all of it: they are the farthest ones as a rule."""
+        if not self._may_hold_texts and len(xml) > 2 * _SOME:
+            self._widen(xml[xml.find(b"<", -_SOME) :])
+            if self._known is not None and not self._known.lack(xml, exactly=self._styled):
+                return
         self._near = _fitting(self._near, xml, exactly=self._styled)
         if not self._near or self._may_hold_texts:
             return
@@ -165,11 +179,6 @@ class Look:
             self._open += len(xml)
             if b":si" in xml:
                 self.longest = max(self.longest, _LONGEST)
-
-
-def _has(xml: bytes, letter: bytes, text: bytes) -> bool:
-    """Whether the block has the text: that it lacks one of its letters is found out in no time."""
-    return letter in xml and text in xml
 
 
 def _fitting(

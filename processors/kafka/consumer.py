@@ -164,8 +164,9 @@ class BatchConsumer(driver.Consumer):
         if self.is_current(batch):
             await self._seek_or_crash({batch.tp})
 
-    async def seek_restored(self, tp: TP) -> None:
-        """Seeks a partition whose stored position went back: its database was restored."""
+    async def seek_stored(self, tp: TP) -> None:
+        """Seeks a partition whose stored position went back, because its database was restored, or is not in
+        the log any more."""
         if tp in self._assignment_tokens:
             await self._seek_or_crash({tp})
 

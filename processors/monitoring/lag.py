@@ -49,7 +49,7 @@ class LagSource(Protocol):
 
     def unwritten_since(self, tp: TP, position: int) -> float | None: ...
 
-    async def seek_restored(self, tp: TP) -> None: ...
+    async def seek_stored(self, tp: TP) -> None: ...
 
 
 class _Waiting(NamedTuple):
@@ -73,6 +73,7 @@ class Lag:
             TP, float
         ] = {}  # Unix time of the first look that found a transaction open
         self._topics: set[str] = set()  # that were ever assigned
+        self._truncated: set[TP] = set()  # as the last look found
 
     def stuck(self, seconds: float) -> list[TP]:
         """Partitions whose rows wait and of which none was written for `seconds`."""
@@ -94,7 +95,11 @@ class Lag:
                     log.exception("lag is not known", action="lag_unknown")
 
     async def look(self) -> None:
-        """Sets the metrics, and seeks partitions whose stored position is lower than before."""
+        """Sets the metrics, and seeks partitions whose stored position is lower than before.
+
+        So are those whose log has ended before their position for two looks, and of which no row is held in
+        memory: it halts them, which no fetch does before the next record.
+        """
         consumer = self._consumer()
         assigned = list(consumer.assignment())
         self._count(assigned)
@@ -113,6 +118,7 @@ class Lag:
         for topic in {tp.topic for tp in positions}:
             halted = sum(tp.topic == topic for tp in consumer.halted)
             metrics.PARTITIONS_HALTED.labels(topic).set(halted)
+        truncated: set[TP] = set()
         for tp, position in positions.items():
             self._set_lag(consumer, tp, position, ends[tp])
             gap = max(beginnings[tp] - position, position - ends[tp], 0)
@@ -122,7 +128,12 @@ class Lag:
                     "the database went back", action="position_went_back",
                     topic=tp.topic, partition=tp.partition, was=written[tp], now=position,
                 )  # fmt: skip
-                await consumer.seek_restored(tp)
+            if position > ends[tp] and consumer.unwritten_since(tp, position) is None:
+                truncated.add(tp)
+            again = tp in truncated & self._truncated and tp not in consumer.halted
+            if position < written[tp] or again:
+                await consumer.seek_stored(tp)
+        self._truncated = truncated
 
     def _count(self, assigned: Iterable[TP]) -> None:
         counts = Counter(tp.topic for tp in assigned)

@@ -25,7 +25,7 @@ from schemas.topics import ROW_PARTITIONS
 from tests import fix_prometheus, long_run
 from tests.fix_prometheus import Watcher
 from tests.fix_stack import Site, eventually, prepared
-from tests.integration.test_strange_records import COMPANIES, Upstream
+from tests.integration.test_strange_records import COMPANIES, Upstream, siren
 from tests.outages.test_kafka_lost import replace_kafka
 from tests.outages.test_restore import copied, dumped, restored, restored_in_place
 from tests.outages.test_switch_over import replicated
@@ -67,9 +67,10 @@ class Scene:
         self.sent += ROWS
 
     def missing(self) -> int:
-        """How many of the companies that were sent are not in the table."""
-        [(rows,)] = self.site.query("SELECT count(*) FROM enterprise_entreprise")
-        return self.sent - int(rows)
+        """How many companies are not in the table as they were sent, or are there and were not sent."""
+        rows = dict(self.site.query("SELECT siren, nom FROM enterprise_entreprise"))
+        sent = {siren(number): f"Entreprise {number}" for number in range(self.sent)}
+        return len(sent.items() ^ rows.items())
 
     def start_worker(self) -> None:
         self.worker = self.site.worker("rows", "imports")
@@ -173,8 +174,11 @@ def _truncate(scene: Scene) -> None:
 
 
 def _accept_positions(scene: Scene) -> None:
-    topic = scene.site.prefix + COMPANIES
-    for partition in range(ROW_PARTITIONS):
+    halted = scene.site.query(
+        "SELECT topic, partition FROM ingest.positions WHERE halted IS NOT NULL"
+    )
+    assert len(halted) == ROW_PARTITIONS, halted
+    for topic, partition in halted:
         done = scene.site.foxstream_worker("positions", "accept", topic, str(partition))
         assert done.code == 0, done.stderr
 

@@ -118,3 +118,24 @@ def test_a_truncated_log(site: Site, others: int) -> None:
     eventually(lambda: rejects(site) == 3)
     assert worker.running
     assert halted(site) == []
+
+
+def test_a_log_that_is_truncated_under_a_worker(site: Site) -> None:
+    """Its partition halts although no further record comes, so that a person can decide."""
+    companies, port = Companies(site), free_port()
+    site.settings = {"FOX_METRICS_PORT": str(port), "FOX_HALT_SECONDS": "2"}
+    worker = site.worker("rows")
+    companies.send(LOST, READ)
+    eventually(lambda: rejects(site) == 1)
+
+    with stopped(site) as log:
+        shutil.rmtree(log)
+    [(partition, _)] = eventually(lambda: halted(site))
+    accepted = site.foxstream_worker(
+        "positions", "accept", f"{site.prefix}{COMPANIES}", str(partition)
+    )
+    companies.send(LOST, 2, rejects=0)
+
+    assert (partition, accepted.code) == (LOST, 0), accepted.stderr
+    eventually(lambda: written(site) == set(companies.sent[LOST]))
+    assert worker.running

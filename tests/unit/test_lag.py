@@ -52,7 +52,7 @@ class Consumer:
     def unwritten_since(self, tp: TP, position: int) -> float | None:
         return self.oldest.get(tp)
 
-    async def seek_restored(self, tp: TP) -> None:
+    async def seek_stored(self, tp: TP) -> None:
         self.taken_back.append(tp)
 
     async def read(self, tps: Iterable[TP]) -> Mapping[TP, int]:
@@ -235,6 +235,27 @@ async def test_a_position_that_kafka_does_not_hold() -> None:
     consumer.stored |= {A: 15, B: 20}
     await lag.look()
     assert (gap(A), gap(B)) == (0, 0)
+
+
+async def test_a_position_that_is_lost_is_sought_at_the_second_look() -> None:
+    """That halts the partition, which no fetch would do while no record comes; once it is halted it waits.
+
+    Rows that are in memory may be the only ones that are left: they are written first.
+    """
+    consumer = Consumer({A: 10, B: 30}, {A: 20, B: 20}, beginnings={A: 15}, oldest={B: 1.0})
+    lag = Lag(consumer.read, lambda: consumer)
+
+    for _ in range(3):
+        await lag.look()
+    consumer.oldest = {}
+    await lag.look()
+    assert consumer.taken_back == []
+    await lag.look()
+    assert consumer.taken_back == [B]
+
+    consumer.halted = {B}
+    await lag.look()
+    assert consumer.taken_back == [B]
 
 
 async def test_rows_that_wait_while_none_is_written() -> None:

@@ -168,6 +168,11 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         if self._consumer is not None:
             self._consumer._subscription._last_fetch_ended = monotonic()
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's own, which crashes the worker while aiokafka looks for a position: its log was truncated."""
+        if tp in self._positions(self._ensure_consumer()):
+            super().verify_event_path(now, tp)
+
     def fetch_position(self, tp: TP) -> int:
         """The position after the last fetch, or 0."""
         return self._ends.get(tp, 0)

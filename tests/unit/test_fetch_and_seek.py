@@ -8,7 +8,7 @@ import pytest
 from faust.types import TP
 
 from processors.kafka.consumer import BatchConsumer
-from processors.kafka.fetch_thread import FETCH_BYTES, Fetch, _bounded
+from processors.kafka.fetch_thread import FETCH_BYTES, Fetch, FetchThread, _bounded
 
 PARTITION = TP("rows.entreprise", 0)
 
@@ -92,3 +92,23 @@ def test_a_fetch_ends_at_its_bytes() -> None:
     assert (second, second.epochs) == (log.records[3:], (3, 3))
     assert result._partition_records is None
     assert len(moved) == 2
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_partition_without_a_position_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    """Faust looks every few seconds whether partitions move, and fails for one whose position is looked for."""
+    looked: list[TP] = []
+    monkeypatch.setattr(
+        FetchThread.__base__, "verify_event_path", lambda _self, _now, tp: looked.append(tp)
+    )
+    state = SimpleNamespace(has_valid_position=is_known, position=7)
+    assignment = SimpleNamespace(tps=[PARTITION], state_value=lambda _: state)
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    thread = FetchThread.__new__(FetchThread)
+    thread._consumer = SimpleNamespace(_subscription=subscription)
+
+    thread.verify_event_path(0.0, PARTITION)
+
+    assert looked == [PARTITION] * is_known

@@ -68,7 +68,7 @@ def preview_file(
     options = with_mapping(options, mapping)
     states: dict[str, ImportState] = {}
 
-    def look(source: Source) -> Mapping[str, ImportState]:
+    def look(source: "Source") -> "Mapping[str, ImportState]":
         states.update({} if away else _states(source))
         return states
 

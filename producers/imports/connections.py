@@ -21,10 +21,20 @@ from schemas.topics import GATEWAY_MAPPINGS, Topic
 
 
 class Connections:
-    """The connections that imports need, opened as early as possible and used as late as possible."""
+    """The connections that imports need, opened as early as possible and used as late as possible.
 
-    def __init__(self, settings: Settings, *, tick: Callable[[], None] = lambda: None) -> None:
+    `ask` is called before servers are asked something; `tick` as by Publisher.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tick: Callable[[], None] = lambda: None,
+        ask: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
+        self.ask = ask
         # First, because librdkafka connects in the background.
         self.publisher = Publisher(settings, tick=tick)
         self.registry = settings.registry()

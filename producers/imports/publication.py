@@ -71,6 +71,7 @@ def publish_file(
     corrects = parent_of(source)
     rows = None if corrects else _begun(source)
 
+    connections.ask()
     row_publisher = RowPublisher(connections, order.import_type)
     connections.log.start()
     states = connections.log.read({corrects or ""}, file_sha256=source.sha256)
@@ -127,6 +128,7 @@ def _remember(order: Order, source: Source, reading: Reading, connections: Conne
         mapping = chosen_mapping(source, order.options, order.uploaded_by)
     if mapping is None:
         return
+    connections.ask()
     try:
         connections.remember(mapping)
     except (ClusterError, RegistryUnavailableError) as error:
@@ -208,6 +210,7 @@ class RowPublisher:
         publisher = self._connections.publisher
         encode = _RowEncoder(self._encoder, reading, policy, self._import_type.routing)
         topic = self._import_type.topic_of(reading.state["options"])
+        self._connections.ask()
         with (
             self._connections.traced(topic, reading) as publisher.headers,
             self._connections.window(reading.state, small=small) as window,
@@ -233,7 +236,7 @@ class RowPublisher:
     def _wait(self, window: Window, reading: Reading, watch: Callable[[Reading], None]) -> None:
         for _ in window.full(reading.file_rows):
             reading.waiting, reading.paused = True, window.paused
-            self._connections.publisher.serve()
+            self._connections.publisher.idle()
             watch(reading)
         reading.waiting = reading.paused = False
 

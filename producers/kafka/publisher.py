@@ -76,18 +76,26 @@ class Publisher:
                     self._produce_when_room(name, key, value)
         except KafkaException as error:
             self._failure = self._failure or error.args[0]
-        self.serve()
+        self._serve()
 
-    def serve(self) -> None:
-        """To be called now and then while nothing is published. Raises DeliveryError."""
-        self._producer.poll(0)
-        self._check()
+    def idle(self) -> None:
+        """To be called now and then while workers are waited for. Ticks if Kafka has messages to acknowledge.
+
+        Raises DeliveryError.
+        """
+        self._serve()
+        if self.outstanding:
+            self._tick()
 
     def flush(self) -> None:
         """Waits, as long as it takes, until Kafka has all. Raises DeliveryError."""
         while self._producer.flush(_TICK_SECONDS):
             self._check()
             self._tick()
+        self._check()
+
+    def _serve(self) -> None:
+        self._producer.poll(0)
         self._check()
 
     def _produce_when_room(self, name: str, key: bytes | str, value: bytes | None) -> None:

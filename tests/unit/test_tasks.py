@@ -15,6 +15,7 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
+from deploy.local.processes.ports import free_port
 from producers.gateway.processes import spool_publisher, tasks
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.spool import Spool, SpooledFile, new_upload_time
@@ -22,6 +23,7 @@ from producers.imports.order import Order, Reading
 from producers.imports.start import begin
 from producers.kafka.broker import ClusterError
 from producers.kafka.import_state import new_state
+from producers.kafka.publisher import Publisher
 from producers.reading import RefusedError
 from producers.settings import Settings, gateway_settings
 from schemas.records import ImportState
@@ -146,7 +148,7 @@ def gateway_retries() -> Iterator[None]:
 
 @pytest.mark.usefixtures("gateway_retries")
 def test_a_failed_attempt_is_logged_once(tmp_path: Path) -> None:
-    """With the id of its import, which is what an operator looks for."""
+    """With the id of its import, which is what an operator looks for; what reminds of it is of all uploads."""
 
     class Away(Publishing):
         async def _once(self, spooled: SpooledFile) -> str:
@@ -157,7 +159,7 @@ def test_a_failed_attempt_is_logged_once(tmp_path: Path) -> None:
         assert asyncio.run(publishing._tries(SPOOLED)) == "away"
 
     logged = [(line["event"], line.get("import_id"), line.get("error")) for line in logs]
-    assert logged == [("published later", IMPORT_ID, "away")] * 2
+    assert logged == [("published later", IMPORT_ID, "away"), ("uploads wait", None, "away")]
 
 
 class Clock:
@@ -188,24 +190,83 @@ def test_waiting_for_kafka_is_no_reading() -> None:
         progress(reading)
 
 
+def test_questions_to_servers_are_no_reading() -> None:
+    """Nor is the start of the child: only what lies between the opening of the file and a question counts."""
+    clock, reported = Clock(), list[tuple[str, float]]()
+    reading, watch = Reading(new_state(id=IMPORT_ID)), spool_publisher._PublishingTime()
+    progress = tasks._ReadingProgress(reported.append, tasks.Limit(100, clock))
+    assert watch.spent() == 0.0
+
+    clock.now += 40
+    progress.begin()
+    clock.now += 3
+    progress.ask()
+    clock.now += 50
+    progress.ask()
+    clock.now += 50
+    progress(reading)
+    clock.now += 4
+    progress(reading)
+
+    assert reported == [
+        ("reading", 0),
+        ("waiting", 3),
+        ("waiting", 3),
+        ("reading", 3),
+        ("reading", 7),
+    ]
+    watch.listen(("waiting", 3.0))
+    assert watch.spent() == 3.0
+
+
 def test_a_kafka_that_acknowledges_nothing_ends_the_try() -> None:
     """Not the import: the next try has connections of its own."""
     clock = Clock()
     progress = tasks._ReadingProgress(lambda _: None, tasks.Limit(1, clock))
     progress.await_kafka(200)
     clock.now += tasks.STALL_SECONDS
-    progress.await_kafka(200)
+    progress.await_kafka(201)  # an error of a connection counts until it is reported
     clock.now += 0.1
 
     with pytest.raises(ClusterError):
         progress.await_kafka(200)
 
 
+def test_a_kafka_that_acknowledges_nothing_while_workers_are_waited_for() -> None:
+    """An import whose window is full would wait for rows that Kafka never had."""
+    clock, reading = Clock(), Reading(new_state(id=IMPORT_ID), waiting=True)
+    progress = tasks._ReadingProgress(lambda _: None, tasks.Limit(1, clock))
+
+    def wait(seconds: int) -> None:
+        for _ in range(seconds):
+            clock.now += 1
+            progress.await_kafka(200)
+            progress(reading)
+
+    wait(int(tasks.STALL_SECONDS))
+    with pytest.raises(ClusterError):
+        wait(2)
+
+
+def test_an_idle_publisher_watches_what_kafka_has_to_acknowledge() -> None:
+    """As one that flushes does: nothing else shows that its messages are not taken."""
+    ticks: list[int] = []
+    settings = Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}")
+    publisher = Publisher(settings, tick=lambda: ticks.append(publisher.outstanding))
+
+    publisher.publish("imports.events", [("key", b"value")])
+    publisher.idle()
+
+    assert len(ticks) == 1
+
+
 def test_a_publisher_shows_that_it_waits(kafka: Kafka, tmp_path: Path) -> None:
     """Its ticks are those of the progress that the gateway goes by."""
     ticks: list[Callable[[], None]] = []
 
-    def connections(_: Settings, tick: Callable[[], None]) -> AbstractContextManager[Any]:
+    def connections(
+        _: Settings, tick: Callable[[], None], ask: Callable[[], None]
+    ) -> AbstractContextManager[Any]:
         ticks.append(tick)
         return nullcontext(SimpleNamespace(publisher=SimpleNamespace(outstanding=7)))
 

@@ -177,14 +177,23 @@ class Publishing:
     def _pause(self, spooled: SpooledFile, error: Exception) -> float | Literal[False]:
         """Seconds until the next try; False if there is none."""
         if isinstance(error, tasks.AwayError):
-            self.waiting[spooled.id] = str(error)
-        elif (
+            self._wait(spooled, str(error))
+            return self._limits.retry_seconds
+        if (
             not isinstance(error, ChildDiedError)
             or self._spool.tries(spooled.id) >= self._limits.tries
         ):
             return False
         _LOGGER.warning("published later", action="retry", import_id=spooled.id, error=str(error))
         return self._limits.retry_seconds
+
+    def _wait(self, spooled: SpooledFile, why: str) -> None:
+        """Logs each upload when it begins to wait; what reminds of them is one event for all."""
+        if spooled.id in self.waiting:
+            _LOGGER.warning("uploads wait", action="retry", error=why)
+        else:
+            _LOGGER.warning("published later", action="retry", import_id=spooled.id, error=why)
+        self.waiting[spooled.id] = why
 
     async def _once(self, spooled: SpooledFile) -> str:
         watch = _PublishingTime()
@@ -246,7 +255,7 @@ class _PublishingTime:
     def __init__(self) -> None:
         self._at = monotonic()
         self._spent = 0.0
-        self._waiting = False
+        self._waiting = True  # for a child that reads
 
     def listen(self, message: Any) -> None:
         kind, self._spent = message

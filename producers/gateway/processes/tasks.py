@@ -98,8 +98,11 @@ def publish(notify: Notify, settings: Settings, folder: Path, import_id: str, li
         progress = _ReadingProgress(notify, limit)
         try:
             with Connections(
-                settings, tick=lambda: progress.await_kafka(connections.publisher.outstanding)
+                settings,
+                tick=lambda: progress.await_kafka(connections.publisher.outstanding),
+                ask=progress.ask,
             ) as connections:
+                progress.begin()
                 try:
                     if spooled.max_rows is not None:
                         _check_rows(order, spooled.max_rows)
@@ -220,8 +223,22 @@ class _ReadingProgress:
         self._at = limit.clock()
         self._spent = 0.0
         self._notified_at = 0.0
-        self._outstanding: int | None = None  # while Kafka is awaited
+        self._outstanding: int | None = None  # the fewest, while Kafka is awaited
         self._stalled_at = 0.0
+        self._asks = False
+
+    def begin(self) -> None:
+        """To be called before the file is opened."""
+        self._at = self._limit.clock()
+        self._notify(("reading", self._spent))
+
+    def ask(self) -> None:
+        """To be called before servers are asked: until the next call of this object nothing is read."""
+        if not self._asks:
+            now = self._limit.clock()
+            self._spent += now - self._at
+            self._at, self._asks = now, True
+        self._notify(("waiting", self._spent))
 
     def await_kafka(self, outstanding: int) -> None:
         """To be called while Kafka has so many messages to acknowledge.
@@ -230,7 +247,7 @@ class _ReadingProgress:
         goes on where this one stopped.
         """
         now = self._at = self._limit.clock()
-        if outstanding != self._outstanding:
+        if self._outstanding is None or outstanding < self._outstanding:
             self._outstanding, self._stalled_at = outstanding, now
         if now - self._stalled_at > STALL_SECONDS:
             raise UnreachableError("Kafka ne confirme pas ce qui lui est envoyé.")
@@ -239,8 +256,9 @@ class _ReadingProgress:
     def __call__(self, reading: Reading) -> None:
         now = self._limit.clock()
         if not reading.waiting:
-            self._spent += now - self._at
-        self._at, self._outstanding = now, None
+            self._spent += 0.0 if self._asks else now - self._at
+            self._outstanding = None
+        self._at, self._asks = now, False
         if self._spent > self._limit.soft_seconds:
             raise RefusedError(
                 "time-limit",

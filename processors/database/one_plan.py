@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from psycopg.pq import TransactionStatus
+
 from processors.database.pool import Connection
 
 
@@ -19,6 +21,7 @@ async def one_plan(connection: Connection) -> AsyncIterator[None]:
         # A savepoint: after an error as well, the statements are deallocated within the transaction.
         async with connection.transaction():
             yield
-            await connection.execute("DEALLOCATE ALL", prepare=False)
     finally:
+        if connection.info.transaction_status is TransactionStatus.INTRANS:  # else it is lost
+            await connection.execute("DEALLOCATE ALL", prepare=False)
         connection.prepare_threshold = None

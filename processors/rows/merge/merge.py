@@ -193,7 +193,7 @@ async def _apply(
     """Executes the merge statement for each round, and adds what it returns."""
     given = {"topic": origin.topic, "partition": origin.partition, "released": origin.released}
     rounds = [{**given, "round": round_} for round_ in sorted(set(staged.rounds))]
-    if _OFFSETS not in statement:
+    if len(rounds) > 1 and _OFFSETS not in statement:
         # All at once: a round waits for the one before, but not for us to have its result.
         await cursor.executemany(statement, rounds, returning=True)
         has_more: bool | None = True

@@ -417,9 +417,20 @@ def test_half_a_letter_in_front(tmp_path: Path) -> None:
     assert refused.value.code == "encoding"
 
 
-def test_a_letter_that_no_word_ends_in(read: Callable[..., list[FileRow]]) -> None:
+@pytest.mark.parametrize("name", ["Évreux½", "R½e"])
+def test_a_letter_that_no_word_has_there(read: Callable[..., list[FileRow]], name: str) -> None:
     """One byte that is "½" in Windows-1252 and "œ" in ISO-8859-15 does not decide alone."""
-    content = "siren;nom\n900000027;Évreux½\n".encode("cp1252")
+    content = f"siren;nom\n900000027;{name}\n".encode("cp1252")
+
+    with pytest.raises(RefusedError) as refused:
+        read(content)
+
+    assert refused.value.code == "doubtful-encoding"
+
+
+def test_lines_that_speak_for_two_encodings(read: Callable[..., list[FileRow]]) -> None:
+    """A byte of the header that is damaged outweighs no line that ISO-8859-15 alone makes sense of."""
+    content = b"sir\x9cn;siren;nom\n;900000027;\xbcuvre\n"
 
     with pytest.raises(RefusedError) as refused:
         read(content)

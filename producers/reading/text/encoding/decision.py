@@ -41,6 +41,9 @@ EIGHT_BITS = ("cp1252", "mac_roman", "cp850", "iso8859-15")
 
 _USUAL = 1.0  # what speaks for Windows-1252 before anything is read
 _CLEARLY = 2.0
+_TIMES = 3
+_SIBLINGS = {"cp1252": "iso8859-15", "iso8859-15": "cp1252"}
+"""They have most letters at the same places."""
 # For each sign beyond ASCII: a text of any Western language is above the first, French the second.
 _NONSENSE = -5.5
 _FRENCH = -3.0
@@ -212,6 +215,9 @@ def _eight_bits(evidence: Evidence) -> Text:
     rival = next((name for name in rivals if whole.decode(name, "replace") != reading), None)
     strange = sum(letter > "\x7f" for letter in reading) or 1
     doubtful = rival is not None and merits[best] - merits[rival] < _CLEARLY
+    sibling = _SIBLINGS.get(best)
+    if sibling is not None and _are_divided(evidence.samples, best, sibling):
+        doubtful, rival = True, sibling
     if merits[best] < (_NONSENSE if best == "cp1252" else _FRENCH) * strange:
         doubtful, rival = True, _detected(whole, reading) or rival
     undefined = evidence.undefined if best == "cp1252" else 0
@@ -220,6 +226,20 @@ def _eight_bits(evidence: Evidence) -> Text:
     unsure = rival is not None and merits[best] - merits[rival] < 2 * _CLEARLY
     repair = undefined > 0 or (evidence.twice and best == "cp1252")
     return Text(best, rival if unsure else None, repair)
+
+
+def _are_divided(samples: list[Sample], best: str, rival: str) -> bool:
+    """Whether lines speak clearly for the rival, and not three times as many for the best.
+
+    One damaged byte that only one of them has a letter for is worse than what the other lines are. A line
+    that the best has no letters for is a fault.
+    """
+    readings = [
+        (line.decode(best, "replace"), line.decode(rival, "replace")) for _, line in samples
+    ]
+    leads = [merit(one) - merit(other) for one, other in readings if "\ufffd" not in one]
+    against = sum(lead <= -_CLEARLY for lead in leads)
+    return against > 0 and sum(lead >= _CLEARLY for lead in leads) < _TIMES * against
 
 
 def _merit(whole: bytes, name: str) -> float:

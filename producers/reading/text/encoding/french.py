@@ -17,7 +17,8 @@ _LETTERS = {
 }
 _FOREIGN = -8.0
 _OE, _AFTER_OE = -0.5, tuple("uUiI")
-"""As in "cœur", "œillet": nearly all words with this letter; none ends in it."""
+_MAYBE_AFTER_OE = tuple("bcdfglmnprstvxzBCDFGLMNPRSTVXZ")
+"""As in "cœur", "œillet": nearly all words with this letter; none ends in it or has another vowel behind it."""
 _WRONG_CASE = -5.0
 _NO_SIGN = -9.0
 _CONTROL = -12.0
@@ -49,7 +50,7 @@ def of_sign(sign: str, before: str, after: str) -> float:
 def _letter(letter: str, before: str, after: str) -> float:
     merit = _LETTERS.get(letter.lower(), _FOREIGN)
     if letter in "œŒ":
-        merit = _OE if after in _AFTER_OE else merit if after.isalpha() else _FOREIGN
+        merit = _OE if after in _AFTER_OE else merit if after in _MAYBE_AFTER_OE else _FOREIGN
     if before.isalpha() and not before.isascii():
         merit += _TWO_IN_A_ROW
     lone = not before.isalpha() and not after.isalpha()

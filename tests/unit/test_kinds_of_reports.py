@@ -204,3 +204,14 @@ def test_other_types(
     tmp_path: Path, import_type: ImportType, content: bytes, expected: Sequence[Row]
 ) -> None:
     check(tmp_path / "fichier", import_type, content, expected)
+
+
+def test_delimiters_behind_each_line(tmp_path: Path) -> None:
+    """Excel saves lines of commas, which it took for one cell each, with blank cells behind them."""
+    content = text("siren,nom,ville;;", f'{A},"A, B",Lyon;;', f"{B},B,Paris;;", f"{C},C,;;")
+    expected: Sequence[Row] = [
+        ({"nom": "A, B", "ville_nom": "Lyon"}, FINE),
+        ({"nom": "B", "ville_nom": "Paris"}, FINE),
+        ({"nom": "C", "ville_nom": None}, FINE),
+    ]
+    check(tmp_path / "fichier", ENTREPRISE, content, expected)

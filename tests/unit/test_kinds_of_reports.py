@@ -215,3 +215,23 @@ def test_delimiters_behind_each_line(tmp_path: Path) -> None:
         ({"nom": "C", "ville_nom": None}, FINE),
     ]
     check(tmp_path / "fichier", ENTREPRISE, content, expected)
+
+
+def test_coordinates_that_are_elsewhere(tmp_path: Path) -> None:
+    """0;0 is in the Gulf of Guinea, and two columns may be named the other way round."""
+    content = text(
+        "nom;code postal;departement;latitude;longitude",
+        "Lyon;69001;69;4,83;45,76",
+        "Sète;34200;34;0;0.0",
+        "Paris;75001;75;48,85;0",
+        "Berlin;75002;75;52,5;13,4",
+    )
+    expected: Sequence[Row] = [
+        ({"lat": 45.76, "lng": 4.83}, CORRECTED),
+        ({"lat": None, "lng": None}, DROPPED * 2),
+        ({"lat": 48.85, "lng": 0.0}, FINE),
+        ({"lat": 52.5, "lng": 13.4}, FINE),
+    ]
+    check(tmp_path / "fichier", VILLE, content, expected)
+    alone = text("nom;code postal;departement;latitude;longitude", "Sète;34200;34;0;0")
+    check(tmp_path / "autre", VILLE, alone, expected[1:2])

@@ -121,6 +121,26 @@ def _in_order(first: str, second: str) -> Pair:
     return Pair(first, second)
 
 
+class Misplaced(NamedTuple):
+    """The rows at 0;0, where geocoders put what they do not find, and those in reverse order."""
+
+    nowhere: Sequence[int]
+    swapped: Sequence[int]
+
+
+def misplaced(latitudes: Sequence[float | None], longitudes: Sequence[float | None]) -> Misplaced:
+    """What is wrong with two columns of degrees together."""
+    nowhere, swapped = [], []
+    for row, (latitude, longitude) in enumerate(zip(latitudes, longitudes, strict=True)):
+        if latitude is None or longitude is None:
+            continue
+        if latitude == longitude == 0:
+            nowhere.append(row)
+        elif not _is_french(latitude, longitude) and _is_french(longitude, latitude):
+            swapped.append(row)
+    return Misplaced(nowhere, swapped)
+
+
 def _is_french(latitude: float, longitude: float) -> bool:
     return any(
         south <= latitude <= north and west <= longitude <= east

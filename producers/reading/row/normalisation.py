@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from producers.reading.row.cell_texts import EmptyCells, says_nothing, texts_of
 from producers.reading.row.cell_values import CONVERSIONS
 from producers.reading.row.column_values import Values
+from producers.reading.row.coordinates import misplaced
 from schemas.dropped_value import DroppedValue, dropped_value
 from schemas.faults import Fault, fault
 from schemas.import_types import ImportType
@@ -80,6 +81,7 @@ def normalise(
     """
     warnings: dict[int, list[str]] = {}
     columns, found = _converted(import_type, given, count, warnings)
+    found += _places(import_type, columns, warnings)
     _main_first(columns)
     _divide_sirets(columns, warnings)
     if "siren" not in given:
@@ -201,6 +203,27 @@ def _warn_of_changes(
     ):
         for row in rows:
             warnings.setdefault(row, []).append(code)
+
+
+def _places(
+    import_type: ImportType, columns: dict[str, list[Any]], warnings: dict[int, list[str]]
+) -> list[Violation]:
+    """Puts coordinates in reverse order right; those that are nowhere are dropped."""
+    given = [columns[name] for name in import_type.position if name in columns]
+    if len(given) < 2:
+        return []
+    nowhere, swapped = misplaced(*given)
+    if swapped:
+        latitudes, longitudes = map(list, given)
+        for row in swapped:
+            latitudes[row], longitudes[row] = longitudes[row], latitudes[row]
+            warnings.setdefault(row, []).append(CORRECTED)
+        columns.update(zip(import_type.position, (latitudes, longitudes), strict=True))
+    return [
+        Violation(row, name, MALFORMED, fatal=False)
+        for row in nowhere
+        for name in import_type.position
+    ]
 
 
 def _fields_at_fault(found: Sequence[Violation]) -> Iterator[tuple[int, set[str]]]:

@@ -521,9 +521,10 @@ DEPARTEMENT = ImportType(
         Field(
             "code",
             "departement",
-            ("departement", "code departement", "code dep", "dep", "numero"),
+            ("code departement", "code dep", "dep", "numero"),
             required=True,
             strict=True,
+            usual=("departement",),
         ),
         Field(
             "nom",
@@ -532,6 +533,7 @@ DEPARTEMENT = ImportType(
             100,
             required=True,
             strict=True,
+            usual=("departement",),
         ),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.import_types import CATEGORIE, ENTREPRISE, VILLE, ImportType
+from schemas.import_types import CATEGORIE, DEPARTEMENT, ENTREPRISE, VILLE, ImportType
 from tests.fix_files import reading, xlsx
 
 A, B, C = "900000019", "900000027", "900000035"
@@ -191,6 +191,19 @@ def test_companies(tmp_path: Path, content: bytes, expected: Sequence[Row]) -> N
             text("nom;code postal;departement;position;", ";;;lat;lng", "Lyon;69001;69;45,7;4,8"),
             [({"nom": "Lyon", "lat": 45.7, "lng": 4.8}, FINE)],
             id="cities below a header of two lines",
+        ),
+        *(
+            pytest.param(
+                DEPARTEMENT,
+                text(*lines),
+                [({"code": "01", "nom": "Ain"}, FINE)],
+                id=f"départements below {lines[0]}",
+            )
+            for lines in (
+                ("Code;Département", "01;Ain"),
+                ("Département;Code", "Ain;01"),
+                ("Département;Nom", "01;Ain"),
+            )
         ),
         pytest.param(
             CATEGORIE,

@@ -95,6 +95,18 @@ def _by_labels(table: HeadedLines, found: Selection, free: Sequence[int]) -> Non
             else _credible(table, found, one, labels, candidates)
         )
         _take_labelled(found, one, labels, likely)
+    _take_others(import_type, found, labels, free)
+
+
+def _take_others(
+    import_type: ImportType, found: Selection, labels: Sequence[str], free: Sequence[int]
+) -> None:
+    """A header that names two fields, as "Département" does, is of the second if the first has another."""
+    for one in import_type.fields:
+        if one.required and one.name not in {*found.sources, *found.unclear}:
+            spelled, used = set(map(fold, one.usual)), set(found.used())
+            others = [at for at in free if at not in used and labels[at] in spelled]
+            _take_labelled(found, one, labels, others)
 
 
 def _take_labelled(

@@ -219,6 +219,21 @@ def test_other_types(
     check(tmp_path / "fichier", import_type, content, expected)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "N° SIREN;Intitulé;Rue de facturation;Code postal;Ville",  # Sage, Salesforce
+        "T_SIREN;T_LIBELLE;T_ADRESSE1;T_CODEPOSTAL;T_VILLE",  # Cegid
+        "s.siren;s.nom;s.address;s.zip;s.town",  # Dolibarr
+        "siren;billing_company;billing_address_1;billing_postcode;billing_city",  # WooCommerce
+    ],
+)
+def test_headers_of_programs(tmp_path: Path, header: str) -> None:
+    given = {"nom": "A", "adresse": "1 rue X", "code_postal": "69003", "ville_nom": "Lyon"}
+    content = text(header, ";".join((A, *given.values())))
+    check(tmp_path / "fichier", ENTREPRISE, content, [({"siren": A, **given}, FINE)])
+
+
 def test_delimiters_behind_each_line(tmp_path: Path) -> None:
     """Excel saves lines of commas, which it took for one cell each, with blank cells behind them."""
     content = text("siren,nom,ville;;", f'{A},"A, B",Lyon;;', f"{B},B,Paris;;", f"{C},C,;;")

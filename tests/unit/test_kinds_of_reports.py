@@ -110,6 +110,14 @@ def check(path: Path, import_type: ImportType, content: bytes, expected: Sequenc
             id="backslashes before delimiters",
         ),
         pytest.param(
+            text("siren;nom;ville", f'{A};"Zinc" et Fils;"Lyon"', f'{B};"Un"deux;Lyon;"'),
+            [
+                ({"nom": '"Zinc" et Fils', "ville_nom": "Lyon"}, CORRECTED),
+                ({}, ("unbalanced-quote",)),
+            ],
+            id="quotes around the first word of a cell",
+        ),
+        pytest.param(
             text("siren;nom;dossier;ville", f"{A};A;C:\\;Lyon", f"{B};B;D:\\;Paris"),
             [({"ville_nom": "Lyon"}, FINE), ({"ville_nom": "Paris"}, FINE)],
             id="backslashes that are text",

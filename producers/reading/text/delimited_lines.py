@@ -172,7 +172,8 @@ def _read(texts: list[str], at: int, lines: Lines, table: Table) -> Record | Non
     if table.width > 1 and texts[at].startswith(table.dialect.quote):
         others.append(quoting.unwrapped)
     if plain is None:
-        others += [quoting.literal] if table.dialect.delimiter == "\t" else [quoting.inner]
+        is_tabs = table.dialect.delimiter == "\t"
+        others += [quoting.literal] if is_tabs else [quoting.inner, quoting.paired]
     for reading in others:
         record = attempt(reading)
         if record is not None and len(record.cells) == table.width:

@@ -98,6 +98,14 @@ def inner(lines: Iterator[str], dialect: Dialect) -> Record:
     return Record(cells, 1, is_corrected=True)
 
 
+def paired(lines: Iterator[str], dialect: Dialect) -> Record:
+    """Quotes around words of a cell are text: each cell has all of its own, and none holds a delimiter."""
+    cells = next(lines).rstrip("\r\n").split(dialect.delimiter)
+    if any(cell.count(dialect.quote) % 2 for cell in cells):
+        raise csv.Error("a quote that is not closed")
+    return Record([_without_quotes(cell, dialect.quote) for cell in cells], 1, is_corrected=True)
+
+
 def _without_quotes(cell: str, quote: str) -> str:
     inner = cell[1:-1]
     if len(cell) > 1 and cell[0] == cell[-1] == quote and quote not in inner:

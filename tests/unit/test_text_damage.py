@@ -72,11 +72,14 @@ def seen(table: Table, content: bytes) -> str:
     """What an editor shows of the content and of the table, blanks of all kinds as one, without the soft
     hyphens that nobody sees.
 
-    Most texts in ISO-8859-15 are the same in Windows-1252, which is what an editor takes them for.
+    Most texts in ISO-8859-15 are the same in Windows-1252, which is what an editor takes them for, if no
+    line that is not damaged shows the difference.
     """
     encodings = {table.encoding}
-    if table.encoding == "iso8859-15" and table.content.decode("cp1252", "replace") == (
-        table.content.decode(table.encoding)
+    written = {*table.content.splitlines()}
+    sound = b"\n".join(line for line in content.splitlines() if line in written)
+    if table.encoding == "iso8859-15" and sound.decode("cp1252", "replace") == (
+        sound.decode(table.encoding)
     ):
         encodings.add("cp1252")
     texts = [one.decode(name, "replace") for one in (content, table.content) for name in encodings]

@@ -417,7 +417,7 @@ def test_half_a_letter_in_front(tmp_path: Path) -> None:
     assert refused.value.code == "encoding"
 
 
-@pytest.mark.parametrize("name", ["Évreux½", "R½e"])
+@pytest.mark.parametrize("name", ["Évreux½", "R½e", "½té à Sète"])
 def test_a_letter_that_no_word_has_there(read: Callable[..., list[FileRow]], name: str) -> None:
     """One byte that is "½" in Windows-1252 and "œ" in ISO-8859-15 does not decide alone."""
     content = f"siren;nom\n900000027;{name}\n".encode("cp1252")

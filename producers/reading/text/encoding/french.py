@@ -17,7 +17,7 @@ _LETTERS = {
 }
 _FOREIGN = -8.0
 _OE, _AFTER_OE = -0.5, tuple("uUiI")
-_MAYBE_AFTER_OE = tuple("bcdfglmnprstvxzBCDFGLMNPRSTVXZ")
+_FIRST_AFTER_OE, _LATER_AFTER_OE = tuple("cdnsCDNS"), tuple("bcdfglmnprstvxzBCDFGLMNPRSTVXZ")
 """As in "cœur", "œillet": nearly all words with this letter; none ends in it or has another vowel behind it."""
 _WRONG_CASE = -5.0
 _NO_SIGN = -9.0
@@ -50,7 +50,7 @@ def of_sign(sign: str, before: str, after: str) -> float:
 def _letter(letter: str, before: str, after: str) -> float:
     merit = _LETTERS.get(letter.lower(), _FOREIGN)
     if letter in "œŒ":
-        merit = _OE if after in _AFTER_OE else merit if after in _MAYBE_AFTER_OE else _FOREIGN
+        merit = _oe(before, after, merit)
     if before.isalpha() and not before.isascii():
         merit += _TWO_IN_A_ROW
     lone = not before.isalpha() and not after.isalpha()
@@ -62,6 +62,14 @@ def _letter(letter: str, before: str, after: str) -> float:
     if before.isupper() and not after.islower():
         return merit + _WRONG_CASE
     return merit + (_WRONG_CASE if after.isupper() else 0.0)
+
+
+def _oe(before: str, after: str, merit: float) -> float:
+    if after in _AFTER_OE:
+        return _OE
+    begins = not before.isalpha()
+    fits = after in (_FIRST_AFTER_OE if begins else _LATER_AFTER_OE)
+    return merit if fits or (begins and not after.isalpha()) else _FOREIGN
 
 
 def _mixed(before: str, after: str) -> bool:

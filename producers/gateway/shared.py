@@ -21,7 +21,7 @@ from producers.gateway.problems import unknown_import
 from producers.gateway.processes.child_processes import Children
 from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.multipart import Receiving
-from producers.gateway.spool.shares import Places, Turns
+from producers.gateway.spool.shares import Places, RecentTime, Turns
 from producers.gateway.spool.spool import Spool, SpooledFile
 from producers.kafka.import_state import new_state
 from producers.settings import GatewaySettings, Settings
@@ -36,6 +36,9 @@ _READING = _ACTING = _RETRYING = 4
 
 _HASHING = 4
 """Large files at once whose content is hashed, in threads that all uploads share."""
+
+MOST_READ_SECONDS = 5.0
+"""Of processes that read for an account in about twice the time: half of a processor. Beyond, it gives way."""
 
 _SEEN_SECONDS = 0.5
 
@@ -76,6 +79,7 @@ class Gateway:
         self.publishing = Publishing(self.spool, settings, limits, self._succeeded)
         self.children = Children(_READING + _ACTING + _RETRYING)
         self.reading = Turns(_READING, _READING // 2)
+        self.read_lately = RecentTime(2 * MOST_READ_SECONDS)
         self.acting = Turns(_ACTING, _ACTING // 2)
         self.retrying = Turns(_RETRYING, _RETRYING // 2)
         self.hashing = Turns(_HASHING, _HASHING // 2)

@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from producers.gateway.api.child_calls import run_task
 from producers.gateway.problems import Problem
 from producers.gateway.processes.spool_publisher import Publishing
+from producers.gateway.spool import shares
 from producers.gateway.spool.kept_files import remove_surplus
 from producers.gateway.spool.shares import Places, Turns
 from producers.gateway.spool.spool import Spool, SpooledFile
@@ -41,6 +45,70 @@ def test_places() -> None:
     assert places.held == 0
     with Places(1, 0.5).place("a"):
         pass
+
+
+async def test_threads_are_shared(application: Callable[..., Application]) -> None:
+    """Who fills all places of an account, and waits for the disk in each, keeps no other waiting."""
+    receiving = application().gateway.receiving
+    disk = Event()
+
+    async def send(account: str, work: Callable[[], Any]) -> None:
+        async with receiving.place(account):
+            await receiving.in_thread(work)
+
+    waiting: list[asyncio.Task[None]] = []
+    try:
+        while not (waiting and waiting[-1].done()):
+            waiting.append(asyncio.create_task(send("a", disk.wait)))
+            await asyncio.sleep(0)
+        assert len(waiting) > 16
+        done, _ = await asyncio.wait({asyncio.create_task(send("b", lambda: None))}, timeout=10)
+        assert done
+    finally:
+        disk.set()
+    refused = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in refused if each] == [Problem]
+
+
+class Clock:
+    """The time, and child processes that take a second of it. `niceness` of each, the latest last."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.niceness: list[int] = []
+
+    async def run(self, _task: object, *, seconds: float, niceness: int) -> None:
+        self.niceness.append(niceness)
+        self.now += seconds
+
+
+async def test_an_account_that_always_checks_gives_way(
+    application: Callable[..., Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes get what others leave; one that checks from time to time keeps its priority."""
+    clock = Clock()
+    monkeypatch.setattr(shares, "monotonic", lambda: clock.now)
+    gateway = application().gateway
+    monkeypatch.setattr(gateway, "children", clock)
+    state = SimpleNamespace(gateway=gateway)
+    request: Any = SimpleNamespace(
+        app=SimpleNamespace(state=state), receive=asyncio.get_running_loop().create_future
+    )
+
+    async def check(name: str) -> int:
+        account: Any = SimpleNamespace(name=name)
+        await run_task(request, account, None, seconds=1.0)
+        return clock.niceness[-1]
+
+    always = [await check("a") for _ in range(20)]
+    assert (always[0], always[-1]) == (0, 15)
+    assert always == sorted(always)
+    seldom = []
+    for _ in range(20):
+        seldom.append(await check("b"))
+        clock.now += 2
+    assert set(seldom) == {0}
+    assert await check("a") == 0
 
 
 class Work:

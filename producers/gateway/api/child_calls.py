@@ -10,7 +10,7 @@ from producers.gateway.access.accounts import Account
 from producers.gateway.problems import Problem
 from producers.gateway.processes import tasks
 from producers.gateway.processes.child_processes import ChildDiedError
-from producers.gateway.shared import of
+from producers.gateway.shared import MOST_READ_SECONDS, of
 from producers.reading import RefusedError
 
 _LATER_NICENESS = 15
@@ -23,15 +23,19 @@ async def run_task(
 ) -> Any:
     """A task in a child process, in the account's turn; what can go wrong with it as a Problem.
 
-    The first of an account has as much of the processors as the gateway itself; further ones take
-    what is left.
+    The first of an account has as much of the processors as the gateway itself. Further ones, and
+    those of an account that always has one, take what is left.
     """
     gateway = of(request)
 
     async def run() -> Any:
         async with gateway.reading.turn(account.name) as running:
-            niceness = 0 if running == 1 else _LATER_NICENESS
-            return await gateway.children.run(task, *arguments, seconds=seconds, niceness=niceness)
+            seldom = gateway.read_lately.of(account.name) < MOST_READ_SECONDS
+            niceness = 0 if running == 1 and seldom else _LATER_NICENESS
+            with gateway.read_lately.used(account.name):
+                return await gateway.children.run(
+                    task, *arguments, seconds=seconds, niceness=niceness
+                )
 
     try:
         return await while_there(request, run())

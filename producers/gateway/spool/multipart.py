@@ -52,7 +52,8 @@ class Receiving:
         self._places = places
         self._none = asyncio.Event()
         self._none.set()
-        self._threads = ThreadPoolExecutor(16, "spool")
+        # One for each place: the disk of an account that has all of its places keeps no other waiting.
+        self._threads = ThreadPoolExecutor(places.most, "spool")
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs what waits for the disk, to its end: nothing goes on behind a task that is cancelled.

@@ -4,17 +4,20 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from math import exp
+from time import monotonic
 
 from producers.gateway.problems import Problem
 
 _WAITING = 20
+_FORGOTTEN = 600.0
 
 
 class Places:
     """`most` places; an account may hold the part `share` of them, and one at least."""
 
     def __init__(self, most: int, share: float) -> None:
-        self._most = most
+        self.most = most
         self._own = max(1, int(most * share))
         self._held: Counter[str] = Counter()
 
@@ -26,7 +29,7 @@ class Places:
     @contextmanager
     def place(self, account: str) -> Iterator[None]:
         """Holds a place for the block. Raises Problem if none is left for the account."""
-        if self.held >= self._most:
+        if self.held >= self.most:
             raise Problem(
                 503,
                 "busy",
@@ -103,6 +106,31 @@ class Turns:
             self._running[account] += 1
             queue.popleft().set_result(None)
             self._waiting[account] = queue
+
+
+class RecentTime:
+    """Seconds that accounts have used, which count less and less: after `window` seconds a third."""
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._used: dict[str, tuple[float, float]] = {}
+
+    @contextmanager
+    def used(self, account: str) -> Iterator[None]:
+        """The block is the account's."""
+        began = monotonic()
+        try:
+            yield
+        finally:
+            now = monotonic()
+            for other in [each for each, (_, at) in self._used.items() if now - at > _FORGOTTEN]:
+                del self._used[other]
+            self._used[account] = self.of(account) + now - began, now
+
+    def of(self, account: str) -> float:
+        """Seconds that count now."""
+        seconds, at = self._used.get(account, (0.0, 0.0))
+        return seconds * exp((at - monotonic()) / self._window)
 
 
 def too_many(most: int) -> Problem:

@@ -314,7 +314,7 @@ def _seen(
 
 
 def _proven(name: str, test: str) -> Proven:
-    return Proven(f"FOX_GATEWAY_{name}", GATEWAY, f"tests/integration/test_gateway{test}")
+    return Proven(f"FOX_GATEWAY_{name}", GATEWAY, f"tests/{test}")
 
 
 def _bounded(name: str, test: str) -> Proven:
@@ -343,7 +343,7 @@ CASES: list[Seen | Proven] = [
     _seen("LARGE_MAX_FILE_BYTES", "9", _gateway(_largest), str(16 << 30), "9"),
     _seen("LARGE_UPLOAD_HOURS", "3", _gateway(_kept_for), 24, 3),
     _seen("UPLOADS_AT_ONCE", "1", _gateway(_status_beside_another), 202, 503),
-    _proven("IDLE_SECONDS", ".py::test_slow_and_vanished_clients"),
+    _proven("IDLE_SECONDS", "integration/test_gateway.py::test_slow_and_vanished_clients"),
     _bounded("HEAD_SECONDS", "a_head_that_comes_slowly"),
     _bounded("CONNECTIONS", "connections_are_bounded"),
     _bounded("REQUESTS_PER_CLIENT", "requests_of_a_client_are_bounded"),
@@ -358,8 +358,8 @@ CASES: list[Seen | Proven] = [
     _seen("LARGE_PUBLISHERS", "3", _side_by_side(None), 2, 3, FOX_GATEWAY_TRIES="1"),
     _seen("TRIES", "2", lambda p: _tries(p)[0], 4, 2),
     _seen("RETRY_SECONDS", "7", lambda p: _tries(p)[1], 15, 21),
-    _proven("SOFT_LIMIT_SECONDS", "_deaths.py::test_the_soft_limit_stops_cleanly"),
-    _proven("HARD_LIMIT_SECONDS", "_deaths.py::test_the_hard_limit_ends_the_reader"),
+    _proven("SOFT_LIMIT_SECONDS", "outages/test_gateway_deaths.py::test_the_soft_limit_stops_cleanly"),
+    _proven("HARD_LIMIT_SECONDS", "outages/test_gateway_deaths.py::test_the_hard_limit_ends_the_reader"),
     _seen("CHECK_SECONDS", "0.01", _gateway(_preview), 200, 422),
     _seen("FILE_DAYS", "10", _file_of_20_days, True, False),
     _seen("SESSION_IDLE_MINUTES", "5", _gateway(_idle), 60, 5),

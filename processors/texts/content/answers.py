@@ -110,7 +110,7 @@ def _decoded(text: str) -> Iterator[Schema]:
 
 
 _COMMA = re.compile(r'("(?:[^"\\]|\\.?)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
-_END = re.compile(r"[\s,`]*\Z")
+_END = re.compile(r"(?<![\s,`])[\s,`]*\Z")
 
 
 def _readings(text: str) -> Iterator[str]:

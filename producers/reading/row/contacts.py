@@ -100,7 +100,8 @@ _FRENCH_NUMBER = re.compile(
     r"(?<![0-9+.,])(?:0|(?:\+|00)33 ?(?:\(0\) ?)?)[1-9](?:[ ./-]?[0-9]{2}){4}(?![0-9]|[.,/-][0-9])"
 )
 _OWN_NUMBER = re.compile(
-    r"[^\w(]*(?:t[ée]l[ée])?(?:fax|copie)[ .:]{0,3}(?=[+(0])[0-9 ().+/-]*$", re.IGNORECASE
+    r"(?<![^\w(])[^\w(]*(?:t[ée]l[ée])?(?:fax|copie)[ .:]{0,3}(?=[+(0])[0-9 ().+/-]*$",
+    re.IGNORECASE,
 )
 _OF_SOMETHING_ELSE = re.compile(r"fax|t[ée]l[ée]cop|sire[nt]|rcs|€|ancien|faux", re.IGNORECASE)
 

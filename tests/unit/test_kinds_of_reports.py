@@ -118,6 +118,15 @@ def check(path: Path, import_type: ImportType, content: bytes, expected: Sequenc
             id="quotes around the first word of a cell",
         ),
         pytest.param(
+            text(
+                "siren;nom;ville;nom",
+                *(f"{A};Un;Lyon;Un" for _ in range(250)),
+                f"{B};Deux;Lyon;Trois",
+            ),
+            [({"nom": "Un"}, FINE)] * 250 + [({"nom": "Deux"}, ("other-column",))],
+            id="a column twice",
+        ),
+        pytest.param(
             text("siren;nom;dossier;ville", f"{A};A;C:\\;Lyon", f"{B};B;D:\\;Paris"),
             [({"ville_nom": "Lyon"}, FINE), ({"ville_nom": "Paris"}, FINE)],
             id="backslashes that are text",

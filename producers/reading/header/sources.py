@@ -94,27 +94,35 @@ def _by_labels(table: HeadedLines, found: Selection, free: Sequence[int]) -> Non
             if one.required
             else _credible(table, found, one, labels, candidates)
         )
-        _take_labelled(found, one, labels, likely)
-    _take_others(import_type, found, labels, free)
+        _take_labelled(table, found, one, labels, likely)
+    _take_others(table, found, labels, free)
+
+
+def _are_copies(table: HeadedLines, columns: Sequence[int]) -> bool:
+    """Whether the sample has the same values in all of the columns; rows in which they differ are warned of."""
+    first, *others = map(table.cells, columns)
+    return any(map(str.strip, first)) and all(cells == first for cells in others)
 
 
 def _take_others(
-    import_type: ImportType, found: Selection, labels: Sequence[str], free: Sequence[int]
+    table: HeadedLines, found: Selection, labels: Sequence[str], free: Sequence[int]
 ) -> None:
     """A header that names two fields, as "Département" does, is of the second if the first has another."""
-    for one in import_type.fields:
+    for one in table.import_type.fields:
         if one.required and one.name not in {*found.sources, *found.unclear}:
             spelled, used = set(map(fold, one.usual)), set(found.used())
             others = [at for at in free if at not in used and labels[at] in spelled]
-            _take_labelled(found, one, labels, others)
+            _take_labelled(table, found, one, labels, others)
 
 
 def _take_labelled(
-    found: Selection, one: Field, labels: Sequence[str], candidates: list[int]
+    table: HeadedLines, found: Selection, one: Field, labels: Sequence[str], candidates: list[int]
 ) -> None:
     if not candidates:
         return
     sources, are_rivals = _sources(one, labels, candidates)
+    if sources is None and _are_copies(table, candidates):
+        sources, are_rivals = tuple((at,) for at in candidates), True
     if sources is None:
         found.unclear[one.name] = candidates
         return

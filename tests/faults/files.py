@@ -189,7 +189,8 @@ PLACES = (
 )
 _SPELLINGS = (("Évry", "EVRY", "evry"), ("Saint-Étienne", "saint etienne", "saint-etienne"))
 _REGIONS = ("", "", "", "", "", "Ailleurs", "Île-de-France", "L'Outre-Mer")
-_DEGREES = ("", "", "", "", "48.8566", "-21.1151", "0.5", "43.296482")
+_LATITUDES = ("", "", "", "", "48.8566", "-21.1151", "14.6", "43.296482")
+_LONGITUDES = ("", "", "", "", "2.3522", "55.45", "-61.07", "0.5")
 _PEOPLE = ("", "", "", "", "1", "2100000", "35000", "412")
 
 
@@ -206,8 +207,8 @@ def _city(family: int, index: int, bits: int) -> Line:
         ("", "", f"{code} {other}", other)[bits >> 5 & 3],
         "",
         _REGIONS[bits >> 8 & 7],
-        _DEGREES[bits >> 11 & 7],
-        _DEGREES[bits >> 14 & 7],
+        _LATITUDES[bits >> 11 & 7],
+        _LONGITUDES[bits >> 14 & 7],
         _PEOPLE[bits >> 17 & 7],
     ]
     values = (

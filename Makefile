@@ -29,9 +29,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 demo: $(VENV)/ready ## start everything, import the sample files, check every count, stop everything
 	@$(BIN)/python -m deploy.local.demo
 
-SUITE = $(BIN)/pytest -n 5 --dist worksteal --max-worker-restart 1 -rsR --durations 25
+SUITE = $(BIN)/pytest -n 3 --dist worksteal --max-worker-restart 1 -rsR --durations 25
 
-test: $(VENV)/ready ## the test suite, against real embedded servers (10 minutes)
+test: $(VENV)/ready ## the test suite, against real embedded servers
 	$(SUITE) --ignore tests/outages
 
 test-outages: $(VENV)/ready ## tests in which servers and processes are killed, stopped and replaced (8 minutes)

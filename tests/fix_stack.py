@@ -297,6 +297,11 @@ def _template(server: str) -> str:
     return name
 
 
+def cleaned() -> None:
+    """Returns when the databases of all tests before this one are dropped."""
+    _cleaning.submit(int).result()
+
+
 def _drop_database(url: str) -> None:
     """Waits for a checkpoint, for seconds on a busy disk. A server may be gone with its test."""
     server, _, name = url.rpartition("/")

@@ -561,7 +561,7 @@ def test_an_import_is_paused_resumed_cancelled_and_retried(
     """Where its state allows it; the retry is a child import, and the parent's counters follow it."""
     served = gateway(FOX_GATEWAY_MAX_ROWS="200000")
     served.site.worker("imports")  # nobody writes rows yet: the import cannot end
-    first = served.upload("a.csv", companies(1, 6_000)).json()["id"]
+    first = served.upload("a.csv", companies(1, 60_000)).json()["id"]
     eventually(lambda: served.state(first)["status"] == "PENDING")
     problem(act(served, first, "resume"), 409, "not-allowed-now")
 
@@ -582,7 +582,7 @@ def test_an_import_is_paused_resumed_cancelled_and_retried(
     assert (child["parent"], child["status"]) == (first, "SUCCESS")
     assert child["settles"] > 0
     eventually(
-        lambda: served.site.query("SELECT count(*) FROM enterprise_entreprise") == [(6_000,)]
+        lambda: served.site.query("SELECT count(*) FROM enterprise_entreprise") == [(60_000,)]
     )
     eventually(lambda: served.state(first)["cancelled"] == 0)
     problem(act(served, child["id"], "retry"), 409, "not-allowed-now")

@@ -16,6 +16,7 @@ from producers.gateway.processes.spool_publisher import Publishing
 from producers.gateway.spool.spool import Spool
 from producers.settings import gateway_settings, settings
 from tests.fix_application import Application
+from tests.fix_stack import cleaned
 
 Make = Callable[..., Application]
 
@@ -24,7 +25,8 @@ CONTENT = b"siren;nom\n480000000;A\n"
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Not one more can be opened."""
+    """Not one more can be opened, and none is closed by a thread of the tests."""
+    cleaned()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)

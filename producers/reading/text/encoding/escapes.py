@@ -1,5 +1,6 @@
 """Letters that programs write as codes, in the text of a cell: by entities of HTML, by escapes of JSON,
-PostgreSQL, MIME and web addresses, in RTF. Marks of HTML and RTF around them are left out.
+PostgreSQL, MIME and web addresses, in RTF, whose marks are left out. A line break of HTML is a line end; other
+tags stay as they came, since they may be part of a name.
 """
 
 import re
@@ -17,12 +18,7 @@ _ESCAPE = re.compile(r"(?:\\r)?\\n(?=[A-Z0-9À-Ý\s]|$)|\\t(?=[A-Z0-9À-Ý\s]|$)
 _SPELLED = {"\\t": " "}
 _OF_BYTES = re.compile(r"(?:=[0-9A-F]{2}){2,}|(?:%[0-9A-Fa-f]{2}){2,}")
 _OF_UTF7 = re.compile(r"\+[A-Za-z0-9/]{3,}-")
-_LINE_TAG = re.compile(r"<(?:br|/?p|/?div|/?li|/?tr)(?: [^<>]*)?/?>", re.IGNORECASE)
-_TAG = re.compile(
-    r"</?(?:a|b|i|u|s|em|strong|span|font|small|sup|sub|h[1-6]|ul|ol|td|table|tbody|html|body)"
-    r"(?: [^<>]*)?/?>",
-    re.IGNORECASE,
-)
+_LINE_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _RTF = "{\\rtf"
 _LARGEST_OF_RTF = 0x7FFF
 _RTF_TABLE = re.compile(r"\{\\(?:\*|fonttbl|colortbl|stylesheet|info)(?:[^{}]|\{[^{}]*\})*\}")
@@ -42,7 +38,7 @@ def written_out(text: str) -> str:
     if text.startswith(_RTF):
         return _RTF_WORD.sub(_of_rtf, _RTF_TABLE.sub("", text)).strip()
     text = _ESCAPE.sub(_of_json, text)
-    text = _TAG.sub("", _LINE_TAG.sub("\n", text))
+    text = _LINE_BREAK.sub("\n", text)
     text = _OF_UTF7.sub(_of_utf7, text)
     if " " not in text and "%20" in text:
         text = _of_bytes(text, text)

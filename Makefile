@@ -34,7 +34,7 @@ SUITE = $(BIN)/pytest -n 3 --dist worksteal --max-worker-restart 1 -rsR --durati
 test: $(VENV)/ready ## the test suite, against real embedded servers
 	$(SUITE) --ignore tests/outages
 
-test-outages: $(VENV)/ready ## tests in which servers and processes are killed, stopped and replaced (8 minutes)
+test-outages: $(VENV)/ready ## tests in which servers and processes are killed, stopped and replaced
 	$(SUITE) tests/outages
 
 test-fast: $(VENV)/ready ## unit and contract tests, without servers (90 seconds)

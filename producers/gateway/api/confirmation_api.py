@@ -39,4 +39,4 @@ async def confirm_overwrite(
         "message": "C'est confirmé, l'import commence.",
         "status": "PENDING",
     }
-    return JSONResponse(answer, 202, {"Location": acceptance.location(spooled.id)})
+    return acceptance.accepted(answer)

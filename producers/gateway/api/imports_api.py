@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse
 
 from producers.gateway.access.accounts import Account
 from producers.gateway.api import actions, documents, listing, text_wait
@@ -89,7 +89,7 @@ async def upload(
             file = _named(received, receiver)
             answer = keyed.earlier(received.sha256, {**received.fields, "file": file.name})
             if answer is not None:
-                return _accepted(answer, replayed=True)
+                return acceptance.accepted(answer, replayed=True)
             spooled = acceptance.spooled_file(
                 gateway, file, form, account.name, gateway.limits.max_rows
             )
@@ -106,20 +106,13 @@ async def upload(
         gateway_metrics.UPLOAD.observe(monotonic() - received.received_at)
         gateway_metrics.UPLOAD_BYTES.inc(spooled.size)
         gateway.audit.write(request, account, "import", spooled.id, spooled.file_name)
-        return _accepted(answer)
+        return acceptance.accepted(answer)
 
 
 def _named(received: Upload, receiver: Receiver) -> acceptance.Received:
     name = file_type.safe_name(received.file_name or "")
     file_type.check(name, received.content_type, received.head)
     return acceptance.Received(receiver.path, name, received.sha256, receiver.size)
-
-
-def _accepted(answer: dict[str, Any], *, replayed: bool = False) -> Response:
-    headers = {"Location": acceptance.location(answer["id"])}
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return JSONResponse(answer, 202, headers)
 
 
 @router.post(
@@ -390,4 +383,4 @@ async def act(request: Request, account: Importer, import_id: str, action: Actio
         "message": f"{ACTIONS[action].label} : c'est demandé.",
         "status": state["status"],
     }
-    return _accepted(answer)
+    return acceptance.accepted(answer)

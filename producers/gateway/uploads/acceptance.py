@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from starlette.responses import JSONResponse
+
 from producers.gateway.problems import Problem
 from producers.gateway.shared import Gateway
 from producers.gateway.spool import spool
@@ -131,6 +133,14 @@ def _known(state: ImportState) -> Problem:
 def location(import_id: str) -> str:
     """The path of an import in the API."""
     return f"/api/imports/{import_id}/"
+
+
+def accepted(answer: dict[str, Any], *, replayed: bool = False) -> JSONResponse:
+    """The response 202 with `answer`, whose `id` is the import that goes on."""
+    headers = {"Location": location(answer["id"])}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return JSONResponse(answer, 202, headers)
 
 
 class KeyedRequest:

@@ -62,20 +62,21 @@ def preview_file(
     from producers.imports.preview import preview_of
     from producers.mappings.phrases import shown
     from producers.mappings.recall import with_mapping
-    from producers.reading import open_source
 
     mapping, away = _recalled(path, import_type, options)
     options = with_mapping(options, mapping)
     states: dict[str, ImportState] = {}
+    opened: list[Source] = []
 
     def look(source: "Source") -> "Mapping[str, ImportState]":
+        opened.append(source)
         states.update({} if away else _states(source))
         return states
 
     preview = preview_of(path, import_type, options, look)
     found = {**preview, "remembered": shown(mapping)}
     if found["refusal"] is None and states:
-        source = as_understood(open_source(path, import_type, options), states)
+        source = as_understood(opened[0], states)
         found["already_imported"] = _already_imported(source, policy, states)
     if as_json:
         say(json.dumps(found, ensure_ascii=False, default=str))

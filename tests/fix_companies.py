@@ -172,7 +172,7 @@ def shared(site: Site, workers: int) -> bool:
     return len(busy) == workers
 
 
-def told(worker: GuardedProcess, what: str) -> list[dict[str, Any]]:
+def logged(worker: GuardedProcess, what: str) -> list[dict[str, Any]]:
     """Lines of a worker's log whose action or event this is."""
     lines = worker.launch.log.read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines if line.startswith("{")]

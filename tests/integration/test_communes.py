@@ -1,6 +1,7 @@
 """Companies whose postal code is not disclosed, and the cities of their communes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,6 +96,26 @@ CASES = [
 ]
 
 
+async def arrive(
+    log: Partition,
+    cities: Partition,
+    company: Callable[[], Awaitable[object]],
+    rows: list[dict[str, Any]],
+    first: str,
+) -> None:
+    """Brings the company and the cities in either order: a company that comes first waits for its city."""
+    if first == "cities":
+        await bring(cities, *rows)
+        await company()
+        return
+    await company()
+    assert await log.query("SELECT reason FROM ingest.unresolved_pages") == [("ville",)]
+    await bring(cities, *rows)
+    await log.execute("UPDATE ingest.pages_due SET at = at - interval '1 hour'")
+    while await resolve_some(log.pool):
+        pass
+
+
 @pytest.mark.parametrize("first", ["cities", "company"])
 @pytest.mark.parametrize(("commune", "rows", "slug"), CASES)
 async def test_the_city_of_a_commune(
@@ -106,16 +127,9 @@ async def test_the_city_of_a_commune(
     first: str,
 ) -> None:
     """It is found by INSEE's code, whichever is there first; a company without one waits."""
-    if first == "cities":
-        await bring(cities, *rows)
-        await masked(log, commune)
-    else:
-        await masked(log, commune)
-        assert await log.query("SELECT reason FROM ingest.unresolved_pages") == [("ville",)]
-        await bring(cities, *rows)
-        await log.execute("UPDATE ingest.pages_due SET at = at - interval '1 hour'")
-        while await resolve_some(log.pool):
-            pass
+    company = partial(masked, log, commune)
+
+    await arrive(log, cities, company, rows, first)
 
     assert await log.query(PAGES) == ([(slug,)] if slug else [])
     waiting = await log.query("SELECT reason, code_commune FROM ingest.unresolved_pages")
@@ -165,16 +179,9 @@ async def test_the_city_of_a_cedex(
 ) -> None:
     """Its commune decides, without one the name in the département; whichever is there first."""
     place = dict(zip(("code_postal", "ville_nom", "code_commune"), values, strict=True))
-    if first == "cities":
-        await bring(cities, *rows)
-        await put(log, unit(), seat(**place))
-    else:
-        await put(log, unit(), seat(**place))
-        assert await log.query("SELECT reason FROM ingest.unresolved_pages") == [("ville",)]
-        await bring(cities, *rows)
-        await log.execute("UPDATE ingest.pages_due SET at = at - interval '1 hour'")
-        while await resolve_some(log.pool):
-            pass
+    company = partial(put, log, unit(), seat(**place))
+
+    await arrive(log, cities, company, rows, first)
 
     assert await log.query(PAGES) == ([(slug,)] if slug else [])
 

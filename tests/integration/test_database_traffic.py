@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from producers.terminal.exits import PARTIAL
-from tests.fix_companies import Companies, exact, finish, importing, make_slow, shared, told
+from tests.fix_companies import Companies, exact, finish, importing, logged, make_slow, shared
 from tests.fix_stack import Site, eventually
 from tests.pg_proxy import PgProxy
 
@@ -24,10 +24,10 @@ def test_replies_to_commit_that_are_lost(site: Site, companies: Companies) -> No
             companies.begun(path)
             finish(site, companies, command)
         proxy.losing = 0
-        known = told(worker, "batch_known")
+        known = logged(worker, "batch_known")
         assert proxy.lost >= 5
     assert len([line for line in known if line["topic"].endswith("rows.entreprise")]) >= 2
-    assert not told(worker, "batch_fenced")
+    assert not logged(worker, "batch_fenced")
     assert worker.running
 
 

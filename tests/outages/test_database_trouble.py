@@ -27,9 +27,9 @@ from tests.fix_companies import (
     finish,
     hurry,
     importing,
+    logged,
     make_slow,
     shared,
-    told,
 )
 from tests.fix_stack import AS_DJANGO, SESSION_SECONDS, Site, eventually
 from tests.pg_proxy import PgProxy
@@ -42,12 +42,12 @@ TRIES = 8
 
 def reasons(worker: GuardedProcess) -> list[dict[str, Any]]:
     """What a worker says of batches that it will write again: one of the many of a minute."""
-    return told(worker, "stamina.retry_scheduled")
+    return logged(worker, "stamina.retry_scheduled")
 
 
 def retries(worker: GuardedProcess) -> float:
     """How often a worker has tried a batch again."""
-    [served] = told(worker, "metrics_served")
+    [served] = logged(worker, "metrics_served")
     text = httpx.get(f"http://127.0.0.1:{served['port']}/metrics", trust_env=False).text
     return sum(
         sample.value
@@ -149,7 +149,7 @@ def test_a_server_that_refuses_for_a_while(
         finish(site, companies, command)
     assert re.search(name, reasons(worker)[0]["caused_by"])
     assert worker.running
-    assert not told(worker, "partition_halted")
+    assert not logged(worker, "partition_halted")
 
 
 def test_the_runbook_shows_who_waits_for_a_lock_and_who_holds_it(site: Site) -> None:
@@ -339,8 +339,8 @@ def test_a_batch_that_is_retried_is_given_up_with_its_partition(
             assert loser.running
         finish(site, companies, command)
     assert winner.running
-    assert not told(loser, "batch_fenced")
-    assert not told(winner, "batch_fenced")
+    assert not logged(loser, "batch_fenced")
+    assert not logged(winner, "batch_fenced")
 
 
 def test_a_worker_that_stops_in_a_transaction(site: Site, companies: Companies) -> None:

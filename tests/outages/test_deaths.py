@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from producers.terminal.exits import PARTIAL, REFUSED
-from tests.fix_companies import ROWS, Companies, importing, make_slow, published, shared, told
+from tests.fix_companies import ROWS, Companies, importing, logged, make_slow, published, shared
 from tests.fix_stack import Site, eventually
 
 
@@ -14,7 +14,7 @@ def test_workers_that_die_or_sleep_are_succeeded(site: Site, companies: Companie
     sleeping, killed, left = site.worker(), site.worker(), site.worker()
     eventually(lambda: shared(site, 3))
     # A seek that is under way would take too long for one that sleeps: it would end itself.
-    eventually(lambda: told(sleeping, "worker_started"))
+    eventually(lambda: logged(sleeping, "worker_started"))
 
     path = companies.file()
     with importing(site, path) as command:
@@ -48,7 +48,7 @@ def test_a_worker_ends_in_order(site: Site, companies: Companies) -> None:
         companies.begun(path)
         worker.stop()
         assert worker.returncode == 0
-        assert told(worker, "worker_stopped")
+        assert logged(worker, "worker_stopped")
         assert companies.written(path) < ROWS
         site.worker()
         assert command.wait(180) == PARTIAL
@@ -117,12 +117,12 @@ def states(site: Site) -> list[dict[str, Any]]:
 def test_a_worker_that_is_stopped_while_it_starts(site: Site) -> None:
     """Kafka falls silent before its consumers have joined: it does not wait for them."""
     worker = site.worker("rows")
-    eventually(lambda: told(worker, "metrics_served"))
+    eventually(lambda: logged(worker, "metrics_served"))
     site.stack.kafka.pause()
     try:
         worker.stop()
     finally:
         site.stack.kafka.resume()
 
-    assert not told(worker, "worker_started")
+    assert not logged(worker, "worker_started")
     assert worker.returncode == 0

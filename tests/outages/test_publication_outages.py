@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 from producers.gateway.processes.tasks import STALL_SECONDS
-from tests.fix_companies import told
+from tests.fix_companies import logged
 from tests.fix_gateway import Served, companies
 from tests.fix_stack import eventually
 
@@ -25,7 +25,7 @@ def test_kafka_goes_as_publishing_begins(gateway: Callable[..., Served]) -> None
     """The registry was away before. What was waited for does not count: the limit is far shorter."""
     served = gateway(FOX_GATEWAY_TRIES="2", FOX_GATEWAY_HARD_LIMIT_SECONDS="15")
     worker = served.site.worker()
-    eventually(lambda: told(worker, "worker_started"))
+    eventually(lambda: logged(worker, "worker_started"))
     registry, kafka = served.site.stack.registry, served.site.stack.kafka
     registry.stop()
     try:

@@ -24,7 +24,7 @@ from processors.database.pool import Connection, Pool, open_pool
 from processors.errors import UnreachableError
 from processors.kafka.topic_identity import Identity
 from processors.rows.accounting.positions import StoredPositions
-from tests.fix_companies import told
+from tests.fix_companies import logged
 from tests.fix_stack import Site, eventually
 from tests.postgres.servers import OtherPostgres, debian
 
@@ -125,7 +125,7 @@ def replicated(site: Site, folder: Path, programs: Path) -> Iterator[Pair]:
 
 def ready(worker: GuardedProcess) -> bool:
     """Whether /readyz says so."""
-    [served] = told(worker, "metrics_served")
+    [served] = logged(worker, "metrics_served")
     asked = httpx.get(f"http://127.0.0.1:{served['port']}/readyz", trust_env=False)
     return asked.status_code == 200
 
@@ -142,7 +142,7 @@ def test_a_planned_switch_over(pair: Pair) -> None:
     eventually(lambda: ready(pair.worker))
     assert pair.written(pair.primary) == 10
     assert pair.worker.running
-    assert not told(pair.worker, "position_went_back")
+    assert not logged(pair.worker, "position_went_back")
 
 
 def test_a_standby_that_lacks_the_latest_rows(pair: Pair) -> None:

@@ -47,8 +47,9 @@ _SAMPLE = 200
 class Correction(Source):
     """A report that came back. `corrects` is the import that all its lines name, a UUID.
 
-    `places` are where the report's own columns stand, `undo` gives a cell as it was. `refusal`: this
-    release does not understand its columns. `requested`: the operator says what they are.
+    `places` are the positions of the report's own columns; `undo` returns a cell as it was in the file.
+    `refusal` is set if this release does not understand the columns, `requested` if the operator named
+    their fields.
     """
 
     corrects: str = ""

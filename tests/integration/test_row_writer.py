@@ -997,7 +997,7 @@ async def test_many_rows_of_one_key(log: Partition) -> None:
 
 @pytest.mark.parametrize("refused", [False, True])
 async def test_rounds_share_a_plan(database: str, refused: bool) -> None:
-    """Their statement is planned once, and nothing of it is left to who has the connection next."""
+    """Their statement is planned once, and the next user of the connection finds no trace of it."""
     async with open_pool(database, 1) as pool:
         log = Partition(pool)
         await log.begin()

@@ -147,7 +147,7 @@ def test_rows_that_lack_values(
     ],
 )
 def test_an_import_that_waits_for_a_confirmation(code: str, scope: str, shown: bool) -> None:
-    """Its page offers to confirm it to whoever may import, and for this reason alone."""
+    """Its page offers the confirmation only for this error, and only to accounts that may import."""
     failed = state(status="ERROR", error={"code": code, "message": "Une cellule."})
     facts = {"row": import_view(failed), "actions": (), "related": (), "estimate": None}
 

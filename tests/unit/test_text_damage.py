@@ -86,7 +86,7 @@ def seen(table: Table, content: bytes) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without quotes, runs of blanks and the marks that nobody sees."""
+    """The text without quotes, runs of blanks and invisible marks."""
     shown = (sign for sign in normalize("NFC", text) if sign != '"' and category(sign) != "Cf")
     return " ".join("".join(shown).split())
 

@@ -161,7 +161,7 @@ def test_active_companies(tmp_path: Path, cell: str) -> None:
     ],
 )
 def test_letters_that_were_lost(tmp_path: Path, cell: str, codes: Sequence[str]) -> None:
-    """Nobody knows which letter a question mark was, but that it was one."""
+    """The letter behind a question mark is lost, and the warning says so."""
     check(tmp_path, "ville_nom", cell, cell, codes)
 
 

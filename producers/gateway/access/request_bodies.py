@@ -54,7 +54,7 @@ class RequestBodies:
 class _Unwanted:
     """What is read of all bodies that no route wants: at most _DRAIN_RATE bytes per second.
 
-    Whoever sends gigabytes without a right would else take the time of those who have one.
+    Otherwise clients without a token could use up the gateway's time with gigabytes that it discards.
     """
 
     def __init__(self) -> None:

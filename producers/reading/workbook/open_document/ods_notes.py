@@ -50,7 +50,6 @@ _UNSEEN = ("collapse", "filter")
 _ERROR = re.compile(r"#[A-ZÀ-Ý][A-ZÀ-Ý0-9/_ ]*+[!?]?|(?:Err|Erreur) ?:[0-9]{3}")
 _SHOWN_LENGTH = 60
 _NUMBERS = ("float", "currency", "percentage")
-# What is shown of a number and says no more than it does: no zero in front, no word, no percentage.
 
 
 class Tables:
@@ -197,12 +196,13 @@ class Tables:
             for row, column in self._places():
                 self._sheet.odd[row, column] = odd
                 self._check_notes()
-        elif self._cell.get(VALUE_TYPE) in _NUMBERS and text.replace(",", ".") not in (
-            "",
-            self._cell.get(VALUE),
-        ):
+        elif self._cell.get(VALUE_TYPE) in _NUMBERS and self._says_more(text):
             for row, column in self._places():
                 self._displayed.add(row, column, text)
+
+    def _says_more(self, text: str) -> bool:
+        """Whether what is shown of a number is not simply the number."""
+        return text.replace(",", ".") not in ("", self._cell.get(VALUE))
 
     def _places(self) -> Iterator[tuple[int, int]]:
         """Row and column of each cell that the present one is repeated as."""
